@@ -1,0 +1,37 @@
+"""The one door to the clock and to randomness."""
+
+import secrets
+import time
+from datetime import UTC, datetime
+
+__all__ = ["folder_stamp", "iso", "monotonic_s", "new_token", "sleep_s", "utc_now"]
+
+
+def utc_now() -> datetime:
+    """Wall-clock time in UTC."""
+    return datetime.now(tz=UTC)
+
+
+def monotonic_s() -> float:
+    """Seconds that never run backwards; only differences mean something."""
+    return time.monotonic()
+
+
+def sleep_s(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)
+
+
+def iso(moment: datetime) -> str:
+    """`2026-05-29T07:12:03.123Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def folder_stamp(moment: datetime) -> str:
+    """`20260529T071203Z`, the start of a run folder's name."""
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def new_token() -> str:
+    """A run's token: 128 random bits, so that no other process's environment holds it by chance."""
+    return f"amdci-{secrets.token_hex(16)}"

@@ -1,0 +1,128 @@
+"""The table of errors and exit codes. Standard library alone: the noxfile imports it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+__all__ = [
+    "SEVERITY",
+    "CiError",
+    "ExitCode",
+    "InfrastructureError",
+    "NothingSelectedError",
+    "Problem",
+    "StaleError",
+    "UsageError",
+    "worst",
+]
+
+
+class ExitCode(IntEnum):
+    """What a process of this project ends with; README and `docs/exit-codes.md` list the same table."""
+
+    OK = 0
+    TESTS_FAILED = 1
+    USAGE = 2
+    NOTHING_SELECTED = 3
+    INFRASTRUCTURE = 4
+    TIMEOUT = 5
+    GUARD = 6
+    QUARANTINE = 7
+    BOUNDS = 8
+    STALE = 9
+    INTERRUPTED = 130
+
+
+# Worst first. A product failure is never hidden by an infrastructure failure beside it.
+SEVERITY: tuple[ExitCode, ...] = (
+    ExitCode.INTERRUPTED,
+    ExitCode.USAGE,
+    ExitCode.GUARD,
+    ExitCode.TESTS_FAILED,
+    ExitCode.BOUNDS,
+    ExitCode.TIMEOUT,
+    ExitCode.INFRASTRUCTURE,
+    ExitCode.QUARANTINE,
+    ExitCode.STALE,
+    ExitCode.NOTHING_SELECTED,
+    ExitCode.OK,
+)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The code that a run with all these codes ends with; 0 for none, a code outside the table as itself."""
+    seen = set(codes)
+    for code in SEVERITY:
+        if code in seen and code is not ExitCode.OK:
+            return int(code)
+    return max(seen, default=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong with the input: where it is, what it is, and what to do about it."""
+
+    where: str
+    what: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f" ({self.hint})" if self.hint else "")
+
+
+class CiError(Exception):
+    """Root of every error that is shown to a user without a traceback."""
+
+    exit_code: ExitCode = ExitCode.INFRASTRUCTURE
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        cause: str = "",
+        then: str = "",
+        problems: Sequence[Problem] = (),
+        exit_code: ExitCode | None = None,
+    ) -> None:
+        """State what happened, the likely cause, the next command, and every problem found."""
+        super().__init__(what)
+        self.what = what
+        self.cause = cause
+        self.then = then
+        self.problems = tuple(problems)
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+    def render(self) -> str:
+        """The message as plain lines, the exit code in the first."""
+        lines = [f"error (exit {int(self.exit_code)}): {self.what}"]
+        lines += [f"  - {problem}" for problem in self.problems]
+        if self.cause:
+            lines.append(f"  cause: {self.cause}")
+        if self.then:
+            lines.append(f"  next:  {self.then}")
+        return "\n".join(lines)
+
+
+class UsageError(CiError):
+    """What was asked for, or what a file says, can't be meant."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NothingSelectedError(CiError):
+    """The request is well formed and selects no test at all."""
+
+    exit_code = ExitCode.NOTHING_SELECTED
+
+
+class InfrastructureError(CiError):
+    """A machine, disk, engine, network or tool failed, not the code under test."""
+
+    exit_code = ExitCode.INFRASTRUCTURE
+
+
+class StaleError(CiError):
+    """A generated file is not what its source says."""
+
+    exit_code = ExitCode.STALE
