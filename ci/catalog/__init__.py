@@ -1,0 +1,1 @@
+"""What is: facts as TOML rows, loaded and checked whole."""
