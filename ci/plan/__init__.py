@@ -1,0 +1,1 @@
+"""Decide: catalog + facts + request -> one frozen plan. No file, socket, process or clock is touched here."""

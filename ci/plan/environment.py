@@ -1,0 +1,109 @@
+"""Layering env sets: each variable keeps which set gave it and what it overrode."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ci.catalog.envsets import EnvSet, EnvVariable, is_secret
+from ci.catalog.load import Catalog
+from ci.catalog.rows import Stage, Suite
+from ci.errors import Problem
+
+__all__ = ["RESERVED_PREFIX", "Layer", "Resolved", "Setting", "check_given", "layers_for", "pass_through_names", "resolve"]
+
+# the agent's own variables: an option or a set that named them would break the run
+RESERVED_PREFIX = "AMD_CI_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """Sets of equal rank; two of them may not disagree."""
+
+    name: str
+    sets: tuple[EnvSet, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One variable of a resolved environment; `overrode` are (source, value) pairs, the newest first."""
+
+    name: str
+    value: str
+    source: str
+    why: str
+    overrode: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """An environment with the story of each variable, sorted by name."""
+
+    settings: Mapping[str, Setting]
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Name to value."""
+        return {name: setting.value for name, setting in self.settings.items()}
+
+
+def layers_for(
+    catalog: Catalog, stage: Stage, suite: Suite, extra: Sequence[tuple[str, str]] = ()
+) -> tuple[Layer, ...]:
+    """The layers of a suite, lowest first: the catalog's, the stage's, the suite's, and --env on top."""
+
+
+    def named(names: Sequence[str]) -> tuple[EnvSet, ...]:
+        return tuple(catalog.env_sets[name] for name in names)
+
+    layers = [
+        Layer(name=row.id, sets=named(row.sets))
+        for row in catalog.env_layers
+        if not row.family or row.family == suite.family
+    ]
+    layers.append(Layer(name="stage", sets=named(stage.env_sets)))
+    layers.append(Layer(name="suite", sets=named(suite.env_sets)))
+    given = tuple(EnvVariable(name=name, value=value, why="asked for") for name, value in extra)
+    layers.append(Layer(name="--env", sets=(EnvSet(id="--env", variables=given),) if given else ()))
+    return tuple(layer for layer in layers if layer.sets)
+
+
+def resolve(layers: Sequence[Layer], problems: list[Problem]) -> Resolved:
+    """Put the layers over each other; a disagreement within one layer is added to `problems`."""
+    settings: dict[str, Setting] = {}
+    for layer in layers:
+        here: dict[str, Setting] = {}
+        for env_set in layer.sets:
+            for variable in env_set.variables:
+                twin = here.get(variable.name)
+                if twin is not None and twin.value != variable.value:
+                    what = f"{twin.source} says {twin.value!r}, {env_set.id} says {variable.value!r}"
+                    hint = "sets of one layer may not disagree: move one to another layer"
+                    problems.append(Problem(where=f"layer {layer.name}: {variable.name}", what=what, hint=hint))
+                    continue
+                below = settings.get(variable.name)
+                overrode = ((below.source, below.value), *below.overrode) if below is not None else ()
+                here[variable.name] = Setting(
+                    name=variable.name,
+                    value=variable.value,
+                    source=env_set.id,
+                    why=variable.why,
+                    overrode=overrode,
+                )
+        settings.update(here)
+    return Resolved(settings=dict(sorted(settings.items())))
+
+
+def check_given(catalog: Catalog, given: Sequence[tuple[str, str]], problems: list[Problem]) -> None:
+    """What --env may not name: secrets, which would stand in the plan, and the agent's own variables."""
+    for name, _ in given:
+        if is_secret(name, catalog.secrets):
+            what = f"{name} looks like a secret: its value would stand in argv, plan and log"
+            problems.append(Problem(where="--env", what=what, hint=f"export {name} instead; see [[pass_through]]"))
+        if name.startswith(RESERVED_PREFIX):
+            problems.append(Problem(where="--env", what=f"{name} is the agent's own", hint="choose another name"))
+
+
+def pass_through_names(catalog: Catalog, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Which of the caller's variables reach the tests, sorted."""
+    prefixes = tuple(prefix for row in catalog.pass_through for prefix in row.prefixes)
+    names = {name for row in catalog.pass_through for name in row.names}
+    return tuple(sorted(name for name in environ if name in names or (prefixes and name.startswith(prefixes))))

@@ -1,0 +1,51 @@
+"""What a plan needs to know of the world, gathered at the edge and handed in as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ci.catalog.registered import Discovery
+
+__all__ = ["EngineFact", "Facts", "Known"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A fact with its source; `value` is empty when it could not be had, `source` then says why."""
+
+    value: str
+    source: str
+
+    @property
+    def text(self) -> str:
+        """The value, or `unknown`."""
+        return self.value or "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFact:
+    """The interpreter that runs the tests: its path, its version, and the engine's package version in it."""
+
+    python: str
+    python_version: str
+    engine_version: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """This machine, this tree and this call."""
+
+    hardware_class: str
+    hardware_source: str
+    gpu_ids: tuple[str, ...]
+    commit: Known
+    root: str
+    checkout: Known | None
+    runs_dir: str
+    tests: Discovery
+    fixed_files: frozenset[str]
+    engines: Mapping[str, EngineFact]
+    environ: Mapping[str, str]
+    event: Known
+    host: str
+    user: str

@@ -1,0 +1,322 @@
+"""Request + catalog + facts -> Plan."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ci.catalog.hardware import CPU
+from ci.catalog.load import Catalog
+from ci.catalog.rows import Suite
+from ci.catalog.tables import closest
+from ci.errors import InfrastructureError, NothingSelectedError, Problem, UsageError
+from ci.plan.environment import check_given, layers_for, pass_through_names, resolve
+from ci.plan.facts import Facts
+from ci.plan.model import Placement, Plan, SuiteWork, Work
+from ci.plan.request import Request
+from ci.plan.select import Selected, Selection, select, with_timeout
+
+__all__ = ["EXECUTORS", "make_plan", "place_again"]
+
+EXECUTORS = ("host",)
+
+
+def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
+    """Decide everything that a run will do.
+
+    Raises:
+        UsageError: the request can't be meant, with every problem.
+        NothingSelectedError: it selects no test, with the reasons.
+        InfrastructureError: the engine is not installed where the tests would run.
+    """
+    problems: list[Problem] = []
+    check_given(catalog, request.env, problems)
+    engine_id = _engine(catalog, facts, request, problems)
+    executor = _executor(request, problems)
+    selection = select(catalog, facts, request, problems)
+    sources: dict[str, str] = {}
+    notes = list(selection.notes)
+    rehearsal = facts.hardware_class == CPU
+    suites = []
+    for selected in selection.suites:
+        suites.append(_suite_work(catalog, facts, request, selected, f"work.suites.{selected.suite.id}", sources, notes, problems))
+    problems += [problem for problem in facts.tests.problems if not request.tests]
+    if problems:
+        raise UsageError("this can't be planned", problems=_unique(problems), then=f"nox -s {_session(catalog, request)} -- --help")
+    _refuse_nothing(catalog, request, selection)
+    engine = facts.engines.get(engine_id)
+    if engine is None:
+        raise InfrastructureError(
+            f"engine {engine_id} is not installed where the tests would run",
+            cause=f"no python3 on the PATH has the package {catalog.engines[engine_id].package!r}",
+            then="name the interpreter that has it: --python PATH; or rehearse on the CPU: --hardware cpu",
+        )
+    notes += [f"{row.test or row.suite} is left out: {row.because}" for row in selection.left_out]
+    if request.tests:
+        notes += [f"not read, since tests are named: {problem}" for problem in facts.tests.problems]
+    partial = () if facts.commit.value else (f"commit unknown: {facts.commit.source}",)
+    work = Work(
+        stage=request.stage,
+        commit=facts.commit.text,
+        checkout=facts.checkout.text if facts.checkout is not None else "",
+        hardware_class=facts.hardware_class,
+        rehearsal=rehearsal,
+        engine=engine_id,
+        engine_version=engine.engine_version,
+        features=catalog.engines[engine_id].features,
+        models=_models(catalog, rehearsal=rehearsal),
+        image=None,
+        suites=tuple(suites),
+        skipped_suites=tuple(row.suite for row in selection.left_out if not row.test),
+        bounds=_bounds(catalog, facts.hardware_class, suites),
+        quarantine=(),
+        limits={name: value for name, value in catalog.limits.items() if name.startswith(("agent.", "harness."))},
+        verdict_rules=tuple(
+            {"id": rule.id, "verdict": rule.verdict, "pattern": rule.pattern, "why": rule.why}
+            for rule in catalog.verdict_rules
+        ),
+        jobs=_jobs(facts, request, suites),
+        fail_fast=request.fail_fast,
+        pytest_args=request.pytest_args,
+    )
+    placement = Placement(
+        executor=executor,
+        root=facts.root,
+        runs_dir=facts.runs_dir,
+        python=engine.python,
+        python_version=engine.python_version,
+        host=facts.host,
+        user=facts.user,
+        gpu_ids=facts.gpu_ids,
+        event=facts.event.text,
+        runner_labels={selected.suite.id: _label(catalog, facts, selected.suite) for selected in selection.suites},
+        shards_in_ci={selected.suite.id: selected.suite.shards for selected in selection.suites},
+        pass_through=pass_through_names(catalog, facts.environ),
+        command=request.command,
+    )
+    sources |= _sources(catalog, facts, request, engine_id, engine.source)
+    return Plan(
+        work=work,
+        placement=placement,
+        sources=dict(sorted(sources.items())),
+        left_out=selection.left_out,
+        notes=tuple(dict.fromkeys(notes)),
+        partial=partial,
+    )
+
+
+def _session(catalog: Catalog, request: Request) -> str:
+    return catalog.stage(request.stage).session
+
+
+def _unique(problems: list[Problem]) -> list[Problem]:
+    return list(dict.fromkeys(problems))
+
+
+def _engine(catalog: Catalog, facts: Facts, request: Request, problems: list[Problem]) -> str:
+    default = catalog.default_engine(facts.hardware_class)
+    if request.engine == "auto":
+        return default
+    if request.engine not in catalog.engines:
+        hint = closest(request.engine, catalog.engines)
+        problems.append(Problem(where="--engine", what=f"there is no engine {request.engine!r}", hint=hint))
+    elif facts.hardware_class not in catalog.engines[request.engine].default_for:
+        what = f"{request.engine} does not serve {facts.hardware_class}, {default} does"
+        classes = ", ".join(catalog.engines[request.engine].default_for)
+        problems.append(Problem(where="--engine", what=what, hint=f"--hardware {classes} goes with it"))
+    else:
+        return request.engine
+    return default
+
+
+def _executor(request: Request, problems: list[Problem]) -> str:
+    if request.executor not in ("auto", *EXECUTORS):
+        hint = closest(request.executor, EXECUTORS)
+        problems.append(Problem(where="--executor", what=f"there is no executor {request.executor!r}", hint=hint))
+    return EXECUTORS[0]
+
+
+def _suite_work(
+    catalog: Catalog,
+    facts: Facts,
+    request: Request,
+    selected: Selected,
+    path: str,
+    sources: dict[str, str],
+    notes: list[str],
+    problems: list[Problem],
+) -> SuiteWork:
+    suite = selected.suite
+    resolved = resolve(layers_for(catalog, catalog.stage(suite.stage), suite, request.env), problems)
+    for name, setting in resolved.settings.items():
+        over = "".join(f", over {source} = {value!r}" for source, value in setting.overrode if value != setting.value)
+        sources[f"{path}.env.{name}"] = f"{setting.source}: {setting.why}{over}"
+        theirs = facts.environ.get(name)
+        if theirs is not None and theirs != setting.value:
+            notes.append(f"{name} of your shell is ignored: {setting.source} says {setting.value!r}")
+    whole = selected.shard is None and suite.shards > 1
+    timeout_s = suite.timeout_s * suite.shards if whole else suite.timeout_s
+    row = f"suite[{suite.id}]"
+    share = f"{suite.shards} shards of {suite.timeout_s / 60:g} min, all in this run" if whole else "one shard"
+    sources[f"{path}.timeout_s"] = f"{row}: {share}"
+    sources[f"{path}.attempts"] = row
+    sources[f"{path}.gpus"] = row
+    sources[f"{path}.shard"] = "--shard" if selected.shard is not None else "default: the whole suite"
+    sources[f"{path}.tests"] = request.tests_source if request.tests else f"registered for {suite.name}"
+    return SuiteWork(
+        id=suite.id,
+        name=suite.name,
+        shard=selected.shard,
+        gpus=suite.gpus,
+        timeout_s=timeout_s,
+        attempts=suite.attempts,
+        retry_wait_s=suite.retry_wait_s,
+        retry_on=tuple(row.verdict for row in catalog.retries) if suite.attempts > 1 else (),
+        env=resolved.values,
+        tests=tuple(with_timeout(test, timeout_s) for test in selected.tests),
+    )
+
+
+def _refuse_nothing(catalog: Catalog, request: Request, selection: Selection) -> None:
+    """An empty selection is an error; a shard that is empty because there are more shards than tests is not."""
+    if any(selected.all_tests for selected in selection.suites):
+        return
+    reasons = [Problem(where=row.test or row.suite, what=row.because) for row in selection.left_out]
+    reasons += [
+        Problem(where=selected.suite.id, what=f"no test is registered for {selected.suite.name}")
+        for selected in selection.suites
+    ]
+    raise NothingSelectedError(
+        f"nothing of {request.stage} is selected",
+        problems=reasons,
+        cause="no registered test fits the request on this machine",
+        then=f"nox -s {_session(catalog, request)} -- --list; SGLang's own tests: --checkout PATH",
+    )
+
+
+def _jobs(facts: Facts, request: Request, suites: list[SuiteWork]) -> int:
+    if request.jobs == "gpus":
+        return max(1, len(facts.gpu_ids) // max((suite.gpus for suite in suites), default=1))
+    return int(request.jobs or 1)
+
+
+def _models(catalog: Catalog, *, rehearsal: bool) -> Mapping[str, Any]:
+    models: dict[str, Any] = {}
+    for model in catalog.models.values():
+        if not rehearsal:
+            models[model.id] = {"path": model.id, "stand_in": None}
+        elif model.stand_in:
+            row = catalog.stand_ins[model.stand_in]
+            stand_in = {
+                "id": row.id,
+                "package": row.package,
+                "file": row.file,
+                "slots": row.slots,
+                "context": row.context,
+                "threads": row.threads,
+                "sizes": row.sizes,
+            }
+            models[model.id] = {"path": row.id, "stand_in": stand_in}
+    return models
+
+
+def _bounds(catalog: Catalog, hardware_class: str, suites: list[SuiteWork]) -> Mapping[str, Any]:
+    tests = {test.id for suite in suites for test in suite.tests}
+    bounds: dict[str, dict[str, Any]] = {}
+    for row in catalog.bounds:
+        if row.test in tests and hardware_class in row.hardware:
+            bounds.setdefault(row.test, {})[row.metric] = {
+                "op": row.op,
+                "limit": row.limit,
+                "unit": row.unit,
+                "source": row.source,
+                "report_only": row.report_only,
+            }
+    return bounds
+
+
+def _label(catalog: Catalog, facts: Facts, suite: Suite) -> str:
+    """The runner label that Actions would send this suite to for this event."""
+    routing = next(row for row in catalog.routings if row.family == suite.family and row.in_force)
+    pool = routing.pool_by_event.get(facts.event.value, routing.pool_by_event["pull_request"])
+    return next(
+        row.label
+        for row in catalog.labels
+        if row.pool == pool and row.gpus == suite.gpus and row.fabric == suite.fabric
+    )
+
+
+def _sources(
+    catalog: Catalog, facts: Facts, request: Request, engine_id: str, engine_source: str
+) -> dict[str, str]:
+    default_engine = f"engines.toml: the default for {facts.hardware_class}"
+    sources = {
+        "work.stage": "the session",
+        "work.commit": facts.commit.source,
+        "work.checkout": facts.checkout.source if facts.checkout is not None else "default: this repository's tests",
+        "work.hardware_class": facts.hardware_source,
+        "work.rehearsal": f"hardware class {facts.hardware_class}",
+        "work.engine": "--engine" if request.engine == engine_id else default_engine,
+        "work.engine_version": engine_source,
+        "work.features": f"engines.toml: engine[{engine_id}]",
+        "work.models": "models.toml",
+        "work.image": "default: no image, the host's own files",
+        "work.bounds": f"bounds.toml, rows for {facts.hardware_class}",
+        "work.limits": "limits.toml",
+        "work.verdict_rules": "verdicts.toml",
+        "work.jobs": f"--jobs {request.jobs}" if request.jobs else "default: one test at a time",
+        "work.fail_fast": "--fail-fast" if request.fail_fast else "default: --keep-going",
+        "work.pytest_args": "after the second --" if request.pytest_args else "default: none",
+        "placement.executor": "--executor" if request.executor != "auto" else "default: this machine",
+        "placement.python": engine_source,
+        "placement.gpu_ids": facts.hardware_source,
+        "placement.event": facts.event.source,
+    }
+    for selected_suite in catalog.suites_of(request.stage):
+        sources[f"placement.runner_labels.{selected_suite.id}"] = next(
+            f"runners.toml: routing[{row.id}]"
+            for row in catalog.routings
+            if row.family == selected_suite.family and row.in_force
+        )
+    return sources
+
+
+def place_again(catalog: Catalog, facts: Facts, request: Request, saved: Plan) -> Plan:
+    """A saved plan on this machine: the same work, or a refusal that says what would not be the same.
+
+    Raises:
+        UsageError: commit, checkout, hardware class or engine version differ from the plan's.
+        InfrastructureError: the engine is not installed here.
+    """
+    engine = facts.engines.get(saved.work.engine)
+    if engine is None:
+        package = catalog.engines[saved.work.engine].package
+        what = f"the plan's engine {saved.work.engine} is not installed here"
+        raise InfrastructureError(what, cause=f"no python3 with {package!r} was found", then="--python PATH")
+    problems = []
+    checkout = facts.checkout.text if facts.checkout is not None else ""
+    pairs = (
+        ("commit", saved.work.commit, facts.commit.text, f"git checkout {saved.work.commit.partition('+')[0]}"),
+        ("checkout", saved.work.checkout, checkout, "check out the tree's commit"),
+        ("hardware class", saved.work.hardware_class, facts.hardware_class, "run it on that hardware"),
+        ("engine version", saved.work.engine_version, engine.engine_version, "install that version"),
+    )
+    for name, planned, here, hint in pairs:
+        if planned != here:
+            problems.append(Problem(where=name, what=f"the plan says {planned}, here it is {here}", hint=hint))
+    if problems:
+        raise UsageError("the plan can't be repeated as it is", problems=problems, then="nox -s plan -- --diff A B")
+    placement = replace(
+        saved.placement,
+        executor=_executor(request, problems),
+        root=facts.root,
+        runs_dir=facts.runs_dir,
+        python=engine.python,
+        python_version=engine.python_version,
+        host=facts.host,
+        user=facts.user,
+        gpu_ids=facts.gpu_ids,
+        event=facts.event.text,
+        pass_through=pass_through_names(catalog, facts.environ),
+        command=request.command,
+    )
+    return replace(saved, placement=placement)

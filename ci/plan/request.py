@@ -1,0 +1,66 @@
+"""What a user asked for, before defaults: None or empty means "not said"."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ci.errors import Problem
+from ci.plan.shards import Shard
+
+__all__ = ["Request", "parse_env", "parse_jobs", "parse_shard"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The options of a stage session. `tests_source` says who named the tests, for `--last-failed`."""
+
+    stage: str
+    suites: tuple[str, ...] = ()
+    shard: Shard | None = None
+    tests: tuple[str, ...] = ()
+    tests_source: str = "--test"
+    env: tuple[tuple[str, str], ...] = ()
+    hardware: str = "auto"
+    executor: str = "auto"
+    engine: str = "auto"
+    fail_fast: bool = False
+    jobs: str = ""
+    pytest_args: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+
+def parse_shard(text: str, problems: list[Problem]) -> Shard | None:
+    """`3/14` as a shard counted from 1; anything else is added to `problems`."""
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if match is None:
+        what = f"{text!r} is not a shard"
+        problems.append(Problem(where="--shard", what=what, hint="i/n counted from 1, e.g. --shard 3/14"))
+        return None
+    index, count = int(match[1]), int(match[2])
+    if not 1 <= index <= count:
+        what = f"{text!r} is outside 1/{max(count, 1)} to {max(count, 1)}/{max(count, 1)}"
+        problems.append(Problem(where="--shard", what=what, hint="shards are counted from 1"))
+        return None
+    return Shard(index=index, count=count)
+
+
+def parse_env(items: Sequence[str], problems: list[Problem]) -> tuple[tuple[str, str], ...]:
+    """`K=V` items in order; malformed and doubled ones are added to `problems`."""
+    pairs: dict[str, str] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or "\0" in value:
+            problems.append(Problem(where="--env", what=f"{name!r} is not NAME=VALUE", hint="e.g. --env SGLANG_X=1"))
+        elif name in pairs:
+            problems.append(Problem(where="--env", what=f"{name} is given twice", hint="give it once"))
+        else:
+            pairs[name] = value
+    return tuple(pairs.items())
+
+
+def parse_jobs(text: str, problems: list[Problem]) -> str:
+    """A number from 1, or `gpus`: as many tests at a time as the GPUs allow."""
+    if text and text != "gpus" and not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        problems.append(Problem(where="--jobs", what=f"{text!r} is not a number from 1 or 'gpus'"))
+        return ""
+    return text

@@ -1,0 +1,205 @@
+"""Which suites and tests a request means on this machine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from ci.catalog.hardware import CPU
+from ci.catalog.load import Catalog
+from ci.catalog.registered import Registration
+from ci.catalog.rows import Suite
+from ci.catalog.tables import closest
+from ci.errors import Problem
+from ci.plan.facts import Facts
+from ci.plan.model import LeftOut, TestWork
+from ci.plan.request import Request
+from ci.plan.shards import Shard, longest_first, split
+
+__all__ = ["Selected", "Selection", "select"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """A suite and the tests of it that will run; `all_tests` are those before sharding."""
+
+    suite: Suite
+    shard: Shard | None
+    tests: tuple[TestWork, ...]
+    all_tests: tuple[TestWork, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What was selected, and what was not with its reason."""
+
+    suites: tuple[Selected, ...]
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+
+
+def select(catalog: Catalog, facts: Facts, request: Request, problems: list[Problem]) -> Selection:
+    """Choose suites, then tests, then the shard; everything that can't be meant is added to `problems`."""
+    suites = _suites(catalog, request, problems)
+    if request.shard is not None and len(suites) != 1:
+        counts = ", ".join(f"{suite.id} has {suite.shards}" for suite in catalog.suites_of(request.stage))
+        what = f"{request.shard} needs exactly one suite, {len(suites)} are selected"
+        problems.append(Problem(where="--shard", what=what, hint=f"add --suite S: {counts}"))
+    wanted = _wanted(catalog, facts, request, suites, problems)
+    selected: list[Selected] = []
+    left_out: list[LeftOut] = []
+    notes: list[str] = []
+    for suite in suites:
+        because = _misfit(catalog, facts, suite)
+        if because:
+            left_out.append(LeftOut(suite=suite.id, test="", because=because))
+            continue
+        tests = []
+        for registration in _registered(facts, suite):
+            if registration.disabled is not None:
+                why = registration.disabled or "no reason given"
+                left_out.append(LeftOut(suite=suite.id, test=registration.file, because=f"disabled: {why}"))
+            elif registration.nightly != suite.nightly:
+                kind = "nightly" if registration.nightly else "not nightly"
+                notes.append(f"{registration.file}:{registration.line} is registered for {suite.name} as {kind}: left out")
+            elif wanted is None or registration.file in wanted:
+                tests.append(_test(facts, suite, registration, () if wanted is None else wanted[registration.file]))
+        tests += _fixed_files(facts, suite, wanted)
+        chosen = tests
+        if request.shard is not None:
+            chosen = list(split(tests, request.shard.count)[request.shard.index - 1])
+            if request.shard.count != suite.shards:
+                notes.append(f"shard {request.shard}: {suite.id} has {suite.shards} shards in CI")
+        if tests or wanted is None:
+            selected.append(
+                Selected(
+                    suite=suite,
+                    shard=request.shard,
+                    tests=tuple(longest_first(chosen)),
+                    all_tests=tuple(longest_first(tests)),
+                )
+            )
+    return Selection(suites=tuple(selected), left_out=tuple(left_out), notes=tuple(notes))
+
+
+def _suites(catalog: Catalog, request: Request, problems: list[Problem]) -> tuple[Suite, ...]:
+    suites = catalog.suites_of(request.stage)
+    if not request.suites:
+        return suites
+    by_name = {name: suite for suite in suites for name in (suite.id, suite.name)}
+    chosen: dict[str, Suite] = {}
+    for name in request.suites:
+        if name in by_name:
+            chosen[by_name[name].id] = by_name[name]
+            continue
+        other = next((suite for suite in catalog.suites if name in (suite.id, suite.name)), None)
+        if other is not None:
+            session = catalog.stage(other.stage).session
+            problems.append(
+                Problem(where="--suite", what=f"{name!r} is of another stage", hint=f"nox -s {session} -- --suite {other.id}")
+            )
+        else:
+            hint = closest(name, [suite.id for suite in suites])
+            problems.append(Problem(where="--suite", what=f"there is no suite {name!r} in {request.stage}", hint=hint))
+    return tuple(suite for suite in suites if suite.id in chosen)
+
+
+def _misfit(catalog: Catalog, facts: Facts, suite: Suite) -> str:
+    """Why a suite can't run on this hardware; empty when it can, or when it is rehearsed."""
+    if facts.hardware_class == CPU:
+        return ""
+    family = catalog.family_of(facts.hardware_class)
+    if family != suite.family:
+        return f"needs {suite.family}, this machine is {facts.hardware_class} ({family})"
+    if len(facts.gpu_ids) < suite.gpus:
+        return f"needs {suite.gpus} GPUs, this machine has {len(facts.gpu_ids)}"
+    return ""
+
+
+def _registered(facts: Facts, suite: Suite) -> list[Registration]:
+    return [row for row in facts.tests.registrations if row.backend == "amd" and row.suite == suite.name]
+
+
+def _test(facts: Facts, suite: Suite, registration: Registration, cases: Sequence[str]) -> TestWork:
+    return TestWork(
+        id=registration.file,
+        path=registration.file,
+        kind=facts.tests.kinds[registration.file],
+        cases=tuple(cases),
+        est_s=registration.est_time_s,
+        timeout_s=suite.timeout_per_file_s,
+    )
+
+
+def _fixed_files(facts: Facts, suite: Suite, wanted: dict[str, tuple[str, ...]] | None) -> list[TestWork]:
+    """Tests of a job that runs fixed files: no estimate is registered, so each gets an even share of the step."""
+    present = [file for file in suite.files if file in facts.tests.fixed_files]
+    return [
+        TestWork(
+            id=file,
+            path=file,
+            kind="pytest",
+            cases=() if wanted is None else wanted[file],
+            est_s=suite.timeout_s / len(suite.files) / 2,
+            timeout_s=suite.timeout_per_file_s,
+        )
+        for file in present
+        if wanted is None or file in wanted
+    ]
+
+
+def _wanted(
+    catalog: Catalog, facts: Facts, request: Request, suites: Sequence[Suite], problems: list[Problem]
+) -> dict[str, tuple[str, ...]] | None:
+    """File to node ids of `--test`; None when no test was named."""
+    if not request.tests:
+        return None
+    here: set[str] = set()
+    for suite in suites:
+        here |= {row.file for row in _registered(facts, suite)} | set(suite.files)
+    wanted: dict[str, list[str]] = {}
+    for node in request.tests:
+        name, _, case = node.partition("::")
+        file = _resolve_file(name, here)
+        if file is None:
+            problems.append(_unknown_test(catalog, facts, request, name, here))
+            continue
+        cases = wanted.setdefault(file, [])
+        if case and f"{file}::{case}" not in cases:
+            cases.append(f"{file}::{case}")
+    whole = {node.partition("::")[0] for node in request.tests if "::" not in node}
+    return {
+        file: () if any(_resolve_file(name, {file}) for name in whole) else tuple(cases)
+        for file, cases in wanted.items()
+    }
+
+
+def _resolve_file(name: str, known: set[str]) -> str | None:
+    """A file by its path, or by a tail of its path that only one file has."""
+    clean = str(PurePosixPath(name)) if name else ""
+    if clean in known:
+        return clean
+    matches = [file for file in known if clean and file.endswith("/" + clean)]
+    return matches[0] if len(matches) == 1 else None
+
+
+def _unknown_test(catalog: Catalog, facts: Facts, request: Request, name: str, here: set[str]) -> Problem:
+    elsewhere = sorted(
+        {
+            (catalog.stage(suite.stage).session, suite.id)
+            for suite in catalog.suites
+            for row in _registered(facts, suite)
+            if _resolve_file(name, {row.file})
+        }
+    )
+    if elsewhere:
+        session, suite_id = elsewhere[0]
+        hint = f"it is registered there: nox -s {session} -- --suite {suite_id} --test {name}"
+    else:
+        hint = closest(name, here)
+    where = request.tests_source
+    return Problem(where=where, what=f"no test {name!r} is registered for what is selected", hint=hint)
+
+
+def with_timeout(test: TestWork, limit_s: float) -> TestWork:
+    """The test with its own limit cut to its suite's."""
+    return replace(test, timeout_s=min(test.timeout_s, limit_s))
