@@ -49,7 +49,9 @@ def load_env_sets(
     sets: dict[str, EnvSet] = {}
     paths = sorted(folder.glob("*.toml"))
     if not paths:
-        problems.append(Problem(where=f"{folder.name}/", what="holds no env set", hint="restore envs/base.toml"))
+        problems.append(
+            Problem(where=f"{folder.name}/", what="holds no env set", hint="restore envs/base.toml")
+        )
     for path in paths:
         tables = Tables.free(path, problems)
         if not re.fullmatch(r"[a-z0-9_]+", path.stem):
@@ -64,7 +66,9 @@ def _variables(
     tables: Tables, table: str, content: Any, secrets: tuple[SecretWords, ...]
 ) -> tuple[EnvVariable, ...]:
     if not _TABLE.fullmatch(table) or not isinstance(content, dict):
-        tables.problem(table, "is not a set", "a set is a table with an upper case name, e.g. [COMMON_ENV_VARS]")
+        tables.problem(
+            table, "is not a set", "a set is a table with an upper case name, e.g. [COMMON_ENV_VARS]"
+        )
         return ()
     variables = []
     for name, entry in content.items():
@@ -79,7 +83,9 @@ def _variables(
                 tables.problem(f"{where}.{key}", "unknown key", closest(key, ("value", "why")))
         value, why = entry.get("value"), entry.get("why")
         if not isinstance(value, str):
-            tables.problem(f"{where}.value", "is missing or not a string", "environment values are strings: quote it")
+            tables.problem(
+                f"{where}.value", "is missing or not a string", "environment values are strings: quote it"
+            )
             value = ""
         if "\0" in value:
             tables.problem(f"{where}.value", "holds a NUL byte")
@@ -88,7 +94,9 @@ def _variables(
             why = ""
         if is_secret(name, secrets):
             what = "looks like a secret and has a literal value"
-            tables.problem(where, what, "export it in the caller's environment and add its name to [[pass_through]]")
+            tables.problem(
+                where, what, "export it in the caller's environment and add its name to [[pass_through]]"
+            )
             continue
         variables.append(EnvVariable(name=name, value=value, why=why))
     return tuple(variables)

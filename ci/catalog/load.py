@@ -141,7 +141,9 @@ def load_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> Catalog:
     """
     catalog, problems = read_catalog(folder, envs)
     if problems:
-        raise UsageError("the catalog can't be used", problems=problems, then="mend the rows, then: nox -s check")
+        raise UsageError(
+            "the catalog can't be used", problems=problems, then="mend the rows, then: nox -s check"
+        )
     return catalog
 
 
@@ -274,7 +276,9 @@ def _bounds(problems: list[Problem], folder: Path, hardware: HardwareCatalog) ->
             source=row.text("source"),
         )
         if not report_only and (row.raw("op") is None or row.raw("limit") is None):
-            row.problem("limit", "a row that judges needs op and limit", "or say report_only = true with a why")
+            row.problem(
+                "limit", "a row that judges needs op and limit", "or say report_only = true with a why"
+            )
         if report_only and not bound.why:
             row.problem("why", "is missing", "a row that judges nothing says why")
         for hardware_class in bound.hardware:
@@ -371,7 +375,9 @@ def _cross_check(catalog: Catalog, problems: list[Problem]) -> None:
         where = f"catalog/stages.toml: suite[{suite.id}]"
         if suite.family not in families(catalog.hardware):
             hint = closest(suite.family, families(catalog.hardware))
-            problems.append(Problem(where=f"{where}.family", what=f"is {suite.family!r}, not known", hint=hint))
+            problems.append(
+                Problem(where=f"{where}.family", what=f"is {suite.family!r}, not known", hint=hint)
+            )
         elif not _fitting_labels(catalog, suite):
             kind = "fabric label" if suite.fabric else "label"
             what = f"no runner {kind} of family {suite.family} has {suite.gpus} GPUs"

@@ -32,7 +32,9 @@ def menu(folder: Path = CATALOG_DIR) -> tuple[MenuRow, ...]:
     problems: list[Problem] = []
     table = load_stages(problems, folder)
     if problems:
-        raise UsageError("the catalog can't be used", problems=problems, then="mend the rows, then: nox -s check")
+        raise UsageError(
+            "the catalog can't be used", problems=problems, then="mend the rows, then: nox -s check"
+        )
     rows: list[MenuRow] = []
     for stage in table.stages:
         suites = [suite for suite in table.suites if suite.stage == stage.id]

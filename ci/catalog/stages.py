@@ -41,7 +41,12 @@ def load_stages(problems: list[Problem], folder: Path = CATALOG_DIR) -> StageTab
     tables = Tables(folder / "stages.toml", problems, arrays=("stage", "suite", "preflight", "retry"))
     stage_rows, suite_rows = tables.rows("stage"), tables.rows("suite")
     preflight_rows = tables.rows("preflight")
-    for rows, key in ((stage_rows, "id"), (stage_rows, "session"), (suite_rows, "name"), (preflight_rows, "id")):
+    for rows, key in (
+        (stage_rows, "id"),
+        (stage_rows, "session"),
+        (suite_rows, "name"),
+        (preflight_rows, "id"),
+    ):
         tables.unique(rows, key)
     stage_ids = [str(row.raw("id")) for row in stage_rows]
     preflight_ids = [str(row.raw("id")) for row in preflight_rows]

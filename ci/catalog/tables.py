@@ -57,7 +57,9 @@ class Tables:
 
     def problem(self, key: str, what: str, hint: str = "") -> None:
         """Note a problem of this file."""
-        self._problems.append(Problem(where=f"{self.file}: {key}" if key else self.file, what=what, hint=hint))
+        self._problems.append(
+            Problem(where=f"{self.file}: {key}" if key else self.file, what=what, hint=hint)
+        )
 
     def rows(self, name: str) -> list["Row"]:
         """The rows of `[[name]]`, in the file's order."""
@@ -73,7 +75,9 @@ class Tables:
         for row in rows:
             value = row.raw(key)
             if isinstance(value, str) and value in seen:
-                self.problem(f"{row.where}.{key}", f"{value!r} stands there twice", "ids are unique within a file")
+                self.problem(
+                    f"{row.where}.{key}", f"{value!r} stands there twice", "ids are unique within a file"
+                )
             elif isinstance(value, str):
                 seen[value] = row.where
 
@@ -97,7 +101,9 @@ class Row:
         """Note a problem of this row."""
         self._tables.problem(f"{self.where}.{key}" if key else self.where, what, hint)
 
-    def _typed(self, key: str, kind: type | tuple[type, ...], kind_name: str, default: Any, fallback: Any) -> Any:
+    def _typed(
+        self, key: str, kind: type | tuple[type, ...], kind_name: str, default: Any, fallback: Any
+    ) -> Any:
         value = self.raw(key)
         if value is None:
             if default is _MISSING:
@@ -109,7 +115,9 @@ class Row:
             return fallback
         return value
 
-    def text(self, key: str, default: Any = _MISSING, *, matches: str = "", among: Collection[str] = ()) -> str:
+    def text(
+        self, key: str, default: Any = _MISSING, *, matches: str = "", among: Collection[str] = ()
+    ) -> str:
         """A string that is not empty; optionally one that fits a pattern or stands in a list."""
         value = self._typed(key, str, "string", default, "")
         if isinstance(value, str) and key in self._data:
@@ -121,7 +129,9 @@ class Row:
                 self.problem(key, f"is {value!r}, which is not known", closest(value, among))
         return value  # type: ignore[no-any-return]  # checked above, TOML is untyped
 
-    def number(self, key: str, default: Any = _MISSING, *, above: float | None = None, least: float | None = None) -> float:
+    def number(
+        self, key: str, default: Any = _MISSING, *, above: float | None = None, least: float | None = None
+    ) -> float:
         """A finite number, optionally above or at least a bound."""
         value = self._typed(key, (int, float), "number", default, 1)
         if isinstance(value, float) and not math.isfinite(value):

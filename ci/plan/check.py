@@ -7,7 +7,9 @@ from ci.errors import Problem
 __all__ = ["check_registrations"]
 
 
-def check_registrations(catalog: Catalog, tests: Discovery, *, own: bool, problems: list[Problem]) -> list[str]:
+def check_registrations(
+    catalog: Catalog, tests: Discovery, *, own: bool, problems: list[Problem]
+) -> list[str]:
     """Compare suites with registrations; notes for what only a reader can judge.
 
     In our own tree a registration for a suite that no stage runs is a problem: the test would never run. In an SGLang
@@ -41,7 +43,11 @@ def check_registrations(catalog: Catalog, tests: Discovery, *, own: bool, proble
         for bound in catalog.bounds:
             if bound.test not in files:
                 where = f"catalog/bounds.toml: {bound.test}"
-                problems.append(Problem(where=where, what="no such registered test", hint="remove the row or mend the path"))
+                problems.append(
+                    Problem(
+                        where=where, what="no such registered test", hint="remove the row or mend the path"
+                    )
+                )
     for suite in catalog.suites:
         count = sum(1 for row in enabled if row.suite == suite.name)
         if suite.files:

@@ -8,7 +8,16 @@ from ci.catalog.load import Catalog
 from ci.catalog.rows import Stage, Suite
 from ci.errors import Problem
 
-__all__ = ["RESERVED_PREFIX", "Layer", "Resolved", "Setting", "check_given", "layers_for", "pass_through_names", "resolve"]
+__all__ = [
+    "RESERVED_PREFIX",
+    "Layer",
+    "Resolved",
+    "Setting",
+    "check_given",
+    "layers_for",
+    "pass_through_names",
+    "resolve",
+]
 
 # the agent's own variables: an option or a set that named them would break the run
 RESERVED_PREFIX = "AMD_CI_"
@@ -50,7 +59,6 @@ def layers_for(
 ) -> tuple[Layer, ...]:
     """The layers of a suite, lowest first: the catalog's, the stage's, the suite's, and --env on top."""
 
-
     def named(names: Sequence[str]) -> tuple[EnvSet, ...]:
         return tuple(catalog.env_sets[name] for name in names)
 
@@ -77,7 +85,9 @@ def resolve(layers: Sequence[Layer], problems: list[Problem]) -> Resolved:
                 if twin is not None and twin.value != variable.value:
                     what = f"{twin.source} says {twin.value!r}, {env_set.id} says {variable.value!r}"
                     hint = "sets of one layer may not disagree: move one to another layer"
-                    problems.append(Problem(where=f"layer {layer.name}: {variable.name}", what=what, hint=hint))
+                    problems.append(
+                        Problem(where=f"layer {layer.name}: {variable.name}", what=what, hint=hint)
+                    )
                     continue
                 below = settings.get(variable.name)
                 overrode = ((below.source, below.value), *below.overrode) if below is not None else ()
@@ -97,13 +107,19 @@ def check_given(catalog: Catalog, given: Sequence[tuple[str, str]], problems: li
     for name, _ in given:
         if is_secret(name, catalog.secrets):
             what = f"{name} looks like a secret: its value would stand in argv, plan and log"
-            problems.append(Problem(where="--env", what=what, hint=f"export {name} instead; see [[pass_through]]"))
+            problems.append(
+                Problem(where="--env", what=what, hint=f"export {name} instead; see [[pass_through]]")
+            )
         if name.startswith(RESERVED_PREFIX):
-            problems.append(Problem(where="--env", what=f"{name} is the agent's own", hint="choose another name"))
+            problems.append(
+                Problem(where="--env", what=f"{name} is the agent's own", hint="choose another name")
+            )
 
 
 def pass_through_names(catalog: Catalog, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Which of the caller's variables reach the tests, sorted."""
     prefixes = tuple(prefix for row in catalog.pass_through for prefix in row.prefixes)
     names = {name for row in catalog.pass_through for name in row.names}
-    return tuple(sorted(name for name in environ if name in names or (prefixes and name.startswith(prefixes))))
+    return tuple(
+        sorted(name for name in environ if name in names or (prefixes and name.startswith(prefixes)))
+    )

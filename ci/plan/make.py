@@ -38,10 +38,25 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
     rehearsal = facts.hardware_class == CPU
     suites = []
     for selected in selection.suites:
-        suites.append(_suite_work(catalog, facts, request, selected, f"work.suites.{selected.suite.id}", sources, notes, problems))
+        suites.append(
+            _suite_work(
+                catalog,
+                facts,
+                request,
+                selected,
+                f"work.suites.{selected.suite.id}",
+                sources,
+                notes,
+                problems,
+            )
+        )
     problems += [problem for problem in facts.tests.problems if not request.tests]
     if problems:
-        raise UsageError("this can't be planned", problems=_unique(problems), then=f"nox -s {_session(catalog, request)} -- --help")
+        raise UsageError(
+            "this can't be planned",
+            problems=_unique(problems),
+            then=f"nox -s {_session(catalog, request)} -- --help",
+        )
     _refuse_nothing(catalog, request, selection)
     engine = facts.engines.get(engine_id)
     if engine is None:
@@ -69,7 +84,9 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
         skipped_suites=tuple(row.suite for row in selection.left_out if not row.test),
         bounds=_bounds(catalog, facts.hardware_class, suites),
         quarantine=(),
-        limits={name: value for name, value in catalog.limits.items() if name.startswith(("agent.", "harness."))},
+        limits={
+            name: value for name, value in catalog.limits.items() if name.startswith(("agent.", "harness."))
+        },
         verdict_rules=tuple(
             {"id": rule.id, "verdict": rule.verdict, "pattern": rule.pattern, "why": rule.why}
             for rule in catalog.verdict_rules
@@ -88,7 +105,9 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
         user=facts.user,
         gpu_ids=facts.gpu_ids,
         event=facts.event.text,
-        runner_labels={selected.suite.id: _label(catalog, facts, selected.suite) for selected in selection.suites},
+        runner_labels={
+            selected.suite.id: _label(catalog, facts, selected.suite) for selected in selection.suites
+        },
         shards_in_ci={selected.suite.id: selected.suite.shards for selected in selection.suites},
         pass_through=pass_through_names(catalog, facts.environ),
         command=request.command,
@@ -131,7 +150,9 @@ def _engine(catalog: Catalog, facts: Facts, request: Request, problems: list[Pro
 def _executor(request: Request, problems: list[Problem]) -> str:
     if request.executor not in ("auto", *EXECUTORS):
         hint = closest(request.executor, EXECUTORS)
-        problems.append(Problem(where="--executor", what=f"there is no executor {request.executor!r}", hint=hint))
+        problems.append(
+            Problem(where="--executor", what=f"there is no executor {request.executor!r}", hint=hint)
+        )
     return EXECUTORS[0]
 
 
@@ -148,7 +169,9 @@ def _suite_work(
     suite = selected.suite
     resolved = resolve(layers_for(catalog, catalog.stage(suite.stage), suite, request.env), problems)
     for name, setting in resolved.settings.items():
-        over = "".join(f", over {source} = {value!r}" for source, value in setting.overrode if value != setting.value)
+        over = "".join(
+            f", over {source} = {value!r}" for source, value in setting.overrode if value != setting.value
+        )
         sources[f"{path}.env.{name}"] = f"{setting.source}: {setting.why}{over}"
         theirs = facts.environ.get(name)
         if theirs is not None and theirs != setting.value:
@@ -156,7 +179,9 @@ def _suite_work(
     whole = selected.shard is None and suite.shards > 1
     timeout_s = suite.timeout_s * suite.shards if whole else suite.timeout_s
     row = f"suite[{suite.id}]"
-    share = f"{suite.shards} shards of {suite.timeout_s / 60:g} min, all in this run" if whole else "one shard"
+    share = (
+        f"{suite.shards} shards of {suite.timeout_s / 60:g} min, all in this run" if whole else "one shard"
+    )
     sources[f"{path}.timeout_s"] = f"{row}: {share}"
     sources[f"{path}.attempts"] = row
     sources[f"{path}.gpus"] = row
@@ -178,13 +203,9 @@ def _suite_work(
 
 def _refuse_nothing(catalog: Catalog, request: Request, selection: Selection) -> None:
     """An empty selection is an error; a shard that is empty because there are more shards than tests is not."""
-    if any(selected.all_tests for selected in selection.suites):
+    if selection.suites:
         return
     reasons = [Problem(where=row.test or row.suite, what=row.because) for row in selection.left_out]
-    reasons += [
-        Problem(where=selected.suite.id, what=f"no test is registered for {selected.suite.name}")
-        for selected in selection.suites
-    ]
     raise NothingSelectedError(
         f"nothing of {request.stage} is selected",
         problems=reasons,
@@ -252,7 +273,9 @@ def _sources(
     sources = {
         "work.stage": "the session",
         "work.commit": facts.commit.source,
-        "work.checkout": facts.checkout.source if facts.checkout is not None else "default: this repository's tests",
+        "work.checkout": facts.checkout.source
+        if facts.checkout is not None
+        else "default: this repository's tests",
         "work.hardware_class": facts.hardware_source,
         "work.rehearsal": f"hardware class {facts.hardware_class}",
         "work.engine": "--engine" if request.engine == engine_id else default_engine,
@@ -295,16 +318,25 @@ def place_again(catalog: Catalog, facts: Facts, request: Request, saved: Plan) -
     problems = []
     checkout = facts.checkout.text if facts.checkout is not None else ""
     pairs = (
-        ("commit", saved.work.commit, facts.commit.text, f"git checkout {saved.work.commit.partition('+')[0]}"),
+        (
+            "commit",
+            saved.work.commit,
+            facts.commit.text,
+            f"git checkout {saved.work.commit.partition('+')[0]}",
+        ),
         ("checkout", saved.work.checkout, checkout, "check out the tree's commit"),
         ("hardware class", saved.work.hardware_class, facts.hardware_class, "run it on that hardware"),
         ("engine version", saved.work.engine_version, engine.engine_version, "install that version"),
     )
     for name, planned, here, hint in pairs:
         if planned != here:
-            problems.append(Problem(where=name, what=f"the plan says {planned}, here it is {here}", hint=hint))
+            problems.append(
+                Problem(where=name, what=f"the plan says {planned}, here it is {here}", hint=hint)
+            )
     if problems:
-        raise UsageError("the plan can't be repeated as it is", problems=problems, then="nox -s plan -- --diff A B")
+        raise UsageError(
+            "the plan can't be repeated as it is", problems=problems, then="nox -s plan -- --diff A B"
+        )
     placement = replace(
         saved.placement,
         executor=_executor(request, problems),

@@ -16,7 +16,17 @@ from typing import Any
 from ci.errors import UsageError
 from ci.plan.shards import Shard
 
-__all__ = ["SCHEMA", "LeftOut", "Placement", "Plan", "SuiteWork", "TestWork", "Work", "canonical", "digest_of"]
+__all__ = [
+    "SCHEMA",
+    "LeftOut",
+    "Placement",
+    "Plan",
+    "SuiteWork",
+    "TestWork",
+    "Work",
+    "canonical",
+    "digest_of",
+]
 
 SCHEMA = 1
 
@@ -144,7 +154,9 @@ class Plan:
             raise UsageError(f"{where} holds no plan", then="nox -s plan -- STAGE --json > plan.json")
         if data.get("schema") != SCHEMA:
             what = f"{where} is a plan of schema {data.get('schema')!r}; this version reads {SCHEMA}"
-            raise UsageError(what, cause="it was written by another version", then="git checkout the plan's commit")
+            raise UsageError(
+                what, cause="it was written by another version", then="git checkout the plan's commit"
+            )
         fields = {key: value for key, value in data.items() if key not in ("schema", "digest")}
         try:
             plan: Plan = _build(cls, fields, where)
@@ -152,13 +164,17 @@ class Plan:
             raise UsageError(f"{where} is not a whole plan: {error}", cause="it was cut or edited") from error
         if plan.digest != data["digest"]:
             what = f"{where} states digest {str(data['digest'])[:12]}, its work has {plan.digest[:12]}"
-            raise UsageError(what, cause="the file was edited after it was written", then="make the plan again")
+            raise UsageError(
+                what, cause="the file was edited after it was written", then="make the plan again"
+            )
         return plan
 
 
 def canonical(value: Any) -> str:
     """JSON with one spelling per value: sorted keys, no spaces, whole numbers without a fraction."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        _plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
 
 
 def digest_of(work: Work) -> str:
@@ -185,7 +201,9 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     if kind is Any:
         return value
     if origin is types.UnionType:
-        return None if value is None else _build(next(a for a in arguments if a is not type(None)), value, where)
+        return (
+            None if value is None else _build(next(a for a in arguments if a is not type(None)), value, where)
+        )
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(value, dict):
             raise TypeError(f"{where} is {value!r}, not an object")

@@ -50,7 +50,9 @@ def parse_env(items: Sequence[str], problems: list[Problem]) -> tuple[tuple[str,
     for item in items:
         name, equals, value = item.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or "\0" in value:
-            problems.append(Problem(where="--env", what=f"{name!r} is not NAME=VALUE", hint="e.g. --env SGLANG_X=1"))
+            problems.append(
+                Problem(where="--env", what=f"{name!r} is not NAME=VALUE", hint="e.g. --env SGLANG_X=1")
+            )
         elif name in pairs:
             problems.append(Problem(where="--env", what=f"{name} is given twice", hint="give it once"))
         else:

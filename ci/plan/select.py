@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from ci.catalog.hardware import CPU
 from ci.catalog.load import Catalog
@@ -60,16 +59,25 @@ def select(catalog: Catalog, facts: Facts, request: Request, problems: list[Prob
                 left_out.append(LeftOut(suite=suite.id, test=registration.file, because=f"disabled: {why}"))
             elif registration.nightly != suite.nightly:
                 kind = "nightly" if registration.nightly else "not nightly"
-                notes.append(f"{registration.file}:{registration.line} is registered for {suite.name} as {kind}: left out")
+                notes.append(
+                    f"{registration.file}:{registration.line} is registered for {suite.name} as {kind}: left out"
+                )
             elif wanted is None or registration.file in wanted:
-                tests.append(_test(facts, suite, registration, () if wanted is None else wanted[registration.file]))
+                tests.append(
+                    _test(facts, suite, registration, () if wanted is None else wanted[registration.file])
+                )
         tests += _fixed_files(facts, suite, wanted)
         chosen = tests
         if request.shard is not None:
             chosen = list(split(tests, request.shard.count)[request.shard.index - 1])
             if request.shard.count != suite.shards:
                 notes.append(f"shard {request.shard}: {suite.id} has {suite.shards} shards in CI")
-        if tests or wanted is None:
+        if not tests:
+            if wanted is None:
+                left_out.append(
+                    LeftOut(suite=suite.id, test="", because=f"no test is registered for {suite.name}")
+                )
+        else:
             selected.append(
                 Selected(
                     suite=suite,
@@ -95,11 +103,17 @@ def _suites(catalog: Catalog, request: Request, problems: list[Problem]) -> tupl
         if other is not None:
             session = catalog.stage(other.stage).session
             problems.append(
-                Problem(where="--suite", what=f"{name!r} is of another stage", hint=f"nox -s {session} -- --suite {other.id}")
+                Problem(
+                    where="--suite",
+                    what=f"{name!r} is of another stage",
+                    hint=f"nox -s {session} -- --suite {other.id}",
+                )
             )
         else:
             hint = closest(name, [suite.id for suite in suites])
-            problems.append(Problem(where="--suite", what=f"there is no suite {name!r} in {request.stage}", hint=hint))
+            problems.append(
+                Problem(where="--suite", what=f"there is no suite {name!r} in {request.stage}", hint=hint)
+            )
     return tuple(suite for suite in suites if suite.id in chosen)
 
 
@@ -132,7 +146,7 @@ def _test(facts: Facts, suite: Suite, registration: Registration, cases: Sequenc
 
 def _fixed_files(facts: Facts, suite: Suite, wanted: dict[str, tuple[str, ...]] | None) -> list[TestWork]:
     """Tests of a job that runs fixed files: no estimate is registered, so each gets an even share of the step."""
-    present = [file for file in suite.files if file in facts.tests.fixed_files]
+    present = [file for file in suite.files if file in facts.fixed_files]
     return [
         TestWork(
             id=file,
@@ -175,7 +189,7 @@ def _wanted(
 
 def _resolve_file(name: str, known: set[str]) -> str | None:
     """A file by its path, or by a tail of its path that only one file has."""
-    clean = str(PurePosixPath(name)) if name else ""
+    clean = name.removeprefix("./").rstrip("/")
     if clean in known:
         return clean
     matches = [file for file in known if clean and file.endswith("/" + clean)]

@@ -1,0 +1,1 @@
+"""The command line that the sessions call: `python -m ci COMMAND`."""

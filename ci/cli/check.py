@@ -1,0 +1,78 @@
+"""`nox -s check`: the catalog, the env sets and the registrations, every problem at once."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from ci import environ
+from ci.catalog.load import Catalog, read_catalog
+from ci.catalog.registered import Discovery
+from ci.cli.options import Parser, parse
+from ci.errors import Problem, UsageError
+from ci.plan.check import check_registrations
+from ci.plan.environment import layers_for, resolve
+from ci.report.console import Text, open_console
+from ci.run.gather import discover_tests
+
+__all__ = ["check"]
+
+
+def check(arguments: Sequence[str]) -> int:
+    """Check everything that can be checked without running a test; `--checkout PATH` checks an SGLang tree's tests."""
+    parser = Parser(prog="nox -s check --")
+    parser.add_argument("--checkout", default="", metavar="PATH")
+    parser.add_argument("--json", action="store_true")
+    option_problems: list[Problem] = []
+    known = parse(parser, arguments, option_problems)
+    if option_problems:
+        raise UsageError(
+            "the options can't be meant", problems=option_problems, then="nox -s check -- --help"
+        )
+    catalog, found = read_catalog()
+    problems = list(found)
+    problems += _environments(catalog)
+    root, tests = discover_tests(catalog, known.checkout)
+    problems += tests.problems
+    notes = check_registrations(catalog, tests, own=not known.checkout, problems=problems)
+    problems = list(dict.fromkeys(problems))
+    if known.json:
+        rows = [{"where": row.where, "what": row.what, "hint": row.hint} for row in problems]
+        counts = {
+            "suites": len(catalog.suites),
+            "env_sets": len(catalog.env_sets),
+            "registrations": len(tests.registrations),
+        }
+        sys.stdout.write(json.dumps({"problems": rows, "notes": notes, **counts}, indent=1) + "\n")
+        return 2 if problems else 0
+    _show(catalog, tests, notes, str(root))
+    if problems:
+        raise UsageError(f"{len(problems)} problems", problems=problems, then="mend them, then: nox -s check")
+    return 0
+
+
+def _environments(catalog: Catalog) -> list[Problem]:
+    """Every suite's environment resolves; sets that don't exist are the catalog's own findings."""
+    problems: list[Problem] = []
+    for suite in catalog.suites:
+        stage = next((stage for stage in catalog.stages if stage.id == suite.stage), None)
+        named = [
+            *suite.env_sets,
+            *(stage.env_sets if stage else ()),
+            *(s for row in catalog.env_layers for s in row.sets),
+        ]
+        if stage is not None and all(name in catalog.env_sets for name in named):
+            resolve(layers_for(catalog, stage, suite), problems)
+    return problems
+
+
+def _show(catalog: Catalog, tests: Discovery, notes: list[str], root: str) -> None:
+    console = open_console(environ.read())
+    console.print(
+        Text(
+            f"catalog: {len(catalog.stages)} stages, {len(catalog.suites)} suites, {len(catalog.env_sets)} env sets, "
+            f"{len(catalog.bounds)} bounds, {len(catalog.limits)} limits"
+        )
+    )
+    console.print(Text(f"{root}: {tests.files_seen} files, {len(tests.registrations)} AMD registrations"))
+    for note in notes:
+        console.print(Text(f"note: {note}"))

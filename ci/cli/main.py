@@ -1,0 +1,64 @@
+"""Dispatch, and the one place where errors become messages and exit codes."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from ci import environ
+from ci.catalog.tables import closest
+from ci.errors import CiError, ExitCode, UsageError
+
+__all__ = ["main"]
+
+Command = Callable[[Sequence[str]], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code of the table in `ci.errors`."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(arguments)
+    except CiError as error:
+        sys.stdout.flush()
+        sys.stderr.write(error.render() + "\n")
+        _annotate(error)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # the reader of our output left: `... --list | head -1` is no error
+        sys.stdout = sys.stderr
+        return int(ExitCode.OK)
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    # each command's imports are its own: `check` must work where rich's are slow or a later room is broken
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    match name:
+        case "run":
+            from ci.cli.run import run  # noqa: PLC0415
+
+            return run(rest)
+        case "plan":
+            from ci.cli.plan import plan  # noqa: PLC0415
+
+            return plan(rest)
+        case "envs":
+            from ci.cli.envs import envs  # noqa: PLC0415
+
+            return envs(rest)
+        case "check":
+            from ci.cli.check import check  # noqa: PLC0415
+
+            return check(rest)
+    known = ("run", "plan", "envs", "check")
+    what = f"there is no command {name!r}" if name else "no command"
+    raise UsageError(what, cause=closest(name, known), then="nox -l lists the sessions")
+
+
+def _annotate(error: CiError) -> None:
+    """In Actions the error is shown beside the job as well."""
+    if environ.read().get("GITHUB_ACTIONS") == "true":
+        from ci.report.actions import command  # noqa: PLC0415
+
+        sys.stderr.write(command("error", {"title": f"exit {int(error.exit_code)}"}, error.render()) + "\n")

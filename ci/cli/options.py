@@ -1,0 +1,176 @@
+"""The options of the stage sessions: declared once, read with every problem reported at once."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from ci.catalog.tables import closest
+from ci.errors import Problem, UsageError
+from ci.plan.request import Request, parse_env, parse_jobs, parse_shard
+from ci.run.gather import Place
+
+__all__ = ["Parser", "RunOptions", "parse", "read_run_options", "run_parser", "split_pytest_args"]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are ours and whose abbreviations are refused: `--shar` would silently mean `--shard`."""
+
+    def __init__(self, **keywords: Any) -> None:
+        """As ArgumentParser."""
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **keywords)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing usage and leaving.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(message, cause="the options can't be read", then=f"{self.prog} --help")
+
+    @property
+    def options(self) -> list[str]:
+        """Every option's name."""
+        return sorted(
+            name for action in self._actions for name in action.option_strings if name.startswith("--")
+        )
+
+
+def parse(parser: Parser, arguments: Sequence[str], problems: list[Problem]) -> argparse.Namespace:
+    """Read the arguments; options that are not known are added to `problems` with the nearest names."""
+    known, unknown = parser.parse_known_args(list(arguments))
+    for item in unknown:
+        name = item.partition("=")[0]
+        if name.startswith("-"):
+            problems.append(
+                Problem(where=name, what="there is no such option", hint=closest(name, parser.options))
+            )
+        else:
+            hint = "options begin with --; what pytest should get stands after a second --"
+            problems.append(Problem(where=item, what="is not expected here", hint=hint))
+    return known
+
+
+def split_pytest_args(arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ours, and what stands after a second `--` for pytest."""
+    items = tuple(arguments)
+    if "--" not in items:
+        return items, ()
+    cut = items.index("--")
+    return items[:cut], items[cut + 1 :]
+
+
+class RunOptions:
+    """A stage session's options after reading: what is asked (`request`), where (`place`), and how to show it."""
+
+    __slots__ = ("dry_run", "json", "last_failed", "list", "place", "plan_changers", "plan_file", "request")
+
+    def __init__(
+        self, known: argparse.Namespace, request: Request, place: Place, plan_changers: list[str]
+    ) -> None:
+        """Keep what the parser found."""
+        self.request = request
+        self.place = place
+        self.list: bool = known.list
+        self.json: bool = known.json
+        self.dry_run: bool = known.dry_run
+        self.last_failed: bool = known.last_failed
+        self.plan_file: str = known.plan
+        self.plan_changers = plan_changers
+
+
+def run_parser(prog: str) -> Parser:
+    """The parser of every stage session."""
+    parser = Parser(
+        prog=prog,
+        description="Run a stage. Every default that is filled in is shown with its source.",
+        epilog="What stands after a second -- goes to pytest as it is.",
+    )
+    add = parser.add_argument
+    add(
+        "--suite",
+        action="append",
+        default=[],
+        metavar="S",
+        help="only this suite: short id or SGLang's full name",
+    )
+    add("--shard", default="", metavar="I/N", help="one shard of one suite, counted from 1")
+    add(
+        "--test",
+        action="append",
+        default=[],
+        metavar="NODEID",
+        help="only this file or pytest node id; repeatable",
+    )
+    add("--last-failed", action="store_true", help="only what failed in the newest run of this stage")
+    add("--list", action="store_true", help="print the tests with their estimates, one per line, and stop")
+    add(
+        "--env",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="set a variable over every env set; repeatable",
+    )
+    add("--hardware", default="auto", metavar="CLASS", help="auto, cpu (rehearsal), mi300x, mi325x or mi355x")
+    add("--executor", default="auto", metavar="E", help="where the tests run: auto or host")
+    add("--engine", default="auto", metavar="E", help="auto, sglang or llamacpp")
+    add("--python", default="", metavar="PATH", help="the interpreter that has the engine and runs the tests")
+    add("--checkout", default="", metavar="PATH", help="an SGLang tree whose registered tests are run")
+    add("--plan", default="", metavar="FILE", help="run exactly this plan.json again")
+    add("--dry-run", action="store_true", help="print the plan and do nothing")
+    stop = parser.add_mutually_exclusive_group()
+    stop.add_argument("--keep-going", action="store_true", help="go on after a failed test (the default)")
+    stop.add_argument("--fail-fast", action="store_true", help="stop after the first failed test")
+    add("--jobs", default="", metavar="N|gpus", help="tests at a time; gpus: as many as the GPUs allow")
+    add("--json", action="store_true", help="machine-readable standard output; people read standard error")
+    return parser
+
+
+def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments: Sequence[str]) -> RunOptions:
+    """Read a stage session's arguments.
+
+    Raises:
+        UsageError: with every problem.
+    """
+    ours, pytest_args = split_pytest_args(arguments)
+    problems: list[Problem] = []
+    known = parse(run_parser(prog), ours, problems)
+    request = Request(
+        stage=stage,
+        suites=tuple(known.suite),
+        shard=parse_shard(known.shard, problems) if known.shard else None,
+        tests=tuple(known.test),
+        env=parse_env(known.env, problems),
+        hardware=known.hardware,
+        executor=known.executor,
+        engine=known.engine,
+        fail_fast=known.fail_fast,
+        jobs=parse_jobs(known.jobs, problems),
+        pytest_args=pytest_args,
+        command=command,
+    )
+    changers = {
+        "--suite": known.suite,
+        "--shard": known.shard,
+        "--test": known.test,
+        "--last-failed": known.last_failed,
+        "--env": known.env,
+        "--hardware": known.hardware != "auto",
+        "--engine": known.engine != "auto",
+        "--checkout": known.checkout,
+        "--fail-fast": known.fail_fast,
+        "--keep-going": known.keep_going,
+        "--jobs": known.jobs,
+        "-- (pytest's arguments)": pytest_args,
+    }
+    given = [name for name, value in changers.items() if value]
+    if known.plan and given:
+        hint = "a plan is run as it is, or made anew"
+        problems += [Problem(where=name, what="would change the plan of --plan", hint=hint) for name in given]
+    if known.last_failed and known.test:
+        problems.append(
+            Problem(where="--last-failed", what="and --test both name tests", hint="use one of them")
+        )
+    if problems:
+        raise UsageError("the options can't be meant", problems=problems, then=f"{prog} --help")
+    place = Place(checkout=known.checkout, python=known.python, planning_only=known.dry_run or known.list)
+    return RunOptions(known, request, place, given)

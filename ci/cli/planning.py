@@ -1,0 +1,72 @@
+"""From options to a plan: what `run` and `plan` share."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ci.catalog.load import Catalog
+from ci.cli.options import RunOptions
+from ci.errors import NothingSelectedError, UsageError
+from ci.plan.make import make_plan, place_again
+from ci.plan.model import Plan
+from ci.plan.request import Request
+from ci.run.folder import newest_folder
+from ci.run.gather import gather, runs_dir
+from ci.run.record import fold, read_events
+
+__all__ = ["plan_for", "read_plan"]
+
+
+def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) -> Plan:
+    """The plan that the options mean: made anew, or read from `--plan` and placed on this machine."""
+    if options.plan_file:
+        saved = read_plan(Path(options.plan_file))
+        if saved.work.stage != options.request.stage:
+            session = catalog.stage(saved.work.stage).session
+            what = f"{options.plan_file} is a plan of {saved.work.stage}, this is {options.request.stage}"
+            raise UsageError(what, then=f"nox -s {session} -- --plan {options.plan_file}")
+        request = replace(options.request, hardware=saved.work.hardware_class, engine=saved.work.engine)
+        place = options.place
+        if saved.work.checkout:
+            place = replace(place, checkout=saved.placement.root)
+        return place_again(catalog, gather(catalog, request, place, environ), request, saved)
+    request = options.request
+    if options.last_failed:
+        request = _last_failed(request, runs_dir(environ))
+    return make_plan(catalog, gather(catalog, request, options.place, environ), request)
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan from plan.json or a run folder.
+
+    Raises:
+        UsageError: there is no such file, or it holds no whole plan.
+    """
+    if path.is_dir():
+        path = path / "plan.json"
+    try:
+        data = json.loads(path.read_text())
+    except OSError as error:
+        what = f"{path} can't be read: {error.strerror}"
+        raise UsageError(what, cause="not a plan or a run folder", then="ls .runs") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}", cause="it was cut or is another file") from error
+    return Plan.from_json(data, where=str(path))
+
+
+def _last_failed(request: Request, runs: Path) -> Request:
+    folder = newest_folder(runs, request.stage)
+    if folder is None:
+        raise UsageError(
+            f"--last-failed: there is no run of {request.stage} in {runs}", then="run the stage first"
+        )
+    record = fold(read_events(folder.events))
+    failed = tuple(test.id for test in record.tests if test.status in ("failed", "not-run"))
+    if not failed:
+        raise NothingSelectedError(
+            f"--last-failed: nothing failed in {folder.name}",
+            cause="its tests passed, were flaky, or were skipped",
+            then=f"read {folder.path / 'summary.md'}",
+        )
+    return replace(request, tests=tuple(dict.fromkeys(failed)), tests_source=f"--last-failed: {folder.name}")

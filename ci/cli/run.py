@@ -1,0 +1,251 @@
+"""`nox -s stage_...`: plan, show, act, report."""
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ci import clock, environ
+from ci.catalog.envsets import is_secret
+from ci.catalog.load import Catalog, load_catalog
+from ci.cli.options import RunOptions, read_run_options
+from ci.cli.plan import print_plan
+from ci.cli.planning import plan_for
+from ci.errors import CiError, ExitCode, InfrastructureError, UsageError, worst
+from ci.lifeline import die_with_parent
+from ci.plan.model import Plan
+from ci.report.console import open_console
+from ci.report.final import show_final
+from ci.report.limits import ReportLimits
+from ci.report.live import View, open_view
+from ci.report.write import write_reports
+from ci.run.folder import RunFolder, make_folder
+from ci.run.host import HostExecutor
+from ci.run.record import RecordWriter, exit_code, fold, read_events
+from ci.run.rehearsable import require_rehearsal_platform
+from ci.run.spec import make_spec
+from ci.run.sweep import register, sweep_dead, unregister
+
+__all__ = ["run"]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a stage: the first argument is its id, the rest are the session's options."""
+    if not arguments:
+        raise UsageError("run which stage?", then="nox -l lists them")
+    world = environ.read()
+    if "NOX_CURRENT_SESSION" in world:
+        # only under nox: started by hand with nohup, we are to outlive the shell
+        die_with_parent(signal.SIGTERM)
+    catalog = load_catalog()
+    stage = catalog.stage(arguments[0])
+    rest = tuple(arguments[1:])
+    command = ("nox", "-s", stage.session, *(("--", *rest) if rest else ()))
+    options = read_run_options(stage.id, f"nox -s {stage.session} --", command, rest)
+    plan = plan_for(catalog, options, world)
+    if options.list:
+        return _list(plan, as_json=options.json)
+    if options.dry_run:
+        print_plan(plan, as_json=options.json)
+        return 0
+    if plan.work.rehearsal:
+        require_rehearsal_platform()
+    return _Run(catalog, plan, options, world).act()
+
+
+def _list(plan: Plan, *, as_json: bool) -> int:
+    """Tests with estimates, one per line; nothing else on standard output."""
+    rows = [
+        {"suite": suite.id, "test": test.id, "est_s": test.est_s, "kind": test.kind}
+        for suite in plan.work.suites
+        for test in suite.tests
+    ]
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+    else:
+        sys.stdout.writelines(f"{row['test']}\t{row['est_s']:g}\t{row['suite']}\n" for row in rows)
+    for suite in plan.work.suites:
+        if not suite.tests:
+            where = f"shard {suite.shard}" if suite.shard is not None else "this suite"
+            sys.stderr.write(f"{suite.id}: nothing in {where}\n")
+    for note in plan.notes:
+        sys.stderr.write(f"note: {note}\n")
+    return 0
+
+
+class _Run:
+    """One run from its folder to its reports."""
+
+    def __init__(self, catalog: Catalog, plan: Plan, options: RunOptions, world: Mapping[str, str]) -> None:
+        self._catalog = catalog
+        self._plan = plan
+        self._options = options
+        self._world = world
+        self._interrupted = False
+        self._executor: HostExecutor | None = None
+        self._token = clock.new_token()
+        self._limits = ReportLimits.of(catalog.limits)
+
+    def act(self) -> int:
+        """Do it; returns the exit code."""
+        runs = Path(self._plan.placement.runs_dir)
+        live = runs / ".live"
+        passes = int(self._catalog.limits["agent.sweep_passes"])
+        left_over = sweep_dead(live, passes=passes, wait=clock.sleep_s)
+        for process in left_over:
+            sys.stderr.write(f"swept: process {process.pid} of a run that was killed ({process.command})\n")
+        folder = make_folder(self._plan, clock.utc_now())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        try:
+            register(live, self._token)
+            folder.plan.write_text(
+                json.dumps(self._plan.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+            )
+        except OSError as error:
+            raise InfrastructureError(
+                f"{folder.path} can't be written: {error.strerror}",
+                cause="the disk is full or the folder is not writable",
+                then=f"df -h {runs}",
+            ) from error
+        try:
+            return self._record(folder)
+        finally:
+            unregister(live, self._token)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """The first signal ends the tests, later ones change nothing: GitHub sends INT, then TERM."""
+        self._interrupted = True
+        if self._executor is not None:
+            self._executor.stop()
+
+    def _record(self, folder: RunFolder) -> int:
+        """Run and record, then report; a record that can't be written ends the run, not the reports."""
+        if not self._options.json:
+            print_plan(self._plan, as_json=False)
+        view = open_view(
+            self._world,
+            json=self._options.json,
+            run_dir=folder.path,
+            limits=self._limits,
+            clock=clock.monotonic_s,
+            secrets=self._secrets(),
+        )
+        failure: CiError | None = None
+        try:
+            with RecordWriter(folder.events) as record:
+                self._emit(record, view, self._started(folder), by="ci")
+                if self._plan.work.tests:
+                    self._execute(folder, record, view)
+                code = self._code(folder)
+                self._emit(record, view, {"type": "run-ended", "exit_code": code}, by="ci")
+        except CiError as error:
+            failure = error
+        finally:
+            view.close()
+        return self._report(folder, failure)
+
+    def _execute(self, folder: RunFolder, record: RecordWriter, view: View) -> None:
+        executor = HostExecutor(
+            self._plan,
+            folder,
+            token=self._token,
+            environ=self._world,
+            limits=self._catalog.limits,
+            monotonic_s=clock.monotonic_s,
+            sleep_s=clock.sleep_s,
+        )
+        features = {feature for engine in self._catalog.engines.values() for feature in engine.features}
+        spec = make_spec(
+            self._plan,
+            run=folder.name,
+            run_dir=str(folder.path),
+            token=self._token,
+            known_features=tuple(sorted(features)),
+        )
+        with executor:
+            executor.start(spec)
+            self._executor = executor
+            if self._interrupted:
+                executor.stop()
+            for event in executor.events():
+                self._emit(record, view, event, by="agent" if event["type"] != "executor-failed" else "ci")
+        for process in executor.swept:
+            text = f"swept after the agent's end: process {process.pid} ({process.command})"
+            self._emit(record, view, {"type": "note", "text": text}, by="ci")
+
+    def _emit(self, record: RecordWriter, view: View, event: dict[str, Any], *, by: Any) -> None:
+        event.setdefault("time", clock.iso(clock.utc_now()))
+        record.append(event, by=by)
+        view.show({**event, "by": by})
+
+    def _started(self, folder: RunFolder) -> dict[str, Any]:
+        plan, work = self._plan, self._plan.work
+        github = None
+        if self._world.get("GITHUB_ACTIONS") == "true":
+            base = f"{self._world.get('GITHUB_SERVER_URL', '')}/{self._world.get('GITHUB_REPOSITORY', '')}"
+            github = {
+                "event": plan.placement.event,
+                "run_url": f"{base}/actions/runs/{self._world.get('GITHUB_RUN_ID', '')}",
+            }
+        return {
+            "type": "run-started",
+            "run": folder.name,
+            "stage": work.stage,
+            "session": self._catalog.stage(work.stage).session,
+            "plan_digest": plan.digest,
+            "rehearsal": work.rehearsal,
+            "rehearsal_because": plan.sources.get("work.hardware_class", "") if work.rehearsal else "",
+            "hardware_class": work.hardware_class,
+            "engine": f"{work.engine} {work.engine_version}".strip(),
+            "executor": plan.placement.executor,
+            "commit": work.commit,
+            "command": shlex.join(plan.placement.command),
+            "python": plan.placement.python_version,
+            "github": github,
+            "tests": [
+                {"suite": suite.id, "test": test.id, "est_s": test.est_s}
+                for suite in work.suites
+                for test in suite.tests
+            ],
+            "skipped_suites": [
+                {"suite": row.suite, "because": row.because} for row in plan.left_out if not row.test
+            ],
+            "disabled": [
+                {"suite": row.suite, "test": row.test, "because": row.because}
+                for row in plan.left_out
+                if row.test
+            ],
+            "empty_shards": [
+                {"suite": suite.id, "shard": str(suite.shard)}
+                for suite in work.suites
+                if not suite.tests and suite.shard is not None
+            ],
+        }
+
+    def _secrets(self) -> tuple[str, ...]:
+        return tuple(
+            value for name, value in self._world.items() if value and is_secret(name, self._catalog.secrets)
+        )
+
+    def _code(self, folder: RunFolder) -> int:
+        code = exit_code(fold(read_events(folder.events)))
+        return worst((code, int(ExitCode.INTERRUPTED) if self._interrupted else code))
+
+    def _report(self, folder: RunFolder, failure: CiError | None) -> int:
+        """Write every report that can be written, show the end, and say the worst of what happened."""
+        record = fold(read_events(folder.events))
+        codes = [exit_code(record)]
+        if self._interrupted:
+            codes.append(int(ExitCode.INTERRUPTED))
+        console = open_console(self._world, json=self._options.json)
+        written = write_reports(record, folder.path, environ=self._world, limits=self._limits)
+        show_final(console, record, folder.path, written, limits=self._limits)
+        if failure is not None:
+            codes.append(int(failure.exit_code))
+            sys.stderr.write(failure.render() + "\n")
+        return worst(codes)

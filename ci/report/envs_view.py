@@ -1,0 +1,63 @@
+"""Showing environments: one with the story of each variable, two side by side, one variable explained."""
+
+from collections.abc import Iterable, Mapping
+
+from ci.plan.environment import Resolved, Setting
+from ci.report.console import Console, Rule, Text, new_table
+
+__all__ = ["HIDDEN", "show_environment", "show_environment_differences", "show_explanation", "shown_value"]
+
+HIDDEN = "***"
+
+
+def shown_value(setting: Setting, secrets: Iterable[str]) -> str:
+    """The value, hidden when the name is a secret's."""
+    return HIDDEN if setting.name in secrets else setting.value
+
+
+def show_environment(console: Console, title: str, resolved: Resolved, secrets: Iterable[str]) -> None:
+    """Every variable with the set that gave it, why, and what it overrode."""
+    console.print(Rule(Text(f"{title}: {len(resolved.settings)} variables", style="bold")))
+    table = new_table()
+    for column in ("variable", "value", "set", "why", "overrode"):
+        table.add_column(column, overflow="fold")
+    for setting in resolved.settings.values():
+        over = ", ".join(f"{source} = {value}" for source, value in setting.overrode)
+        cells = (setting.name, shown_value(setting, secrets), setting.source, setting.why, over)
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+
+
+def show_environment_differences(
+    console: Console, left: str, right: str, rows: Iterable[tuple[str, Setting | None, Setting | None]]
+) -> None:
+    """Variables in which two environments differ."""
+    table = new_table()
+    for column in ("variable", left, right):
+        table.add_column(column, overflow="fold")
+    count = 0
+    for name, one, two in rows:
+        count += 1
+        cells = [
+            f"{setting.value}  ({setting.source})" if setting is not None else "-" for setting in (one, two)
+        ]
+        table.add_row(Text(name), *(Text(cell) for cell in cells))
+    console.print(Rule(Text(f"{left} and {right}: {count} variables differ", style="bold")))
+    if count:
+        console.print(table)
+
+
+def show_explanation(console: Console, name: str, stories: Mapping[str, Setting], passed: str) -> None:
+    """Where a variable's value comes from in each suite that has it."""
+    console.print(Rule(Text(name, style="bold")))
+    if passed:
+        console.print(Text(f"passed through from the caller: {passed}"))
+    table = new_table()
+    for column in ("suite", "value", "set", "why", "overrode"):
+        table.add_column(column, overflow="fold")
+    for suite, setting in stories.items():
+        over = ", ".join(f"{source} = {value}" for source, value in setting.overrode)
+        cells = (suite, setting.value, setting.source, setting.why, over)
+        table.add_row(*(Text(cell) for cell in cells))
+    if stories:
+        console.print(table)

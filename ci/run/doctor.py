@@ -1,0 +1,74 @@
+"""What this machine can do: one finding per thing that a run depends on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import disk_usage
+
+from ci.catalog.load import Catalog
+from ci.errors import CiError
+from ci.run.gather import REPOSITORY, find_hardware, runs_dir
+from ci.run.git import commit_of
+from ci.run.interpreters import find_engine
+from ci.run.rehearsable import require_rehearsal_platform
+
+__all__ = ["Finding", "examine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at; `ok` is None where nothing could be checked."""
+
+    name: str
+    ok: bool | None
+    text: str
+
+
+def examine(catalog: Catalog, environ: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Hardware, platform, engines, commit and disk, each on its own: one failure hides no other."""
+    findings = [_hardware(catalog, environ), _platform()]
+    for engine in catalog.engines.values():
+        ours = "cpu" in engine.default_for
+        try:
+            fact = find_engine(
+                engine, given="", ours=ours, environ=environ, timeout_s=catalog.limits["host.probe_s"]
+            )
+        except CiError as error:
+            findings.append(Finding(name=f"engine {engine.id}", ok=False, text=error.what))
+            continue
+        where = (
+            f"{engine.package} {fact.engine_version} in {fact.python}"
+            if fact
+            else f"no {engine.package} found"
+        )
+        findings.append(Finding(name=f"engine {engine.id}", ok=fact is not None, text=where))
+    commit = commit_of(REPOSITORY, timeout_s=catalog.limits["host.probe_s"])
+    findings.append(Finding(name="commit", ok=bool(commit.value), text=f"{commit.text} ({commit.source})"))
+    findings.append(_disk(runs_dir(environ)))
+    return tuple(findings)
+
+
+def _hardware(catalog: Catalog, environ: Mapping[str, str]) -> Finding:
+    try:
+        found = find_hardware(catalog, environ)
+    except CiError as error:
+        return Finding(name="hardware", ok=False, text=error.render())
+    notes = "".join(f"; {note}" for note in found.notes)
+    return Finding(
+        name="hardware", ok=True, text=f"{found.cls}, {len(found.gpus)} GPUs ({found.source}){notes}"
+    )
+
+
+def _platform() -> Finding:
+    try:
+        require_rehearsal_platform()
+    except CiError as error:
+        return Finding(name="rehearsal", ok=False, text=error.what)
+    return Finding(name="rehearsal", ok=True, text="Linux x86-64, glibc, AVX2")
+
+
+def _disk(runs: Path) -> Finding:
+    there = next(path for path in (runs, *runs.parents) if path.exists())
+    usage = disk_usage(there)
+    text = f"{usage.free / 2**30:.1f} of {usage.total / 2**30:.1f} GiB free at {there}"
+    return Finding(name="run folders", ok=usage.free > 2**30, text=text)

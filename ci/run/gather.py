@@ -1,0 +1,160 @@
+"""Gathering the facts of this machine, this tree and this call: the edge before the plan."""
+
+import os
+import platform
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ci.catalog.discovery import require_sglang_tree
+from ci.catalog.hardware import CPU
+from ci.catalog.load import Catalog
+from ci.catalog.registered import Discovery, discover
+from ci.catalog.tables import closest
+from ci.errors import UsageError
+from ci.plan.facts import EngineFact, Facts, Known
+from ci.plan.request import Request
+from ci.process import capture
+from ci.run.git import commit_of
+from ci.run.interpreters import find_engine
+from ci.run.machine import Hardware, detect
+
+__all__ = ["REPOSITORY", "Place", "discover_tests", "find_hardware", "gather", "runs_dir"]
+
+REPOSITORY = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What was said about where: `--checkout` and `--python`, empty when not said."""
+
+    checkout: str = ""
+    python: str = ""
+    planning_only: bool = False
+
+
+def runs_dir(environ: Mapping[str, str]) -> Path:
+    """Where run folders are made: `AMD_CI_RUNS`, else `.runs` in this repository."""
+    return Path(environ.get("AMD_CI_RUNS") or REPOSITORY / ".runs").absolute()
+
+
+def find_hardware(catalog: Catalog, environ: Mapping[str, str]) -> Hardware:
+    """What this machine is, by KFD, tools and the runner's label."""
+    probe_s = catalog.limits["host.probe_s"]
+
+    def run(argv: tuple[str, ...]) -> str | None:
+        done = capture(argv, timeout_s=probe_s)
+        return done.text if done.code == 0 else None
+
+    return detect(
+        sysfs=Path("/sys"),
+        run=run,
+        label=environ.get("AMD_CI_RUNNER_LABEL") or None,
+        visible=environ,
+        catalog=catalog.hardware,
+    )
+
+
+def discover_tests(catalog: Catalog, checkout: str) -> tuple[Path, Discovery]:
+    """The tree whose tests are meant, and its AMD registrations.
+
+    Raises:
+        UsageError: `checkout` is not an SGLang tree.
+    """
+    if not checkout:
+        return REPOSITORY, discover(REPOSITORY, catalog.discovery, layout="own", backends=("amd",))
+    tree = Path(checkout).expanduser().absolute()
+    require_sglang_tree(tree, catalog.discovery)
+    return tree, discover(tree, catalog.discovery, layout="sglang", backends=("amd",))
+
+
+def gather(catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str]) -> Facts:
+    """Everything that the plan needs to know.
+
+    Raises:
+        UsageError: the hardware that was asked for is not in the catalog, or is not this machine's and a run was asked for;
+            sources disagree about the hardware; the checkout is not an SGLang tree.
+    """
+    root, tests = discover_tests(catalog, place.checkout)
+    hardware_class, source, gpu_ids = _hardware(catalog, request, place, environ)
+    probe_s = catalog.limits["host.probe_s"]
+    fixed = frozenset(
+        file for suite in catalog.suites_of(request.stage) for file in suite.files if (root / file).is_file()
+    )
+    return Facts(
+        hardware_class=hardware_class,
+        hardware_source=source,
+        gpu_ids=gpu_ids,
+        commit=commit_of(REPOSITORY, timeout_s=probe_s),
+        root=str(root),
+        checkout=commit_of(root, timeout_s=probe_s) if place.checkout else None,
+        runs_dir=str(runs_dir(environ)),
+        tests=tests,
+        fixed_files=fixed,
+        engines=_engines(catalog, request, place, environ, hardware_class),
+        environ=environ,
+        event=_event(environ),
+        host=platform.node(),
+        user=_user(),
+    )
+
+
+def _hardware(
+    catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str]
+) -> tuple[str, str, tuple[str, ...]]:
+    if request.hardware == CPU:
+        return CPU, f"--hardware {CPU}", ()
+    known = ("auto", *catalog.hardware.classes)
+    if request.hardware not in known:
+        what = f"there is no hardware class {request.hardware!r}"
+        raise UsageError(what, cause=closest(request.hardware, known), then="see ci/catalog/hardware.toml")
+    if place.planning_only and request.hardware != "auto":
+        # a plan for another machine: as many GPUs as its largest suite asks for
+        count = max(suite.gpus for suite in catalog.suites)
+        source = f"--hardware {request.hardware}, planned for a machine with {count} GPUs"
+        return request.hardware, source, tuple(str(number) for number in range(count))
+    found = find_hardware(catalog, environ)
+    if request.hardware not in ("auto", found.cls):
+        raise UsageError(
+            f"--hardware {request.hardware}, but this machine is {found.cls} ({found.source})",
+            cause="a run on other hardware than it says would prove nothing",
+            then=f"see its plan: add --dry-run; rehearse: --hardware {CPU}",
+        )
+    return found.cls, found.source, tuple(gpu.id for gpu in found.gpus)
+
+
+def _engines(
+    catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str], hardware_class: str
+) -> dict[str, EngineFact]:
+    """Only the engine that is meant is looked for: asking interpreters takes a while."""
+    default = catalog.default_engine(hardware_class)
+    wanted = request.engine if request.engine in catalog.engines else default
+    rehearsal = hardware_class == CPU
+    if place.planning_only and not rehearsal:
+        # a plan for a machine that may not be this one: its interpreter is found there
+        unknown = EngineFact(
+            python="python3", python_version="", engine_version="", source="found when it runs"
+        )
+        return {wanted: unknown}
+    fact = find_engine(
+        catalog.engines[wanted],
+        given=place.python,
+        ours=rehearsal,
+        environ=environ,
+        timeout_s=catalog.limits["host.probe_s"],
+    )
+    return {wanted: fact} if fact is not None else {}
+
+
+def _event(environ: Mapping[str, str]) -> Known:
+    if environ.get("GITHUB_ACTIONS") != "true":
+        return Known(value="local", source="default: not in Actions")
+    return Known(value=environ.get("GITHUB_EVENT_NAME", ""), source="GITHUB_EVENT_NAME")
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

@@ -1,0 +1,71 @@
+"""The plan as the agent's spec: see docs/agent.md and docs/harness.md."""
+
+from pathlib import Path
+from typing import Any
+
+from ci.plan.model import Plan, SuiteWork
+
+__all__ = ["HARNESS_DIR", "make_spec"]
+
+HARNESS_DIR = Path(__file__).parent.parent.parent / "test"
+
+
+def make_spec(
+    plan: Plan, *, run: str, run_dir: str, token: str, known_features: tuple[str, ...]
+) -> dict[str, Any]:
+    """What the agent is told. It holds no secret: passed-through values reach the agent by its own environment."""
+    work = plan.work
+    limits = dict(work.limits)
+    return {
+        "schema": 1,
+        "run": run,
+        "token": token,
+        "root": plan.placement.root,
+        "run_dir": run_dir,
+        "pythonpath": [str(HARNESS_DIR)],
+        "jobs": work.jobs,
+        "gpu_ids": list(plan.placement.gpu_ids),
+        "fail_fast": work.fail_fast,
+        "pytest_args": list(work.pytest_args),
+        "limits": _section(limits, "agent."),
+        "verdict_rules": [dict(rule) for rule in work.verdict_rules],
+        "suites": [_suite(suite) for suite in work.suites if suite.tests],
+        "harness": {
+            "hardware_class": work.hardware_class,
+            "rehearsal": work.rehearsal,
+            "engine": work.engine,
+            "features": list(work.features),
+            "known_features": list(known_features),
+            "models": dict(work.models),
+            "bounds": dict(work.bounds),
+            "limits": _section(limits, "harness."),
+        },
+    }
+
+
+def _section(limits: dict[str, float], prefix: str) -> dict[str, float]:
+    return {name.removeprefix(prefix): value for name, value in limits.items() if name.startswith(prefix)}
+
+
+def _suite(suite: SuiteWork) -> dict[str, Any]:
+    return {
+        "id": suite.id,
+        "name": suite.name,
+        "timeout_s": suite.timeout_s,
+        "gpus": suite.gpus,
+        "attempts": suite.attempts,
+        "retry_wait_s": suite.retry_wait_s,
+        "retry_on": list(suite.retry_on),
+        "env": dict(suite.env),
+        "tests": [
+            {
+                "id": test.id,
+                "path": test.path,
+                "kind": test.kind,
+                "cases": list(test.cases),
+                "est_s": test.est_s,
+                "timeout_s": test.timeout_s,
+            }
+            for test in suite.tests
+        ],
+    }

@@ -1,0 +1,89 @@
+"""A stage session's options: every problem at once, nothing guessed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ci.cli.options import RunOptions, read_run_options, split_pytest_args
+from ci.errors import ExitCode, Problem, UsageError
+from ci.plan.request import parse_env, parse_shard
+from ci.plan.shards import Shard
+
+
+def read(*arguments: str) -> RunOptions:
+    return read_run_options("stage-a-amd", "nox -s stage_a_amd --", ("nox",), arguments)
+
+
+def refused(*arguments: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        read(*arguments)
+    assert caught.value.exit_code == ExitCode.USAGE
+    return caught.value.render()
+
+
+@given(st.integers(1, 999), st.integers(1, 999))
+def test_a_shard_is_counted_from_one(index: int, count: int) -> None:
+    problems: list[Problem] = []
+    shard = parse_shard(f"{index}/{count}", problems)
+    assert (shard == Shard(index=index, count=count)) == (index <= count)
+    assert bool(problems) == (index > count)
+
+
+@pytest.mark.parametrize(
+    "text", ["0/3", "4/3", "x", "1", "1/", "/3", "-1/3", "1/0", "1.0/3", "1/3 ", "\uff11/\uff13"]
+)
+def test_what_is_no_shard_is_refused_with_an_example(text: str) -> None:
+    assert "--shard" in refused("--shard", text)
+
+
+def test_unknown_options_are_named_with_the_nearest_all_at_once() -> None:
+    text = refused("--siute", "x", "--shrad", "1/2", "--shard", "9/3")
+    for part in ("--siute", "did you mean '--suite'", "--shrad", "'9/3' is outside"):
+        assert part in text
+
+
+def test_abbreviations_are_refused() -> None:
+    assert "there is no such option" in refused("--shar", "1/2")
+
+
+def test_an_option_without_its_value_is_a_message() -> None:
+    assert "expected one argument" in refused("--suite")
+
+
+def test_what_stands_after_a_second_dashes_goes_to_pytest() -> None:
+    options = read("--suite", "1-gpu-small", "--", "-k", "json", "--", "x")
+    assert options.request.pytest_args == ("-k", "json", "--", "x")
+    assert options.request.suites == ("1-gpu-small",)
+    assert split_pytest_args(["--json"]) == (("--json",), ())
+
+
+@given(st.text(st.characters(exclude_characters="\0")))
+def test_an_env_value_may_hold_anything_but_nul(value: str) -> None:
+    problems: list[Problem] = []
+    assert parse_env([f"SGLANG_X={value}"], problems) == (("SGLANG_X", value),)
+    assert problems == []
+
+
+@pytest.mark.parametrize("item", ["X", "=1", "A B=1", "1A=1", "A-B=1", "A=\0"])
+def test_what_is_no_variable_is_refused(item: str) -> None:
+    assert "is not NAME=VALUE" in refused("--env", item)
+
+
+def test_a_variable_given_twice_is_refused() -> None:
+    assert "SGLANG_X is given twice" in refused("--env", "SGLANG_X=1", "--env", "SGLANG_X=2")
+
+
+def test_a_plan_goes_with_no_option_that_would_change_it() -> None:
+    text = refused("--plan", "plan.json", "--suite", "1-gpu-small", "--fail-fast", "--", "-k", "x")
+    for part in ("--suite: would change", "--fail-fast: would change", "pytest's arguments"):
+        assert part in text
+    assert read("--plan", "plan.json", "--json").plan_file == "plan.json"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "1.5", "all"])
+def test_jobs_is_a_number_or_gpus(text: str) -> None:
+    assert "--jobs" in refused("--jobs", text)
+
+
+def test_keep_going_and_fail_fast_exclude_each_other() -> None:
+    assert "not allowed with" in refused("--keep-going", "--fail-fast")
