@@ -43,7 +43,9 @@ def capture(
             check=False,
         )
     except OSError as error:
-        return Completed(argv=tuple(argv), code=None, stdout=b"", stderr=b"", why=f"{argv[0]}: {error.strerror}")
+        return Completed(
+            argv=tuple(argv), code=None, stdout=b"", stderr=b"", why=f"{argv[0]}: {error.strerror}"
+        )
     except subprocess.TimeoutExpired:
         why = f"{argv[0]}: no answer within {timeout_s:g} s"
         return Completed(argv=tuple(argv), code=None, stdout=b"", stderr=b"", why=why)

@@ -36,20 +36,10 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
     sources: dict[str, str] = {}
     notes = list(selection.notes)
     rehearsal = facts.hardware_class == CPU
-    suites = []
-    for selected in selection.suites:
-        suites.append(
-            _suite_work(
-                catalog,
-                facts,
-                request,
-                selected,
-                f"work.suites.{selected.suite.id}",
-                sources,
-                notes,
-                problems,
-            )
-        )
+    suites = [
+        _suite_work(catalog, facts, request, selected, sources, notes, problems)
+        for selected in selection.suites
+    ]
     problems += [problem for problem in facts.tests.problems if not request.tests]
     if problems:
         raise UsageError(
@@ -161,12 +151,12 @@ def _suite_work(
     facts: Facts,
     request: Request,
     selected: Selected,
-    path: str,
     sources: dict[str, str],
     notes: list[str],
     problems: list[Problem],
 ) -> SuiteWork:
     suite = selected.suite
+    path = f"work.suites.{suite.id}"
     resolved = resolve(layers_for(catalog, catalog.stage(suite.stage), suite, request.env), problems)
     for name, setting in resolved.settings.items():
         over = "".join(

@@ -60,8 +60,8 @@ class HostExecutor:
         env |= {"AMD_CI_TOKEN": self._token, "PYTHONDONTWRITEBYTECODE": "1"}
         argv = [self._plan.placement.python, str(AGENT), str(self._folder.spec)]
         try:
-            with open(os.open(self._folder.spec, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                json.dump(spec, file, indent=1, sort_keys=True)
+            self._folder.spec.touch(mode=0o600, exist_ok=False)
+            self._folder.spec.write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n")
             with (self._folder.logs / "agent.log").open("wb") as log:
                 self._agent = start(argv, cwd=self._folder.path, env=env, stderr=log)
         except OSError as error:

@@ -1,0 +1,1 @@
+"""ACT: executors, the agent and the record of a run."""
