@@ -136,8 +136,9 @@ class _Run:
             secrets=self._secrets(),
         )
         failure: CiError | None = None
+        record = RecordWriter(folder.events)
         try:
-            with RecordWriter(folder.events) as record:
+            with record:
                 self._emit(record, view, self._started(folder), by="ci")
                 if self._plan.work.tests:
                     self._execute(folder, record, view)

@@ -5,6 +5,7 @@ path. Two runs are the same when the digests of their `work` are equal.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import types
@@ -195,6 +196,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Resolving a dataclass's annotations costs more than building it."""
+    return typing.get_type_hints(kind)
+
+
 def _build(kind: Any, value: Any, where: str) -> Any:
     """The reverse of `_plain`, led by the types that the fields state."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -207,7 +214,7 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(value, dict):
             raise TypeError(f"{where} is {value!r}, not an object")
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         names = {field.name for field in dataclasses.fields(kind)}
         if names != set(value):
             odd = sorted(names ^ set(value))

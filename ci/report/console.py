@@ -1,0 +1,120 @@
+"""The one door to rich: consoles, tables and live views of every report go through here."""
+
+import io
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.rule import Rule
+from rich.style import Style
+from rich.table import Table
+from rich.terminal_theme import TerminalTheme
+from rich.text import Text
+
+__all__ = [
+    "PLAIN_WIDTH",
+    "Console",
+    "ConsoleOptions",
+    "Group",
+    "Live",
+    "Padding",
+    "Panel",
+    "ProgressBar",
+    "RenderResult",
+    "RenderableType",
+    "Rule",
+    "Style",
+    "Table",
+    "TerminalTheme",
+    "Text",
+    "fact_table",
+    "new_table",
+    "open_console",
+    "plain_console",
+    "recording_console",
+]
+
+# Columns of everything that is not a terminal: Actions, pipes and files have no width of their own.
+PLAIN_WIDTH = 120
+
+
+def open_console(
+    environ: Mapping[str, str],
+    *,
+    json: bool = False,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+) -> Console:
+    """The console for people: standard output, or standard error when standard output is for machines (`json`).
+
+    On a terminal, colours are on unless `NO_COLOR` is set and the width is the terminal's. Anywhere else there
+    are no colours and 120 columns. Characters that the stream's encoding lacks are spelled out, never an error.
+    """
+    stream = (stderr or sys.stderr) if json else (stdout or sys.stdout)
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    if not stream.isatty():
+        return plain_console(stream)
+    return Console(file=stream, markup=False, highlight=False, emoji=False, _environ=environ)
+
+
+def plain_console(stream: TextIO, *, width: int = PLAIN_WIDTH) -> Console:
+    """A console without colours and with a fixed width."""
+    return Console(
+        file=stream,
+        width=width,
+        color_system=None,
+        force_terminal=False,
+        legacy_windows=False,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        _environ={},
+    )
+
+
+def recording_console(*, width: int) -> Console:
+    """A console that shows nothing and keeps what it was given, with all colours, for an export."""
+    return Console(
+        file=io.StringIO(),
+        record=True,
+        width=width,
+        color_system="truecolor",
+        force_terminal=True,
+        legacy_windows=False,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        _environ={},
+    )
+
+
+def new_table(title: str = "", *, headed: bool = True) -> Table:
+    """A table in the house's look: one rule under the head, no frame."""
+    return Table(
+        title=Text(title, style="bold") if title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD if headed else None,
+        show_header=headed,
+        header_style="bold",
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+
+
+def fact_table(facts: Mapping[str, str]) -> Table:
+    """Names and values side by side; facts without a value are left out."""
+    table = new_table(headed=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        if value:
+            table.add_row(Text(name), Text(value))
+    return table

@@ -1,0 +1,72 @@
+"""Text from outside made fit to be shown: nothing is dropped, what a reader can't see is spelled out."""
+
+import math
+import re
+
+__all__ = ["case_name", "clip", "duration", "one_line", "quantity", "strip_ansi", "visible"]
+
+# CSI and OSC sequences and two-byte escapes: colour and cursor movement, no information.
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+
+# C0 and C1 controls but tab and newline, line separators, bidirectional overrides (they can make a line read as
+# another one), lone surrogates and the non-characters that XML forbids.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]",
+)
+
+
+def visible(text: str) -> str:
+    r"""The text with each character that would not be seen, or not be valid XML, as `\x1b` or `\u202e`."""
+    return _UNSEEN.sub(lambda match: _spelled(ord(match.group())), text)
+
+
+def _spelled(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def one_line(text: str) -> str:
+    r"""Visible text in one line: line breaks and tabs spelled out as well."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def strip_ansi(text: str) -> str:
+    """The text without terminal colours and cursor movements."""
+    return _ANSI.sub("", text)
+
+
+def clip(text: str, lines: int) -> str:
+    """At most this many lines, the first ones; how many follow is said in the last."""
+    found = text.split("\n")
+    if len(found) <= lines:
+        return text
+    return "\n".join([*found[:lines], f"... {len(found) - lines} more lines"])
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `41 s`, `3 min 07 s`, `20 min`, `2 h 05 min`."""
+    if seconds < 0:
+        return "-" + duration(-seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s".removesuffix(" 00 s")
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min".removesuffix(" 00 min")
+
+
+def case_name(case: str, test: str) -> str:
+    """A case without the path of its file, which stands beside it anyway."""
+    return case.removeprefix(f"{test}::")
+
+
+def quantity(value: float, unit: str = "") -> str:
+    """A measured number with up to six significant digits and its unit."""
+    number = (
+        f"{value:.0f}"
+        if math.isfinite(value) and value == round(value) and abs(value) < 1e12
+        else f"{value:.6g}"
+    )
+    return f"{number} {unit}" if unit else number

@@ -1,0 +1,84 @@
+"""All files of a report into the run folder: each whole or not at all, and one that fails stops no other."""
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ci.report.files import Failed, Written
+from ci.report.html import html_report
+from ci.report.junit import junit_xml
+from ci.report.limits import ReportLimits
+from ci.report.picture import picture
+from ci.report.summary import summary_md
+from ci.report.tails import LogTails
+from ci.run.record import RunRecord
+
+__all__ = ["Failed", "Written", "write_reports"]
+
+
+def write_reports(
+    record: RunRecord, run_dir: Path, *, environ: Mapping[str, str], limits: ReportLimits
+) -> list[Written | Failed]:
+    """Write junit.xml, summary.md, report.html and terminal.svg, and add the summary to `GITHUB_STEP_SUMMARY`."""
+    tails = LogTails(run_dir, lines=limits.tail_lines, size_bytes=limits.tail_bytes)
+    reports: dict[str, Callable[[], bytes]] = {
+        "junit.xml": lambda: junit_xml(record, tails=tails),
+        "summary.md": lambda: _utf8(summary_md(record, tails=tails, limits=limits)),
+        "report.html": lambda: _utf8(html_report(record, tails=tails, limits=limits)),
+        "terminal.svg": lambda: _utf8(picture(record, tails=tails, limits=limits)),
+    }
+    results = [_attempt(run_dir / name, render, _replace) for name, render in reports.items()]
+    if step_summary := environ.get("GITHUB_STEP_SUMMARY"):
+        path = Path(step_summary)
+        results.append(_attempt(path, lambda: _step_summary(record, path, tails, limits), _append))
+    return results
+
+
+def _step_summary(record: RunRecord, path: Path, tails: LogTails, limits: ReportLimits) -> bytes:
+    """The summary in the room that earlier sessions of the same step left: GitHub's limit is for all of them."""
+    taken = path.stat().st_size if path.exists() else 0
+    room = replace(limits, summary_bytes=limits.summary_bytes - taken)
+    return _utf8(summary_md(record, tails=tails, limits=room))
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", errors="backslashreplace")
+
+
+def _attempt(path: Path, render: Callable[[], bytes], put: Callable[[Path, bytes], None]) -> Written | Failed:
+    try:
+        data = render()
+        put(path, data)
+    except OSError as error:
+        return Failed(path=path, because=error.strerror or str(error))
+    except Exception as error:  # noqa: BLE001  # a fault in one report must not cost a run of hours its others
+        return Failed(path=path, because=f"the report can't be made: {type(error).__name__}: {error}")
+    return Written(path=path, size_bytes=len(data))
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Put the bytes in place of what is there: a reader sees the old file or the new one, never half of one."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        fresh.write_bytes(data)
+        fresh.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise
+
+
+def _append(path: Path, data: bytes) -> None:
+    """Add to what earlier steps of the job wrote, or leave it as it was."""
+    # unbuffered: what a buffer still holds would be written after the truncation
+    with path.open("ab", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            while data:
+                data = data[file.write(data) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(file.fileno(), size)
+            raise
