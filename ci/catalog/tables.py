@@ -120,7 +120,7 @@ class Row:
     ) -> str:
         """A string that is not empty; optionally one that fits a pattern or stands in a list."""
         value = self._typed(key, str, "string", default, "")
-        if value is self._data.get(key):
+        if isinstance(value, str) and isinstance(self._data.get(key), str):
             if not value.strip():
                 self.problem(key, "is empty")
             elif matches and not re.fullmatch(matches, value):

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ci.catalog.rows import Engine
@@ -29,31 +30,36 @@ print(json.dumps({"found": found, "version": version, "python": "%d.%d.%d" % sys
 """
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why an interpreter won't do; one that is a Python lacks something, one that is not was a mistake in the call."""
+
+    why: str
+    is_python: bool
+
+
 def find_engine(
     engine: Engine, *, given: str, ours: bool, environ: Mapping[str, str], timeout_s: float
 ) -> EngineFact | None:
     """The interpreter for an engine: the one given, else ours (in rehearsal), else the first on the PATH that has it.
 
     Raises:
-        UsageError: the given interpreter is no Python 3.10 or newer.
-        InfrastructureError: an interpreter has the engine but not pytest, which runs the tests.
+        UsageError: the given interpreter is no Python.
+        InfrastructureError: the given interpreter is older than 3.10 or lacks the engine; an interpreter has the engine but
+            not pytest, which runs the tests.
     """
     if given:
         fact = _ask(engine, Path(given), environ, timeout_s, source="--python")
-        if isinstance(fact, str):
-            raise UsageError(
-                f"--python {given}: {fact}",
-                cause=f"the tests run in the interpreter that has {engine.package}, Python 3.10 or newer, with pytest",
-                then=f"{given} -m pip list",
-            )
-        return fact
+        if isinstance(fact, EngineFact):
+            return fact
+        cause = f"the tests run in the interpreter that has {engine.package}, Python 3.10 or newer, with pytest"
+        kind = InfrastructureError if fact.is_python else UsageError
+        raise kind(f"--python {given}: {fact.why}", cause=cause, then=f"{given} -m pip list")
     if ours:
         fact = _ask(
             engine, Path(sys.executable), environ, timeout_s, source="default: this project's environment"
         )
-        if isinstance(fact, str):
-            return None
-        return fact
+        return fact if isinstance(fact, EngineFact) else None
     for folder in environ.get("PATH", "").split(":"):
         path = Path(folder) / "python3"
         if not folder or not path.is_file():
@@ -72,7 +78,7 @@ def find_engine(
 
 def _ask(
     engine: Engine, python: Path, environ: Mapping[str, str], timeout_s: float, *, source: str
-) -> EngineFact | str:
+) -> "EngineFact | _Refusal":
     """The fact, or why this interpreter won't do."""
     done = capture(
         [str(python), "-c", _QUESTION, engine.package], timeout_s=timeout_s, cwd=Path("/"), env=environ
@@ -82,11 +88,11 @@ def _ask(
     except (ValueError, IndexError):
         answer = None
     if not isinstance(answer, dict):
-        return done.why or f"it is no Python: exit {done.code}"
+        return _Refusal(done.why or f"it is no Python: exit {done.code}", is_python=False)
     if not answer["ok"]:
-        return f"it is Python {answer['python']}, 3.10 or newer is needed"
+        return _Refusal(f"it is Python {answer['python']}, 3.10 or newer is needed", is_python=True)
     if not answer["found"]:
-        return f"it has no package {engine.package!r}"
+        return _Refusal(f"it has no package {engine.package!r}", is_python=True)
     if not answer["pytest"]:
         raise InfrastructureError(
             f"{python} has {engine.package} but not pytest, which runs the tests",
