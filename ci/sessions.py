@@ -1,0 +1,216 @@
+"""What the noxfile needs and a unit test can hold: exit codes, names, paths. Standard library alone."""
+
+import ast
+import difflib
+import gc
+import logging
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from ci.errors import ExitCode, worst
+
+__all__ = [
+    "PYTEST_CODES",
+    "Codes",
+    "chosen_sessions",
+    "files_with_mark",
+    "leave",
+    "meaning",
+    "original_path",
+    "suite_arguments",
+    "targets",
+    "unknown_sessions",
+]
+
+# pytest's own codes in the words of our table. 2 is "interrupted", by a collection error unless we know
+# better.
+PYTEST_CODES: Final[Mapping[int, int]] = {
+    0: ExitCode.OK,
+    1: ExitCode.TESTS_FAILED,
+    2: ExitCode.TESTS_FAILED,
+    3: ExitCode.INFRASTRUCTURE,
+    4: ExitCode.USAGE,
+    5: ExitCode.NOTHING_SELECTED,
+}
+
+_MEANINGS: Final[Mapping[int, str]] = {
+    ExitCode.OK: "ok",
+    ExitCode.TESTS_FAILED: "failed",
+    ExitCode.USAGE: "usage or configuration",
+    ExitCode.NOTHING_SELECTED: "nothing selected",
+    ExitCode.INFRASTRUCTURE: "infrastructure",
+    ExitCode.TIMEOUT: "timeout",
+    ExitCode.GUARD: "guard violated",
+    ExitCode.QUARANTINE: "expired quarantine",
+    ExitCode.BOUNDS: "bounds broken",
+    ExitCode.STALE: "generated file stale",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+
+# Folders of uv's cache that hold the environments of `uvx` and `uv run`, without their version number.
+_UV_FOLDERS = ("archive-v", "builds-v", "environments-v")
+_SCRIPT_MODE = "_nox_script_mode"
+
+
+def meaning(code: int) -> str:
+    """An exit code with its name, for a message."""
+    return f"exit {code}: {_MEANINGS.get(code, 'a code of its own')}"
+
+
+class Codes:
+    """The exit codes of everything that ran under this Nox, which itself knows 0 and 1 only."""
+
+    def __init__(self) -> None:
+        """Nothing has run."""
+        self._noted: list[int] = []
+        self.interrupted = False
+
+    def note(self, code: int | None, table: Mapping[int, int] | None = None) -> int:
+        """Keep a code and say what it is in our table.
+
+        Args:
+            code: as a child ended; None when it could not be started, negative when a signal killed it.
+            table: what the child's codes mean; our own table when it is None.
+        """
+        if code is None or code < 0:
+            known: int = ExitCode.INFRASTRUCTURE
+        else:
+            known = code if table is None else table.get(code, ExitCode.INFRASTRUCTURE)
+        self._noted.append(int(known))
+        return int(known)
+
+    def interrupt(self, _number: int = 0) -> None:
+        """Note that somebody wants this to end."""
+        self.interrupted = True
+        self.note(ExitCode.INTERRUPTED)
+
+    def worst(self) -> int:
+        """The code that Nox should end with."""
+        return worst(self._noted)
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Watch a session: failing for no noted reason is 4, where Nox would say 1, "tests failed"."""
+        before = len(self._noted)
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.interrupt()
+            raise
+        except Exception:
+            if not any(self._noted[before:]):
+                self.note(ExitCode.INFRASTRUCTURE)
+            raise
+
+
+def leave(codes: Codes, end: Callable[[int], object] = os._exit) -> None:
+    """Called when Nox is done: end with the worst code, or let the process end by itself when there is none.
+
+    By `os._exit`, since a function that `atexit` runs can't change the exit code in any other way.
+    """
+    code = codes.worst()
+    if not code:
+        gc.freeze()  # nothing for the last collection to look at: 14 of the 200 ms of a listing
+        return
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # the reader of a pipe is gone, or the stream was closed
+            continue
+    end(code)
+
+
+def suite_arguments(suite: str, posargs: Sequence[str]) -> tuple[str, ...]:
+    """What a stage session hands on: the bracketed form's `--suite ID`, then the caller's own words."""
+    return (*(("--suite", suite) if suite else ()), *posargs)
+
+
+def original_path(path: str) -> str:
+    """The PATH that Nox was started with, without the environments of its own that uv and Nox put first.
+
+    `uvx` and `uv run` put the environment that holds Nox first, and Nox does the same when it starts itself
+    again under another Python. The `python3` there knows no engine, and a test that calls `python3` must not
+    meet it.
+    """
+    entries = path.split(os.pathsep)
+    while len(entries) > 1 and _is_noxs_own(Path(entries[0])):
+        del entries[0]
+    return os.pathsep.join(entries)
+
+
+def _is_noxs_own(folder: Path) -> bool:
+    if folder.name != "bin":
+        return False
+    return folder.parent.name == _SCRIPT_MODE or folder.parent.parent.name.startswith(_UV_FOLDERS)
+
+
+def chosen_sessions(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The session names on Nox's command line, which is given without the program's name."""
+    names: list[str] = []
+    taking = False
+    for argument in arguments:
+        if argument == "--":
+            break
+        option, equals, value = argument.partition("=")
+        if option in {"-s", "-e", "--session", "--sessions"}:
+            taking = not equals
+            names += [value] if equals else []
+        elif argument.startswith("-"):
+            taking = False
+        elif taking:
+            names.append(argument)
+    return tuple(names)
+
+
+def unknown_sessions(arguments: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
+    """A line for each session that was asked for and does not exist, with the names that come near it."""
+    exact = {_plain(name) for name in known}
+    alike = {name.replace("-", "_"): name for name in known}
+    lines = []
+    for name in chosen_sessions(arguments):
+        if _plain(name) in exact:
+            continue
+        near = [
+            alike[each]
+            for each in difflib.get_close_matches(_plain(name).replace("-", "_"), alike, cutoff=0.5)
+        ]
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        lines.append(f"there is no session {name}{hint} (nox -l lists all)")
+    return tuple(lines)
+
+
+def _plain(name: str) -> str:
+    """Without the blanks that Nox does not mind."""
+    return name.replace(" ", "")
+
+
+def targets(posargs: Sequence[str], default: Sequence[str], root: Path) -> tuple[str, ...]:
+    """The arguments of pytest: the caller's, with our own paths unless the caller names a test's path."""
+    return (*posargs,) if any(_is_test_path(word, root) for word in posargs) else (*default, *posargs)
+
+
+def _is_test_path(word: str, root: Path) -> bool:
+    path = word.partition("::")[0]
+    # the slash or suffix keeps `-k test` from being taken for our folder `test`
+    return not word.startswith("-") and ("/" in path or path.endswith(".py")) and (root / path).exists()
+
+
+def files_with_mark(mark: str, folder: Path) -> tuple[Path, ...]:
+    """The test files that use a pytest mark. They are not imported: an old Python can't import them all."""
+    return tuple(
+        path for path in sorted(folder.rglob("test_*.py")) if f"pytest.mark.{mark}" in _attributes(path)
+    )
+
+
+def _attributes(path: Path) -> set[str]:
+    """Every dotted name in a file; none in one that can't be read as Python, which pytest itself will say."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError):
+        return set()
+    return {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}

@@ -1,0 +1,437 @@
+# /// script
+# requires-python = ">=3.11"
+# ///
+"""SGLang's CI on AMD GPUs: a stage is a session, the same here, on an MI300X, under Slurm and in Actions.
+
+nox -s stage_a_amd                                             a whole stage (without a GPU: a rehearsal)
+nox -s stage_b_amd -- --suite 1-gpu-small --shard 3/14         one shard of one suite of it
+nox -s stage_b_amd -- --suite 1-gpu-small --list               what is in it; `--dry-run`: what would be done
+nox --usage "stage_b_amd(1-gpu-small)"                         what a session is for
+"""
+
+# What this file must parse on is Python 3.8: `uvx nox` takes the first Python on the PATH, and below 3.10 an
+# older Nox that does not read the block above. Nothing newer may come before this check.
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - see above
+    sys.stderr.write(
+        f"error (exit 4): this project needs Python 3.11 or newer, and Nox was started on {sys.version.split()[0]}\n"
+        f"  cause: the first Python on the PATH is older ({sys.executable})\n"
+        "  next:  uvx --python 3.11 nox ...\n"
+    )
+    raise SystemExit(4)
+
+import atexit
+import functools
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import nox
+import nox.command
+
+# Not `nox.needs_version`: Nox reads that before it runs this file, and would tell an old Python's Nox to
+# upgrade, which it can't. 2026.8.10 is the first that honours `requires-python` above and that says how a
+# command ended.
+if tuple(int(part) for part in metadata.version("nox").split(".")[:3]) < (2026, 8, 10):
+    sys.stderr.write(
+        f"error (exit 4): this project needs Nox 2026.8.10 or newer, and this is {metadata.version('nox')}\n"
+        "  next:  uvx nox@latest ..., or: pip install --upgrade nox\n"
+    )
+    raise SystemExit(4)
+
+ROOT = Path(__file__).resolve().parent
+if str(ROOT) not in sys.path:  # the console script `nox` does not put it there
+    sys.path.insert(0, str(ROOT))
+
+# What a listing has no use for is imported where it is used: `nox -l` is to stay under 0.2 s, 0.16 s of them
+# Nox's own.
+from ci.catalog.menu import MenuRow, menu  # noqa: E402 - needs the path
+from ci.errors import CiError, InfrastructureError, StaleError, UsageError  # noqa: E402
+from ci.lifeline import die_with_parent, parent_command, stop_once  # noqa: E402
+from ci.sessions import (  # noqa: E402
+    PYTEST_CODES,
+    Codes,
+    files_with_mark,
+    leave,
+    meaning,
+    original_path,
+    suite_arguments,
+    targets,
+    unknown_sessions,
+)
+
+REQUIREMENTS = ROOT / "requirements"
+
+# The dependency groups of each kind of environment. A stage has the rehearsal's engine and weights even on a
+# GPU machine: whether it is a rehearsal is decided by the plan, which needs an environment to be made in.
+HOST = ("run",)
+STAGE = ("run", "rehearsal", "model")
+TEST = (*STAGE, "tasks", "test")
+LINT = ("run", "tasks", "test", "lint")
+IN_CONTAINER = ("container", "rehearsal", "model")
+
+OUR_PYTHONS = ("3.11", "3.12", "3.13")
+CONTAINER_PYTHON = "3.10"  # of the ROCm 7.2 image
+
+UNIT_TESTS = "test/unit"
+SMALLEST_REHEARSAL = "test/integration/test_smallest_rehearsal.py"
+
+# Nox waits this long after a signal before it sends SIGTERM on, and then before it kills. It sends no SIGINT
+# on, so the first is short; `ci` needs up to 7 s to leave nothing behind.
+INTERRUPT_TIMEOUT_S = 0.3
+TERMINATE_TIMEOUT_S = 8
+
+# What a child gets beside our own variables: the PATH as it was before uv and Nox put theirs first, and
+# nothing that makes uv or Python look into another environment than the one that they are started with.
+CHILD_ENV: Mapping[str, str | None] = {
+    "PATH": original_path(os.environ.get("PATH", os.defpath)),
+    "PYTHONPATH": None,
+    "UV_PROJECT_ENVIRONMENT": None,
+    "UV_PYTHON": None,
+    "VIRTUAL_ENV": None,
+}
+
+ANY = range(256)  # exit codes
+
+CODES = Codes()
+NAMES: list[str] = []
+
+Function = Callable[[nox.Session], None]
+
+
+# --- how a session starts, runs a command and ends ----------------------------------------------------------
+
+
+def register(
+    *, default: bool = False, name: str = "", tags: Sequence[str] = ()
+) -> Callable[[Function], None]:
+    """Register a session that makes its environment itself and whose failures are all noted in `CODES`."""
+
+    def add(function: Function) -> None:
+        @functools.wraps(function)
+        def guarded(session: nox.Session) -> None:
+            with CODES.session():
+                try:
+                    function(session)
+                except CiError as error:
+                    complain(error)
+                    session.error(error.what)
+
+        NAMES.append(name or function.__name__)
+        nox.session(name=NAMES[-1], default=default, tags=tags, venv_backend="none")(guarded)
+
+    return add
+
+
+def complain(error: CiError) -> None:
+    """Show an error and note its exit code."""
+    sys.stderr.write(error.render() + "\n")
+    CODES.note(error.exit_code)
+
+
+def attempt(session: nox.Session, *command: str | Path, codes: Mapping[int, int] | None = None) -> int:
+    """Run a command to its end and note its exit code, which is returned in the words of our table."""
+    code = 0
+    try:
+        session.run(
+            *command,
+            env=CHILD_ENV,
+            external=True,
+            stderr=None,  # Nox would mix it into standard output, and `--json` would not be JSON
+            interrupt_timeout=INTERRUPT_TIMEOUT_S,
+            terminate_timeout=TERMINATE_TIMEOUT_S,
+        )
+    except nox.command.CommandFailed as error:
+        code = CODES.note(error.return_code, codes)
+    if CODES.interrupted:  # a child that cleans up and ends with 0 must not let the next command start
+        raise KeyboardInterrupt
+    return code
+
+
+def run(session: nox.Session, *command: str | Path, codes: Mapping[int, int] | None = None) -> None:
+    """Run a command; the session ends here when it fails."""
+    code = attempt(session, *command, codes=codes)
+    if code:
+        session.error(meaning(code))
+
+
+def ci(session: nox.Session, groups: tuple[str, ...], *arguments: str) -> None:
+    """Run `python -m ci` in the environment of these dependency groups."""
+    run(session, made(session, *groups), "-m", "ci", *arguments)
+
+
+def pytest(python: Path, *arguments: str | Path) -> tuple[str | Path, ...]:
+    """A command line of pytest that ends when Nox ends and that takes SIGTERM as it takes Ctrl-C."""
+    return (python, "-m", "ci.lifeline", "pytest", *arguments)
+
+
+def made(session: nox.Session, *groups: str, python: str = "") -> Path:
+    """The Python of an environment with these dependency groups; it is made when it is not there.
+
+    Raises:
+        InfrastructureError: there is no uv or no such Python, uv failed, or the folder can't be written.
+    """
+    from ci.envdir import environment, find_python, find_uv, pin_files, prepare, running  # noqa: PLC0415
+
+    try:
+        folder = session.cache_dir.parent
+    except OSError as error:
+        raise InfrastructureError(
+            f"the environments' folder can't be made: {error.strerror}: {error.filename}",
+            cause="the checkout is read-only or owned by somebody else",
+            then=f"nox --envdir FOLDER -s {session.name} ... with a folder that you can write to",
+        ) from error
+    interpreter = running()
+    if python:
+        interpreter = find_python(
+            python,
+            uv=find_uv(os.environ),
+            environ=os.environ,
+            output=lambda command: output(session, command),
+        )
+    wanted = environment(folder, interpreter, pin_files(REQUIREMENTS, groups))
+    if wanted.is_ready():
+        wanted.note_use()
+        return wanted.python
+    session.log(f"environment {wanted}: making it, once")
+    started_s = time.monotonic()
+    prepare(wanted, uv=find_uv(os.environ), run=lambda command: install(session, command), log=session.log)
+    session.log(f"environment {wanted.folder.name}: ready after {time.monotonic() - started_s:.1f} s")
+    return wanted.python
+
+
+def install(session: nox.Session, command: Sequence[str]) -> None:
+    """Run a command of uv's, also under `--install-only`."""
+    try:
+        session.run_install(
+            *command,
+            env=CHILD_ENV,
+            external=True,
+            stderr=None,
+            interrupt_timeout=INTERRUPT_TIMEOUT_S,
+            terminate_timeout=TERMINATE_TIMEOUT_S,
+        )
+    except nox.command.CommandFailed as error:
+        raise InfrastructureError(
+            f"uv ended with {error.return_code}",
+            cause="its message is above: no network, no space, no cache folder that it can write to"
+            " (UV_CACHE_DIR), or an index that lacks a pinned file",
+            then=f"mend that, then again: nox -s {session.name}",
+        ) from error
+    if CODES.interrupted:
+        raise KeyboardInterrupt
+
+
+def output(session: nox.Session, command: Sequence[str]) -> str:
+    """What a command prints on standard output; empty when it fails."""
+    try:
+        printed = session.run_install(
+            *command,
+            env=CHILD_ENV,
+            external=True,
+            silent=True,
+            log=False,
+            stderr=subprocess.DEVNULL,
+            success_codes=ANY,
+        )
+    except nox.command.CommandFailed:
+        return ""
+    return printed if isinstance(printed, str) else ""
+
+
+# --- the stages ---------------------------------------------------------------------------------------------
+
+
+def stage(row: MenuRow) -> None:
+    """Register a stage, or one suite of it."""
+
+    def function(session: nox.Session) -> None:
+        ci(session, STAGE, "run", row.stage_id, *suite_arguments(row.suite, session.posargs))
+
+    function.__doc__ = f"{row.title}\n\n{row.description}"
+    register(name=row.name, tags=row.tags)(function)
+
+
+# One by one and not by `nox.parametrize`, which would start a process per suite with the same options for
+# each, and give all of them one description.
+try:
+    for each in menu():
+        stage(each)
+except CiError as broken:
+    sys.stderr.write(broken.render() + "\n")
+    raise SystemExit(int(broken.exit_code)) from broken
+
+
+# --- what computes and checks -------------------------------------------------------------------------------
+
+
+@register()
+def plan(session: nox.Session) -> None:
+    """Show what a stage would do, and where each value comes from: `-- STAGE [options]` or `-- --diff A B`.
+
+    A and B are plans, run folders or logs with a capsule; what differs is shown field by field.
+    """
+    ci(session, HOST, "plan", *session.posargs)
+
+
+@register()
+def envs(session: nox.Session) -> None:
+    """Show the sets of environment variables: `-- show`, `-- diff`, `-- explain`."""
+    ci(session, HOST, "envs", *session.posargs)
+
+
+@register(default=True, tags=("quick",))
+def check(session: nox.Session) -> None:
+    """Check the catalog, the environment sets and the pins whole, and name every problem at once.
+
+    `-- --checkout PATH` also checks the registered tests of an SGLang tree.
+    """
+    code = attempt(session, made(session, *HOST), "-m", "ci", "check", *session.posargs)
+    check_pins()
+    if code:
+        session.error(meaning(code))
+
+
+@register(default=True, tags=("quick",))
+def lint(session: nox.Session) -> None:
+    """Run ruff and mypy over everything: the code, its tests, this file."""
+    python = made(session, *LINT)
+    codes = [
+        attempt(session, python, "-m", "ruff", "check", "."),
+        attempt(session, python, "-m", "ruff", "format", "--check", "."),
+        attempt(session, python, "-m", "mypy", "ci", "test", "tasks.py", "noxfile.py"),
+    ]
+    if any(codes):
+        session.error("see above")
+
+
+# --- this repository's own tests ----------------------------------------------------------------------------
+
+
+@register(default=True)
+def tests(session: nox.Session) -> None:
+    """Run the unit tests and the smallest rehearsal on this Python; words after `--` go to pytest."""
+    python = made(session, *TEST)
+    arguments = targets(session.posargs, (UNIT_TESTS, SMALLEST_REHEARSAL), ROOT)
+    run(session, *pytest(python, *arguments), codes=PYTEST_CODES)
+
+
+@register()
+def tests_all(session: nox.Session) -> None:
+    """Run the unit tests on every Python that we claim, and on the container's what runs in it.
+
+    A Python that can't be had is named at the end; the others are tested all the same.
+    """
+    in_container = [str(file) for file in files_with_mark("in_container", Path("test"))]
+    if not in_container:
+        raise UsageError("no file below test/ marks its tests as in_container")
+    runs: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
+        *((version, TEST, targets(session.posargs, (UNIT_TESTS,), ROOT)) for version in OUR_PYTHONS),
+        # without conftest.py, which is for our own Pythons and needs more than pytest
+        (
+            CONTAINER_PYTHON,
+            IN_CONTAINER,
+            ("-m", "in_container", "--noconftest", *targets(session.posargs, in_container, ROOT)),
+        ),
+    ]
+    failed = []
+    for version, groups, words in runs:
+        try:
+            code = attempt(
+                session, *pytest(made(session, *groups, python=version), *words), codes=PYTEST_CODES
+            )
+        except CiError as error:
+            complain(error)
+            failed.append(f"Python {version}: {error.what}")
+        else:
+            failed += [f"Python {version}: {meaning(code)}"] if code else []
+    if failed:
+        session.error("; ".join(failed))
+
+
+@register()
+def integration(session: nox.Session) -> None:
+    """Run the tests with a real engine and the real Nox. Needs root and Debian's packages, see `.ci/run`."""
+    as_root(session, "test/integration")
+
+
+@register()
+def faults(session: nox.Session) -> None:
+    """Run the tests that break things on purpose. Needs root and Debian's packages, see `.ci/run`."""
+    as_root(session, "test/faults")
+
+
+def as_root(session: nox.Session, folder: str) -> None:
+    """Run tests that make namespaces, mounts and daemons.
+
+    Raises:
+        InfrastructureError: we are not root.
+    """
+    if os.geteuid() != 0:
+        raise InfrastructureError(
+            f"{session.name} needs root",
+            cause="its tests start daemons, cut the network and mount folders read-only",
+            then=f"sudo -E nox -s {session.name}, in a container or on a machine of your own",
+        )
+    python = made(session, *TEST)
+    run(session, *pytest(python, *targets(session.posargs, (folder,), ROOT)), codes=PYTEST_CODES)
+
+
+# --- generated files ----------------------------------------------------------------------------------------
+
+
+def check_pins() -> None:
+    """Compare the pin files with `pyproject.toml`; needs no network.
+
+    Raises:
+        StaleError: with every file that is stale.
+    """
+    from ci.pins import stale  # noqa: PLC0415
+
+    problems = stale(ROOT)
+    if problems:
+        raise StaleError("the pins are stale", problems=problems, then="nox -s pins")
+
+
+@register(tags=("update",))
+def pins(session: nox.Session) -> None:
+    """Compile the dependency groups of pyproject.toml into requirements/: `-- --upgrade` or `-- --check`.
+
+    Pins that still fit are kept unless `--upgrade` is given. `--check` writes nothing and needs no network.
+    """
+    from ci.envdir import find_uv  # noqa: PLC0415
+    from ci.pins import compile_all  # noqa: PLC0415
+
+    words = set(session.posargs)
+    if words - {"--check", "--upgrade"} or len(words) > 1:
+        raise UsageError(
+            f"pins does not know {' '.join(session.posargs)}", then="nox -s pins -- --check|--upgrade"
+        )
+    if words == {"--check"}:
+        check_pins()
+        return
+    compile_all(
+        ROOT,
+        uv=find_uv(os.environ),
+        upgrade="--upgrade" in words,
+        run=lambda command: install(session, command),
+    )
+
+
+# --- how Nox starts and ends --------------------------------------------------------------------------------
+
+for line in unknown_sessions(sys.argv[1:], NAMES):
+    sys.stderr.write(f"{line}\n")
+
+stop_once(CODES.interrupt)
+# A SIGKILL to uvx would leave Nox and everything below it running; SIGTERM ends us in good order.
+if parent_command() in {"uv", "uvx"}:
+    die_with_parent()
+atexit.register(leave, CODES)
+
+if __name__ == "__main__":
+    nox.main()

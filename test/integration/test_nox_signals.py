@@ -1,0 +1,189 @@
+"""How Nox ends when it is told to: always 130, cleaned up, nothing left, and no later session started."""
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from integration.nox_project import (
+    REPOSITORY,
+    Project,
+    alive_with,
+    kill_all,
+    make_project,
+    send,
+    uvx,
+    wait_for,
+)
+
+INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def envdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("envs")
+
+
+@pytest.fixture
+def project(tmp_path: Path, envdir: Path) -> Iterator[Project]:
+    project = make_project(tmp_path / "project", envdir=envdir)
+    project.hang = ["stage-a-amd"]
+    project.cleanup_s = 1.0  # Nox by itself would cut it after 0.5 s
+    yield project
+    kill_all(project.token)
+
+
+def ends_cleanly(project: Project, process: subprocess.Popen[bytes], *, within_s: float = 8) -> None:
+    """It ends with 130 in time, after the whole cleanup, with nothing left and no later session started."""
+    code = process.wait(timeout=within_s)
+    output = project.output.read_text()
+    assert code == 130, output
+    assert project.cleaned.exists(), output
+    assert wait_for(lambda: not alive_with(project.token), within_s=1), alive_with(project.token)
+    assert [call["argv"][1] for call in project.calls()] == ["stage-a-amd"]
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["nox alone", "the group"])
+@pytest.mark.parametrize("number", [INT, TERM, HUP])
+def test_one_signal(project: Project, number: signal.Signals, *, group: bool) -> None:
+    process = project.start("-s", "stage_a_amd", "stage_b_amd")
+    send(process, number, group=group)
+    ends_cleanly(project, process)
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["nox alone", "the group"])
+@pytest.mark.parametrize(
+    "numbers", [(INT, TERM), (INT, INT), (INT, INT, TERM, TERM), (TERM, HUP), (HUP, INT)], ids=lambda numbers: "+".join(
+        each.name for each in numbers
+    )
+)  # fmt: skip
+def test_more_signals_while_it_cleans_up(
+    project: Project, numbers: tuple[signal.Signals, ...], *, group: bool
+) -> None:
+    process = project.start("-s", "stage_a_amd", "stage_b_amd")
+    for number in numbers:
+        send(process, number, group=group)
+        time.sleep(0.2)
+    ends_cleanly(project, process)
+
+
+@pytest.mark.parametrize("number", [INT, TERM])
+def test_through_uvx(project: Project, number: signal.Signals) -> None:
+    process = project.start("-s", "stage_a_amd", "stage_b_amd", nox=uvx())
+    send(process, number)
+    ends_cleanly(project, process)
+
+
+@pytest.mark.parametrize("number", [INT, TERM])
+def test_through_the_shell_of_actions(project: Project, number: signal.Signals) -> None:
+    script = project.root / "step.sh"
+    script.write_text('exec "$@"\n')
+    shell = ("bash", "--noprofile", "--norc", "-eo", "pipefail", str(script))
+    process = project.start("-s", "stage_a_amd", "stage_b_amd", before=shell)
+    send(process, number)
+    ends_cleanly(project, process)
+
+
+def test_a_shells_background_job_can_be_interrupted(project: Project) -> None:
+    """A script's `&` has SIGINT ignored; who sends it to Nox means Nox all the same."""
+    process = project.start("-s", "stage_a_amd", before=("env", "--ignore-signal=INT"))
+    send(process, INT)
+    ends_cleanly(project, process)
+
+
+def test_a_child_that_cleans_up_and_says_0_still_ends_everything(project: Project) -> None:
+    project.codes = {"stage-a-amd": 0}
+    process = project.start("-s", "stage_a_amd", "stage_b_amd")
+    send(process, INT)
+    ends_cleanly(project, process)
+
+
+def test_nohup_outlives_its_terminal(project: Project) -> None:
+    process = project.start("-s", "stage_a_amd", before=("nohup",))
+    send(process, HUP)
+    time.sleep(2.5)  # longer than an interrupt and its cleanup would take
+    assert process.poll() is None
+    assert not project.cleaned.exists()
+    send(process, TERM)
+    ends_cleanly(project, process)
+
+
+def test_a_child_that_never_ends_is_killed_and_nothing_stays(project: Project) -> None:
+    project.cleanup_s = 600
+    process = project.start("-s", "stage_a_amd", "stage_b_amd")
+    started_s = time.monotonic()
+    send(process, TERM)
+    assert process.wait(timeout=15) == 130, project.output.read_text()
+    assert 8 < time.monotonic() - started_s < 11
+    assert not project.cleaned.exists()
+    # its own helper alone is left; `ci` sweeps such by their token at its next start
+    assert list(alive_with(project.token).values()) == ["sleep 600"]
+
+
+def test_ci_ends_when_nox_is_killed(project: Project) -> None:
+    process = project.start("-s", "stage_a_amd")
+    send(process, KILL)
+    process.wait()
+    assert wait_for(project.cleaned.exists, within_s=5)
+    assert wait_for(lambda: not alive_with(project.token), within_s=2), alive_with(project.token)
+
+
+def test_all_ends_when_uvx_is_killed(project: Project) -> None:
+    process = project.start("-s", "stage_a_amd", "stage_b_amd", nox=uvx())
+    send(process, KILL)
+    process.wait()
+    assert wait_for(project.cleaned.exists, within_s=5)
+    assert wait_for(lambda: not alive_with(project.token), within_s=3), alive_with(project.token)
+    assert len(project.calls()) == 1
+
+
+PYTEST_FILE = """
+import json, os, pathlib, time
+import pytest
+
+told = json.loads(os.environ["STAND_IN"])
+
+@pytest.fixture
+def server():
+    yield
+    time.sleep(1)
+    pathlib.Path(told["cleaned"]).touch()
+
+def test_that_hangs(server):
+    pathlib.Path(told["ready"]).touch()
+    time.sleep(600)
+"""
+
+
+class TestOfOurOwnTests:
+    """pytest, which is not `ci`: it must end its fixtures as well."""
+
+    @pytest.fixture
+    def with_pytest(self, tmp_path: Path, envdir: Path) -> Iterator[Project]:
+        project = make_project(tmp_path / "project", envdir=envdir, pins={"tasks": "mdurl", "test": "mdurl"})
+        shutil.copy(REPOSITORY / "requirements" / "run.txt", project.root / "requirements")
+        folder = project.root / "test" / "unit"
+        folder.mkdir(parents=True)
+        (folder / "test_it.py").write_text(PYTEST_FILE)
+        yield project
+        kill_all(project.token)
+
+    @pytest.mark.parametrize("group", [False, True], ids=["nox alone", "the group"])
+    @pytest.mark.parametrize("number", [INT, TERM])
+    def test_one_signal(self, with_pytest: Project, number: signal.Signals, *, group: bool) -> None:
+        process = with_pytest.start("-s", "tests", "plan", "--", "test/unit/test_it.py")
+        send(process, number, group=group)
+        assert process.wait(timeout=8) == 130, with_pytest.output.read_text()
+        assert with_pytest.cleaned.exists(), with_pytest.output.read_text()
+        assert alive_with(with_pytest.token) == {}
+        assert with_pytest.calls() == ()
+
+    def test_nox_is_killed(self, with_pytest: Project) -> None:
+        process = with_pytest.start("-s", "tests", "--", "test/unit/test_it.py")
+        send(process, KILL)
+        process.wait()
+        assert wait_for(with_pytest.cleaned.exists, within_s=5)
+        assert wait_for(lambda: not alive_with(with_pytest.token), within_s=2)
