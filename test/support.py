@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
-COPIED = ("ci", "envs", "test", "requirements", "noxfile.py", "tasks.py", "pyproject.toml", ".gitignore", "README.md")
+COPIED = (
+    "ci",
+    "envs",
+    "test",
+    "requirements",
+    "noxfile.py",
+    "tasks.py",
+    "pyproject.toml",
+    ".gitignore",
+    "README.md",
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,11 @@ def child_env(runs: Path, extra: Mapping[str, str] | None = None) -> dict[str, s
 
 
 def ci(
-    *arguments: str, runs: Path, cwd: Path = REPOSITORY, env: Mapping[str, str] | None = None, timeout_s: float = 180
+    *arguments: str,
+    runs: Path,
+    cwd: Path = REPOSITORY,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = 180,
 ) -> Ended:
     """`python -m ci ARGUMENTS` to its end."""
     done = subprocess.run(
@@ -116,7 +130,9 @@ def set_limits(repository: Path, values: Mapping[str, float]) -> None:
     blocks = path.read_text().split("[[limit]]")
     for name, value in values.items():
         (index,) = (number for number, block in enumerate(blocks) if f'id = "{name}"' in block)
-        lines = [f"value = {value}" if line.startswith("value = ") else line for line in blocks[index].splitlines()]
+        lines = [
+            f"value = {value}" if line.startswith("value = ") else line for line in blocks[index].splitlines()
+        ]
         blocks[index] = "\n".join(lines) + "\n\n"
     path.write_text("[[limit]]".join(blocks))
 
@@ -151,7 +167,9 @@ def processes_of(token: str) -> list[str]:
             if token.encode() in (entry / "environ").read_bytes():
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
                 if state != "Z":
-                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                    found.append(
+                        (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    )
         except OSError:
             continue
     return found
@@ -171,5 +189,3 @@ def token_of(folder: Path) -> str:
 def send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     """A signal to one process."""
     os.kill(process.pid, number)
-
-

@@ -213,6 +213,7 @@ def _engines(problems: list[Problem], folder: Path, hardware: HardwareCatalog) -
             package=row.text("package"),
             features=row.texts("features"),
             default_for=row.texts("default_for", among=hardware.classes),
+            launch_s=row.number("launch_s", above=0),
             why=row.text("why"),
             source=row.text("source"),
         )

@@ -122,12 +122,16 @@ class Routing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """An inference server: the Python package that holds it, what it can do, the hardware it is the default for."""
+    """An inference server: the Python package that holds it, what it can do, the hardware it is the default for.
+
+    `launch_s` is how long a server may take until it is ready, unless the test says more.
+    """
 
     id: str
     package: str
     features: tuple[str, ...]
     default_for: tuple[str, ...]
+    launch_s: float
     why: str
     source: str
 

@@ -74,9 +74,7 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
         skipped_suites=tuple(row.suite for row in selection.left_out if not row.test),
         bounds=_bounds(catalog, facts.hardware_class, suites),
         quarantine=(),
-        limits={
-            name: value for name, value in catalog.limits.items() if name.startswith(("agent.", "harness."))
-        },
+        limits=_limits(catalog, engine_id),
         verdict_rules=tuple(
             {"id": rule.id, "verdict": rule.verdict, "pattern": rule.pattern, "why": rule.why}
             for rule in catalog.verdict_rules
@@ -208,6 +206,12 @@ def _jobs(facts: Facts, request: Request, suites: list[SuiteWork]) -> int:
     if request.jobs == "gpus":
         return max(1, len(facts.gpu_ids) // max((suite.gpus for suite in suites), default=1))
     return int(request.jobs or 1)
+
+
+def _limits(catalog: Catalog, engine_id: str) -> Mapping[str, float]:
+    """The rows that reach the agent and the harness, and how long the engine's server may take to be ready."""
+    rows = {name: value for name, value in catalog.limits.items() if name.startswith(("agent.", "harness."))}
+    return {**rows, "harness.launch_s": catalog.engines[engine_id].launch_s}
 
 
 def _models(catalog: Catalog, *, rehearsal: bool) -> Mapping[str, Any]:

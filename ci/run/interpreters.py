@@ -52,7 +52,9 @@ def find_engine(
         fact = _ask(engine, Path(given), environ, timeout_s, source="--python")
         if isinstance(fact, EngineFact):
             return fact
-        cause = f"the tests run in the interpreter that has {engine.package}, Python 3.10 or newer, with pytest"
+        cause = (
+            f"the tests run in the interpreter that has {engine.package}, Python 3.10 or newer, with pytest"
+        )
         kind = InfrastructureError if fact.is_python else UsageError
         raise kind(f"--python {given}: {fact.why}", cause=cause, then=f"{given} -m pip list")
     if ours:

@@ -120,7 +120,9 @@ def main() -> None:
             compare(f"{title}, every backend", everything, theirs)
         found = discover(tree, rules, layout="sglang", backends=("amd",))
         times = [call_ms(lambda: plan_all(found)) for _ in range(_ROUNDS)]
-        sys.stdout.write(f"planning all stages ({plan_all(found)} plans): {statistics.median(times):.1f} ms\n")
+        sys.stdout.write(
+            f"planning all stages ({plan_all(found)} plans): {statistics.median(times):.1f} ms\n"
+        )
 
 
 if __name__ == "__main__":

@@ -8,11 +8,15 @@ import subprocess
 import sys
 import threading
 import time
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # what pytest itself brings for Python 3.10
+    import tomli as tomllib
 
 REPO = Path(__file__).resolve().parents[2]
 AGENT = REPO / "ci" / "run" / "agent.py"
@@ -57,7 +61,7 @@ class AgentProcess:
         self.root.mkdir()
         self.run_dir.mkdir()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "AgentProcess":
         return self
 
     def __exit__(
@@ -88,7 +92,7 @@ class AgentProcess:
         top |= {"pytest_args": [], "limits": limits, "verdict_rules": catalog_rules(), "suites": list(suites)}
         return {**top, "harness": {}, **keys}
 
-    def start(self, *suites: Mapping[str, object], **keys: object) -> Self:
+    def start(self, *suites: Mapping[str, object], **keys: object) -> "AgentProcess":
         """Start the agent; events are read as they come."""
         path = self.run_dir / "spec.json"
         path.write_text(json.dumps(self.spec(*suites, **keys)))
@@ -110,11 +114,11 @@ class AgentProcess:
             self.events.append(json.loads(line))
             self.arrived.append(time.monotonic())
 
-    def run(self, *suites: Mapping[str, object], **keys: object) -> Self:
+    def run(self, *suites: Mapping[str, object], **keys: object) -> "AgentProcess":
         """Start the agent and wait until it has ended."""
         return self.start(*suites, **keys).wait()
 
-    def wait(self, timeout_s: float = 60) -> Self:
+    def wait(self, timeout_s: float = 60) -> "AgentProcess":
         """Until the agent has ended and every event is read."""
         self.process.wait(timeout_s)
         self._reader.join(timeout_s)

@@ -27,17 +27,18 @@ from support import (
 
 # A test that has started a child in a session of its own, which ignores what it can, before it hangs.
 HANGING = registered(
-    '''def test_hangs() -> None:
+    """def test_hangs() -> None:
     import subprocess, time
     code = "import signal, time; [signal.signal(s, signal.SIG_IGN) for s in (1, 2, 15)]; time.sleep(600)"
     subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     print("hanging now", flush=True)
     time.sleep(600)
-'''
+"""
 )
 PASSING = registered("def test_passes() -> None:\n    assert True\n", est_time=9)
 LOUD = registered(
-    "def test_is_loud() -> None:\n    for _ in range(400):\n        print('x' * 100_000, flush=True)\n", est_time=3
+    "def test_is_loud() -> None:\n    for _ in range(400):\n        print('x' * 100_000, flush=True)\n",
+    est_time=3,
 )
 
 
@@ -79,7 +80,13 @@ def reports(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "signals",
-    [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGHUP,), (signal.SIGINT, signal.SIGTERM), (signal.SIGINT,) * 3],
+    [
+        (signal.SIGINT,),
+        (signal.SIGTERM,),
+        (signal.SIGHUP,),
+        (signal.SIGINT, signal.SIGTERM),
+        (signal.SIGINT,) * 3,
+    ],
     ids=lambda signals: "+".join(number.name for number in signals),
 )
 def test_an_interrupted_run_reports_and_leaves_nothing(
@@ -179,7 +186,10 @@ def test_a_full_disk_is_exit_4_and_what_was_recorded_stays_readable(tmp_path: Pa
     assert ended.code == 4, ended.text
     assert "Traceback" not in ended.text
     assert re.search(r"No space left on device|disk is full", ended.text)
-    events = [json.loads(line) for line in (run_folder(small_disk / "runs") / "events.jsonl").read_text().splitlines()]
+    events = [
+        json.loads(line)
+        for line in (run_folder(small_disk / "runs") / "events.jsonl").read_text().splitlines()
+    ]
     passed = [event for event in events if event["type"] == "test-ended" and event["outcome"] == "passed"]
     assert [event["test"] for event in passed] == ["test/registered/amd/test_a_passing.py"]
 
@@ -201,7 +211,10 @@ def test_a_hanging_test_gets_its_verdict_and_the_rest_goes_on(tmp_path: Path, ru
     ended = ci("run", "stage-a-amd", "--json", runs=runs, cwd=repository)
     assert ended.code == 5, ended.text
     verdicts = {event["test"]: event["verdict"] for event in ended.events() if event["type"] == "test-ended"}
-    assert verdicts == {"test/registered/amd/test_b_hanging.py": "timeout", "test/registered/amd/test_c_late.py": "passed"}
+    assert verdicts == {
+        "test/registered/amd/test_b_hanging.py": "timeout",
+        "test/registered/amd/test_c_late.py": "passed",
+    }
 
 
 def test_an_interpreter_without_the_engine_is_exit_4_with_the_next_command(copy: Path, runs: Path) -> None:
@@ -246,6 +259,9 @@ def test_an_engine_that_is_killed_during_an_evaluation_fails_the_test_with_its_l
 
 def is_engine(entry: Path, token: str) -> bool:
     try:
-        return b"llamacpp_server" in (entry / "cmdline").read_bytes() and token.encode() in (entry / "environ").read_bytes()
+        return (
+            b"llamacpp_server" in (entry / "cmdline").read_bytes()
+            and token.encode() in (entry / "environ").read_bytes()
+        )
     except OSError:
         return False

@@ -20,13 +20,20 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of this repository with three quick tests of its own and one that is skipped."""
     repository = copy_repository(tmp_path_factory.mktemp("copy") / "repository")
     skipped = registered("def test_two() -> None:\n    pytest.skip('no such feature')\n", est_time=4)
-    failing = registered("def test_three() -> None:\n    assert 1 + 1 == 3\n", est_time=3, suite="stage-b-test-1-gpu-small-amd")
+    failing = registered(
+        "def test_three() -> None:\n    assert 1 + 1 == 3\n", est_time=3, suite="stage-b-test-1-gpu-small-amd"
+    )
     script = (
         "from harness.register import register_amd_ci\n\n"
         'register_amd_ci(est_time=2, suite="stage-a-test-1-gpu-small-amd")\n\n'
         'if __name__ == "__main__":\n    print("a script")\n'
     )
-    tests = {"amd/test_one.py": PASSING, "amd/test_two.py": skipped, "b/test_three.py": failing, "amd/plain.py": script}
+    tests = {
+        "amd/test_one.py": PASSING,
+        "amd/test_two.py": skipped,
+        "b/test_three.py": failing,
+        "amd/plain.py": script,
+    }
     only_tests(repository, tests)
     yield repository
 
@@ -108,8 +115,12 @@ def test_a_plan_of_another_commit_is_refused(copy: Path, runs: Path, tmp_path: P
 
 def test_a_changed_environment_is_the_only_difference(copy: Path, runs: Path, tmp_path: Path) -> None:
     for name, extra in (("a", ()), ("b", ("--env", "SGLANG_USE_AITER=0"))):
-        (tmp_path / f"{name}.json").write_text(ci("plan", "stage_a_amd", *extra, "--json", runs=runs, cwd=copy).out)
-    ended = ci("plan", "--diff", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--json", runs=runs, cwd=copy)
+        (tmp_path / f"{name}.json").write_text(
+            ci("plan", "stage_a_amd", *extra, "--json", runs=runs, cwd=copy).out
+        )
+    ended = ci(
+        "plan", "--diff", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--json", runs=runs, cwd=copy
+    )
     result = json.loads(ended.out)
     assert not result["same_work"]
     fields = [row["path"] for row in result["differences"] if not row["path"].startswith("placement.command")]
@@ -123,7 +134,15 @@ def test_a_run_reports_passed_skipped_and_scripts(copy: Path, runs: Path) -> Non
         assert part in ended.out
     folder = run_folder(runs)
     names = {entry.name for entry in folder.iterdir()}
-    assert {"plan.json", "events.jsonl", "junit.xml", "summary.md", "report.html", "terminal.svg", "logs"} <= names
+    assert {
+        "plan.json",
+        "events.jsonl",
+        "junit.xml",
+        "summary.md",
+        "report.html",
+        "terminal.svg",
+        "logs",
+    } <= names
     assert (folder / "spec.json").stat().st_mode & 0o077 == 0
 
 
@@ -151,7 +170,18 @@ def test_a_failure_is_exit_1_with_the_line_and_can_be_repeated_by_last_failed(co
 
 
 def test_what_stands_after_the_second_dashes_reaches_pytest(copy: Path, runs: Path) -> None:
-    ended = ci("run", "stage-a-amd", "--test", "test_one.py", "--json", "--", "-k", "nothing_like_it", runs=runs, cwd=copy)
+    ended = ci(
+        "run",
+        "stage-a-amd",
+        "--test",
+        "test_one.py",
+        "--json",
+        "--",
+        "-k",
+        "nothing_like_it",
+        runs=runs,
+        cwd=copy,
+    )
     (test,) = [event for event in ended.events() if event["type"] == "test-ended"]
     assert test["outcome"] == "failed", "zero cases are no pass"
     assert ended.code == 1
@@ -221,7 +251,9 @@ def test_check_names_every_problem_of_rows_sets_and_registrations(copy: Path, ru
     stages = copy / "ci/catalog/stages.toml"
     text = stages.read_text()
     stages.write_text(text.replace("shards = 14", "shards = 0").replace("gpus = 8", "gpu = 8", 1))
-    (copy / "test/registered/amd/orphan.py").write_text(registered("x = 1\n", suite="stage-a-test-1-gpu-smal-amd"))
+    (copy / "test/registered/amd/orphan.py").write_text(
+        registered("x = 1\n", suite="stage-a-test-1-gpu-smal-amd")
+    )
     try:
         ended = ci("check", runs=runs, cwd=copy)
     finally:
@@ -229,5 +261,10 @@ def test_check_names_every_problem_of_rows_sets_and_registrations(copy: Path, ru
         (copy / "test/registered/amd/orphan.py").unlink()
         stages.write_text(text)
     assert ended.code == 2
-    for part in ("X.why", "shards: is 0", "gpu: unknown key", "no stage runs suite 'stage-a-test-1-gpu-smal-amd'"):
+    for part in (
+        "X.why",
+        "shards: is 0",
+        "gpu: unknown key",
+        "no stage runs suite 'stage-a-test-1-gpu-smal-amd'",
+    ):
         assert part in ended.err, ended.err

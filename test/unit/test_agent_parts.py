@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from ci.run.agent import LogFile, RecentLines, SpecError, log_name, parse_message, parse_spec
 
+pytestmark = pytest.mark.in_container
+
 SPEC: dict[str, Any] = {
     "schema": 1,
     "run": "run",

@@ -1,7 +1,7 @@
 """The verdict over an attempt: what the process, its cases, the kernel and the log say, and in which order."""
 
 import re
-import tomllib
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.run.agent import AttemptFacts, FailedCase, Judgement, Rule, classify
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # what pytest itself brings for Python 3.10
+    import tomli as tomllib
+
+pytestmark = pytest.mark.in_container
 
 CATALOG = Path(__file__).resolve().parents[2] / "ci/catalog/verdicts.toml"
 RULES = [

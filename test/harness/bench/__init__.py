@@ -1,0 +1,1 @@
+"""Benches: how fast a server answers."""

@@ -1,0 +1,1 @@
+"""How each engine is started. One module per row of `ci/catalog/engines.toml`."""

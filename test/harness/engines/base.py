@@ -1,0 +1,38 @@
+"""What a server start needs to know, and what an engine makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.spec import Model
+
+__all__ = ["Command", "Start"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """One server to be: `alias` is the name that it has to show in /v1/models; `slots` and `context` are for stand-ins."""
+
+    model: Model
+    alias: str
+    port: int
+    args: tuple[str, ...]
+    slots: int | None
+    context: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """How to start it. `slots` is how many requests it serves at once, None when it sees to that by itself.
+
+    `under_test` is false for a stand-in: its death says nothing about the product. `env` yields to what a test sets.
+    """
+
+    argv: tuple[str, ...]
+    health_path: str
+    under_test: bool
+    slots: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    request_defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Evaluations: what share of a set of tasks a server gets right."""
