@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from typing_extensions import Self
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:  # what pytest itself brings for Python 3.10
@@ -61,7 +63,7 @@ class AgentProcess:
         self.root.mkdir()
         self.run_dir.mkdir()
 
-    def __enter__(self) -> "AgentProcess":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -118,7 +118,7 @@ def test_after_sigkill_of_the_runner_nothing_is_left_within_five_seconds(copy: P
     wait_for("the end of everything", lambda: not processes_of(token), timeout_s=5)
     # the record stays readable: whole lines up to the kill
     lines = (folder / "events.jsonl").read_text().splitlines()
-    assert [json.loads(line)["type"] for line in lines][0] == "run-started"
+    assert next(json.loads(line)["type"] for line in lines) == "run-started"
     assert len(list((runs / ".live").iterdir())) == 1
     ended = ci("run", "stage-a-amd", "--test", "test_a_passing.py", runs=runs, cwd=copy)
     assert ended.code == 0, ended.text

@@ -35,7 +35,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "amd/plain.py": script,
     }
     only_tests(repository, tests)
-    yield repository
+    return repository
 
 
 @pytest.mark.parametrize(
