@@ -273,7 +273,8 @@ except CiError as broken:
 def plan(session: nox.Session) -> None:
     """Show what a stage would do, and where each value comes from: `-- STAGE [options]` or `-- --diff A B`.
 
-    A and B are plans, run folders or logs with a capsule; what differs is shown field by field.
+    A and B are plans, run folders or logs with a capsule; what differs is shown field by field. `-- --compare
+    mi300x,mi325x STAGE [options]` shows what differs between hardware classes, and nothing else.
     """
     ci(session, HOST, "plan", *session.posargs)
 
@@ -286,7 +287,7 @@ def envs(session: nox.Session) -> None:
 
 @register(default=True, tags=("quick",))
 def check(session: nox.Session) -> None:
-    """Check the catalog, the environment sets and the pins whole, and name every problem at once.
+    """Check the catalog, the environment sets, the quarantine and the pins whole, and name every problem at once.
 
     `-- --checkout PATH` also checks the registered tests of an SGLang tree.
     """

@@ -2,14 +2,19 @@
 
 import secrets
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
-__all__ = ["folder_stamp", "iso", "monotonic_s", "new_token", "sleep_s", "utc_now"]
+__all__ = ["folder_stamp", "iso", "monotonic_s", "new_token", "sleep_s", "today", "utc_now"]
 
 
 def utc_now() -> datetime:
     """Wall-clock time in UTC."""
     return datetime.now(tz=UTC)
+
+
+def today() -> date:
+    """The date in UTC: rows that hold until a day end everywhere at the same moment."""
+    return utc_now().date()
 
 
 def monotonic_s() -> float:

@@ -11,6 +11,7 @@ __all__ = [
     "InfrastructureError",
     "NothingSelectedError",
     "Problem",
+    "QuarantineError",
     "StaleError",
     "UsageError",
     "worst",
@@ -120,6 +121,12 @@ class InfrastructureError(CiError):
     """A machine, disk, engine, network or tool failed, not the code under test."""
 
     exit_code = ExitCode.INFRASTRUCTURE
+
+
+class QuarantineError(CiError):
+    """A quarantine row has expired or can't be meant."""
+
+    exit_code = ExitCode.QUARANTINE
 
 
 class StaleError(CiError):

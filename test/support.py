@@ -112,7 +112,7 @@ def copy_repository(folder: Path) -> Path:
 
 
 def only_tests(repository: Path, tests: Mapping[str, str]) -> None:
-    """Replace the registered tests of a copy by these, path to source, and the bounds by none."""
+    """Replace the registered tests of a copy by these, path to source, and the bounds and the quarantine by none."""
     registered = repository / "test/registered"
     shutil.rmtree(registered)
     for path, source in tests.items():
@@ -120,6 +120,7 @@ def only_tests(repository: Path, tests: Mapping[str, str]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(source)
     (repository / "ci/catalog/bounds.toml").write_text("")
+    (repository / "ci/catalog/quarantine.toml").write_text("")
     git(repository, "add", "-A")
     git(repository, "commit", "-q", "-m", "tests")
 

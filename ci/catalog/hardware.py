@@ -15,6 +15,7 @@ __all__ = [
     "HardwareClass",
     "IgnoredTarget",
     "LabelRule",
+    "ReferenceClass",
     "VisibleVariable",
     "load_hardware",
 ]
@@ -88,10 +89,20 @@ class VisibleVariable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceClass:
+    """Hardware that no machine of ours is of: bounds may name it, so that its numbers stand beside ours."""
+
+    id: str
+    why: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HardwareCatalog:
     """`hardware.toml`: classes by id, devices by PCI id, the other rows in the file's order."""
 
     classes: Mapping[str, HardwareClass]
+    references: Mapping[str, ReferenceClass]
     devices: Mapping[int, Device]
     ignored: tuple[IgnoredTarget, ...]
     labels: tuple[LabelRule, ...]
@@ -104,19 +115,26 @@ class HardwareCatalog:
 
 def load_hardware(problems: list[Problem], folder: Path = Path(__file__).parent) -> HardwareCatalog:
     """Read and check `hardware.toml`; what is wrong is added to `problems`."""
-    tables = Tables(folder / _FILE, problems, arrays=("class", "device", "ignored", "label", "visible"))
+    tables = Tables(
+        folder / _FILE, problems, arrays=("class", "reference", "device", "ignored", "label", "visible")
+    )
     class_rows, device_rows = tables.rows("class"), tables.rows("device")
+    reference_rows = tables.rows("reference")
     ignored_rows, label_rows, visible_rows = (
         tables.rows("ignored"),
         tables.rows("label"),
         tables.rows("visible"),
     )
-    for rows in (class_rows, ignored_rows, label_rows, visible_rows):
+    for rows in (class_rows, reference_rows, ignored_rows, label_rows, visible_rows):
         tables.unique(rows)
     classes = [_class(row) for row in class_rows]
     if class_rows and CPU not in {one.id for one in classes}:
         tables.problem("class", f"no row is {CPU!r}", "a machine without a GPU needs a class")
     class_ids = [one.id for one in classes if one.target]
+    references = [_reference(row) for row in reference_rows]
+    for one in references:
+        if one.id in {row.id for row in classes}:
+            tables.problem(f"reference[{one.id}]", "is a hardware class as well", "rename one")
     devices: dict[int, Device] = {}
     for row in device_rows:
         device = _device(row, class_ids)
@@ -125,6 +143,7 @@ def load_hardware(problems: list[Problem], folder: Path = Path(__file__).parent)
         devices[device.pci_id] = device
     return HardwareCatalog(
         classes={one.id: one for one in classes},
+        references={one.id: one for one in references},
         devices=devices,
         ignored=tuple(_ignored(row) for row in ignored_rows),
         labels=tuple(_label(row, class_ids) for row in label_rows),
@@ -162,6 +181,14 @@ def _class(row: Row) -> HardwareClass:
         row.problem("vram_least_gib", f"is {cls.vram_least_gib:g}, more than vram_gib {cls.vram_gib:g}")
     row.done()
     return cls
+
+
+def _reference(row: Row) -> ReferenceClass:
+    reference = ReferenceClass(
+        id=row.text("id", matches=r"[a-z0-9]+"), why=row.text("why"), source=row.text("source")
+    )
+    row.done()
+    return reference
 
 
 def _device(row: Row, class_ids: Sequence[str]) -> Device:

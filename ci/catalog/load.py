@@ -5,11 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ci.catalog.bounds import load_bounds
+from ci.catalog.capabilities import load_capabilities
 from ci.catalog.discovery import DiscoveryRules, load_discovery
 from ci.catalog.envsets import ENVS_DIR, EnvSet, load_env_sets
 from ci.catalog.hardware import CPU, HardwareCatalog, load_hardware
+from ci.catalog.quarantine import QuarantineTable, load_quarantine
 from ci.catalog.rows import (
     Bound,
+    Capability,
     Engine,
     EnvLayer,
     Label,
@@ -24,6 +28,7 @@ from ci.catalog.rows import (
     Stage,
     StandIn,
     Suite,
+    TestEnv,
     VerdictRule,
 )
 from ci.catalog.stages import CATALOG_DIR, load_stages
@@ -36,7 +41,6 @@ VERDICTS = (
     "passed", "product", "bounds", "infra", "hardware", "timeout", "timeout-while-passing", "oom", "cancelled", "unknown",
 )  # fmt: skip
 _EVENTS = {"pull_request": "pull_request", "schedule": "schedule", "dispatch": "workflow_dispatch"}
-_OPS = (">", ">=", "<", "<=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +59,13 @@ class Catalog:
     models: Mapping[str, Model]
     stand_ins: Mapping[str, StandIn]
     bounds: tuple[Bound, ...]
+    capabilities: tuple[Capability, ...]
+    quarantine: QuarantineTable
     limits: Mapping[str, float]
     verdict_rules: tuple[VerdictRule, ...]
     env_sets: Mapping[str, EnvSet]
     env_layers: tuple[EnvLayer, ...]
+    test_envs: tuple[TestEnv, ...]
     pass_through: tuple[PassThrough, ...]
     secrets: tuple[SecretWords, ...]
     discovery: DiscoveryRules
@@ -107,7 +114,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
     pools, labels, routings = _runners(problems, folder, hardware)
     engines = _engines(problems, folder, hardware)
     models, stand_ins = _models(problems, folder, engines)
-    layers, pass_through, secrets = _environment(problems, folder, hardware)
+    layers, test_envs, pass_through, secrets = _environment(problems, folder, hardware)
     catalog = Catalog(
         stages=table.stages,
         suites=table.suites,
@@ -120,11 +127,14 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         engines=engines,
         models=models,
         stand_ins=stand_ins,
-        bounds=_bounds(problems, folder, hardware),
+        bounds=load_bounds(problems, folder, hardware),
+        capabilities=load_capabilities(problems, folder, hardware, engines),
+        quarantine=load_quarantine(folder, hardware),
         limits=_limits(problems, folder),
         verdict_rules=_verdict_rules(problems, folder),
         env_sets=load_env_sets(problems, secrets, envs),
         env_layers=layers,
+        test_envs=test_envs,
         pass_through=pass_through,
         secrets=secrets,
         discovery=discovery,
@@ -134,7 +144,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
 
 
 def load_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> Catalog:
-    """The catalog, if nothing is wrong with it.
+    """The catalog, if nothing is wrong with it. What is wrong with `quarantine.toml` is left to `ci.plan.quarantine`.
 
     Raises:
         UsageError: with every problem of every file.
@@ -259,39 +269,6 @@ def _models(
     return models, stand_ins
 
 
-def _bounds(problems: list[Problem], folder: Path, hardware: HardwareCatalog) -> tuple[Bound, ...]:
-    tables = Tables(folder / "bounds.toml", problems, arrays=("bound",))
-    bounds = []
-    seen: dict[tuple[str, str, str], str] = {}
-    for row in tables.rows("bound"):
-        report_only = row.flag("report_only")
-        bound = Bound(
-            test=row.text("test"),
-            metric=row.text("metric"),
-            hardware=row.texts("hardware", among=hardware.classes),
-            op=row.text("op", "" if report_only else ">", among=_OPS),
-            limit=row.number("limit", 0, least=0),
-            unit=row.text("unit", ""),
-            report_only=report_only,
-            why=row.text("why", ""),
-            source=row.text("source"),
-        )
-        if not report_only and (row.raw("op") is None or row.raw("limit") is None):
-            row.problem(
-                "limit", "a row that judges needs op and limit", "or say report_only = true with a why"
-            )
-        if report_only and not bound.why:
-            row.problem("why", "is missing", "a row that judges nothing says why")
-        for hardware_class in bound.hardware:
-            key = (bound.test, bound.metric, hardware_class)
-            if key in seen:
-                row.problem("", f"{bound.metric} on {hardware_class} stands there twice", f"see {seen[key]}")
-            seen[key] = row.where
-        row.done()
-        bounds.append(bound)
-    return tuple(bounds)
-
-
 def _limits(problems: list[Problem], folder: Path) -> Mapping[str, float]:
     tables = Tables(folder / "limits.toml", problems, arrays=("limit",))
     rows = tables.rows("limit")
@@ -333,8 +310,9 @@ def _verdict_rules(problems: list[Problem], folder: Path) -> tuple[VerdictRule, 
 
 def _environment(
     problems: list[Problem], folder: Path, hardware: HardwareCatalog
-) -> tuple[tuple[EnvLayer, ...], tuple[PassThrough, ...], tuple[SecretWords, ...]]:
-    tables = Tables(folder / "environment.toml", problems, arrays=("layer", "pass_through", "secret"))
+) -> tuple[tuple[EnvLayer, ...], tuple[TestEnv, ...], tuple[PassThrough, ...], tuple[SecretWords, ...]]:
+    arrays = ("layer", "test_env", "pass_through", "secret")
+    tables = Tables(folder / "environment.toml", problems, arrays=arrays)
     layer_rows = tables.rows("layer")
     tables.unique(layer_rows)
     layers = []
@@ -348,6 +326,12 @@ def _environment(
             )
         )
         row.done()
+    test_rows = tables.rows("test_env", "test")
+    tables.unique(test_rows, "test")
+    tests = []
+    for row in test_rows:
+        tests.append(TestEnv(test=row.text("test"), sets=row.texts("sets"), why=row.text("why")))
+        row.done()
     passing = []
     for row in tables.rows("pass_through"):
         passing.append(
@@ -358,20 +342,22 @@ def _environment(
     for row in tables.rows("secret"):
         secrets.append(SecretWords(words=row.texts("words"), why=row.text("why")))
         row.done()
-    return tuple(layers), tuple(passing), tuple(secrets)
+    return tuple(layers), tuple(tests), tuple(passing), tuple(secrets)
 
 
 def _cross_check(catalog: Catalog, problems: list[Problem]) -> None:
     """References between files."""
-    holders: Sequence[Stage | Suite | EnvLayer] = (*catalog.stages, *catalog.suites, *catalog.env_layers)
-    for holder in holders:
-        file = "environment.toml" if isinstance(holder, EnvLayer) else "stages.toml"
-        for name in holder.sets if isinstance(holder, EnvLayer) else holder.env_sets:
+    holders: Sequence[tuple[str, Sequence[str]]] = (
+        *((f"catalog/stages.toml: stage[{stage.id}]", stage.env_sets) for stage in catalog.stages),
+        *((f"catalog/stages.toml: suite[{suite.id}]", suite.env_sets) for suite in catalog.suites),
+        *((f"catalog/environment.toml: layer[{layer.id}]", layer.sets) for layer in catalog.env_layers),
+        *((f"catalog/environment.toml: test_env[{row.test}]", row.sets) for row in catalog.test_envs),
+    )
+    for where, names in holders:
+        for name in names:
             if name not in catalog.env_sets:
-                where = f"catalog/{file}: {type(holder).__name__.lower()}[{holder.id}]"
-                problems.append(
-                    Problem(where=where, what=f"names env set {name!r}", hint=closest(name, catalog.env_sets))
-                )
+                hint = closest(name, catalog.env_sets)
+                problems.append(Problem(where=where, what=f"names env set {name!r}", hint=hint))
     for suite in catalog.suites:
         where = f"catalog/stages.toml: suite[{suite.id}]"
         if suite.family not in families(catalog.hardware):

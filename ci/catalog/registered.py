@@ -12,13 +12,14 @@ import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from ci.catalog.discovery import DiscoveryRules, Root, python_files
 from ci.catalog.tables import closest
+from ci.catalog.wishes import Wishes, case_names, mentions_wishes, read_wishes
 from ci.errors import Problem
 
 __all__ = ["Discovery", "Kind", "ParsedFile", "Registration", "discover", "parse"]
@@ -47,23 +48,33 @@ class Registration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedFile:
-    """What one file says: its registrations in order, how it is to be run, and what is wrong with it."""
+    """What one file says: its registrations in order, how it is to be run, and what is wrong with it.
+
+    `wishes` are the metrics and capabilities that a file of ours names, `cases` its tests as node ids name them.
+    """
 
     file: str
     kind: Kind
     registrations: tuple[Registration, ...]
     problems: tuple[Problem, ...]
+    wishes: Wishes = field(default_factory=Wishes)
+    cases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
-    """What a tree says: registrations and problems by file and line, the kind of each file that was parsed."""
+    """What a tree says: registrations and problems by file and line, the kind of each file that was parsed.
+
+    `wishes` and `cases` are by file, of our own tree alone: another's tests don't know our catalog.
+    """
 
     registrations: tuple[Registration, ...]
     kinds: Mapping[str, Kind]
     problems: tuple[Problem, ...]
     files_seen: int
     files_parsed: int
+    wishes: Mapping[str, Wishes] = field(default_factory=dict)
+    cases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +111,7 @@ def discover(
                 continue
             found = bool(mentions_any.search(source))
             if found and mentions_wanted.search(source):
-                parsed = parsed_files[file] = parse(source, file, rules)
+                parsed = parsed_files[file] = parse(source, file, rules, ours=layout == "own")
                 problems += parsed.problems
                 found = bool(parsed.registrations or parsed.problems)
             if not found and root.must_register and not rules.is_exempt(file):
@@ -118,7 +129,20 @@ def discover(
         problems=tuple(sorted(problems, key=_by_place)),
         files_seen=files_seen,
         files_parsed=len(parsed_files),
+        wishes={file: _with_shared(tree, parsed.wishes) for file, parsed in parsed_files.items()},
+        cases={file: parsed.cases for file, parsed in parsed_files.items()},
     )
+
+
+def _with_shared(tree: Path, wishes: Wishes) -> Wishes:
+    """What a file asks for by itself and through the modules of `harness.suites` that it imports."""
+    for name in wishes.shared:
+        file = f"test/harness/suites/{name}.py"
+        try:
+            wishes = wishes.with_those_of(read_wishes(ast.parse((tree / file).read_bytes())), file)
+        except (OSError, SyntaxError):
+            continue  # the test fails by its import: its own message is the better one
+    return wishes
 
 
 def _files(
@@ -146,13 +170,14 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def parse(source: bytes, file: str, rules: DiscoveryRules) -> ParsedFile:
+def parse(source: bytes, file: str, rules: DiscoveryRules, *, ours: bool = False) -> ParsedFile:
     """Read one file's registrations; a bad one hides neither the others nor what else is wrong.
 
     Args:
         source: the file as it is on disk; its encoding is found as Python finds it.
         file: its path, for messages.
         rules: `discovery.toml`.
+        ours: read what it asks of the catalog as well.
     """
     try:
         with warnings.catch_warnings():
@@ -180,10 +205,13 @@ def parse(source: bytes, file: str, rules: DiscoveryRules) -> ParsedFile:
         what = 'no `if __name__ == "__main__":` block at the top level that calls something'
         hint = "SGLang runs the file as a program: without it the test passes without running"
         faults.append(_Fault(enabled[0].line, what, hint))
+    wishes = read_wishes(module) if ours and mentions_wishes(source) else Wishes()
     return ParsedFile(
         file=file,
         kind=_kind(module),
         registrations=tuple(registrations),
+        wishes=wishes,
+        cases=case_names(module) if ours else (),
         problems=tuple(
             Problem(where=f"{file}:{fault.line}", what=fault.what, hint=fault.hint)
             for fault in sorted(faults, key=lambda fault: fault.line)

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 __all__ = [
     "Bound",
+    "Capability",
     "Engine",
     "EnvLayer",
     "Label",
@@ -14,12 +16,14 @@ __all__ = [
     "PassThrough",
     "Pool",
     "Preflight",
+    "Quarantine",
     "Retry",
     "Routing",
     "SecretWords",
     "Stage",
     "StandIn",
     "Suite",
+    "TestEnv",
     "VerdictRule",
 ]
 
@@ -176,6 +180,38 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """Whether a server gets `args` when a test asks for `id`, for one engine on some hardware classes.
+
+    Where it is not `allowed`, `args` is what is left out and `issue` the URL of what has to change first.
+    """
+
+    id: str
+    engine: str
+    hardware: tuple[str, ...]
+    args: tuple[str, ...]
+    allowed: bool
+    why: str
+    issue: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """A test file or pytest node id that gates nothing on some hardware classes, from `since` to `expires` inclusive.
+
+    A node id without parameters stands for the case with all its parameters.
+    """
+
+    test: str
+    hardware: tuple[str, ...]
+    reason: str
+    issue: str
+    since: date
+    expires: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """A number that the code waits, retries or cuts by."""
 
@@ -202,6 +238,17 @@ class EnvLayer:
 
     id: str
     family: str
+    sets: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestEnv:
+    """Env sets of one registered test, over those of its suite."""
+
+    __test__ = False  # pytest takes a class named Test... for a test
+
+    test: str
     sets: tuple[str, ...]
     why: str
 

@@ -5,6 +5,7 @@ import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,13 @@ class Tables:
             Problem(where=f"{self.file}: {key}" if key else self.file, what=what, hint=hint)
         )
 
-    def rows(self, name: str) -> list["Row"]:
-        """The rows of `[[name]]`, in the file's order."""
+    def rows(self, name: str, key: str = "id") -> list["Row"]:
+        """The rows of `[[name]]`, in the file's order; messages name each by its `key`, else by its number."""
         value = self._data.get(name, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             self.problem(name, "must be an array of tables", f"write [[{name}]]")
             return []
-        return [Row(self, f"{name}[{item.get('id', number)}]", item) for number, item in enumerate(value)]
+        return [Row(self, f"{name}[{item.get(key, number)}]", item) for number, item in enumerate(value)]
 
     def unique(self, rows: Sequence["Row"], key: str = "id") -> None:
         """Note every value of `key` that stands in more than one row."""
@@ -149,6 +150,25 @@ class Row:
         if least is not None and value is not None and value < least:
             self.problem(key, f"is {value}", f"must be at least {least}")
         return value  # type: ignore[no-any-return]  # checked above, TOML is untyped
+
+    def day(self, key: str, fallback: date) -> date:
+        """A date, as TOML writes it or as a string: 2026-05-29; `fallback` where it is none."""
+        value = self.raw(key)
+        if value is None:
+            self.problem(key, "is missing", "a date, e.g. 2026-05-29")
+        elif isinstance(value, date) and not isinstance(value, datetime):
+            return value
+        else:
+            try:
+                # fromisoformat alone would also take 20260529 and 2026-W22-5
+                return date.fromisoformat(value if re.fullmatch(r"\d{4}-\d\d-\d\d", str(value)) else "")
+            except (TypeError, ValueError):
+                self.problem(
+                    key,
+                    f"is {value if isinstance(value, datetime) else repr(value)}, not a date",
+                    "e.g. 2026-05-29",
+                )
+        return fallback
 
     def flag(self, key: str, *, default: bool = False) -> bool:
         """True or false."""

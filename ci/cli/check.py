@@ -1,4 +1,4 @@
-"""`nox -s check`: the catalog, the env sets and the registrations, every problem at once."""
+"""`nox -s check`: the catalog, the env sets, the quarantine and the registrations, every problem at once."""
 
 import json
 import sys
@@ -8,11 +8,12 @@ from ci import environ
 from ci.catalog.load import Catalog, read_catalog
 from ci.catalog.registered import Discovery
 from ci.cli.options import Parser, parse
-from ci.errors import Problem, UsageError
+from ci.errors import ExitCode, Problem, QuarantineError, UsageError
 from ci.plan.check import check_registrations
-from ci.plan.environment import layers_for, resolve
+from ci.plan.environment import Layer, layers_for, resolve
+from ci.plan.quarantine import expiring, quarantine_problems, tried_date_note
 from ci.report.console import Text, open_console
-from ci.run.gather import discover_tests
+from ci.run.gather import discover_tests, find_today
 
 __all__ = ["check"]
 
@@ -34,24 +35,33 @@ def check(arguments: Sequence[str]) -> int:
     root, tests = discover_tests(catalog, known.checkout)
     problems += tests.problems
     notes = check_registrations(catalog, tests, own=not known.checkout, problems=problems)
+    today, today_source = find_today(environ.read())
+    notes += expiring(catalog, today=today)
+    if today_source.startswith(environ.TODAY):
+        notes.insert(0, tried_date_note(today, today_source))
     problems = list(dict.fromkeys(problems))
+    quarantined = quarantine_problems(catalog, tests, today=today, own=not known.checkout)
+    code = ExitCode.USAGE if problems else ExitCode.QUARANTINE if quarantined else ExitCode.OK
+    problems += quarantined
     if known.json:
         rows = [{"where": row.where, "what": row.what, "hint": row.hint} for row in problems]
         counts = {
             "suites": len(catalog.suites),
             "env_sets": len(catalog.env_sets),
             "registrations": len(tests.registrations),
+            "quarantined": len(catalog.quarantine.rows),
         }
         sys.stdout.write(json.dumps({"problems": rows, "notes": notes, **counts}, indent=1) + "\n")
-        return 2 if problems else 0
+        return int(code)
     _show(catalog, tests, notes, str(root))
     if problems:
-        raise UsageError(f"{len(problems)} problems", problems=problems, then="mend them, then: nox -s check")
+        kind = QuarantineError if code is ExitCode.QUARANTINE else UsageError
+        raise kind(f"{len(problems)} problems", problems=problems, then="mend them, then: nox -s check")
     return 0
 
 
 def _environments(catalog: Catalog) -> list[Problem]:
-    """Every suite's environment resolves; sets that don't exist are the catalog's own findings."""
+    """Every suite's and every test's environment resolves; sets that don't exist are the catalog's own findings."""
     problems: list[Problem] = []
     for suite in catalog.suites:
         stage = next((stage for stage in catalog.stages if stage.id == suite.stage), None)
@@ -62,6 +72,9 @@ def _environments(catalog: Catalog) -> list[Problem]:
         ]
         if stage is not None and all(name in catalog.env_sets for name in named):
             resolve(layers_for(catalog, stage, suite), problems)
+    for row in catalog.test_envs:
+        sets = [catalog.env_sets[name] for name in row.sets if name in catalog.env_sets]
+        resolve([Layer(name=f"test {row.test}", sets=tuple(sets))], problems)
     return problems
 
 
@@ -70,7 +83,9 @@ def _show(catalog: Catalog, tests: Discovery, notes: list[str], root: str) -> No
     console.print(
         Text(
             f"catalog: {len(catalog.stages)} stages, {len(catalog.suites)} suites, {len(catalog.env_sets)} env sets, "
-            f"{len(catalog.bounds)} bounds, {len(catalog.limits)} limits"
+            f"{len(catalog.bounds)} bounds, {len(catalog.limits)} limits, "
+            f"{len({row.id for row in catalog.capabilities})} capabilities, "
+            f"{len(catalog.quarantine.rows)} in quarantine"
         )
     )
     console.print(Text(f"{root}: {tests.files_seen} files, {len(tests.registrations)} AMD registrations"))

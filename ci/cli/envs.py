@@ -12,8 +12,10 @@ from ci.catalog.tables import closest
 from ci.cli.options import Parser, parse
 from ci.errors import Problem, UsageError
 from ci.plan.environment import Layer, Resolved, Setting, layers_for, resolve
+from ci.plan.select import resolve_file
 from ci.report.console import open_console
 from ci.report.envs_view import show_environment, show_environment_differences, show_explanation
+from ci.run.gather import discover_tests
 
 __all__ = ["envs"]
 
@@ -21,7 +23,10 @@ _USAGE = "nox -s envs -- show [NAME ...] | diff A B | explain VARIABLE   (add --
 
 
 def envs(arguments: Sequence[str]) -> int:
-    """Show what an environment is made of; a NAME is an env set or a suite, several sets are layered in order."""
+    """Show what an environment is made of.
+
+    A NAME is an env set, a suite or a registered test (a unique end of its path); several sets are layered in order.
+    """
     parser = Parser(prog="nox -s envs --", usage=_USAGE)
     parser.add_argument("verb", nargs="?", default="show")
     parser.add_argument("names", nargs="*")
@@ -121,12 +126,14 @@ def _secrets(catalog: Catalog, resolved: Resolved) -> set[str]:
 
 
 def _environment(catalog: Catalog, names: Sequence[str]) -> Resolved:
-    """One suite's environment, or sets layered in the order given."""
+    """One suite's or test's environment, or sets layered in the order given."""
     if len(names) == 1 and any(names[0] == suite.name for suite in catalog.suites):
         return _suite_environment(catalog, names[0])
+    if len(names) == 1 and names[0].endswith(".py"):
+        return _test_environment(catalog, names[0])
     known = [*catalog.env_sets, *(suite.name for suite in catalog.suites)]
     problems = [
-        Problem(where=name, what="is neither an env set nor a suite", hint=closest(name, known))
+        Problem(where=name, what="is neither an env set nor a suite nor a test", hint=closest(name, known))
         for name in names
         if name not in catalog.env_sets
     ]
@@ -135,10 +142,31 @@ def _environment(catalog: Catalog, names: Sequence[str]) -> Resolved:
     return resolve([Layer(name=name, sets=(catalog.env_sets[name],)) for name in names], [])
 
 
-def _suite_environment(catalog: Catalog, name: str) -> Resolved:
+def _test_environment(catalog: Catalog, name: str) -> Resolved:
+    """A test's environment, by the path of its file.
+
+    Raises:
+        UsageError: no test or more than one is called so, or its suites give it different environments.
+    """
+    _, tests = discover_tests(catalog, "")
+    files = {row.file for row in tests.registrations}
+    found = resolve_file(name, files)
+    if found is None:
+        raise UsageError(f"there is no test {name}", cause=closest(name, files), then="nox -s check")
+    suites = {row.suite for row in tests.registrations if row.file == found}
+    ours = [suite.name for suite in catalog.suites if suite.name in suites]
+    made = [_suite_environment(catalog, suite, test=found) for suite in ours]
+    if not made or any(one.values != made[0].values for one in made):
+        what = f"{found} has {len(made)} environments, one for each of its suites"
+        cause = f"registered for {', '.join(sorted(suites))}"
+        raise UsageError(what, cause=cause, then=f"nox -s plan -- STAGE --test {found}")
+    return made[0]
+
+
+def _suite_environment(catalog: Catalog, name: str, *, test: str = "") -> Resolved:
     suite = next(suite for suite in catalog.suites if suite.name == name)
     problems: list[Problem] = []
-    resolved = resolve(layers_for(catalog, catalog.stage(suite.stage), suite), problems)
+    resolved = resolve(layers_for(catalog, catalog.stage(suite.stage), suite, test=test), problems)
     if problems:
         raise UsageError("env sets disagree", problems=problems, then="nox -s check")
     return resolved

@@ -1,4 +1,4 @@
-"""`nox -s plan`: the plan of a stage, or what differs between two."""
+"""`nox -s plan`: the plan of a stage, what differs between two, or between hardware classes."""
 
 import json
 import sys
@@ -7,23 +7,32 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ci import environ
-from ci.catalog.load import load_catalog
+from ci.catalog.load import Catalog, load_catalog
+from ci.catalog.tables import closest
 from ci.cli.options import Parser, parse, read_run_options
 from ci.cli.planning import plan_for, read_plan
 from ci.errors import Problem, UsageError
+from ci.plan.bounds import bounds_of
+from ci.plan.compare import compare_classes, reference_column
 from ci.plan.diff import compare
 from ci.plan.model import Plan
 from ci.report.console import open_console
-from ci.report.plan_view import show_differences, show_plan
+from ci.report.plan_view import show_class_differences, show_differences, show_plan
 
 __all__ = ["plan", "print_plan"]
 
 
 def plan(arguments: Sequence[str]) -> int:
-    """`STAGE [options]` prints a plan, `--diff A B` what differs between two saved ones (0 also when they differ)."""
+    """`STAGE [options]` prints a plan.
+
+    `--diff A B` prints what differs between two saved ones, `--compare CLASS,CLASS STAGE [options]` what differs between
+    the plans of a stage on several hardware classes; both are 0 also when something differs.
+    """
     if arguments and arguments[0] == "--diff":
         return _diff(arguments)
     catalog = load_catalog()
+    if arguments and arguments[0].partition("=")[0] == "--compare":
+        return _compare(catalog, arguments)
     if not arguments or arguments[0].startswith("-"):
         known = ", ".join(stage.session for stage in catalog.stages)
         raise UsageError(
@@ -36,6 +45,58 @@ def plan(arguments: Sequence[str]) -> int:
     )
     options.place = replace(options.place, planning_only=True)
     print_plan(plan_for(catalog, options, environ.read()), as_json=options.json)
+    return 0
+
+
+def _compare(catalog: Catalog, arguments: Sequence[str]) -> int:
+    """Plan the same request for each class, whether or not CI would send it there, and print what differs."""
+    first, equals, inline = arguments[0].partition("=")
+    text, rest = (inline, arguments[1:]) if equals else (next(iter(arguments[1:]), ""), arguments[2:])
+    names = tuple(dict.fromkeys(name for name in text.split(",") if name))
+    then = f"nox -s plan -- {first} mi300x,mi325x,mi355x stage_b_amd --suite 1-gpu-large"
+    known = (*catalog.hardware.classes, *catalog.hardware.references)
+    problems = [
+        Problem(where=first, what=f"there is no hardware class {name!r}", hint=closest(name, known))
+        for name in names
+        if name not in known
+    ]
+    classes = [name for name in names if name in catalog.hardware.classes]
+    if len(classes) < 2 and not problems:
+        what = f"compares {len(classes)} hardware classes"
+        problems.append(Problem(where=first, what=what, hint="name at least two, with commas between them"))
+    if not rest or rest[0].startswith("-"):
+        problems.append(Problem(where=first, what="the plans of which stage?", hint=then))
+    if problems:
+        raise UsageError("the options can't be meant", problems=problems, then=then)
+    stage = catalog.stage(rest[0])
+    prog = f"nox -s plan -- {first} {text} {stage.session}"
+    options = read_run_options(stage.id, prog, ("nox", "-s", stage.session, "--", *rest[1:]), rest[1:])
+    if options.request.hardware != "auto":
+        problem = Problem(
+            where="--hardware", what=f"and {first} both name hardware", hint=f"use {first} alone"
+        )
+        raise UsageError("the options can't be meant", problems=[problem], then=then)
+    options.place = replace(options.place, planning_only=True)
+    plans = {}
+    for name in classes:
+        options.request = replace(options.request, hardware=name, compared=True)
+        plans[name] = plan_for(catalog, options, environ.read())
+    rows = compare_classes(plans)
+    tests = {
+        test for made in plans.values() for suite in made.work.suites for test in (t.id for t in suite.tests)
+    }
+    for name in names:
+        if name in catalog.hardware.references:
+            rows = reference_column(rows, name, bounds_of(catalog, name, tests))
+    if options.json:
+        result = {
+            "classes": list(names),
+            "digests": {name: made.digest for name, made in plans.items()},
+            "differences": [asdict(row) for row in rows],
+        }
+        sys.stdout.write(json.dumps(result, indent=1) + "\n")
+    else:
+        show_class_differences(open_console(environ.read()), stage.id, names, plans, rows)
     return 0
 
 

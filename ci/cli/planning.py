@@ -8,11 +8,13 @@ from pathlib import Path
 from ci.catalog.load import Catalog
 from ci.cli.options import RunOptions
 from ci.errors import NothingSelectedError, UsageError
+from ci.plan.facts import Facts
 from ci.plan.make import make_plan, place_again
 from ci.plan.model import Plan
+from ci.plan.quarantine import require_sound_quarantine
 from ci.plan.request import Request
 from ci.run.folder import newest_folder
-from ci.run.gather import gather, runs_dir
+from ci.run.gather import Place, gather, runs_dir
 from ci.run.record import fold, read_events
 
 __all__ = ["plan_for", "read_plan"]
@@ -30,11 +32,22 @@ def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) 
         place = options.place
         if saved.work.checkout:
             place = replace(place, checkout=saved.placement.root)
-        return place_again(catalog, gather(catalog, request, place, environ), request, saved)
+        return place_again(catalog, _facts(catalog, request, place, environ), request, saved)
     request = options.request
     if options.last_failed:
         request = _last_failed(request, runs_dir(environ))
-    return make_plan(catalog, gather(catalog, request, options.place, environ), request)
+    return make_plan(catalog, _facts(catalog, request, options.place, environ), request)
+
+
+def _facts(catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str]) -> Facts:
+    """The facts, of a day on which the quarantine is sound.
+
+    Raises:
+        QuarantineError: a row has expired or can't be meant.
+    """
+    facts = gather(catalog, request, place, environ)
+    require_sound_quarantine(catalog, facts.tests, today=facts.today, own=not place.checkout)
+    return facts
 
 
 def read_plan(path: Path) -> Plan:

@@ -18,12 +18,14 @@ from ci.cli.planning import plan_for
 from ci.errors import CiError, ExitCode, InfrastructureError, UsageError, worst
 from ci.lifeline import die_with_parent
 from ci.plan.model import Plan
+from ci.plan.quarantine import tried_date_note
 from ci.report.console import open_console
 from ci.report.final import show_final
 from ci.report.limits import ReportLimits
 from ci.report.live import View, open_view
 from ci.report.write import write_reports
 from ci.run.folder import RunFolder, make_folder
+from ci.run.gather import find_today
 from ci.run.host import HostExecutor
 from ci.run.record import RecordWriter, exit_code, fold, read_events
 from ci.run.rehearsable import require_rehearsal_platform
@@ -140,6 +142,9 @@ class _Run:
         try:
             with record:
                 self._emit(record, view, self._started(folder), by="ci")
+                if self._world.get(environ.TODAY):
+                    text = tried_date_note(*find_today(self._world))
+                    self._emit(record, view, {"type": "note", "text": text}, by="ci")
                 if self._plan.work.tests:
                     self._execute(folder, record, view)
                 code = self._code(folder)
@@ -220,6 +225,17 @@ class _Run:
                 {"suite": row.suite, "test": row.test, "because": row.because}
                 for row in plan.left_out
                 if row.test
+            ],
+            "quarantine": [
+                {
+                    "test": row.test,
+                    "reason": row.reason,
+                    "issue": row.issue,
+                    "since": row.since.isoformat(),
+                    "expires": row.expires.isoformat(),
+                }
+                for test in work.quarantine
+                if (row := self._catalog.quarantine.row(test, work.hardware_class)) is not None
             ],
             "empty_shards": [
                 {"suite": suite.id, "shard": str(suite.shard)}

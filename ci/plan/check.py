@@ -1,7 +1,11 @@
-"""What the registrations and the catalog say of each other."""
+"""What the registered tests and the catalog say of each other."""
 
+from collections.abc import Iterator
+
+from ci.catalog.hardware import CPU
 from ci.catalog.load import Catalog
 from ci.catalog.registered import Discovery
+from ci.catalog.tables import closest
 from ci.errors import Problem
 
 __all__ = ["check_registrations"]
@@ -10,7 +14,7 @@ __all__ = ["check_registrations"]
 def check_registrations(
     catalog: Catalog, tests: Discovery, *, own: bool, problems: list[Problem]
 ) -> list[str]:
-    """Compare suites with registrations; notes for what only a reader can judge.
+    """Compare suites and rows with registrations; notes for what only a reader can judge.
 
     In our own tree a registration for a suite that no stage runs is a problem: the test would never run. In an SGLang
     tree, whose other nightly suites are not in the catalog, it is a note with a count.
@@ -39,15 +43,12 @@ def check_registrations(
         else:
             notes.append(f"no stage here runs {name}: {len(places)} files, e.g. {places[0]}")
     if own:
-        files = {row.file for row in tests.registrations}
-        for bound in catalog.bounds:
-            if bound.test not in files:
-                where = f"catalog/bounds.toml: {bound.test}"
-                problems.append(
-                    Problem(
-                        where=where, what="no such registered test", hint="remove the row or mend the path"
-                    )
-                )
+        problems += _bounds(catalog, tests)
+        problems += _wishes(catalog, tests)
+        problems += _test_envs(catalog, tests)
+        asked = {capability for wishes in tests.wishes.values() for capability in wishes.asks}
+        unasked = dict.fromkeys(row.id for row in catalog.capabilities if row.id not in asked)
+        notes += [f"capability {name}: no test asks for it" for name in unasked]
     for suite in catalog.suites:
         count = sum(1 for row in enabled if row.suite == suite.name)
         if suite.files:
@@ -57,3 +58,59 @@ def check_registrations(
         elif count < suite.shards:
             notes.append(f"{suite.name}: {suite.shards} shards for {count} tests")
     return notes
+
+
+def _bounds(catalog: Catalog, tests: Discovery) -> Iterator[Problem]:
+    """Rows whose test or metric is gone."""
+    files = {row.file for row in tests.registrations}
+    for bound in catalog.bounds:
+        where = f"catalog/bounds.toml: {bound.test}"
+        if bound.test not in files:
+            yield Problem(where=where, what="no such registered test", hint="remove the row or mend the path")
+        elif bound.test in tests.wishes and bound.metric not in tests.wishes[bound.test].every_metric:
+            what = f"the test has no metric {bound.metric!r}"
+            hint = f"remove the row, or name a computed metric in METRICS of the test; {closest(bound.metric, tests.wishes[bound.test].every_metric)}"
+            yield Problem(where=where, what=what, hint=hint)
+
+
+def _wishes(catalog: Catalog, tests: Discovery) -> Iterator[Problem]:
+    """Metrics and capabilities that a test names and no row knows."""
+    judged: dict[tuple[str, str], set[str]] = {}
+    for bound in catalog.bounds:
+        judged.setdefault((bound.test, bound.metric), set()).update(bound.hardware)
+    capabilities = {row.id for row in catalog.capabilities}
+    for file, wishes in tests.wishes.items():
+        for line, what, hint in wishes.faults:
+            yield Problem(where=f"{file}:{line}", what=what, hint=hint)
+        for capability in wishes.asks:
+            if capability not in capabilities:
+                what = f"asks for {capability!r}, which has no row in capabilities.toml"
+                yield Problem(where=file, what=what, hint=closest(capability, capabilities))
+        needed = _classes_of(catalog, tests, file)
+        lacking: dict[str, list[str]] = {}
+        for metric in wishes.every_metric:
+            known = judged.get((file, metric), set())
+            # which of the computed names a class measures goes by its sizes, so one row is enough for those
+            missing = [name for name in needed if name not in known] if metric in wishes.metrics else []
+            if not known or missing:
+                lacking.setdefault(f" for {', '.join(missing)}" if missing else "", []).append(repr(metric))
+        for classes, metrics in lacking.items():
+            what = f"no row of bounds.toml knows its metric {', '.join(metrics)}{classes}"
+            hint = "add [[bound]] with op, limit, unit and source, or report_only = true with a why"
+            yield Problem(where=file, what=what, hint=hint)
+
+
+def _classes_of(catalog: Catalog, tests: Discovery, file: str) -> list[str]:
+    """The classes with GPUs that the file's suites may run on."""
+    suites = {row.suite for row in tests.registrations if row.file == file}
+    families = {suite.family for suite in catalog.suites if suite.name in suites}
+    return [row.id for row in catalog.hardware.classes.values() if row.id != CPU and row.family in families]
+
+
+def _test_envs(catalog: Catalog, tests: Discovery) -> Iterator[Problem]:
+    """Environments of tests that are gone."""
+    files = {row.file for row in tests.registrations}
+    for row in catalog.test_envs:
+        if row.test not in files:
+            where = f"catalog/environment.toml: test_env[{row.test}]"
+            yield Problem(where=where, what="no such registered test", hint=closest(row.test, files))

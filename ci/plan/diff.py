@@ -7,7 +7,7 @@ from typing import Any
 
 from ci.plan.model import Plan
 
-__all__ = ["Difference", "compare"]
+__all__ = ["Difference", "compare", "flat", "source_of"]
 
 _ABSENT = "(absent)"
 
@@ -25,7 +25,7 @@ class Difference:
 
 def compare(left: Plan, right: Plan) -> tuple[Difference, ...]:
     """Fields of `work` and `placement` that differ, in the order of their paths."""
-    a, b = _flat(left), _flat(right)
+    a, b = flat(left), flat(right)
     rows = []
     for path in sorted(a.keys() | b.keys()):
         one, two = a.get(path, _ABSENT), b.get(path, _ABSENT)
@@ -35,14 +35,14 @@ def compare(left: Plan, right: Plan) -> tuple[Difference, ...]:
                     path=path,
                     left=one,
                     right=two,
-                    left_source=_source(left, path),
-                    right_source=_source(right, path),
+                    left_source=source_of(left, path),
+                    right_source=source_of(right, path),
                 )
             )
     return tuple(rows)
 
 
-def _source(plan: Plan, path: str) -> str:
+def source_of(plan: Plan, path: str) -> str:
     """The source of the nearest field above that has one."""
     while path:
         if path in plan.sources:
@@ -51,7 +51,8 @@ def _source(plan: Plan, path: str) -> str:
     return ""
 
 
-def _flat(plan: Plan) -> dict[str, str]:
+def flat(plan: Plan) -> dict[str, str]:
+    """Every field of both parts by its dotted path, as text."""
     data = plan.to_json()
     out: dict[str, str] = {}
     for part in ("work", "placement"):

@@ -55,9 +55,19 @@ class Resolved:
 
 
 def layers_for(
-    catalog: Catalog, stage: Stage, suite: Suite, extra: Sequence[tuple[str, str]] = ()
+    catalog: Catalog,
+    stage: Stage,
+    suite: Suite,
+    extra: Sequence[tuple[str, str]] = (),
+    *,
+    test: str = "",
+    family: str = "",
 ) -> tuple[Layer, ...]:
-    """The layers of a suite, lowest first: the catalog's, the stage's, the suite's, and --env on top."""
+    """The layers of a suite or, with `test`, of one test in it, lowest first.
+
+    They are the catalog's, the stage's, the suite's, the test's, and --env on top. `family` is that of the hardware, the
+    suite's own when it is empty.
+    """
 
     def named(names: Sequence[str]) -> tuple[EnvSet, ...]:
         return tuple(catalog.env_sets[name] for name in names)
@@ -65,10 +75,12 @@ def layers_for(
     layers = [
         Layer(name=row.id, sets=named(row.sets))
         for row in catalog.env_layers
-        if not row.family or row.family == suite.family
+        if not row.family or row.family == (family or suite.family)
     ]
     layers.append(Layer(name="stage", sets=named(stage.env_sets)))
     layers.append(Layer(name="suite", sets=named(suite.env_sets)))
+    own = [name for row in catalog.test_envs if row.test == test for name in row.sets]
+    layers.append(Layer(name=f"test {test}", sets=named(own)))
     given = tuple(EnvVariable(name=name, value=value, why="asked for") for name, value in extra)
     layers.append(Layer(name="--env", sets=(EnvSet(id="--env", variables=given),) if given else ()))
     return tuple(layer for layer in layers if layer.sets)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from ci.catalog.registered import Discovery
 
@@ -33,7 +34,7 @@ class EngineFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """This machine, this tree and this call."""
+    """This machine, this tree and this call. `today` is a date in UTC; its source says so when it was only tried."""
 
     hardware_class: str
     hardware_source: str
@@ -49,3 +50,6 @@ class Facts:
     event: Known
     host: str
     user: str
+    today: date
+    today_source: str
+    today_tried: bool

@@ -9,11 +9,14 @@ from ci.catalog.load import Catalog
 from ci.catalog.rows import Suite
 from ci.catalog.tables import closest
 from ci.errors import InfrastructureError, NothingSelectedError, Problem, UsageError
-from ci.plan.environment import check_given, layers_for, pass_through_names, resolve
+from ci.plan.bounds import bounds_of
+from ci.plan.capabilities import asked_for, capabilities_of, left_out_notes
+from ci.plan.environment import Resolved, Setting, check_given, layers_for, pass_through_names, resolve
 from ci.plan.facts import Facts
 from ci.plan.model import Placement, Plan, SuiteWork, Work
+from ci.plan.quarantine import applying, expiring, tried_date_note
 from ci.plan.request import Request
-from ci.plan.select import Selected, Selection, select, with_timeout
+from ci.plan.select import Selected, Selection, select, within
 
 __all__ = ["EXECUTORS", "make_plan", "place_again"]
 
@@ -40,6 +43,11 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
         _suite_work(catalog, facts, request, selected, sources, notes, problems)
         for selected in selection.suites
     ]
+    files = [test.id for suite in suites for test in suite.tests]
+    asked = asked_for(facts.tests, files)
+    capabilities = capabilities_of(
+        catalog, asked, engine=engine_id, hardware_class=facts.hardware_class, problems=problems
+    )
     problems += [problem for problem in facts.tests.problems if not request.tests]
     if problems:
         raise UsageError(
@@ -58,6 +66,17 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
     notes += [f"{row.test or row.suite} is left out: {row.because}" for row in selection.left_out]
     if request.tests:
         notes += [f"not read, since tests are named: {problem}" for problem in facts.tests.problems]
+    notes += left_out_notes(capabilities, asked)
+    quarantine = applying(
+        catalog.quarantine.rows, hardware_class=facts.hardware_class, today=facts.today, tests=files
+    )
+    notes += [
+        f"quarantined until {row.expires}, gates nothing: {row.test}: {row.reason} ({row.issue})"
+        for row in quarantine
+    ]
+    notes += expiring(catalog, today=facts.today)
+    if facts.today_tried:
+        notes.append(tried_date_note(facts.today, facts.today_source))
     partial = () if facts.commit.value else (f"commit unknown: {facts.commit.source}",)
     work = Work(
         stage=request.stage,
@@ -72,8 +91,10 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
         image=None,
         suites=tuple(suites),
         skipped_suites=tuple(row.suite for row in selection.left_out if not row.test),
-        bounds=_bounds(catalog, facts.hardware_class, suites),
-        quarantine=(),
+        # another tree's tests measure nothing for our rows, though some have the same path
+        bounds=bounds_of(catalog, facts.hardware_class, files if facts.checkout is None else ()),
+        capabilities=capabilities,
+        quarantine=tuple(row.test for row in quarantine),
         limits=_limits(catalog, engine_id),
         verdict_rules=tuple(
             {"id": rule.id, "verdict": rule.verdict, "pattern": rule.pattern, "why": rule.why}
@@ -155,15 +176,30 @@ def _suite_work(
 ) -> SuiteWork:
     suite = selected.suite
     path = f"work.suites.{suite.id}"
-    resolved = resolve(layers_for(catalog, catalog.stage(suite.stage), suite, request.env), problems)
-    for name, setting in resolved.settings.items():
-        over = "".join(
-            f", over {source} = {value!r}" for source, value in setting.overrode if value != setting.value
-        )
-        sources[f"{path}.env.{name}"] = f"{setting.source}: {setting.why}{over}"
-        theirs = facts.environ.get(name)
+    family = catalog.family_of(facts.hardware_class) if facts.hardware_class != CPU else ""
+
+    def environment(test: str = "") -> Resolved:
+        stage = catalog.stage(suite.stage)
+        return resolve(layers_for(catalog, stage, suite, request.env, test=test, family=family), problems)
+
+    resolved = environment()
+    told = [(f"{path}.env", setting) for setting in resolved.settings.values()]
+    tests = []
+    for test in selected.tests:
+        # another tree's tests bring their environment in their code, though some have the same path
+        own = environment(test.id) if facts.checkout is None else resolved
+        differing = {
+            name: setting
+            for name, setting in own.settings.items()
+            if name not in resolved.settings or resolved.settings[name].value != setting.value
+        }
+        told += [(f"{path}.tests.{test.id}.env", setting) for setting in differing.values()]
+        tests.append((test, {name: setting.value for name, setting in differing.items()}))
+    for where, setting in told:
+        sources[f"{where}.{setting.name}"] = _story(setting)
+        theirs = facts.environ.get(setting.name)
         if theirs is not None and theirs != setting.value:
-            notes.append(f"{name} of your shell is ignored: {setting.source} says {setting.value!r}")
+            notes.append(f"{setting.name} of your shell is ignored: {setting.source} says {setting.value!r}")
     whole = selected.shard is None and suite.shards > 1
     timeout_s = suite.timeout_s * suite.shards if whole else suite.timeout_s
     row = f"suite[{suite.id}]"
@@ -185,8 +221,16 @@ def _suite_work(
         retry_wait_s=suite.retry_wait_s,
         retry_on=tuple(row.verdict for row in catalog.retries) if suite.attempts > 1 else (),
         env=resolved.values,
-        tests=tuple(with_timeout(test, timeout_s) for test in selected.tests),
+        tests=tuple(within(test, timeout_s, env) for test, env in tests),
     )
+
+
+def _story(setting: Setting) -> str:
+    """Which set gave a variable, why, and what it overrode."""
+    over = "".join(
+        f", over {source} = {value!r}" for source, value in setting.overrode if value != setting.value
+    )
+    return f"{setting.source}: {setting.why}{over}"
 
 
 def _refuse_nothing(catalog: Catalog, request: Request, selection: Selection) -> None:
@@ -234,21 +278,6 @@ def _models(catalog: Catalog, *, rehearsal: bool) -> Mapping[str, Any]:
     return models
 
 
-def _bounds(catalog: Catalog, hardware_class: str, suites: list[SuiteWork]) -> Mapping[str, Any]:
-    tests = {test.id for suite in suites for test in suite.tests}
-    bounds: dict[str, dict[str, Any]] = {}
-    for row in catalog.bounds:
-        if row.test in tests and hardware_class in row.hardware:
-            bounds.setdefault(row.test, {})[row.metric] = {
-                "op": row.op,
-                "limit": row.limit,
-                "unit": row.unit,
-                "source": row.source,
-                "report_only": row.report_only,
-            }
-    return bounds
-
-
 def _label(catalog: Catalog, facts: Facts, suite: Suite) -> str:
     """The runner label that Actions would send this suite to for this event."""
     routing = next(row for row in catalog.routings if row.family == suite.family and row.in_force)
@@ -278,6 +307,8 @@ def _sources(
         "work.models": "models.toml",
         "work.image": "default: no image, the host's own files",
         "work.bounds": f"bounds.toml, rows for {facts.hardware_class}",
+        "work.capabilities": f"capabilities.toml, rows for {engine_id} on {facts.hardware_class}",
+        "work.quarantine": f"quarantine.toml, rows for {facts.hardware_class} on {facts.today} ({facts.today_source})",
         "work.limits": "limits.toml",
         "work.verdict_rules": "verdicts.toml",
         "work.jobs": f"--jobs {request.jobs}" if request.jobs else "default: one test at a time",

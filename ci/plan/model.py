@@ -29,12 +29,15 @@ __all__ = [
     "digest_of",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestWork:
-    """One test file; `cases` are pytest node ids, empty for the whole file."""
+    """One test file; `cases` are pytest node ids, empty for the whole file.
+
+    `env` holds only what differs from the suite's environment.
+    """
 
     __test__ = False  # pytest takes a class named Test... for a test
 
@@ -44,6 +47,7 @@ class TestWork:
     cases: tuple[str, ...]
     est_s: float
     timeout_s: float
+    env: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,7 @@ class SuiteWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What decides a verdict."""
+    """What decides a verdict. `bounds` and `capabilities` are as docs/harness.md has them, `quarantine` the ids that hold."""
 
     stage: str
     commit: str
@@ -79,6 +83,7 @@ class Work:
     suites: tuple[SuiteWork, ...]
     skipped_suites: tuple[str, ...]
     bounds: Mapping[str, Any]
+    capabilities: Mapping[str, Any]
     quarantine: tuple[str, ...]
     limits: Mapping[str, float]
     verdict_rules: tuple[Mapping[str, str], ...]

@@ -12,7 +12,10 @@ __all__ = ["Request", "parse_env", "parse_jobs", "parse_shard"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """The options of a stage session. `tests_source` says who named the tests, for `--last-failed`."""
+    """The options of a stage session. `tests_source` says who named the tests, for `--last-failed`.
+
+    `compared`: the plan is only compared with that of other hardware, so suites that would not fit are planned too.
+    """
 
     stage: str
     suites: tuple[str, ...] = ()
@@ -27,6 +30,7 @@ class Request:
     jobs: str = ""
     pytest_args: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    compared: bool = False
 
 
 def parse_shard(text: str, problems: list[Problem]) -> Shard | None:

@@ -1,6 +1,6 @@
 """Which suites and tests a request means on this machine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ci.catalog.hardware import CPU
@@ -14,7 +14,7 @@ from ci.plan.model import LeftOut, TestWork
 from ci.plan.request import Request
 from ci.plan.shards import Shard, longest_first, split
 
-__all__ = ["Selected", "Selection", "select"]
+__all__ = ["Selected", "Selection", "resolve_file", "select", "within"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ def select(catalog: Catalog, facts: Facts, request: Request, problems: list[Prob
     left_out: list[LeftOut] = []
     notes: list[str] = []
     for suite in suites:
-        because = _misfit(catalog, facts, suite)
+        because = "" if request.compared else _misfit(catalog, facts, suite)
         if because:
             left_out.append(LeftOut(suite=suite.id, test="", because=because))
             continue
@@ -141,6 +141,7 @@ def _test(facts: Facts, suite: Suite, registration: Registration, cases: Sequenc
         cases=tuple(cases),
         est_s=registration.est_time_s,
         timeout_s=suite.timeout_per_file_s,
+        env={},
     )
 
 
@@ -155,6 +156,7 @@ def _fixed_files(facts: Facts, suite: Suite, wanted: dict[str, tuple[str, ...]] 
             cases=() if wanted is None else wanted[file],
             est_s=suite.timeout_s / len(suite.files) / 2,
             timeout_s=suite.timeout_per_file_s,
+            env={},
         )
         for file in present
         if wanted is None or file in wanted
@@ -173,7 +175,7 @@ def _wanted(
     wanted: dict[str, list[str]] = {}
     for node in request.tests:
         name, _, case = node.partition("::")
-        file = _resolve_file(name, here)
+        file = resolve_file(name, here)
         if file is None:
             problems.append(_unknown_test(catalog, facts, request, name, here))
             continue
@@ -182,12 +184,12 @@ def _wanted(
             cases.append(f"{file}::{case}")
     whole = {node.partition("::")[0] for node in request.tests if "::" not in node}
     return {
-        file: () if any(_resolve_file(name, {file}) for name in whole) else tuple(cases)
+        file: () if any(resolve_file(name, {file}) for name in whole) else tuple(cases)
         for file, cases in wanted.items()
     }
 
 
-def _resolve_file(name: str, known: set[str]) -> str | None:
+def resolve_file(name: str, known: set[str]) -> str | None:
     """A file by its path, or by a tail of its path that only one file has."""
     clean = name.removeprefix("./").rstrip("/")
     if clean in known:
@@ -202,7 +204,7 @@ def _unknown_test(catalog: Catalog, facts: Facts, request: Request, name: str, h
             (catalog.stage(suite.stage).session, suite.id)
             for suite in catalog.suites
             for row in _registered(facts, suite)
-            if _resolve_file(name, {row.file})
+            if resolve_file(name, {row.file})
         }
     )
     if elsewhere:
@@ -214,6 +216,6 @@ def _unknown_test(catalog: Catalog, facts: Facts, request: Request, name: str, h
     return Problem(where=where, what=f"no test {name!r} is registered for what is selected", hint=hint)
 
 
-def with_timeout(test: TestWork, limit_s: float) -> TestWork:
-    """The test with its own limit cut to its suite's."""
-    return replace(test, timeout_s=min(test.timeout_s, limit_s))
+def within(test: TestWork, limit_s: float, env: Mapping[str, str]) -> TestWork:
+    """The test with its own limit cut to its suite's, and with its own part of the environment."""
+    return replace(test, timeout_s=min(test.timeout_s, limit_s), env=env)

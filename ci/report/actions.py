@@ -54,7 +54,7 @@ class ActionsView:
         self._grouped: dict[Key, list[Line]] = {}
         self._failed: dict[Key, list[Event]] = {}
         self._undecided: dict[Key, list[tuple[dict[str, str], str]]] = {}
-        self._told = {"error": 0, "warning": 0}
+        self._told = {"error": 0, "warning": 0, "notice": 0}
         for line in mask_commands(secrets):
             self._write(line)
         self._stream.flush()
@@ -103,13 +103,22 @@ class ActionsView:
         self._stream.flush()
 
     def _end(self, key: Key, event: Event, lines: list[Line]) -> None:
-        failed = self._tally.status(*key) is Status.FAILED
+        status = self._tally.status(*key)
+        failed = status is Status.FAILED
         # the narrator's first line says how it ended: it is the group's title
-        self._group(key, lines[0].text, lines[1:], tail=failed)
+        self._group(key, lines[0].text, lines[1:], tail=status in (Status.FAILED, Status.QUARANTINED))
+        if status is Status.QUARANTINED:
+            about = {"file": one_line(key[1]), "title": f"{self._prefix()}QUARANTINED: {one_line(key[1])}"}
+            rows = [line.text.strip() for line in lines if line.text.strip().startswith("QUARANTINED")]
+            self._annotate("notice", [(about, "\n".join(rows[1:] or rows))])
         if not failed:
             return
         verdict = one_line(text(event, "verdict"))
-        cases = self._failed.pop(key, [])
+        cases = [
+            case
+            for case in self._failed.pop(key, [])
+            if not self._tally.quarantined(key[1], text(case, "case"))
+        ]
         if cases:
             self._undecided[key] = [self._case(case, verdict) for case in cases]
         else:

@@ -27,9 +27,13 @@ _STYLES = {
     Status.PASSED: "green",
     Status.FLAKY: "yellow",
     Status.SKIPPED: "dim",
+    Status.QUARANTINED: "magenta",
     Status.FAILED: "bold red",
     Status.NOT_RUN: "yellow",
 }
+
+
+_QUARANTINE_STYLES = {"failed": "magenta", "passed": "green", "skipped": "dim", "not run": "dim"}
 
 
 def show_final(
@@ -65,6 +69,7 @@ def final_view(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> G
                 _measured(record),
                 _slowest(record, limits.slowest_tests),
                 _left_out(record),
+                _quarantined(record),
                 _troubles(record, tails, limits),
                 _outside(record),
             ]
@@ -106,7 +111,13 @@ def _measured(record: RunRecord) -> Table | None:
     rows = story.measured(record)
     if not rows:
         return None
-    styles = {"holds": "green", "broken": "bold red", "reported only": "yellow", "no bound": "dim"}
+    styles = {
+        "holds": "green",
+        "broken": "bold red",
+        "reported only": "yellow",
+        "report only": "dim",
+        "no bound": "dim",
+    }
     table = new_table("Metrics")
     table.add_column("metric", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
@@ -155,6 +166,18 @@ def _left_out(record: RunRecord) -> RenderableType | None:
     return Group(*lines)
 
 
+def _quarantined(record: RunRecord) -> RenderableType | None:
+    rows = story.quarantined(record)
+    if not rows:
+        return None
+    lines: list[RenderableType] = [Text("Quarantine", style="bold")]
+    for item in rows:
+        name, style = one_line(item.row.test), _QUARANTINE_STYLES[item.state]
+        lines.append(Text(f"  QUARANTINED {name}", style=style))
+        lines.append(Text(f"      {one_line(item.words)}", style="dim"))
+    return Group(*lines)
+
+
 def _troubles(record: RunRecord, tails: LogTails, limits: ReportLimits) -> RenderableType | None:
     found = story.troubles(record)
     if not found:
@@ -170,7 +193,10 @@ def _trouble(
 ) -> Iterator[RenderableType]:
     test, attempt = trouble.test, trouble.attempt
     style = "red" if trouble.final else "yellow"
-    heading = f"{one_line(test.id)}: {one_line(attempt.verdict)}, attempt {attempt.number} of {attempt.of}"
+    held = "QUARANTINED, " if test.status is Status.QUARANTINED else ""
+    heading = (
+        f"{one_line(test.id)}: {held}{one_line(attempt.verdict)}, attempt {attempt.number} of {attempt.of}"
+    )
     yield Rule(Text(heading, style=f"bold {style}"), align="left", style=style, characters="-")
     if ending := story.ending(attempt):
         yield Text(f"{one_line(ending)} after {duration(attempt.duration_s)}", style="dim")

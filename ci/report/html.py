@@ -92,6 +92,7 @@ def html_report(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> 
         gauges=[_gauge(row) for row in story.measured(record)],
         slowest=story.slowest(record, limits.slowest_tests),
         left_out=story.left_out(record),
+        quarantined=story.quarantined(record),
         tails=tails,
     )
 
@@ -144,7 +145,7 @@ def _tick_times(end_s: float) -> Iterator[float]:
 
 def _gauge(row: story.Measured) -> _Gauge:
     bound, value = row.metric.bound, row.metric.value
-    if bound is None or min(value, bound.limit) < 0 or max(value, bound.limit) <= 0:
+    if bound is None or not bound.op or min(value, bound.limit) < 0 or max(value, bound.limit) <= 0:
         return _Gauge(row=row, value=None, limit=None)
     full = max(value, bound.limit) * 1.1
     return _Gauge(row=row, value=round(100 * value / full, 1), limit=round(100 * bound.limit / full, 1))

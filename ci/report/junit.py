@@ -16,6 +16,7 @@ from junitparser import xunit2
 from ci.report import story
 from ci.report.tails import LogTails
 from ci.report.text import case_name, strip_ansi, visible
+from ci.run.quarantine import QuarantineRecord, words
 from ci.run.record import Attempt, RunRecord, Status, TestRecord
 
 __all__ = ["junit_xml"]
@@ -93,8 +94,14 @@ def _suite(record: RunRecord, name: str, tests: Sequence[TestRecord], tails: Log
         metrics = test.attempts[-1].metrics if test.attempts else ()
         for metric in metrics:
             judged = story.Measured(test=test, attempt=test.attempts[-1], metric=metric)
-            bound = f" ({story.bound_words(metric)}: {judged.state})" if metric.bound else ""
-            own[f"metric: {test.id}: {metric.metric}"] = story.value_words(metric) + bound
+            bound = ": ".join(part for part in (story.bound_words(metric), judged.state) if part)
+            value = story.value_words(metric) + (f" ({bound})" if metric.bound else "")
+            key = f"metric: {test.id}: {metric.metric}"
+            # a floor and a ceiling are two events of one metric
+            own[key] = f"{own[key]}, {value}" if key in own else value
+    for item in story.quarantined(record):
+        if item.row.test.partition("::")[0] in {test.id for test in tests}:
+            own[f"quarantine: {item.row.test}"] = item.words
     return _filled(record, name, found, own)
 
 
@@ -141,10 +148,11 @@ def _cases(test: TestRecord, tails: LogTails) -> Iterator[_Case]:
     whole = [_of_file(attempt) for attempt in attempts]
     if not names or any(trial is not None and trial.outcome != "passed" for trial in whole):
         trials[_FILE] = whole
-    with_log = test.status is Status.FAILED
+    with_log = test.status in (Status.FAILED, Status.QUARANTINED)
     for name, seen in trials.items():
         case = _one(test, name, seen)
-        if with_log and case.result and not case.is_skipped:
+        held = test.status is Status.QUARANTINED
+        if with_log and case.result and (held or not case.is_skipped):
             case.system_out = _text(tails.of(last).text)
             with_log = False
         yield case
@@ -197,7 +205,15 @@ def _one(test: TestRecord, name: str, seen: Sequence[_Trial | None]) -> _Case:
         case.file = _text(last.file)
     if last.line is not None:
         case.line = str(last.line)
-    if last.outcome == "failed" and not passed_later:
+    row = _held_by(test, name)
+    if last.outcome == "failed" and row is not None and not passed_later:
+        # no reader may count it as a failure, and none may take it for a pass
+        skipped = junitparser.Skipped(
+            _text(f"QUARANTINED, {words(row, 'failed')}: {last.message}"), "quarantined"
+        )
+        skipped.text = _text(last.details)
+        _put(case, skipped)
+    elif last.outcome == "failed" and not passed_later:
         kind = junitparser.Failure if last.verdict in _FAILURES else junitparser.Error
         failure = kind(_text(last.message), _text(last.verdict))
         failure.text = _text(last.details)
@@ -209,6 +225,15 @@ def _one(test: TestRecord, name: str, seen: Sequence[_Trial | None]) -> _Case:
         if trial.outcome == "failed" and (number != last_number or passed_later):
             _put(case, _earlier(number, trial, flaky=flaky))
     return case
+
+
+def _held_by(test: TestRecord, name: str) -> QuarantineRecord | None:
+    """The quarantine row by which a failure of this testcase gates nothing."""
+    if test.status is Status.QUARANTINED:
+        return test.quarantined(name) or test.quarantine[0]
+    row = test.quarantined(name) if name != _FILE else None
+    # a file in quarantine that counts as failed was stopped or never ended: that is not what its row is about
+    return None if row is None or row.whole_file else row
 
 
 def _earlier(number: int, trial: _Trial, *, flaky: bool) -> xunit2.InterimResult:

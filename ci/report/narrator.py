@@ -7,7 +7,8 @@ from typing import Literal
 from ci.report.limits import ReportLimits
 from ci.report.tally import Tally, progress_words
 from ci.report.text import case_name, clip, duration, one_line, quantity, strip_ansi, visible
-from ci.run.record import Event, Status, number, text, texts
+from ci.run import quarantine
+from ci.run.record import Event, Status, number, quarantine_rows, text, texts
 
 __all__ = ["Line", "Narrator", "Tone", "count_words", "place"]
 
@@ -17,6 +18,7 @@ _WORDS: dict[Status, tuple[str, Tone]] = {
     Status.PASSED: ("PASS", "good"),
     Status.FLAKY: ("FLAKY", "warn"),
     Status.SKIPPED: ("SKIP", "dim"),
+    Status.QUARANTINED: ("QUARANTINED", "warn"),
     Status.FAILED: ("FAIL", "bad"),
     Status.NOT_RUN: ("NOT RUN", "warn"),
 }
@@ -132,6 +134,9 @@ class Narrator:
         for row in event.get("disabled") or ():
             test, because = one_line(text(row, "test")), one_line(text(row, "because"))
             yield Line(text=f"disabled: {test}: {because}", tone="dim")
+        for held in quarantine_rows(event):
+            words = f"in quarantine until {held.expires}, gates nothing: {held.test}: {held.reason} ({held.issue})"
+            yield Line(text=one_line(words), tone="warn")
 
     def _started(self, event: Event, name: str) -> Line:
         attempt, of = int(number(event, "attempt", 1)), int(number(event, "of", 1))
@@ -146,11 +151,14 @@ class Narrator:
     def _failed_case(self, event: Event) -> Iterator[Line]:
         where = place(event)
         case = one_line(case_name(text(event, "case"), text(event, "test")))
-        yield Line(text=f"FAILED {where + ' ' if where else ''}{case}", tone="bad")
+        held = self._tally.quarantined(text(event, "test"), text(event, "case"))
+        tone: Tone = "warn" if held else "bad"
+        word = "QUARANTINED" if held else "FAILED"
+        yield Line(text=f"{word} {where + ' ' if where else ''}{case}", tone=tone)
         words = text(event, "message") or text(event, "details")
         for line in clip(visible(strip_ansi(words)), self._limits.case_lines).split("\n"):
             if line.strip():
-                yield Line(text=f"    {line}", tone="bad")
+                yield Line(text=f"    {line}", tone=tone)
 
     def _progress(self, event: Event, name: str) -> Iterator[Line]:
         key, now = (text(event, "suite"), text(event, "test")), self._clock()
@@ -170,11 +178,15 @@ class Narrator:
                 + ", ".join(f"{count} {one_line(str(outcome))}" for outcome, count in cases.items())
                 + ")"
             )
-        failed = status is Status.FAILED
+        failed = status in (Status.FAILED, Status.QUARANTINED)
         yield Line(text=f"{words}: {one_line(text(event, 'verdict'))}" if failed else words, tone=tone)
         if failed:
             for line in texts(event, "evidence"):
-                yield Line(text=f"    {one_line(strip_ansi(line))}", tone="bad")
+                yield Line(text=f"    {one_line(strip_ansi(line))}", tone=tone)
+        suite, test, outcome = (text(event, key) for key in ("suite", "test", "outcome"))
+        for row, became in self._tally.quarantine_states(suite, test, outcome):
+            words = f"QUARANTINED {row.test} {quarantine.words(row, became)}"
+            yield Line(text=f"    {one_line(words)}", tone="warn" if became == "failed" else "dim")
         for reason in texts(event, "skip_reasons"):
             yield Line(text=f"    skipped: {one_line(reason)}", tone="dim")
         for leftover in event.get("leftovers") or ():
@@ -196,6 +208,8 @@ def _metric(event: Event, name: str) -> Line:
     bound = event.get("bound")
     if not isinstance(bound, dict):
         return Line(text=words, tone="dim")
+    if not text(bound, "op"):
+        return Line(text=f"{words} (report only)", tone="dim")
     limit = f"{one_line(text(bound, 'op'))} {quantity(number(bound, 'limit'))}"
     if bound.get("ok") is True:
         return Line(text=f"{words} ({limit} holds)", tone="dim")

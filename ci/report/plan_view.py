@@ -1,12 +1,16 @@
-"""Showing a plan: as tables with the source of each value, and two plans side by side."""
+"""Showing a plan: as tables with the source of each value, and plans side by side."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ci.plan.compare import ClassDifference, bound_text
 from ci.plan.diff import Difference
 from ci.plan.model import Plan, SuiteWork
 from ci.plan.shards import balance
 from ci.report.console import Console, Rule, Table, Text, new_table
 from ci.report.text import duration
 
-__all__ = ["show_differences", "show_plan"]
+__all__ = ["show_class_differences", "show_differences", "show_plan"]
 
 _SHOWN_TESTS = 40
 
@@ -31,6 +35,7 @@ def show_plan(console: Console, plan: Plan) -> None:
         "jobs",
         "fail_fast",
         "pytest_args",
+        "quarantine",
     ):
         _row(table, plan, f"work.{name}", getattr(work, name))
     for name in ("executor", "python", "gpu_ids", "event"):
@@ -41,6 +46,8 @@ def show_plan(console: Console, plan: Plan) -> None:
     console.print(table)
     for suite in work.suites:
         _show_suite(console, plan, suite)
+    _show_bounds(console, work.bounds)
+    _show_capabilities(console, work.capabilities)
     for note in plan.notes:
         console.print(Text(f"note: {note}", style="yellow"))
     for missing in plan.partial:
@@ -94,6 +101,53 @@ def _show_suite(console: Console, plan: Plan, suite: SuiteWork) -> None:
     for name, value in suite.env.items():
         env.add_row(Text(name), Text(value), Text(plan.sources.get(f"{path}.env.{name}", ""), style="dim"))
     console.print(env)
+    _show_test_environments(console, plan, suite)
+
+
+def _show_test_environments(console: Console, plan: Plan, suite: SuiteWork) -> None:
+    """What single tests have over or beside the suite's environment."""
+    if not any(test.env for test in suite.tests):
+        return
+    table = new_table("  only some tests have")
+    for column in ("test", "variable", "value", "source"):
+        table.add_column(column, overflow="fold")
+    for test in suite.tests:
+        for name, value in test.env.items():
+            source = plan.sources.get(f"work.suites.{suite.id}.tests.{test.id}.env.{name}", "")
+            table.add_row(Text(test.id), Text(name), Text(value), Text(source, style="dim"))
+    console.print(table)
+
+
+def _show_bounds(console: Console, bounds: Mapping[str, Any]) -> None:
+    """What will be judged, and by which number."""
+    if not bounds:
+        return
+    table = new_table("bounds")
+    for column in ("test", "metric", "bound", "source"):
+        table.add_column(column, overflow="fold")
+    for test, metrics in bounds.items():
+        for metric, row in metrics.items():
+            for one in (row, row.get("ceiling")):
+                if one is not None:
+                    cells = (test, metric, bound_text(one))
+                    table.add_row(*(Text(cell) for cell in cells), Text(one["source"], style="dim"))
+    console.print(table)
+
+
+def _show_capabilities(console: Console, capabilities: Mapping[str, Any]) -> None:
+    """Which of the arguments that tests ask for their servers get here."""
+    if not capabilities:
+        return
+    table = new_table("server arguments that tests ask for")
+    for column in ("asked for", "here", "arguments", "why"):
+        table.add_column(column, overflow="fold")
+    for name, answer in capabilities.items():
+        style, here = ("green", "given") if answer["allowed"] else ("yellow", "left out")
+        why = answer["why"] + (f" ({answer['issue']})" if answer["issue"] else "")
+        table.add_row(
+            Text(name), Text(here, style=style), Text(" ".join(answer["args"])), Text(why, style="dim")
+        )
+    console.print(table)
 
 
 def _show_balance(console: Console, plan: Plan, suite: SuiteWork) -> None:
@@ -126,4 +180,29 @@ def show_differences(
     for row in differences:
         cells = (row.path, row.left, row.left_source, row.right, row.right_source)
         table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+
+
+def show_class_differences(
+    console: Console,
+    stage: str,
+    names: Sequence[str],
+    plans: Mapping[str, Plan],
+    rows: Sequence[ClassDifference],
+) -> None:
+    """One table: a field a row, a hardware class a column, and only the fields in which the plans differ."""
+    digests = ", ".join(f"{name} {plan.digest[:12]}" for name, plan in plans.items())
+    console.print(Rule(Text(f"{stage}: {len(rows)} fields differ ({digests})", style="bold")))
+    if not rows:
+        console.print(Text("nothing differs but the hardware class"))
+        return
+    table = new_table()
+    for column in ("field", *names):
+        table.add_column(column, overflow="fold")
+    group = ""
+    for row in rows:
+        if row.group != group:
+            group = row.group
+            table.add_row(Text(group, style="bold"))
+        table.add_row(Text(f"  {row.name}"), *(Text(row.values[name]) for name in names))
     console.print(table)

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from ci.errors import ExitCode
 from ci.report.text import duration, quantity
+from ci.run import quarantine
 from ci.run.record import (
     Attempt,
     CaseRecord,
     Leftover,
     MetricRecord,
+    QuarantineRecord,
     RunRecord,
     Status,
     TestRecord,
@@ -19,6 +21,7 @@ from ci.run.record import (
 
 __all__ = [
     "Measured",
+    "Quarantined",
     "Result",
     "Trouble",
     "bound_words",
@@ -29,6 +32,7 @@ __all__ = [
     "left_out",
     "leftover_words",
     "measured",
+    "quarantined",
     "rehearsal_words",
     "repeat",
     "repeat_test",
@@ -89,17 +93,49 @@ class Measured:
 
     @property
     def state(self) -> str:
-        """`holds`, `broken`, `reported only` (broken, but nothing follows), or `no bound`."""
+        """`holds`, `broken`, `reported only` (broken, but nothing follows), `report only` or `no bound`."""
         bound = self.metric.bound
         if bound is None:
             return "no bound"
+        if not bound.op:
+            return "report only"
         if bound.ok:
             return "holds"
         return "reported only" if bound.report_only else "broken"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """A quarantine row and what became of its test: `failed`, `passed`, `skipped` or `not run`."""
+
+    row: QuarantineRecord
+    state: str
+
+    @property
+    def words(self) -> str:
+        """The same in a sentence, after the test's name."""
+        return quarantine.words(self.row, self.state)
+
+
+def quarantined(record: RunRecord) -> tuple[Quarantined, ...]:
+    """Every row that held for a test of this run, failed ones first."""
+    found = [
+        Quarantined(row=row, state=_quarantine_state(test, row))
+        for test in record.tests
+        for row in test.quarantine
+    ]
+    return tuple(sorted(dict.fromkeys(found), key=lambda item: item.state != "failed"))
+
+
+def _quarantine_state(test: TestRecord, row: QuarantineRecord) -> str:
+    last = test.last
+    if last is None:
+        return "not run"
+    return quarantine.state(row, {case.case: case.outcome for case in last.cases}, last.outcome)
+
+
 def result(record: RunRecord) -> Result:
-    """The result, with the number of flaky tests where everything passed in the end."""
+    """The result, with the number of flaky and quarantined tests where everything that gates passed in the end."""
     code = exit_code(record)
     words = _MEANING[ExitCode(code)] if code in _MEANING else "ended oddly"
     flaky = record.count(Status.FLAKY)
@@ -107,6 +143,8 @@ def result(record: RunRecord) -> Result:
         words = "nothing to run: the shard is empty by construction"
     elif code == 0 and flaky:
         words += f", {flaky} of them only after another attempt"
+    if code == 0 and (held := record.count(Status.QUARANTINED)):
+        words += f"; {held} failed in quarantine and gate nothing"
     return Result(code=code, words=words)
 
 
@@ -145,8 +183,10 @@ def facts(record: RunRecord) -> dict[str, str]:
 
 
 def troubles(record: RunRecord) -> tuple[Trouble, ...]:
-    """Every attempt that did not pass, those of tests that failed for good first."""
-    tests = (*record.having(Status.FAILED), *record.having(Status.FLAKY))
+    """Every attempt that did not pass, those of tests that failed for good first, then those in quarantine."""
+    tests = tuple(
+        test for status in (Status.FAILED, Status.QUARANTINED, Status.FLAKY) for test in record.having(status)
+    )
     return tuple(
         Trouble(test=test, attempt=attempt)
         for test in tests
@@ -173,7 +213,8 @@ def value_words(metric: MetricRecord) -> str:
 
 def bound_words(metric: MetricRecord) -> str:
     """`>= 0.8`, empty when nothing bounds the metric."""
-    return f"{metric.bound.op} {quantity(metric.bound.limit, metric.unit)}" if metric.bound else ""
+    bound = metric.bound
+    return f"{bound.op} {quantity(bound.limit, metric.unit)}" if bound and bound.op else ""
 
 
 def slowest(record: RunRecord, most: int) -> tuple[TestRecord, ...]:

@@ -16,6 +16,7 @@ _ICONS = {
     Status.PASSED: "✅",
     Status.FLAKY: "🔁",
     Status.SKIPPED: "⏭️",
+    Status.QUARANTINED: "🚧",
     Status.FAILED: "❌",
     Status.NOT_RUN: "⛔",
 }
@@ -70,6 +71,7 @@ def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator
     yield from _metrics(record)
     yield from _slowest(record, limits.slowest_tests)
     yield from _left_out(record)
+    yield from _quarantined(record)
     facts = [f"{plain(name)}: {code(value)}" for name, value in story.facts(record).items() if value]
     yield "\n<details><summary>About this run</summary>\n\n" + "<br>\n".join(facts) + "\n\n</details>"
 
@@ -101,10 +103,12 @@ def _outside(record: RunRecord) -> Iterator[str]:
 
 def _trouble(record: RunRecord, trouble: story.Trouble, tails: LogTails, limits: ReportLimits) -> str:
     test, attempt = trouble.test, trouble.attempt
-    icon = _ICONS[Status.FAILED if trouble.final else Status.FLAKY]
+    held = test.status is Status.QUARANTINED
+    icon = _ICONS[test.status if trouble.final or held else Status.FLAKY]
     words = (
         f"{plain(attempt.verdict)}, attempt {attempt.number} of {attempt.of}, {duration(attempt.duration_s)}"
     )
+    words = f"QUARANTINED, {words}" if held else words
     opened = " open" if trouble.final else ""
     lines = [f"\n<details{opened}><summary>{icon} {code(test.id)} {words}</summary>\n"]
     if ending := story.ending(attempt):
@@ -140,7 +144,13 @@ def _metrics(record: RunRecord) -> Iterator[str]:
     if not rows:
         return
     yield "\n### Metrics\n\n| metric | value | bound | | test | source |\n| --- | ---: | --- | --- | --- | --- |"
-    icons = {"holds": "✅ holds", "broken": "❌ broken", "reported only": "⚠️ reported only", "no bound": ""}
+    icons = {
+        "holds": "✅ holds",
+        "broken": "❌ broken",
+        "reported only": "⚠️ reported only",
+        "report only": "report only",
+        "no bound": "",
+    }
     for row in rows:
         metric = row.metric
         source = plain(metric.bound.source) if metric.bound else ""
@@ -165,3 +175,11 @@ def _left_out(record: RunRecord) -> Iterator[str]:
         yield "\n### Not run\n"
     for because, names in groups.items():
         yield f"- {plain(because)}\n" + "\n".join(f"  - {code(name)}" for name in names)
+
+
+def _quarantined(record: RunRecord) -> Iterator[str]:
+    rows = story.quarantined(record)
+    if rows:
+        yield "\n### Quarantine\n"
+    for item in rows:
+        yield f"- {_ICONS[Status.QUARANTINED]} QUARANTINED {code(item.row.test)} {plain(item.words)}"

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ci.report.text import one_line, strip_ansi
-from ci.run.record import Event, Status, number, text, texts
+from ci.run.quarantine import QuarantineRecord, covers, gates, rows_of, state
+from ci.run.record import Event, Status, number, quarantine_rows, text, texts
 
 __all__ = ["Running", "Tally"]
 
@@ -40,6 +41,8 @@ class Tally:
         self._est_s: dict[Key, float] = {}
         self._failed_before: set[Key] = set()
         self._logs: dict[Key, str] = {}
+        self._quarantine: tuple[QuarantineRecord, ...] = ()
+        self._cases: dict[Key, dict[str, str]] = {}
 
     def take(self, event: Event) -> None:
         """Follow one event."""
@@ -48,12 +51,14 @@ class Tally:
             case "run-started":
                 self.run = event
                 self.began_s = self._clock()
+                self._quarantine = quarantine_rows(event)
                 for test in event.get("tests") or ():
                     planned = text(test, "suite"), text(test, "test")
                     self._status[planned] = None
                     self._est_s[planned] = number(test, "est_s")
             case "test-started":
                 self._status[key] = None
+                self._cases[key] = {}
                 self._est_s.setdefault(key, number(event, "est_s"))
                 self._logs[key] = text(event, "log")
                 self.running[key] = Running(
@@ -65,6 +70,8 @@ class Tally:
                     since_s=self._clock(),
                     log=text(event, "log"),
                 )
+            case "case":
+                self._cases.setdefault(key, {})[text(event, "case")] = text(event, "outcome")
             case "output" if key in self.running:
                 lines = [line for line in texts(event, "lines") if line.strip()]
                 if lines:
@@ -73,7 +80,7 @@ class Tally:
                 self.running[key].progress = progress_words(event)
             case "test-ended":
                 self.running.pop(key, None)
-                self._status[key] = self._ended(key, text(event, "outcome"))
+                self._status[key] = self._ended(key, event)
             case "retry":
                 self._failed_before.add(key)
                 self._status[key] = None
@@ -87,12 +94,34 @@ class Tally:
             case _:
                 pass
 
-    def _ended(self, key: Key, outcome: str) -> Status:
+    def _ended(self, key: Key, event: Event) -> Status:
+        outcome = text(event, "outcome")
         if outcome == "passed":
             return Status.FLAKY if key in self._failed_before else Status.PASSED
         if outcome == "skipped" and key not in self._failed_before:
             return Status.SKIPPED
-        return Status.FAILED
+        code = event.get("exit_code")
+        failed = [node for node, result in self._cases.get(key, {}).items() if result == "failed"]
+        gating = outcome != "failed" or gates(
+            self.quarantine(key[1]),
+            failed,
+            verdict=text(event, "verdict"),
+            exit_code=code if isinstance(code, int) else None,
+        )
+        return Status.FAILED if gating else Status.QUARANTINED
+
+    def quarantine(self, test: str) -> tuple[QuarantineRecord, ...]:
+        """The quarantine rows about this test file."""
+        return rows_of(test, self._quarantine)
+
+    def quarantined(self, test: str, node: str) -> bool:
+        """Whether a row covers this case."""
+        return any(covers(row.test, node) for row in self.quarantine(test))
+
+    def quarantine_states(self, suite: str, test: str, outcome: str) -> list[tuple[QuarantineRecord, str]]:
+        """Each row about this test with what became of it in the newest attempt, which ended so."""
+        cases = self._cases.get((suite, test), {})
+        return [(row, state(row, cases, outcome)) for row in self.quarantine(test)]
 
     @property
     def title(self) -> str:

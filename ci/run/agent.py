@@ -45,6 +45,7 @@ __all__ = [
     "Spec",
     "SpecError",
     "classify",
+    "gates",
     "log_name",
     "main",
     "parse_message",
@@ -60,6 +61,7 @@ CAUSES = ("product", "unknown", "bounds", "timeout", "oom", "infra", "hardware")
 # pytest's exit codes: all is well, no case matches what was asked for, nothing was collected. A module that skips
 # itself ends with one of the last two.
 PYTEST_OK, PYTEST_USAGE, PYTEST_NO_TESTS = 0, 4, 5
+PYTEST_CASES_FAILED = 1
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the flags of /proc/PID/stat
 PR_SET_PDEATHSIG = 1
@@ -111,7 +113,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Test:
-    """One test file; `path` is relative to the root, `cases` are pytest node ids (none: the whole file)."""
+    """One test file; `path` is relative to the root, `cases` are pytest node ids (none: the whole file).
+
+    `env` goes over the suite's. `metrics` are what the catalog has rows for, `quarantine` the file's id or node ids of it
+    that gate nothing.
+    """
 
     id: str
     path: str
@@ -119,6 +125,9 @@ class Test:
     cases: tuple[str, ...]
     est_s: float
     timeout_s: float
+    env: Mapping[str, str]
+    metrics: tuple[str, ...]
+    quarantine: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,11 +321,13 @@ class AttemptFacts:
     """What is known about an attempt; gathered while it runs, complete when it has ended.
 
     `exit_code` and `signal` are the process's own end; `session_code` is pytest's exit code, None when pytest never
-    came to its end; `stopped` and `deadline` say why we ended the attempt, None when it ended by itself.
+    came to its end; `stopped` and `deadline` say why we ended the attempt, None when it ended by itself. `asked` are the
+    metrics that it has to record, `metrics` those that it has.
     """
 
     path: str
     kind: str
+    asked: tuple[str, ...] = ()
     exit_code: int | None = None
     signal: str | None = None
     session_code: int | None = None
@@ -324,6 +335,7 @@ class AttemptFacts:
     deadline: str | None = None
     cases: Counter[str] = field(default_factory=Counter)
     failed: list[FailedCase] = field(default_factory=list)
+    metrics: set[str] = field(default_factory=set)
     skip_reasons: list[str] = field(default_factory=list)
     running: str = ""
     oom_kills: int = 0
@@ -366,11 +378,19 @@ def classify(facts: AttemptFacts, rules: Sequence[Rule], read_log: Callable[[], 
     only_skipped = facts.cases["skipped"] == done > 0
     skipped_itself = only_skipped and pytest_code in (PYTEST_USAGE, PYTEST_NO_TESTS)
     if skipped_itself or pytest_code == PYTEST_OK or (facts.kind == "script" and facts.exit_code == 0):
+        silent = [metric for metric in facts.asked if metric not in facts.metrics]
+        # a case that was skipped may be the one that would have measured
+        if silent and facts.cases.keys() <= {"passed"}:
+            return _failed("product", *(_unmeasured(metric) for metric in silent))
         outcome = "skipped" if only_skipped else "passed"
         return Judgement(
             outcome=outcome, verdict="passed", evidence=(facts.log_error,) if facts.log_error else ()
         )
     return _judge_end(facts, rules, read_log())
+
+
+def _unmeasured(metric: str) -> str:
+    return f"no metric {metric!r} was recorded, and ci/catalog/bounds.toml has a row for it; next: measure it or remove the row"
 
 
 def _judge_cases(facts: AttemptFacts, rules: Sequence[Rule], read_log: Callable[[], str]) -> Judgement:
@@ -420,6 +440,20 @@ def _explain(facts: AttemptFacts, rules: Sequence[Rule], log: str) -> Judgement 
     if facts.oom_kills:
         return _failed("oom", killed)
     return _failed("infra", facts.log_error) if facts.log_error else None
+
+
+def gates(quarantine: Sequence[str], facts: AttemptFacts, judgement: Judgement) -> bool:
+    """Whether a failed attempt counts although these rows, for its file or for cases of it, hold: the rule of docs/agent.md."""
+    if judgement.verdict == "cancelled":
+        return True
+    if any("::" not in row for row in quarantine):
+        return False
+    nodes = [case.case for case in facts.failed]
+    if not nodes or facts.exit_code != PYTEST_CASES_FAILED or judgement.verdict.startswith("timeout"):
+        return True
+    return not all(
+        any(node == row or node.startswith((f"{row}[", f"{row}::")) for row in quarantine) for node in nodes
+    )
 
 
 def _clean(text: str) -> tuple[str, ...]:
@@ -810,7 +844,7 @@ class Attempt:
         self, shop: Workplace, suite: Suite, test: Test, number: int, gpu_ids: Sequence[str]
     ) -> None:
         limits = shop.spec.limits
-        self.facts = AttemptFacts(path=test.path, kind=test.kind)
+        self.facts = AttemptFacts(path=test.path, kind=test.kind, asked=test.metrics)
         self._shop = shop
         self._limits = limits
         self._suite = suite
@@ -877,6 +911,7 @@ class Attempt:
         env = {
             **os.environ,
             **suite.env,
+            **test.env,
             "AMD_CI_TOKEN": spec.token,
             "AMD_CI_ATTEMPT_TOKEN": self._token,
             "AMD_CI_SPEC": spec_path,
@@ -1005,6 +1040,8 @@ class Attempt:
             return
         if kind == "progress":
             facts.running = keys["text"]
+        if kind == "metric":
+            facts.metrics.add(keys["metric"])
         if kind == "case":
             case, outcome, message = keys["case"], keys["outcome"], keys["message"]
             if outcome == "failed" and (facts.stopped is not None or facts.deadline is not None):
@@ -1151,10 +1188,12 @@ class Agent:
             self._emit("test-not-run", suite=suite.id, test=test.id, verdict=verdict, because=because)
             return
         for number in range(1, suite.attempts + 1):
-            judgement = Attempt(self._shop, suite, test, number, gpu_ids).run(deadline, alone=alone)
+            attempt = Attempt(self._shop, suite, test, number, gpu_ids)
+            judgement = attempt.run(deadline, alone=alone)
             if not self._may_retry(suite, test, number, judgement, deadline):
                 break
-        if self._spec.fail_fast and judgement.outcome == "failed" and self._failed_by is None:
+        failed = judgement.outcome == "failed" and gates(test.quarantine, attempt.facts, judgement)
+        if self._spec.fail_fast and failed and self._failed_by is None:
             self._failed_by = f"{test.id} of suite {suite.id} failed ({judgement.verdict})"
 
     def _may_retry(

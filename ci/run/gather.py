@@ -5,13 +5,16 @@ import platform
 import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
+from ci import clock
 from ci.catalog.discovery import require_sglang_tree
 from ci.catalog.hardware import CPU
 from ci.catalog.load import Catalog
 from ci.catalog.registered import Discovery, discover
 from ci.catalog.tables import closest
+from ci.environ import TODAY, wished_today
 from ci.errors import UsageError
 from ci.plan.facts import EngineFact, Facts, Known
 from ci.plan.request import Request
@@ -20,7 +23,7 @@ from ci.run.git import commit_of
 from ci.run.interpreters import find_engine
 from ci.run.machine import Hardware, detect
 
-__all__ = ["REPOSITORY", "Place", "discover_tests", "find_hardware", "gather", "runs_dir"]
+__all__ = ["REPOSITORY", "Place", "discover_tests", "find_hardware", "find_today", "gather", "runs_dir"]
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -69,6 +72,18 @@ def discover_tests(catalog: Catalog, checkout: str) -> tuple[Path, Discovery]:
     return tree, discover(tree, catalog.discovery, layout="sglang", backends=("amd",))
 
 
+def find_today(environ: Mapping[str, str]) -> tuple[date, str]:
+    """The date that rows are judged by, and where it comes from.
+
+    Raises:
+        UsageError: `AMD_CI_TODAY` holds no date.
+    """
+    real, tried = clock.today(), wished_today(environ)
+    if tried is None:
+        return real, "the clock, UTC"
+    return tried, f"{TODAY}: a date that is only tried, the clock says {real}"
+
+
 def gather(catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str]) -> Facts:
     """Everything that the plan needs to know.
 
@@ -79,6 +94,7 @@ def gather(catalog: Catalog, request: Request, place: Place, environ: Mapping[st
     root, tests = discover_tests(catalog, place.checkout)
     hardware_class, source, gpu_ids = _hardware(catalog, request, place, environ)
     probe_s = catalog.limits["host.probe_s"]
+    today, today_source = find_today(environ)
     fixed = frozenset(
         file for suite in catalog.suites_of(request.stage) for file in suite.files if (root / file).is_file()
     )
@@ -97,6 +113,9 @@ def gather(catalog: Catalog, request: Request, place: Place, environ: Mapping[st
         event=_event(environ),
         host=platform.node(),
         user=_user(),
+        today=today,
+        today_source=today_source,
+        today_tried=bool(environ.get(TODAY)),
     )
 
 

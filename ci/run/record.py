@@ -8,6 +8,7 @@ from typing import Any
 
 from ci.errors import ExitCode, worst
 from ci.run.journal import DAMAGED, Event, RecordWriter, encode_event, read_events
+from ci.run.quarantine import QuarantineRecord, gates, rows_of
 from ci.run.results import (
     Attempt,
     BoundRecord,
@@ -32,6 +33,7 @@ __all__ = [
     "Event",
     "Leftover",
     "MetricRecord",
+    "QuarantineRecord",
     "RecordWriter",
     "RunFailure",
     "RunRecord",
@@ -43,6 +45,7 @@ __all__ = [
     "exit_code",
     "fold",
     "number",
+    "quarantine_rows",
     "read_events",
     "text",
     "texts",
@@ -67,7 +70,8 @@ def exit_code(record: RunRecord) -> int:
     """What the run ends with, by the table in docs/agent.md and `ci.errors.worst`.
 
     A test that was selected and of which the record holds nothing counts as infrastructure: it never counts as a
-    pass. What `--fail-fast` left out adds nothing to the failure that caused it.
+    pass. What `--fail-fast` left out adds nothing to the failure that caused it, as long as there is one that gates. A
+    quarantined test gates nothing.
     """
     codes = {_verdict_exit(failure.verdict) for failure in record.failures}
     if record.recorded_exit is not None:
@@ -82,9 +86,11 @@ def exit_code(record: RunRecord) -> int:
             codes.add(ExitCode.OK if record.empty_shards else ExitCode.NOTHING_SELECTED)
     elif record.ended_reason is None and not cancelled:
         codes.add(ExitCode.INFRASTRUCTURE)
+    left_out = record.ended_reason == "fail-fast" and record.count(Status.FAILED) > 0
     for test in record.tests:
-        left_out = record.ended_reason == "fail-fast" and test.verdict == "cancelled"
-        if test.status is Status.FAILED or (test.status is Status.NOT_RUN and not left_out):
+        if test.status is Status.FAILED or (
+            test.status is Status.NOT_RUN and not (left_out and test.verdict == "cancelled")
+        ):
             codes.add(_verdict_exit(test.verdict))
     if record.tests and record.count(Status.SKIPPED) == len(record.tests):
         codes.add(ExitCode.NOTHING_SELECTED)
@@ -119,6 +125,21 @@ def texts(event: Event, key: str) -> tuple[str, ...]:
     """The strings of the list under `key`, empty when it is missing."""
     value = event.get(key)
     return tuple(str(item) for item in value) if isinstance(value, list | tuple) else ()
+
+
+def quarantine_rows(event: Event) -> tuple[QuarantineRecord, ...]:
+    """The rows that a `run-started` event carries."""
+    return tuple(
+        QuarantineRecord(
+            test=text(item, "test"),
+            reason=text(item, "reason"),
+            issue=text(item, "issue"),
+            since=text(item, "since"),
+            expires=text(item, "expires"),
+        )
+        for item in _objects(event, "quarantine")
+        if text(item, "test")
+    )
 
 
 def _integer(event: Event, key: str) -> int | None:
@@ -351,6 +372,7 @@ class _Fold:
             ),
             failures=tuple(self.failures),
             leftovers=tuple(self.leftovers),
+            quarantine=quarantine_rows(run),
             notes=tuple(self.notes),
             problems=tuple(self.problems),
             ended_reason=ended_reason,
@@ -359,6 +381,7 @@ class _Fold:
 
     def _test(self, key: _Key, *, cancelled: bool) -> TestRecord:
         suite, test = key
+        quarantine = rows_of(test, quarantine_rows(self.run))
         est_s = self.planned.get(key, 0.0)
         trials = self.trials.get(key, {})
         attempts = tuple(trials[at].freeze(cancelled=cancelled) for at in sorted(trials))
@@ -373,23 +396,36 @@ class _Fold:
                 verdict=verdict,
                 est_s=est_s,
                 not_run_because=because,
+                quarantine=quarantine,
             )
         est_s = est_s or number(trials[attempts[0].number].start, "est_s")
-        status, verdict = _judge(attempts)
+        status, verdict = _judge(attempts, quarantine)
         return TestRecord(
-            id=test, suite=suite, status=status, verdict=verdict, est_s=est_s, attempts=attempts
+            id=test,
+            suite=suite,
+            status=status,
+            verdict=verdict,
+            est_s=est_s,
+            attempts=attempts,
+            quarantine=quarantine,
         )
 
 
-def _judge(attempts: tuple[Attempt, ...]) -> tuple[Status, str]:
+def _judge(attempts: tuple[Attempt, ...], quarantine: tuple[QuarantineRecord, ...]) -> tuple[Status, str]:
     """Status and verdict of a test; the last attempt decides, but a skip never wipes out a failure before it."""
     failed = [attempt for attempt in attempts if not attempt.harmless]
     last = attempts[-1]
     if last.outcome == "passed":
         return (Status.FLAKY if failed else Status.PASSED), last.verdict
-    if last.outcome == "skipped":
-        return (Status.FAILED, failed[-1].verdict) if failed else (Status.SKIPPED, last.verdict)
-    return Status.FAILED, last.verdict
+    if last.outcome == "skipped" and not failed:
+        return Status.SKIPPED, last.verdict
+    decisive = failed[-1]
+    nodes = [case.case for case in decisive.failed_cases]
+    # an attempt that the record does not end is nobody's to excuse
+    gating = decisive.outcome != "failed" or gates(
+        quarantine, nodes, verdict=decisive.verdict, exit_code=decisive.exit_code
+    )
+    return (Status.FAILED if gating else Status.QUARANTINED), decisive.verdict
 
 
 def _worst_reason(reasons: list[str | None]) -> str | None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ci.run.quarantine import QuarantineRecord, covers
+
 __all__ = [
     "Attempt",
     "BoundRecord",
@@ -27,6 +29,8 @@ class Status(StrEnum):
     # an earlier attempt failed, the last one passed
     FLAKY = "flaky"
     SKIPPED = "skipped"
+    # failed in what is quarantined and in nothing else: gates nothing
+    QUARANTINED = "quarantined"
     NOT_RUN = "not-run"
 
 
@@ -117,7 +121,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestRecord:
-    """One selected test with every attempt at it, in order."""
+    """One selected test with every attempt at it, in order; `quarantine` are the rows about it or about cases of it."""
 
     __test__ = False  # pytest would collect a class of this name
 
@@ -128,6 +132,7 @@ class TestRecord:
     est_s: float = 0.0
     attempts: tuple[Attempt, ...] = ()
     not_run_because: str = ""
+    quarantine: tuple[QuarantineRecord, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -137,9 +142,13 @@ class TestRecord:
     @property
     def last(self) -> Attempt | None:
         """The attempt that decided, None for a test that was not run; a skip after a failure decides nothing."""
-        if self.status is Status.FAILED:
+        if self.status in (Status.FAILED, Status.QUARANTINED):
             return next(attempt for attempt in reversed(self.attempts) if not attempt.harmless)
         return self.attempts[-1] if self.attempts else None
+
+    def quarantined(self, node: str) -> QuarantineRecord | None:
+        """The row that covers a case, None when none does."""
+        return next((row for row in self.quarantine if covers(row.test, node)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +170,7 @@ class SkippedSuite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisabledTest:
-    """A registered test that is switched off at its registration or in quarantine."""
+    """A registered test that is switched off at its registration."""
 
     suite: str
     test: str
@@ -211,6 +220,7 @@ class RunRecord:
     empty_shards: tuple[str, ...] = ()
     failures: tuple[RunFailure, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
+    quarantine: tuple[QuarantineRecord, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     ended_reason: str | None = None

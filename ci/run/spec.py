@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ci.plan.model import Plan, SuiteWork
+from ci.plan.model import Plan, SuiteWork, TestWork, Work
 
 __all__ = ["HARNESS_DIR", "make_spec"]
 
@@ -29,7 +29,7 @@ def make_spec(
         "pytest_args": list(work.pytest_args),
         "limits": _section(limits, "agent."),
         "verdict_rules": [dict(rule) for rule in work.verdict_rules],
-        "suites": [_suite(suite) for suite in work.suites if suite.tests],
+        "suites": [_suite(suite, work) for suite in work.suites if suite.tests],
         "harness": {
             "hardware_class": work.hardware_class,
             "rehearsal": work.rehearsal,
@@ -38,6 +38,7 @@ def make_spec(
             "known_features": list(known_features),
             "models": dict(work.models),
             "bounds": dict(work.bounds),
+            "capabilities": dict(work.capabilities),
             "limits": _section(limits, "harness."),
         },
     }
@@ -47,7 +48,7 @@ def _section(limits: dict[str, float], prefix: str) -> dict[str, float]:
     return {name.removeprefix(prefix): value for name, value in limits.items() if name.startswith(prefix)}
 
 
-def _suite(suite: SuiteWork) -> dict[str, Any]:
+def _suite(suite: SuiteWork, work: Work) -> dict[str, Any]:
     return {
         "id": suite.id,
         "name": suite.name,
@@ -57,15 +58,21 @@ def _suite(suite: SuiteWork) -> dict[str, Any]:
         "retry_wait_s": suite.retry_wait_s,
         "retry_on": list(suite.retry_on),
         "env": dict(suite.env),
-        "tests": [
-            {
-                "id": test.id,
-                "path": test.path,
-                "kind": test.kind,
-                "cases": list(test.cases),
-                "est_s": test.est_s,
-                "timeout_s": test.timeout_s,
-            }
-            for test in suite.tests
-        ],
+        "tests": [_test(test, work) for test in suite.tests],
+    }
+
+
+def _test(test: TestWork, work: Work) -> dict[str, Any]:
+    # some of the cases, or arguments that may deselect some, need not measure everything
+    whole = not test.cases and not work.pytest_args
+    return {
+        "id": test.id,
+        "path": test.path,
+        "kind": test.kind,
+        "cases": list(test.cases),
+        "est_s": test.est_s,
+        "timeout_s": test.timeout_s,
+        "env": dict(test.env),
+        "metrics": sorted(work.bounds.get(test.id, ())) if whole else [],
+        "quarantine": [row for row in work.quarantine if row.partition("::")[0] == test.id],
     }

@@ -39,7 +39,8 @@ def catalog_rules() -> list[dict[str, str]]:
 
 def a_test(path: str, **keys: object) -> dict[str, object]:
     """A test of the spec with the id of its path."""
-    return {"id": path, "path": path, "kind": "pytest", "cases": [], "est_s": 1, "timeout_s": 60, **keys}
+    test = {"id": path, "path": path, "kind": "pytest", "cases": [], "est_s": 1, "timeout_s": 60}
+    return {**test, "env": {}, "metrics": [], "quarantine": [], **keys}
 
 
 def a_suite(tests: Sequence[Mapping[str, object]], **keys: object) -> dict[str, object]:

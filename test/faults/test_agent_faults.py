@@ -569,6 +569,41 @@ class TestQueue:
         assert all("test_a.py" in event["because"] and event["verdict"] == "cancelled" for event in skipped)
         assert agent.of("agent-ended")[0]["reason"] == "fail-fast"
 
+    def test_a_quarantined_failure_does_not_stop_a_run_that_fails_fast(self, agent: AgentProcess) -> None:
+        text = (
+            "import pytest\n@pytest.mark.parametrize('n', [1, 2])\ndef test_jitters(n):\n    assert n == 1\n"
+        )
+        held = {**agent.write("test_a.py", text), "quarantine": ["test_a.py::test_jitters"]}
+        bad = agent.write("test_b.py", "def test_bad():\n    assert 0\n")
+        later = agent.write("test_c.py", "def test_good():\n    pass\n")
+        agent.run(a_suite([held, bad, later]), fail_fast=True)
+        assert agent.ended("test_a.py")["outcome"] == "failed", "the verdict is what it is"
+        assert agent.ended("test_b.py")["outcome"] == "failed"
+        (event,) = [event for event in agent.events if event["type"] == "test-not-run"]
+        assert "test_b.py of suite suite failed" in event["because"]
+
+    def test_a_tests_own_environment_lies_over_its_suites(self, agent: AgentProcess) -> None:
+        text = (
+            "import os\ndef test_env():\n    assert (os.environ['A'], os.environ['B']) == ({!r}, 'suite')\n"
+        )
+        one = {**agent.write("test_a.py", text.format("own")), "env": {"A": "own"}}
+        two = agent.write("test_b.py", text.format("suite"))
+        agent.run(a_suite([one, two], env={"A": "suite", "B": "suite"}))
+        assert [agent.ended(name)["outcome"] for name in ("test_a.py", "test_b.py")] == ["passed", "passed"]
+
+    def test_a_test_that_does_not_measure_what_a_row_asks_for_has_failed(self, agent: AgentProcess) -> None:
+        text = "import json, os, socket\ndef test_measures():\n"
+        text += "    channel = socket.socket(fileno=os.dup(int(os.environ['AMD_CI_EVENTS_FD'])))\n"
+        text += "    channel.send(json.dumps({'type': 'metric', 'metric': 'a', 'value': 1, 'unit': 's'}).encode())\n"
+        text += "    channel.close()\n"
+        path = agent.write("test_a.py", text)
+        lacking = {**path, "id": "lacking", "metrics": ["a", "b"]}
+        agent.run(a_suite([{**path, "id": "whole", "metrics": ["a"]}, lacking]))
+        assert agent.ended("whole")["outcome"] == "passed"
+        ended = agent.ended("lacking")
+        assert (ended["outcome"], ended["verdict"]) == ("failed", "product")
+        assert "no metric 'b' was recorded" in ended["evidence"][0]
+
     def test_without_fail_fast_everything_runs(self, agent: AgentProcess) -> None:
         bad, good = (
             agent.write("test_a.py", "def test(): assert 0\n"),

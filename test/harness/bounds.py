@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from harness import events
 from harness.errors import BoundsError, MeasurementError, MissingBoundError
@@ -49,30 +49,43 @@ def check_all(values: Mapping[str, float]) -> None:
     spec = current()
     rows = {metric: _row(spec, metric) for metric in values}
     for metric, value in values.items():
-        if not math.isfinite(value) or value < 0:
-            raise MeasurementError(
-                f"{metric} was measured as {value}, which can't be",
-                cause="the measurement failed, not the bound",
-            )
-    broken = []
-    for metric, value in values.items():
-        row = rows[metric]
-        ok = (row.report_only and not row.op) or holds(row, value)
-        judged = {
-            "ok": ok,
-            "op": row.op,
-            "limit": row.limit,
-            "source": row.source,
-            "report_only": row.report_only,
-        }
-        events.metric(metric, value, row.unit, judged)
-        if not ok and not row.report_only:
-            broken.append(
-                f"{metric} = {value:g} {row.unit}, must be {row.op} {row.limit:g} on {spec.hardware_class} "
-                f"(row in ci/catalog/bounds.toml, source: {row.source})"
-            )
+        _refuse_impossible(metric, value)
+    broken = [
+        words for metric, value in values.items() for words in _judge(spec, metric, value, rows[metric])
+    ]
     if broken:
         raise BoundsError("\n".join(broken))
+
+
+def _refuse_impossible(metric: str, value: float) -> None:
+    if math.isfinite(value) and value >= 0:
+        return
+    kind = "not a number" if math.isnan(value) else "infinite" if math.isinf(value) else "negative"
+    raise MeasurementError(
+        f"{metric} was measured as {value:g}, which is {kind}: no bound is asked, nothing is recorded",
+        cause="the measurement failed: no request ended, or a clock ran backwards",
+    )
+
+
+def _judge(spec: Spec, metric: str, value: float, row: Bound) -> Iterator[str]:
+    """Record the value with its row, and with its ceiling as an event of its own; what is broken, in words."""
+    for bound in (row, row.ceiling):
+        if bound is None:
+            continue
+        ok = (bound.report_only and not bound.op) or holds(bound, value)
+        judged = {
+            "ok": ok,
+            "op": bound.op,
+            "limit": bound.limit,
+            "source": bound.source,
+            "report_only": bound.report_only,
+        }
+        events.metric(metric, value, bound.unit, judged)
+        if not ok and not bound.report_only:
+            yield (
+                f"{metric} = {value:g} {bound.unit}, must be {bound.op} {bound.limit:g} on {spec.hardware_class} "
+                f"(row in ci/catalog/bounds.toml, source: {bound.source})"
+            )
 
 
 def check(metric: str, value: float) -> None:

@@ -94,8 +94,8 @@ class Client:
         self.port = port
         self.model = model
         self.timeout_s = timeout_s
-        self._defaults = dict(defaults or {})
-        self._diagnose = diagnose or self._unanswered
+        self.defaults = dict(defaults or {})
+        self.diagnose = diagnose or self._unanswered
 
     def _unanswered(self, what: str, error: Exception) -> HarnessError:
         return RequestError(f"{what}: no answer: {type(error).__name__}: {error}")
@@ -121,7 +121,7 @@ class Client:
                     )
                 yield response
         except (OSError, http.client.HTTPException) as error:
-            raise self._diagnose(f"{method} {path}", error) from error
+            raise self.diagnose(f"{method} {path}", error) from error
         finally:
             connection.close()
 
@@ -146,7 +146,7 @@ class Client:
             ) from error
 
     def _generate(self, path: str, body: Mapping[str, Any]) -> Reply:
-        raw = self.post(path, {"model": self.model, **self._defaults, **body})
+        raw = self.post(path, {"model": self.model, **self.defaults, **body})
         choices = sorted(raw.get("choices", ()), key=lambda choice: int(choice["index"]))
         if not choices:
             raise RequestError(
@@ -184,7 +184,7 @@ class Client:
     def _stream(self, path: str, body: Mapping[str, Any]) -> Iterator[Chunk]:
         body = {
             "model": self.model,
-            **self._defaults,
+            **self.defaults,
             "stream": True,
             "stream_options": {"include_usage": True},
             **body,
@@ -220,12 +220,12 @@ class Client:
         raw = self._json("GET", "/v1/models", self.get("/v1/models"))
         return [item["id"] for item in raw["data"]]
 
-    def tokenize(self, text: str) -> list[int]:
-        """The token ids of `text` by `POST /tokenize`, without special tokens around it.
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """The token ids of `text` by `POST /tokenize`; `special` adds those that the server puts around a prompt.
 
         SGLang reads `prompt` and `add_special_tokens`, llama.cpp `content` and `add_special`; each ignores the other's.
         """
-        body = {"prompt": text, "add_special_tokens": False, "content": text, "add_special": False}
+        body = {"prompt": text, "add_special_tokens": special, "content": text, "add_special": special}
         return [int(token) for token in self.post("/tokenize", {"model": self.model, **body})["tokens"]]
 
     def detokenize(self, tokens: Sequence[int]) -> str:

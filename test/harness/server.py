@@ -25,7 +25,7 @@ from harness.engines import llamacpp, sglang
 from harness.engines.base import Command, Start
 from harness.errors import EngineCrashError, EngineError, HarnessError, InfraError, RequestError, SpecError
 from harness.needs import needs
-from harness.spec import Spec, child_environment, current
+from harness.spec import Spec, child_environment, current, with_path_of
 
 __all__ = ["Server", "ServerSpec", "launch"]
 
@@ -36,14 +36,20 @@ _ENGINES: Mapping[str, Callable[[Start], Command]] = {"llamacpp": llamacpp.comma
 class ServerSpec:
     """The server that a test wants.
 
-    `args` and `env` are SGLang's; a stand-in ignores `args`. `slots` and `context` (tokens of each slot) override the
+    `args` and `env` are SGLang's; a stand-in ignores `args`. `asks` are ids of `ci/catalog/capabilities.toml`: the row for
+    the engine and hardware class decides whether its arguments follow `args`. `embeddings` starts it so that it answers
+    /v1/embeddings. `slots` and `context` (tokens of each slot) override the
     stand-in's row and mean nothing to SGLang. `port` forces one, for tests that need to know it beforehand.
+    `path_variable` names the environment variable that may replace the path of the model's row (`--env NAME=PATH`).
     """
 
     model: str
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+    embeddings: bool = False
+    path_variable: str = ""
     launch_timeout_s: float | None = None
     slots: int | None = None
     context: int | None = None
@@ -212,6 +218,28 @@ def _claim(port: int) -> int:
     return port
 
 
+def _launch_timeout_s(spec: Spec, wanted: ServerSpec) -> float:
+    """What the test grants, else the engine's own; a stand-in's start never takes what a large model's may."""
+    own = spec.limit("launch_s")
+    asked = wanted.launch_timeout_s or own
+    return min(asked, own) if spec.rehearsal else asked
+
+
+def _granted(spec: Spec, asks: tuple[str, ...]) -> list[str]:
+    """The arguments of the capabilities that this engine and hardware class have; a note says what is left out."""
+    granted: list[str] = []
+    for name in asks:
+        capability = spec.capability(name)
+        if capability.allowed:
+            granted += capability.args
+        else:
+            events.note(
+                f"left out {' '.join(capability.args) or name} ({name} for {spec.engine} on {spec.hardware_class}) "
+                f"because {capability.why}" + (f" ({capability.issue})" if capability.issue else "")
+            )
+    return granted
+
+
 def _new_log(spec: Spec) -> Path:
     """An empty log that no earlier server of this test has: `<test>.server-<n>.log`."""
     folder = spec.run_dir / "logs"
@@ -240,7 +268,7 @@ def launch(wanted: ServerSpec) -> Iterator[Server]:
     """
     needs(*wanted.needs)
     spec = current()
-    model = spec.model(wanted.model)
+    model = with_path_of(spec.model(wanted.model), wanted.path_variable)
     if spec.engine not in _ENGINES:
         raise SpecError(
             f"no engine {spec.engine!r} in test/harness/server.py (known: {', '.join(sorted(_ENGINES))})"
@@ -249,7 +277,8 @@ def launch(wanted: ServerSpec) -> Iterator[Server]:
         model=model,
         alias=f"{(model.stand_in.id if model.stand_in else model.id).rsplit('/', 1)[-1]}-{secrets.token_hex(4)}",
         port=_free_port() if wanted.port is None else _claim(wanted.port),
-        args=wanted.args,
+        args=(*wanted.args, *_granted(spec, wanted.asks)),
+        embeddings=wanted.embeddings,
         slots=wanted.slots,
         context=wanted.context,
     )
@@ -267,7 +296,7 @@ def launch(wanted: ServerSpec) -> Iterator[Server]:
     server = Server(spec=spec, model=wanted.model, start=start, command=command, process=process, log=log)
     try:
         try:
-            server.wait_until_ready(wanted.launch_timeout_s or spec.limit("launch_s"))
+            server.wait_until_ready(_launch_timeout_s(spec, wanted))
         except _Stranger as stranger:
             raise _taken(
                 start.port, f"it serves {', '.join(stranger.args[0]) or 'no model'}, not ours"

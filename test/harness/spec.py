@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from harness.errors import MissingRowError, SpecError
 
 __all__ = [
     "Bound",
+    "Capability",
     "Model",
     "Spec",
     "StandIn",
@@ -27,6 +28,7 @@ __all__ = [
     "command_that_runs",
     "current",
     "events_fd",
+    "with_path_of",
 ]
 
 # The session of a file that was started by hand, by how its suite's name begins.
@@ -63,13 +65,27 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """What a metric has to be on this hardware class; a `report_only` row judges nothing and may have no `op`."""
+    """What a metric has to be on this hardware class; a `report_only` row judges nothing and may have no `op`.
+
+    A floor may have a `ceiling` beside it: both have to hold.
+    """
 
     op: str
     limit: float
     unit: str
     source: str
     report_only: bool
+    ceiling: Bound | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """Server arguments that this engine may be given on this hardware class or not; `issue` may be empty."""
+
+    args: tuple[str, ...]
+    allowed: bool
+    why: str
+    issue: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +100,7 @@ class Spec:
     features: frozenset[str]
     known_features: frozenset[str]
     models: Mapping[str, Model]
+    capabilities: Mapping[str, Capability]
     bounds: Mapping[str, Mapping[str, Bound]]
     limits: Mapping[str, float]
 
@@ -105,6 +122,20 @@ class Spec:
                 then=f'add [[model]] id = "{model_id}" with a stand_in and a source',
             )
         return self.models[model_id]
+
+    def capability(self, capability_id: str) -> Capability:
+        """The row for this engine and hardware class; raises `MissingRowError` when the catalog has none."""
+        if capability_id not in self.capabilities:
+            raise MissingRowError(
+                f"capability {capability_id!r} has no row for {self.engine} on {self.hardware_class} "
+                f"(known: {', '.join(sorted(self.capabilities)) or 'none'})",
+                then=(
+                    f'add to ci/catalog/capabilities.toml: [[capability]] id = "{capability_id}", '
+                    f'engine = "{self.engine}", hardware = ["{self.hardware_class}"], with args, allowed, why and source; '
+                    "a row that is there is known here once the test's own file names it: asks=(...) or ASKS = (...)"
+                ),
+            )
+        return self.capabilities[capability_id]
 
     def sizes(self, model_id: str, kind: str, **asked: Any) -> dict[str, Any]:
         """What a test asked for, in rehearsal overlaid by the stand-in's `sizes.<kind>`."""
@@ -148,6 +179,17 @@ def _stand_in(data: Mapping[str, Any] | None) -> StandIn | None:
     )
 
 
+def _bound(row: Mapping[str, Any]) -> Bound:
+    return Bound(
+        op=row["op"],
+        limit=row["limit"],
+        unit=row["unit"],
+        source=row["source"],
+        report_only=row["report_only"],
+        ceiling=_bound(row["ceiling"]) if "ceiling" in row else None,
+    )
+
+
 def _parse(data: Mapping[str, Any], test: str) -> Spec:
     harness = data["harness"]
     return Spec(
@@ -162,17 +204,14 @@ def _parse(data: Mapping[str, Any], test: str) -> Spec:
             key: Model(id=key, path=row["path"], stand_in=_stand_in(row["stand_in"]))
             for key, row in harness["models"].items()
         },
+        capabilities={
+            key: Capability(
+                args=tuple(row["args"]), allowed=row["allowed"], why=row["why"], issue=row["issue"]
+            )
+            for key, row in harness["capabilities"].items()
+        },
         bounds={
-            test_id: {
-                metric: Bound(
-                    op=row["op"],
-                    limit=row["limit"],
-                    unit=row["unit"],
-                    source=row["source"],
-                    report_only=row["report_only"],
-                )
-                for metric, row in rows.items()
-            }
+            test_id: {metric: _bound(row) for metric, row in rows.items()}
             for test_id, rows in harness["bounds"].items()
         },
         limits=dict(harness["limits"]),
@@ -204,6 +243,12 @@ def events_fd() -> int | None:
     """The descriptor of the agent's socket, None when there is no agent."""
     value = os.environ.get("AMD_CI_EVENTS_FD", "")
     return int(value) if value.isdigit() else None
+
+
+def with_path_of(model: Model, variable: str) -> Model:
+    """The model with the path that this environment variable holds, the model itself when it is not set."""
+    path = os.environ.get(variable, "") if variable else ""
+    return replace(model, path=path) if path else model
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The command line as a child process: what bad input gets, what machines read, how a plan is repeated."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this repository with three quick tests of its own and one that is skipped."""
     repository = copy_repository(tmp_path_factory.mktemp("copy") / "repository")
     skipped = registered("def test_two() -> None:\n    pytest.skip('no such feature')\n", est_time=4)

@@ -46,11 +46,19 @@ def harness_data() -> dict[str, Any]:
             for row in rows("models.toml", "model")
             if "stand_in" in row
         },
+        "capabilities": {
+            row["id"]: {key: row.get(key, "") for key in ("args", "allowed", "why", "issue")}
+            for row in rows("capabilities.toml", "capability")
+            if row["engine"] == "llamacpp"
+        },
         "bounds": {},
         "limits": {
-            row["id"].removeprefix("harness."): row["value"]
-            for row in rows("limits.toml", "limit")
-            if row["id"].startswith("harness.")
+            "launch_s": engines["llamacpp"]["launch_s"],
+            **{
+                row["id"].removeprefix("harness."): row["value"]
+                for row in rows("limits.toml", "limit")
+                if row["id"].startswith("harness.")
+            },
         },
     }
 

@@ -27,6 +27,9 @@ LIMITS = {
     "progress_every_s": 0.1,
     "death_wait_s": 0.3,
     "download_s": 2,
+    "client_overhead_max": 0.05,
+    "adapter_pause_s": 0.01,
+    "image_px": 40,
 }
 
 
@@ -50,6 +53,7 @@ def spec_data(run_dir: Path, **harness: Any) -> dict[str, Any]:
             "features": ["chat", "completions"],
             "known_features": ["chat", "completions", "score_api"],
             "models": {MODEL: {"path": "tiny", "stand_in": stand_in}},
+            "capabilities": {},
             "bounds": {TEST: {}},
             "limits": LIMITS,
             **harness,

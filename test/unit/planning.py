@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from functools import cache
 
 from ci.catalog.load import Catalog, load_catalog
@@ -59,6 +60,9 @@ def facts(rows: Sequence[Registration], **changes: object) -> Facts:
         event=Known(value="local", source="default"),
         host="laptop",
         user="x",
+        today=date(2026, 5, 29),
+        today_source="test",
+        today_tried=False,
     )
     return replace(value, **changes)  # type: ignore[arg-type]  # the keywords are Facts' own
 

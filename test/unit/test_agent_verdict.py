@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.run.agent import AttemptFacts, FailedCase, Judgement, Rule, classify
+from ci.run.agent import AttemptFacts, FailedCase, Judgement, Rule, classify, gates
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -199,3 +199,49 @@ def test_the_last_lines_stand_in_for_what_nothing_explains() -> None:
         "first\nsecond\n\nthird\n\x1b[1mfourth\x1b[0m\n", kind="script", session_code=None, exit_code=3
     )
     assert judgement.evidence == ("the test process ended with exit code 3", "second", "third", "fourth")
+
+
+class TestMetricsThatARowAsksFor:
+    """A test that measured nothing has not shown that its bounds hold."""
+
+    def test_a_pass_without_one_of_them_is_a_failure_that_names_it(self) -> None:
+        found = judge(exit_code=0, session_code=0, cases=Counter(passed=2), asked=("a", "b"), metrics={"a"})
+        assert (found.outcome, found.verdict) == ("failed", "product")
+        (line,) = found.evidence
+        assert "no metric 'b' was recorded" in line
+        assert "ci/catalog/bounds.toml" in line
+
+    def test_a_pass_with_all_of_them_is_a_pass(self) -> None:
+        found = judge(
+            exit_code=0, session_code=0, cases=Counter(passed=1), asked=("a",), metrics={"a", "more"}
+        )
+        assert found.outcome == "passed"
+
+    @pytest.mark.parametrize("beside", ["skipped", "xfailed", "xpassed"])
+    def test_a_case_that_did_not_simply_pass_may_be_the_one_that_measures(self, beside: str) -> None:
+        found = judge(exit_code=0, session_code=0, cases=Counter({"passed": 1, beside: 1}), asked=("a",))
+        assert found.outcome == "passed"
+
+    def test_a_failure_keeps_its_own_verdict(self) -> None:
+        case = FailedCase(case="test_a.py::test_a", message="boom", verdict="bounds")
+        found = judge(cases=Counter(failed=1), failed=[case], asked=("a",))
+        assert found.verdict == "bounds"
+
+
+class TestGating:
+    """Which failures a quarantine excuses; the record has the same rule, and a test that compares the two."""
+
+    def test_a_row_without_parameters_covers_them_all_and_no_longer_name(self) -> None:
+        ended = facts(
+            failed=[FailedCase(case="test_a.py::test_a[1]"), FailedCase(case="test_a.py::test_a[2]")]
+        )
+        judgement = Judgement(outcome="failed", verdict="product")
+        assert not gates(["test_a.py::test_a"], ended, judgement)
+        assert gates(["test_a.py::test_a[1]"], ended, judgement)
+        assert gates(["test_a.py::test"], ended, judgement)
+        assert gates([], ended, judgement)
+
+    def test_a_file_is_excused_whatever_happened_but_for_a_stop(self) -> None:
+        ended = facts(exit_code=None, signal="SIGKILL")
+        assert not gates(["test_a.py"], ended, Judgement(outcome="failed", verdict="timeout"))
+        assert gates(["test_a.py"], ended, Judgement(outcome="failed", verdict="cancelled"))

@@ -152,6 +152,7 @@ def test_the_dsv4_sets_are_those_of_the_report() -> None:
             'hardware = "mi326x"',
             "'mi326x', which is not known",
         ),
+        ("catalog/hardware.toml", 'id = "cuda"', 'id = "mi355x"', "is a hardware class as well"),
         ("catalog/limits.toml", "value = 5\n", "value = -5\n", "value: is -5 (must be at least 0)"),
         ("catalog/limits.toml", 'source = "', 'sauce = "', "source: is missing"),
         ("catalog/verdicts.toml", "pattern = ", "pattern = '(' # ", "is not a regular expression"),

@@ -33,6 +33,7 @@ ROWS = {
     "rate": row(">=", 20),
     "noted": row("", 0, report_only=True),
     "noted_with_a_wish": row("<", 1, report_only=True),
+    "share": {**row(">=", 0.2), "ceiling": {**row("<", 0.6), "source": "the ceiling's own"}},
 }
 
 
@@ -143,3 +144,40 @@ def test_operator_that_nobody_knows_is_an_error(monkeypatch: pytest.MonkeyPatch,
         pytest.raises(MissingBoundError, match="'=<'"),
     ):
         bounds.check("x", 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "broken"),
+    [
+        (0.1, "must be >= 0.2"),
+        (0.2, ""),
+        (0.59, ""),
+        (0.6, "must be < 0.6 on cpu (row in ci/catalog/bounds.toml, source: the ceiling's own)"),
+    ],
+)
+def test_a_floor_and_a_ceiling_are_both_judged_and_both_recorded(
+    recorded: socket.socket, value: float, broken: str
+) -> None:
+    if broken:
+        with pytest.raises(BoundsError) as caught:
+            bounds.check("share", value)
+        assert broken in str(caught.value)
+        assert str(caught.value).count("must be") == 1
+    else:
+        bounds.check("share", value)
+    found = [message["bound"] for message in messages(recorded)]
+    assert [(bound["op"], bound["limit"]) for bound in found] == [(">=", 0.2), ("<", 0.6)]
+    assert all(bound["ok"] for bound in found) == (not broken)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(math.nan, "not a number"), (math.inf, "infinite"), (-math.inf, "infinite"), (-1.0, "negative")],
+)
+def test_a_value_that_can_t_be_says_what_is_wrong_with_it(
+    recorded: socket.socket, value: float, kind: str
+) -> None:
+    with pytest.raises(MeasurementError, match=f"latency was measured as .*, which is {kind}") as caught:
+        bounds.check("latency", value)
+    assert caught.value.verdict == "product"
+    assert messages(recorded) == []

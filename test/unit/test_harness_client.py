@@ -187,7 +187,9 @@ def test_tokenize_speaks_both_dialects() -> None:
     answers = [b'{"content": "from llama.cpp"}', b'{"text": "from sglang"}']
     with answer_with(reply) as port:
         assert client(port).tokenize("hello") == [5, 6]
+        assert client(port).tokenize("hello", special=True) == [5, 6]
         assert client(port).detokenize([5]) == "from sglang"
         assert client(port).detokenize([5]) == "from llama.cpp"
     assert seen[0]["prompt"] == seen[0]["content"] == "hello"
     assert seen[0]["add_special_tokens"] is seen[0]["add_special"] is False
+    assert seen[1]["add_special_tokens"] is seen[1]["add_special"] is True

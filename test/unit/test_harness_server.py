@@ -130,6 +130,85 @@ def test_server_is_started_as_sglang_wants_it(monkeypatch: pytest.MonkeyPatch, t
     assert is_gone(pid)
 
 
+def test_a_variable_may_name_another_path_for_the_model(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def path_with(variable: str) -> str:
+        with launch(wanted(tmp_path, path_variable=variable)) as server:
+            argv = json.loads(server.log_path.read_text().splitlines()[0])["argv"]
+        return str(argv[argv.index("--model-path") + 1])
+
+    monkeypatch.setenv("MY_MODEL_PATH", "/models/mine")
+    assert path_with("MY_MODEL_PATH") == "/models/mine"
+    monkeypatch.delenv("MY_MODEL_PATH")
+    assert path_with("MY_MODEL_PATH") == "/models/m"
+
+
+def test_a_stand_in_never_waits_as_long_as_a_large_model_may(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rehearsal = {**SGLANG, "rehearsal": True, "limits": {**LIMITS, "launch_s": 0.5}}
+    with (
+        use_spec(monkeypatch, tmp_path, **rehearsal),
+        pytest.raises(EngineCrashError, match=r"not ready after 0\.5 s"),
+    ):
+        refuse(wanted(tmp_path, "hang", launch_timeout_s=5400))
+
+
+CAPABILITIES = {
+    "deterministic_inference": {
+        "args": ["--enable-deterministic-inference"],
+        "allowed": False,
+        "why": "aiter is not allowed with it",
+        "issue": "https://github.com/sgl-project/sglang/issues/23536",
+    },
+    "memory": {"args": ["--mem-fraction-static", "0.72"], "allowed": True, "why": "it fits", "issue": ""},
+    "noted": {"args": [], "allowed": False, "why": "nobody tried", "issue": ""},
+}
+
+
+def test_rows_decide_which_arguments_that_were_asked_for_are_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asks = ("deterministic_inference", "memory", "noted")
+    with (
+        use_spec(monkeypatch, tmp_path, **SGLANG, capabilities=CAPABILITIES),
+        launch(wanted(tmp_path, args=("--tp", "8"), asks=asks)) as server,
+    ):
+        argv = json.loads(server.log_path.read_text().splitlines()[0])["argv"]
+    assert argv[-4:] == ["--tp", "8", "--mem-fraction-static", "0.72"]
+    assert "--enable-deterministic-inference" not in argv
+    out = capsys.readouterr().out
+    assert (
+        "[note] left out --enable-deterministic-inference (deterministic_inference for sglang on cpu) because "
+        "aiter is not allowed with it (https://github.com/sgl-project/sglang/issues/23536)\n"
+    ) in out
+    assert "[note] left out noted (noted for sglang on cpu) because nobody tried\n" in out
+    assert "memory" not in out
+
+
+def test_capability_without_a_row_names_the_row_to_add(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with (
+        use_spec(monkeypatch, tmp_path, **SGLANG, capabilities=CAPABILITIES),
+        pytest.raises(
+            MissingRowError, match=r"'fp4_kv_cache' has no row for sglang on cpu \(known: deterministic_i"
+        ) as error,
+    ):
+        refuse(wanted(tmp_path, asks=("memory", "fp4_kv_cache")))
+    assert 'add to ci/catalog/capabilities.toml: [[capability]] id = "fp4_kv_cache"' in str(error.value)
+    assert error.value.verdict == "product"
+    assert not (tmp_path / "logs").exists(), "nothing was started"
+
+
+@pytest.mark.parametrize("embeddings", [True, False])
+def test_server_for_embeddings_is_told_so(tmp_path: Path, *, embeddings: bool) -> None:
+    with launch(wanted(tmp_path, embeddings=embeddings)) as server:
+        argv = json.loads(server.log_path.read_text().splitlines()[0])["argv"]
+    assert ("--is-embedding" in argv) is embeddings
+
+
 def test_two_servers_have_two_ports_names_and_logs(tmp_path: Path) -> None:
     with launch(wanted(tmp_path)) as one, launch(wanted(tmp_path)) as other:
         assert one.port != other.port

@@ -13,12 +13,16 @@ __all__ = ["Command", "Start"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """One server to be: `alias` is the name that it has to show in /v1/models; `slots` and `context` are for stand-ins."""
+    """One server to be: `alias` is the name that it has to show in /v1/models; `slots` and `context` are for stand-ins.
+
+    `embeddings` is whether it has to answer /v1/embeddings.
+    """
 
     model: Model
     alias: str
     port: int
     args: tuple[str, ...]
+    embeddings: bool
     slots: int | None
     context: int | None
 

@@ -67,6 +67,7 @@ def command(start: Start) -> Command:
             *("--context", str(start.context or stand_in.context)),
             *("--threads", str(stand_in.threads)),
             *("--parent", str(os.getpid())),
+            *(("--embeddings",) if start.embeddings else ()),
         ),
         health_path="/health",
         under_test=False,

@@ -30,6 +30,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--context", type=int, required=True, help="tokens of each slot")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True, help="process id that must be our parent")
+    parser.add_argument(
+        "--embeddings", action="store_true", help="answer /v1/embeddings too, mean of all tokens"
+    )
     return parser.parse_args()
 
 
@@ -56,6 +59,11 @@ def main() -> None:
     params.cache_prompt = False
     params.cache_ram_mib = 0
     params.ui = False
+    if arguments.embeddings:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        # a text is embedded in one physical batch; a longer one would be refused
+        params.n_batch = params.n_ubatch = arguments.context
     server = xllamacpp.Server(params)
     print(f"serving {arguments.alias} on 127.0.0.1:{arguments.port}", flush=True)  # noqa: T201  # the server's log
     received = signal.sigwait(stop)

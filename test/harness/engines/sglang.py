@@ -28,6 +28,7 @@ def command(start: Start) -> Command:
             *("--served-model-name", start.alias),
             *("--host", "127.0.0.1"),
             *("--port", str(start.port)),
+            *(("--is-embedding",) if start.embeddings else ()),
             *start.args,
         ),
         health_path="/health",

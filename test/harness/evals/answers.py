@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-__all__ = ["answer_in"]
+__all__ = ["answer_in", "final_answer_in"]
 
 _NUMBER = r"[-+]?\$?\s?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 _STATED = re.compile(rf"the answer is\s*:?\s*({_NUMBER})", re.IGNORECASE)
@@ -21,6 +21,13 @@ def answer_in(text: str) -> Decimal | None:
     if stated:
         return _decimal(stated.group(1))
     numbers = _ANY.findall(text)
+    return _decimal(numbers[-1]) if numbers else None
+
+
+def final_answer_in(text: str) -> Decimal | None:
+    """The last number after the last "Answer:"; None when there is none, for a reply that was cut has no answer."""
+    _, mark, rest = text.rpartition("Answer:")
+    numbers = _ANY.findall(rest) if mark else ()
     return _decimal(numbers[-1]) if numbers else None
 
 

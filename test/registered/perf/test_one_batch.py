@@ -15,6 +15,18 @@ from harness.server import Server, ServerSpec, launch
 register_amd_ci(est_time=60, suite="stage-a-test-1-gpu-small-amd")
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+METRICS = (
+    "bs1_latency_s",
+    "bs1_ttft_s",
+    "bs1_itl_ms",
+    "bs1_input_tokens_per_s",
+    "bs1_output_tokens_per_s",
+    "bs4_latency_s",
+    "bs4_ttft_s",
+    "bs4_itl_ms",
+    "bs4_input_tokens_per_s",
+    "bs4_output_tokens_per_s",
+)
 
 
 @pytest.fixture(scope="module")

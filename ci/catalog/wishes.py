@@ -1,0 +1,192 @@
+"""What a test file of ours asks of the catalog: metrics, capabilities, and the names of its cases. Read by AST.
+
+A metric is the literal first argument of `check(...)` or a key of the literal dict given to `check_all(...)`, both from
+`harness.bounds`; names that are computed stand in a module-level tuple `METRICS`. A capability is a literal of the
+argument `asks=`; a file that leaves its launch to a shared module names them in a module-level tuple `ASKS`. What a module
+of `harness.suites` asks for, every test file that imports it asks for.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+__all__ = ["Wishes", "case_names", "has_case", "mentions_wishes", "read_wishes"]
+
+_CHECKS = ("check", "check_all")
+_MENTION = re.compile(rb"\bharness\b|^METRICS\b|^ASKS\b|\basks\b", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """Names in the file's order. `metrics` are literals where they are checked, `declared` those of `METRICS`.
+
+    `shared` are the modules of `harness.suites` that the file imports; `faults` are (line, what, hint): names that are
+    neither literal nor declared.
+    """
+
+    metrics: tuple[str, ...] = ()
+    declared: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    faults: tuple[tuple[int, str, str], ...] = ()
+
+    def with_those_of(self, other: "Wishes", file: str) -> "Wishes":
+        """These and those of a shared module, whose faults name its file."""
+        return replace(
+            self,
+            metrics=tuple(dict.fromkeys((*self.metrics, *other.metrics))),
+            declared=tuple(dict.fromkeys((*self.declared, *other.declared))),
+            asks=tuple(dict.fromkeys((*self.asks, *other.asks))),
+            faults=(
+                *self.faults,
+                *((1, f"{file}:{line}: {what}", hint) for line, what, hint in other.faults),
+            ),
+        )
+
+    @property
+    def every_metric(self) -> tuple[str, ...]:
+        """Both kinds, each name once."""
+        return tuple(dict.fromkeys((*self.metrics, *self.declared)))
+
+
+def mentions_wishes(source: bytes) -> bool:
+    """Whether a file can hold any: walking its tree costs more than parsing it."""
+    return _MENTION.search(source) is not None
+
+
+def read_wishes(module: ast.Module) -> Wishes:
+    """Everything that the file asks for."""
+    constants = dict(_constants(module))
+    faults: list[tuple[int, str, str]] = []
+    for name in ("METRICS", "ASKS"):
+        if name in constants and constants[name] is None:
+            what = f"{name} is not a tuple of literal strings"
+            faults.append((_line_of(module, name), what, f'write {name} = ("...", "...")'))
+    asks: list[str] = list(constants.get("ASKS") or ())
+    metrics: list[str] = []
+    checks = _imported_checks(module)
+    for node in ast.walk(module):
+        if not isinstance(node, ast.Call):
+            continue
+        for keyword in node.keywords:
+            if keyword.arg == "asks":
+                found = _strings(keyword.value, constants)
+                asks += found or ()
+                if found is None and "ASKS" not in constants:
+                    hint = 'write asks=("...",), or name them in a module-level tuple ASKS'
+                    faults.append((keyword.value.lineno, "asks= is not a tuple of literal strings", hint))
+        called = checks.get(ast.unparse(node.func)) if checks else None
+        if called is not None:
+            names = _metric_names(called, node)
+            metrics += names or ()
+            if names is None and "METRICS" not in constants:
+                hint = "name them in a module-level tuple METRICS"
+                faults.append((node.lineno, f"the names of {called}(...)'s metrics are computed", hint))
+    return Wishes(
+        metrics=tuple(dict.fromkeys(metrics)),
+        declared=tuple(dict.fromkeys(constants.get("METRICS") or ())),
+        asks=tuple(dict.fromkeys(asks)),
+        shared=tuple(dict.fromkeys(_shared_modules(module))),
+        faults=tuple(faults),
+    )
+
+
+def _shared_modules(module: ast.Module) -> Iterator[str]:
+    """The names of the modules of `harness.suites` that a file imports from, e.g. `deepseek_v4`."""
+    for node in module.body:
+        match node:
+            case ast.ImportFrom(module="harness.suites", names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str() as name) if name.startswith("harness.suites."):
+                yield name.removeprefix("harness.suites.")
+
+
+def _constants(module: ast.Module) -> Iterator[tuple[str, tuple[str, ...] | None]]:
+    """Module-level names and the literal strings that they hold, None for any other value."""
+    for statement in module.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                yield name, _strings(value, {})
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                yield name, _strings(value, {})
+
+
+def _line_of(module: ast.Module, name: str) -> int:
+    return next(
+        node.lineno
+        for statement in module.body
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and node.id == name
+    )
+
+
+def _strings(node: ast.expr, constants: Mapping[str, tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    """The strings of a literal tuple or list, or of a module-level name for one; None for anything else."""
+    if isinstance(node, ast.Name):
+        return constants.get(node.id)
+    if not isinstance(node, ast.Tuple | ast.List):
+        return None
+    values = [
+        item.value for item in node.elts if isinstance(item, ast.Constant) and isinstance(item.value, str)
+    ]
+    return tuple(values) if len(values) == len(node.elts) else None
+
+
+def _imported_checks(module: ast.Module) -> dict[str, str]:
+    """How the file spells `check` and `check_all` of the harness: the spelling to the function's own name."""
+    spellings: dict[str, str] = {}
+    for node in ast.walk(module):
+        if isinstance(node, ast.ImportFrom) and node.module == "harness.bounds":
+            spellings |= {
+                alias.asname or alias.name: alias.name for alias in node.names if alias.name in _CHECKS
+            }
+        elif isinstance(node, ast.ImportFrom) and node.module == "harness":
+            for alias in node.names:
+                if alias.name == "bounds":
+                    spellings |= {f"{alias.asname or alias.name}.{name}": name for name in _CHECKS}
+    return spellings
+
+
+def _metric_names(called: str, call: ast.Call) -> tuple[str, ...] | None:
+    """The metrics of one call, None when they are computed."""
+    if not call.args:
+        return None
+    match called, call.args[0]:
+        case "check", ast.Constant(value=str() as name):
+            return (name,)
+        case "check_all", ast.Dict(keys=keys):
+            names = [
+                key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)
+            ]
+            return tuple(names) if len(names) == len(keys) else None
+    return None
+
+
+def case_names(module: ast.Module) -> tuple[str, ...]:
+    """Test functions, test classes and their methods, as in node ids: `test_x`, `TestA`, `TestA::test_y`.
+
+    A class that has bases may inherit cases, so it is followed by `TestA::*`.
+    """
+    names: list[str] = []
+    for statement in module.body:
+        names += _test_name(statement)
+        if isinstance(statement, ast.ClassDef):
+            members = [
+                f"{statement.name}::{name}" for member in statement.body for name in _test_name(member)
+            ]
+            inherits = [f"{statement.name}::*"] if statement.bases else []
+            names += [statement.name, *members, *inherits]
+    return tuple(names)
+
+
+def _test_name(statement: ast.stmt) -> list[str]:
+    if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        return []
+    return [statement.name] if statement.name.startswith("test") else []
+
+
+def has_case(names: tuple[str, ...], case: str) -> bool:
+    """Whether a file with these names can hold the case; parameters are not looked at."""
+    plain = case.partition("[")[0]
+    return plain in names or f"{plain.partition('::')[0]}::*" in names

@@ -1,0 +1,65 @@
+"""What the tests of a plan ask of the server, and what this engine on this hardware answers."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ci.catalog.load import Catalog
+from ci.catalog.registered import Discovery
+from ci.catalog.tables import closest
+from ci.errors import Problem
+
+__all__ = ["asked_for", "capabilities_of", "left_out_notes"]
+
+
+def asked_for(tests: Discovery, files: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Capability id to the test files that ask for it, both in their order."""
+    found: dict[str, list[str]] = {}
+    for file in files:
+        if file in tests.wishes:
+            for capability in tests.wishes[file].asks:
+                found.setdefault(capability, []).append(file)
+    return {capability: tuple(names) for capability, names in found.items()}
+
+
+def capabilities_of(
+    catalog: Catalog,
+    asked: Mapping[str, tuple[str, ...]],
+    *,
+    engine: str,
+    hardware_class: str,
+    problems: list[Problem],
+) -> dict[str, Any]:
+    """The answers by id as docs/harness.md has them; an id without a row is added to `problems`."""
+    answers: dict[str, Any] = {}
+    for capability, files in asked.items():
+        row = next(
+            (
+                row
+                for row in catalog.capabilities
+                if (row.id, row.engine) == (capability, engine) and hardware_class in row.hardware
+            ),
+            None,
+        )
+        if row is None:
+            what = f"asks for {capability!r}, which has no row for {engine} on {hardware_class}"
+            hint = f"ci/catalog/capabilities.toml; {closest(capability, {row.id for row in catalog.capabilities})}"
+            problems += [Problem(where=file, what=what, hint=hint) for file in files]
+            continue
+        answers[capability] = {
+            "args": list(row.args),
+            "allowed": row.allowed,
+            "why": row.why,
+            "issue": row.issue,
+        }
+    return answers
+
+
+def left_out_notes(answers: Mapping[str, Any], asked: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Which arguments no server of this plan gets although a test asked, and why."""
+    return [
+        f"{' '.join(answer['args'])} is left out: {answer['why']}"
+        + (f" ({answer['issue']})" if answer["issue"] else "")
+        + f"; asked for as {capability} by {', '.join(asked[capability])}"
+        for capability, answer in answers.items()
+        if not answer["allowed"]
+    ]

@@ -1,0 +1,1 @@
+"""What the registered tests of one model share. One module per model."""
