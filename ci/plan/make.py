@@ -55,6 +55,12 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
             cause=f"no python3 on the PATH has the package {catalog.engines[engine_id].package!r}",
             then="name the interpreter that has it: --python PATH; or rehearse on the CPU: --hardware cpu",
         )
+    if not rehearsal:
+        notes += [
+            f"{one.suite.id}: its preflight {one.suite.preflight} is not run by the host executor: run it by hand first"
+            for one in selection.suites
+            if one.suite.preflight
+        ]
     notes += [f"{row.test or row.suite} is left out: {row.because}" for row in selection.left_out]
     if request.tests:
         notes += [f"not read, since tests are named: {problem}" for problem in facts.tests.problems]
