@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import platform
+import sys
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def needs_modules(*names: str) -> tuple[Any, ...]:
         package = name.partition(".")[0]
         if importlib.util.find_spec(package) is None:
             pytest.skip(
-                f"module {package!r} is not installed where the tests run (Python {platform.python_version()})",
+                f"module {package!r} is not installed in {sys.executable} (Python {platform.python_version()})",
                 allow_module_level=True,
             )
     return tuple(importlib.import_module(name) for name in names)
