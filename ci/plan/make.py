@@ -64,7 +64,8 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
     notes += [f"{row.test or row.suite} is left out: {row.because}" for row in selection.left_out]
     if request.tests:
         notes += [f"not read, since tests are named: {problem}" for problem in facts.tests.problems]
-    partial = () if facts.commit.value else (f"commit unknown: {facts.commit.source}",)
+    known = {"commit": facts.commit} | ({"checkout": facts.checkout} if facts.checkout is not None else {})
+    partial = tuple(f"{name} {fact.source}" for name, fact in known.items() if not fact.value)
     work = Work(
         stage=request.stage,
         commit=facts.commit.text,
