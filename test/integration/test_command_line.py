@@ -52,7 +52,11 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("run", "stage-a-amd", "--hardware", "mi300"), 2, ["'mi300'", "mi300x"]),
         (("run", "stage-a-amd", "--hardware", "mi300x"), 2, ["this machine is cpu", "--dry-run"]),
         (("run", "stage-a-amd", "--checkout", "/"), 2, ["/", "is not"]),
-        (("run", "stage-a-amd", "--checkout", "/nonexistent/tree"), 2, ["/nonexistent/tree", "there is no such folder"]),
+        (
+            ("run", "stage-a-amd", "--checkout", "/nonexistent/tree"),
+            2,
+            ["/nonexistent/tree", "there is no such folder"],
+        ),
         (("run", "stage-a-amd", "--python", "/bin/true"), 2, ["/bin/true"]),
         (("run", "stage-a-amd", "--engine", "vllm"), 2, ["'vllm'"]),
         (("run", "stage-a-amd", "--plan", "/nowhere.json"), 2, ["/nowhere.json"]),
