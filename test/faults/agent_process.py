@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-
 if sys.version_info >= (3, 11):
     import tomllib
 else:  # what pytest itself brings for Python 3.10

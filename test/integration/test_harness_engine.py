@@ -51,7 +51,8 @@ def harness_data() -> dict[str, Any]:
             row["id"].removeprefix("harness."): row["value"]
             for row in rows("limits.toml", "limit")
             if row["id"].startswith("harness.")
-        },
+        }
+        | {"launch_s": engines["llamacpp"]["launch_s"]},
     }
 
 
