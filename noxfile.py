@@ -77,6 +77,8 @@ IN_CONTAINER = ("container", "rehearsal", "model")
 OUR_PYTHONS = ("3.11", "3.12", "3.13")
 CONTAINER_PYTHON = "3.10"  # of the ROCm 7.2 image
 
+PEER_SGLANG = "0.5.10.post1"  # the peer of `bench`: a release that ships its collector
+
 UNIT_TESTS = "test/unit"
 SMALLEST_REHEARSAL = "test/integration/test_smallest_rehearsal.py"
 
@@ -273,7 +275,7 @@ except CiError as broken:
 def plan(session: nox.Session) -> None:
     """Show what a stage would do, and where each value comes from: `-- STAGE [options]` or `-- --diff A B`.
 
-    A and B are plans, run folders or logs with a capsule; what differs is shown field by field. `-- --compare
+    A and B are plan.json files or run folders; what differs is shown field by field. `-- --compare
     mi300x,mi325x STAGE [options]` shows what differs between hardware classes, and nothing else.
     """
     ci(session, HOST, "plan", *session.posargs)
@@ -380,6 +382,35 @@ def as_root(session: nox.Session, folder: str) -> None:
         )
     python = made(session, *TEST)
     run(session, *pytest(python, *targets(session.posargs, (folder,), ROOT)), codes=PYTEST_CODES)
+
+
+@register()
+def bench(session: nox.Session) -> None:
+    """Compare with named peers in one run: discovery and planning beside SGLang's own collector."""
+    from ci.envdir import find_uv  # noqa: PLC0415 - as above
+
+    python = made(session, *TEST)
+    peer = session.cache_dir.parent / f"peer-sglang-{PEER_SGLANG}"
+    collector = peer / "sglang/test/ci/ci_register.py"
+    if not collector.is_file():
+        uv = find_uv(os.environ)
+        package = f"sglang=={PEER_SGLANG}"
+        install(
+            session,
+            [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--python",
+                str(python),
+                "--target",
+                str(peer),
+                package,
+            ],
+        )
+    run(session, python, "test/bench/discovery.py", str(collector), *session.posargs)
 
 
 # --- generated files ----------------------------------------------------------------------------------------

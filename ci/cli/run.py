@@ -56,7 +56,23 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     if plan.work.rehearsal:
         require_rehearsal_platform()
+        _refuse_sglang_tests(plan)
     return _Run(catalog, plan, options, world).act()
+
+
+def _refuse_sglang_tests(plan: Plan) -> None:
+    """SGLang's own tests start SGLang themselves, which the rehearsal's engine can't stand in for.
+
+    Raises:
+        InfrastructureError: the plan is a rehearsal of an SGLang tree's tests.
+    """
+    if not plan.work.checkout:
+        return
+    raise InfrastructureError(
+        f"the tests of {plan.placement.root} need SGLang and a GPU of theirs; this machine is {plan.work.hardware_class}",
+        cause="they start SGLang themselves, so llama.cpp can't stand in: only this repository's tests are rehearsed",
+        then="see what would run: add --list or --dry-run; rehearse this repository's tests: leave out --checkout",
+    )
 
 
 def _list(plan: Plan, *, as_json: bool) -> int:

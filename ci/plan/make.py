@@ -63,6 +63,12 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
             cause=f"no python3 on the PATH has the package {catalog.engines[engine_id].package!r}",
             then="name the interpreter that has it: --python PATH; or rehearse on the CPU: --hardware cpu",
         )
+    if not rehearsal:
+        notes += [
+            f"{one.suite.id}: its preflight {one.suite.preflight} is not run by the host executor: run it by hand first"
+            for one in selection.suites
+            if one.suite.preflight
+        ]
     notes += [f"{row.test or row.suite} is left out: {row.because}" for row in selection.left_out]
     if request.tests:
         notes += [f"not read, since tests are named: {problem}" for problem in facts.tests.problems]
@@ -77,7 +83,8 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
     notes += expiring(catalog, today=facts.today)
     if facts.today_tried:
         notes.append(tried_date_note(facts.today, facts.today_source))
-    partial = () if facts.commit.value else (f"commit unknown: {facts.commit.source}",)
+    known = {"commit": facts.commit} | ({"checkout": facts.checkout} if facts.checkout is not None else {})
+    partial = tuple(f"{name} {fact.source}" for name, fact in known.items() if not fact.value)
     work = Work(
         stage=request.stage,
         commit=facts.commit.text,

@@ -99,7 +99,7 @@ def _tests(record: RunRecord) -> Table | None:
         table.add_row(
             Text(test.status.value, style=_STYLES[test.status]),
             Text(one_line(test.id)),
-            Text(one_line(test.verdict)),
+            Text("-" if test.status == "skipped" else one_line(test.verdict)),
             duration(test.duration_s) if test.attempts else "-",
             duration(test.est_s) if test.est_s else "-",
             str(len(test.attempts)),

@@ -75,7 +75,7 @@ def _show_suite(console: Console, plan: Plan, suite: SuiteWork) -> None:
             if suite.attempts > 1
             else ""
         ),
-        f"  {suite.gpus} GPU, runner in Actions {label} ({plan.sources.get(f'placement.runner_labels.{suite.id}', '')})",
+        f"  {suite.gpus} GPU{'s' if suite.gpus > 1 else ''}, runner in Actions {label} ({plan.sources.get(f'placement.runner_labels.{suite.id}', '')})",
     )
     for line in facts:
         console.print(Text(line))

@@ -6,7 +6,9 @@ from pathlib import Path
 from shutil import disk_usage
 
 from ci.catalog.load import Catalog
+from ci.catalog.rows import Engine
 from ci.errors import CiError
+from ci.plan.facts import EngineFact
 from ci.run.gather import REPOSITORY, find_hardware, runs_dir
 from ci.run.git import commit_of
 from ci.run.interpreters import find_engine
@@ -36,16 +38,23 @@ def examine(catalog: Catalog, environ: Mapping[str, str]) -> tuple[Finding, ...]
         except CiError as error:
             findings.append(Finding(name=f"engine {engine.id}", ok=False, text=error.what))
             continue
-        where = (
-            f"{engine.package} {fact.engine_version} in {fact.python}"
-            if fact
-            else f"no {engine.package} found"
-        )
-        findings.append(Finding(name=f"engine {engine.id}", ok=fact is not None, text=where))
+        findings.append(_engine(engine, fact, ours=ours))
     commit = commit_of(REPOSITORY, timeout_s=catalog.limits["host.probe_s"])
     findings.append(Finding(name="commit", ok=bool(commit.value), text=f"{commit.text} ({commit.source})"))
     findings.append(_disk(runs_dir(environ)))
     return tuple(findings)
+
+
+def _engine(engine: Engine, fact: EngineFact | None, *, ours: bool) -> Finding:
+    name = f"engine {engine.id}"
+    if fact is not None:
+        return Finding(name=name, ok=True, text=f"{engine.package} {fact.engine_version} in {fact.python}")
+    if ours:
+        text = f"no {engine.package} in this interpreter; a stage's session makes an environment that has it"
+        return Finding(name=name, ok=None, text=text)
+    return Finding(
+        name=name, ok=False, text=f"no python3 on the PATH has {engine.package}: stages are rehearsed here"
+    )
 
 
 def _hardware(catalog: Catalog, environ: Mapping[str, str]) -> Finding:

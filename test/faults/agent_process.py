@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from typing_extensions import Self
-
 if sys.version_info >= (3, 11):
     import tomllib
 else:  # what pytest itself brings for Python 3.10
@@ -64,7 +62,7 @@ class AgentProcess:
         self.root.mkdir()
         self.run_dir.mkdir()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "AgentProcess":  # noqa: PYI034  # Self is Python 3.11
         return self
 
     def __exit__(

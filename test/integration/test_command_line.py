@@ -52,7 +52,11 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("run", "stage-a-amd", "--hardware", "mi300"), 2, ["'mi300'", "mi300x"]),
         (("run", "stage-a-amd", "--hardware", "mi300x"), 2, ["this machine is cpu", "--dry-run"]),
         (("run", "stage-a-amd", "--checkout", "/"), 2, ["/", "is not"]),
-        (("run", "stage-a-amd", "--checkout", "/nowhere"), 2, ["/nowhere", "there is no such folder"]),
+        (
+            ("run", "stage-a-amd", "--checkout", "/nonexistent/tree"),
+            2,
+            ["/nonexistent/tree", "there is no such folder"],
+        ),
         (("run", "stage-a-amd", "--python", "/bin/true"), 2, ["/bin/true"]),
         (("run", "stage-a-amd", "--engine", "vllm"), 2, ["'vllm'"]),
         (("run", "stage-a-amd", "--plan", "/nowhere.json"), 2, ["/nowhere.json"]),
@@ -232,6 +236,23 @@ def test_envs_show_and_diff_and_explain(runs: Path) -> None:
     explained = ci("envs", "explain", "GPU_ARCHS", runs=runs)
     assert "gfx950" in explained.out
     assert "base.MI35X" in explained.out
+
+
+def test_sglangs_own_tests_are_listed_and_planned_but_not_rehearsed(tmp_path: Path, runs: Path) -> None:
+    tree = tmp_path / "sglang"
+    (tree / "test/registered").mkdir(parents=True)
+    (tree / "test/registered/test_theirs.py").write_text(PASSING)
+    listed = ci("run", "stage-a-amd", "--checkout", str(tree), "--list", runs=runs)
+    assert listed.out == "test/registered/test_theirs.py\t5\t1-gpu-small\n"
+    planned = ci("plan", "stage-a-amd", "--checkout", str(tree), "--hardware", "mi300x", "--json", runs=runs)
+    plan = json.loads(planned.out)
+    assert (plan["work"]["engine"], plan["work"]["hardware_class"]) == ("sglang", "mi300x")
+    assert any(text.startswith("checkout unknown") for text in plan["partial"]), (
+        "the tree is in no git repository"
+    )
+    ended = ci("run", "stage-a-amd", "--checkout", str(tree), runs=runs)
+    assert ended.code == 4
+    assert "llama.cpp can't stand in" in ended.err
 
 
 def test_two_runs_of_one_second_have_folders_of_their_own(copy: Path, runs: Path) -> None:

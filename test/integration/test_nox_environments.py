@@ -222,9 +222,10 @@ class TestPythons:
         (project.root / "pyproject.toml").write_text(
             '[tool.pytest.ini_options]\nmarkers = ["in_container"]\n'
         )
+        nowhere = str(project.root / "nowhere")
         ended = project.nox(
-            "-s", "tests_all", PATH="/nowhere", PYENV_ROOT="/nowhere", UV_PYTHON_DOWNLOADS="never", HOME="/nowhere",
-            UV_CACHE_DIR=str(Path.home() / ".cache" / "uv"), UV_PYTHON_INSTALL_DIR="/nowhere",
+            "-s", "tests_all", PATH=nowhere, PYENV_ROOT=nowhere, UV_PYTHON_DOWNLOADS="never", HOME=nowhere,
+            UV_CACHE_DIR=str(Path.home() / ".cache" / "uv"), UV_PYTHON_INSTALL_DIR=nowhere,
         )  # fmt: skip
         ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
         assert ended.code == 4, ended.stderr

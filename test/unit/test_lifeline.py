@@ -32,11 +32,12 @@ print("ready", flush=True)
 time.sleep(60)
 """
 STOPPED = """
-import pathlib, sys, time
+import os, pathlib, sys, time
 from ci.lifeline import stop_once
-stop_once(lambda number: print("stopped by", number, flush=True))
+# not `print`: a handler that interrupts a print must not print itself
+stop_once(lambda number: os.write(1, f"stopped by {number}\\n".encode()))
 try:
-    print("ready", flush=True)
+    os.write(1, b"ready\\n")
     time.sleep(60)
 finally:
     time.sleep(0.4)

@@ -17,9 +17,7 @@ from harness.spec import current
 __all__ = ["Prompts"]
 
 _WORDS = Path(__file__).parent.parent / "data" / "words.txt"
-_VERIFIED = (
-    3  # texts of which the tokens are counted; that of more words is the sum of its words was found before
-)
+_VERIFIED = 3  # texts that are counted again as a whole: what holds for the words holds for all of them
 _WORDS_MIN = 32
 
 

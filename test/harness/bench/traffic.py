@@ -47,6 +47,10 @@ class Recording:
         """When the first `offset` bytes had been received."""
         return self.arrivals[bisect.bisect_left(self.arrivals, (offset, 0.0))][1]
 
+    def failed(self) -> bool:
+        """Whether it has failed on its face; a reply that is cut or wrong inside is found when it is read."""
+        return self.error is not None or not _SUCCESS.match(self.data)
+
 
 def http_request(port: int, path: str, body: Mapping[str, Any]) -> bytes:
     """`POST path` with a JSON body, on a connection of its own."""
@@ -72,10 +76,6 @@ class _Flight:
     parts: list[bytes] = field(default_factory=list)
     arrivals: list[tuple[int, float]] = field(default_factory=list)
     error: Exception | None = None
-
-    def failed(self) -> bool:
-        """Whether it is already known to have failed; a reply that is cut or wrong inside is found later."""
-        return self.error is not None or not _SUCCESS.match(b"".join(self.parts))
 
     def recording(self, ended_s: float) -> Recording:
         return Recording(
@@ -218,8 +218,9 @@ class _Loop:
         self.flights.remove(flight)
         ended_s = self.now_s()
         self.free_since.append(ended_s)
-        self.failures += flight.failed()
-        self.ended.append(flight.recording(ended_s))
+        recording = flight.recording(ended_s)
+        self.failures += recording.failed()
+        self.ended.append(recording)
 
     def _end_overdue(self) -> None:
         for flight in [flight for flight in self.flights if self.now_s() - flight.due_s > self.timeout_s]:
