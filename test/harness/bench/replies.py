@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
@@ -49,19 +50,25 @@ def _parts(recording: Recording) -> Iterator[tuple[bytes, int]]:
     """
     if recording.error is not None:
         raise RequestError(f"{type(recording.error).__name__}: {recording.error}")
-    source = _Source(recording.data)
-    response = http.client.HTTPResponse(cast("Any", source))
-    try:
-        response.begin()
-    except (http.client.HTTPException, ValueError) as error:
-        raise RequestError(f"no HTTP answer: {type(error).__name__}: {error}") from error
-    start = source.file.tell()
-    chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
-    parts = _chunks(recording.data, start) if chunked else _rest(recording, start, response.headers)
-    if response.status >= http.client.BAD_REQUEST:
+    status, headers, start = _head(recording)
+    chunked = headers.get("Transfer-Encoding", "").lower() == "chunked"
+    parts = _chunks(recording.data, start) if chunked else _rest(recording, start, headers)
+    if status >= http.client.BAD_REQUEST:
         text = b"".join(part for part, _ in parts).decode("utf-8", "replace")
-        raise RequestError(f"HTTP {response.status}: {text[:_BODY_SHOWN]}", status=response.status, body=text)
+        raise RequestError(f"HTTP {status}: {text[:_BODY_SHOWN]}", status=status, body=text)
     yield from parts
+
+
+def _head(recording: Recording) -> tuple[int, Any, int]:
+    """Status, headers, and the offset at which the body begins."""
+    source = _Source(recording.data)
+    # closed while its file is there: left to the garbage collector it flushes a file that may be closed already
+    with contextlib.closing(http.client.HTTPResponse(cast("Any", source))) as response:
+        try:
+            response.begin()
+        except (http.client.HTTPException, ValueError) as error:
+            raise RequestError(f"no HTTP answer: {type(error).__name__}: {error}") from error
+        return response.status, response.headers, source.file.tell()
 
 
 def _rest(recording: Recording, start: int, headers: Any) -> Iterator[tuple[bytes, int]]:

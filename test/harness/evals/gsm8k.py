@@ -32,7 +32,9 @@ def run(
     Raises `InfraError` when too many requests failed, `EngineError` as soon as the server is dead.
     """
     spec = current()
-    sizes = spec.sizes(server.model, "gsm8k", items=items, shots=shots, max_tokens=max_tokens)
+    sizes = spec.sizes(
+        server.model, "gsm8k", items=items, shots=shots, parallel=parallel, max_tokens=max_tokens
+    )
     if spec.rehearsal:
         examples, problems = arithmetic()
     else:
@@ -46,7 +48,7 @@ def run(
         server,
         problems=problems[: sizes["items"]],
         examples=examples[: sizes["shots"]],
-        parallel=server.parallel(parallel),
+        parallel=server.parallel(sizes["parallel"]),
         max_tokens=sizes["max_tokens"],
     )
 

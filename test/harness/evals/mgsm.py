@@ -31,7 +31,9 @@ def run(server: Server, *, items: int = 250, parallel: int = 1024, max_tokens: i
     Raises `InfraError` when too many requests failed, `EngineError` as soon as the server is dead.
     """
     spec = current()
-    sizes = spec.sizes(server.model, "mgsm_en", items=items, shots=0, max_tokens=max_tokens)
+    sizes = spec.sizes(
+        server.model, "mgsm_en", items=items, shots=0, parallel=parallel, max_tokens=max_tokens
+    )
     examples, problems = word_problems() if spec.rehearsal else ((), mgsm_en())
     if sizes["shots"] > len(examples):
         raise MeasurementError(
@@ -41,7 +43,7 @@ def run(server: Server, *, items: int = 250, parallel: int = 1024, max_tokens: i
         server,
         problems=problems[: sizes["items"]],
         examples=examples[: sizes["shots"]],
-        parallel=server.parallel(parallel),
+        parallel=server.parallel(sizes["parallel"]),
         max_tokens=sizes["max_tokens"],
     )
 
