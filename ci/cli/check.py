@@ -56,7 +56,11 @@ def check(arguments: Sequence[str]) -> int:
     _show(catalog, tests, notes, str(root))
     if problems:
         kind = QuarantineError if code is ExitCode.QUARANTINE else UsageError
-        raise kind(f"{len(problems)} problems", problems=problems, then="mend them, then: nox -s check")
+        raise kind(
+            f"{len(problems)} problem" + ("" if len(problems) == 1 else "s"),
+            problems=problems,
+            then="mend them, then: nox -s check",
+        )
     return 0
 
 
