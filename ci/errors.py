@@ -8,6 +8,7 @@ __all__ = [
     "SEVERITY",
     "CiError",
     "ExitCode",
+    "GuardError",
     "InfrastructureError",
     "NothingSelectedError",
     "Problem",
@@ -121,6 +122,12 @@ class InfrastructureError(CiError):
     """A machine, disk, engine, network or tool failed, not the code under test."""
 
     exit_code = ExitCode.INFRASTRUCTURE
+
+
+class GuardError(CiError):
+    """A protected dependency was changed, or can't be imported as it has to be."""
+
+    exit_code = ExitCode.GUARD
 
 
 class QuarantineError(CiError):
