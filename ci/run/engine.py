@@ -4,19 +4,20 @@ The SDK raises requests' errors beside its own when a connection is lost, and hi
 status 500: what is needed here is one exception with that text and the status.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from ci.errors import InfrastructureError
 
-__all__ = ["Client", "EngineFault", "connect", "docker_host", "faults"]
+__all__ = ["Client", "EngineError", "connect", "docker_host", "faults"]
 
 # docker.DockerClient; the SDK is imported on first use: it takes a third of a second
 Client = Any
 
 
-class EngineFault(Exception):
+class EngineError(Exception):
     """The engine refused or could not be reached. `status` is its HTTP status, None when there was no answer."""
 
     def __init__(self, text: str, *, status: int | None) -> None:
@@ -32,10 +33,10 @@ class EngineFault(Exception):
 
 @contextmanager
 def faults() -> Iterator[None]:
-    """Turn every failure of the SDK inside into an EngineFault.
+    """Turn every failure of the SDK inside into an EngineError.
 
     Raises:
-        EngineFault: the SDK or its connection failed.
+        EngineError: the SDK or its connection failed.
     """
     import docker.errors  # noqa: PLC0415
     import requests  # noqa: PLC0415  # comes with the SDK, which lets its exceptions through
@@ -43,9 +44,9 @@ def faults() -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as error:
-        raise EngineFault(str(error.explanation or error), status=error.status_code) from error
+        raise EngineError(str(error.explanation or error), status=error.status_code) from error
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-        raise EngineFault(str(error), status=None) from error
+        raise EngineError(str(error), status=None) from error
 
 
 def docker_host(environ: Mapping[str, str]) -> tuple[str, str]:
@@ -53,7 +54,7 @@ def docker_host(environ: Mapping[str, str]) -> tuple[str, str]:
     given = environ.get("DOCKER_HOST", "")
     if given:
         return given, "DOCKER_HOST"
-    return "unix:///var/run/docker.sock", "default: the local engine's socket"
+    return "unix:///var/run/docker.sock", "deerror: the local engine's socket"
 
 
 def connect(host: str, *, timeout_s: float) -> Client:
@@ -68,12 +69,12 @@ def connect(host: str, *, timeout_s: float) -> Client:
 
     try:
         with faults():
-            client = docker.DockerClient(base_url=host, version="auto", timeout=timeout_s)
+            client = docker.DockerClient(base_url=host, version="auto", timeout=math.ceil(timeout_s))
             client.ping()
-    except EngineFault as fault:
+    except EngineError as error:
         raise InfrastructureError(
-            f"the Docker engine at {host} does not answer: {fault.text}",
+            f"the Docker engine at {host} does not answer: {error.text}",
             cause="it is not running, or this user may not use its socket",
             then="docker info; another engine: DOCKER_HOST=unix:///path/to.sock",
-        ) from fault
+        ) from error
     return client
