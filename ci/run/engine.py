@@ -54,7 +54,7 @@ def docker_host(environ: Mapping[str, str]) -> tuple[str, str]:
     given = environ.get("DOCKER_HOST", "")
     if given:
         return given, "DOCKER_HOST"
-    return "unix:///var/run/docker.sock", "deerror: the local engine's socket"
+    return "unix:///var/run/docker.sock", "default: the local engine's socket"
 
 
 def connect(host: str, *, timeout_s: float) -> Client:
