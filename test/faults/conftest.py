@@ -1,0 +1,5 @@
+"""The engines, registries and images of these tests; nothing is started before a test asks for it."""
+
+from engines import base_image, engine, private_engine, registry, rehearsal_image, small_image
+
+__all__ = ["base_image", "engine", "private_engine", "registry", "rehearsal_image", "small_image"]
