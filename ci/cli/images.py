@@ -1,0 +1,167 @@
+"""The image verbs: from an operator's options to what `ci.run` does."""
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from ci.catalog.images import mirror_for
+from ci.catalog.load import Catalog, families, load_catalog
+from ci.catalog.tables import closest
+from ci.errors import UsageError
+from ci.plan.image import ImageFact, image_ask, require_image
+from ci.report.images_view import (
+    show_image,
+    show_mirrored,
+    show_old_images,
+    show_progress,
+    show_pulled,
+)
+from ci.run.engine import docker_host
+from ci.run.gather import find_hardware, find_today
+from ci.run.image_store import mirror_image, prune_images
+from ci.run.images import resolve_image
+from ci.run.locks import cache_dir
+from ci.run.pull import Pulled, pull_image
+
+__all__ = ["ImageOptions", "mirror_verb", "pool_of", "prune_verb", "pull_locks", "pull_verb", "resolve_verb"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageOptions:
+    """What an image verb was told; empty is not told."""
+
+    family: str = ""
+    flavour: str = ""
+    rocm: str = ""
+    image: str = ""
+    strict: bool = False
+    json: bool = False
+
+
+def resolve_verb(world: Mapping[str, str], options: ImageOptions) -> None:
+    """Show which image is meant, and why no other.
+
+    Raises:
+        InfrastructureError: there is none, or it is stale and `strict`.
+    """
+    image = _resolve(load_catalog(), world, options)
+    show_image(world, image, as_json=options.json)
+    require_image(image, strict=options.strict)
+
+
+def pull_verb(world: Mapping[str, str], options: ImageOptions) -> None:
+    """Have the image in the local store."""
+    catalog = load_catalog()
+    image = _resolve(catalog, world, options)
+    require_image(image, strict=options.strict)
+    mirror, source = mirror_for(catalog.images, pool_of(catalog, world), world)
+    show_progress({"type": "note", "text": f"mirror: {mirror or 'none'} ({source})"})
+    show_pulled(world, image, _pull(catalog, world, image, mirror), as_json=options.json)
+
+
+def mirror_verb(world: Mapping[str, str], options: ImageOptions, to: str) -> None:
+    """Copy the image to a mirror: from the public registry, never from the mirror itself.
+
+    Raises:
+        UsageError: there is no mirror to copy to.
+    """
+    catalog = load_catalog()
+    mirror, source = (to, "--to") if to else mirror_for(catalog.images, pool_of(catalog, world), world)
+    if not mirror:
+        raise UsageError(
+            "there is no mirror to copy to", cause=source, then="inv image.mirror --to HOST:PORT"
+        )
+    image = _resolve(catalog, world, options)
+    require_image(image, strict=options.strict)
+    show_progress({"type": "note", "text": f"mirror: {mirror} ({source})"})
+    pulled = _pull(catalog, world, image, "")
+    mirrored = mirror_image(
+        image,
+        pulled.local_id,
+        mirror,
+        catalog=catalog,
+        engine_host=docker_host(world)[0],
+        emit=show_progress,
+    )
+    show_mirrored(world, mirrored, as_json=options.json)
+
+
+def prune_verb(world: Mapping[str, str], *, older: str, keep: str, dry: bool, json: bool) -> None:
+    """Remove old images of our repository.
+
+    Raises:
+        UsageError: a count is none.
+    """
+    catalog = load_catalog()
+    older_days = _count("--older", older, catalog.limits["image.prune_days"])
+    images, freed_bytes = prune_images(
+        catalog,
+        engine_host=docker_host(world)[0],
+        today=find_today(world)[0],
+        older_days=older_days,
+        keep=_count("--keep", keep, catalog.limits["image.prune_keep"]),
+        dry=dry,
+    )
+    show_old_images(world, images, freed_bytes, dry=dry, as_json=json)
+
+
+def pool_of(catalog: Catalog, world: Mapping[str, str]) -> str:
+    """The runner pool that this machine's label is of, empty when it has none."""
+    label = world.get("AMD_CI_RUNNER_LABEL", "")
+    return next((row.pool for row in catalog.labels if row.label == label), "")
+
+
+def pull_locks(world: Mapping[str, str]) -> Path:
+    """Where pulls of one image on this host find each other."""
+    return cache_dir(world) / "locks"
+
+
+def _count(option: str, text: str, default: float) -> int:
+    if not text:
+        return int(default)
+    if not text.isdecimal():
+        raise UsageError(f"{option} is {text!r}, not a count", then="inv --help image.prune")
+    return int(text)
+
+
+def _resolve(catalog: Catalog, world: Mapping[str, str], options: ImageOptions) -> ImageFact:
+    family = options.family
+    if not family:
+        family = catalog.family_of(find_hardware(catalog, world).cls)
+    elif family not in families(catalog.hardware):
+        cause = closest(family, families(catalog.hardware))
+        raise UsageError(f"there is no family {family!r}", cause=cause, then="see ci/catalog/hardware.toml")
+    ask = image_ask(
+        catalog.images,
+        family="" if family not in families(catalog.hardware) else family,
+        today=find_today(world)[0],
+        environ=world,
+        image=options.image,
+        rocm=options.rocm,
+        flavour=options.flavour,
+    )
+    return resolve_image(catalog, ask, world, engine_host=docker_host(world)[0])
+
+
+def _pull(catalog: Catalog, world: Mapping[str, str], image: ImageFact, mirror: str) -> Pulled:
+    """Pull, and stop calmly when told to."""
+    told: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, note)
+    return pull_image(
+        image,
+        catalog=catalog,
+        engine_host=docker_host(world)[0],
+        mirror=mirror,
+        environ=world,
+        emit=show_progress,
+        stopped=lambda: bool(told),
+        lock_dir=pull_locks(world),
+        who="inv image",
+    )
