@@ -1,0 +1,232 @@
+"""The deps verbs: what would be installed in a container, installing it, and whether what is there is right."""
+
+import signal
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ci.catalog.load import Catalog, load_catalog
+from ci.errors import GuardError, InfrastructureError, Problem, UsageError
+from ci.plan.aiter import AiterFact
+from ci.plan.deps import InstallSteps, install_of, steps
+from ci.plan.guards import compare, guards_of, violation
+from ci.plan.image import parse_reference, tag_part
+from ci.plan.inside import InsideFacts, question
+from ci.report.deps_view import show_checked, show_event, show_steps
+from ci.run.container import Container, Rows, adopt
+from ci.run.deps import Installation, look_inside, read_state
+from ci.run.dockerfile import look_at_checkout
+from ci.run.engine import EngineError, connect, docker_host, faults
+from ci.run.git import commit_of
+from ci.run.guards import fingerprint, probe
+from ci.run.phases import Phases
+
+__all__ = ["DepsOptions", "check_verb", "install_verb", "plan_verb"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepsOptions:
+    """What a deps verb was told; empty is not told."""
+
+    checkout: str = ""
+    image: str = ""
+    container: str = ""
+    family: str = ""
+    rocm: str = ""
+    python: str = "python3"
+    json: bool = False
+
+
+def plan_verb(world: Mapping[str, str], options: DepsOptions) -> None:
+    """Show the steps with their reasons; with a container they are final, without one what it has is not known."""
+    catalog = load_catalog()
+    install = _install(catalog, world, options)
+    notes: tuple[str, ...] = ()
+    if options.container:
+        inside = _look(catalog, world, options)
+    else:
+        if not install["flavour"]:
+            raise UsageError(
+                "which image? Its flavour decides which steps there are",
+                then="inv deps.plan --rocm 720, --image REF, or --container NAME",
+            )
+        inside = _unknown(catalog, options.python)
+        notes = (
+            f"for {install['stage'] or install['flavour']}; another: --family and --rocm",
+            "no --container: its folders and its AITER are not known, so steps that depend on them are shown",
+        )
+    made = steps(catalog.dependencies, install, inside, limits=catalog.limits)
+    if not options.container and made.decision is not None:
+        notes += (
+            f"AITER is wanted at {made.decision.commit}; what the container has decides whether it is built",
+        )
+        made = replace(made, decision=None)
+    show_steps(world, made, notes, as_json=options.json)
+
+
+def install_verb(world: Mapping[str, str], options: DepsOptions) -> None:
+    """Install in a container that runs.
+
+    Raises:
+        CiError: as ci.run.deps.Installation.run.
+    """
+    catalog = load_catalog()
+    install = _install(catalog, world, options)
+    stopped = threading.Event()
+    container, image = _attach(catalog, world, options, stopped)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: stopped.set())
+    guards = guards_of(catalog.guards, flavour=_flavour_inside(catalog, install, container, options))
+    logs = Path(tempfile.mkdtemp(prefix="amd-ci-deps-")) / "logs"
+    logs.mkdir()
+    show_event(world, {"type": "note", "text": f"logs: {logs.parent}"})
+    Installation(
+        shell=container,
+        python=options.python,
+        rows=catalog.dependencies,
+        install=install,
+        guards=guards,
+        image=image,
+        environ=world,
+        limits=catalog.limits,
+        phases=Phases(lambda event: show_event(world, event), logs),
+        stopped=stopped.is_set,
+    ).run()
+
+
+def check_verb(world: Mapping[str, str], options: DepsOptions) -> None:
+    """Look at what is installed: fingerprints, imports, and requirements among the protected distributions.
+
+    Raises:
+        GuardError: something is not as it has to be.
+    """
+    catalog = load_catalog()
+    install = _install(catalog, world, options)
+    container, image = _attach(catalog, world, options, threading.Event())
+    guards = guards_of(catalog.guards, flavour=_flavour_inside(catalog, install, container, options))
+    now = fingerprint(container, options.python, guards, limits=catalog.limits)
+    state = read_state(container)
+    known = state is not None and state.image == image
+    if state is not None and known:
+        changes = compare(state.fingerprints, now, state.under_way)
+        if changes:
+            raise violation(changes, step="something after the installation", then="take a fresh container")
+    lines = probe(container, options.python, guards, now, limits=catalog.limits)
+    unmet = _unmet(catalog, container, options.python, {row.distribution for row in now if row.version})
+    show_checked(world, now, [*lines, *unmet], compared=known, as_json=options.json)
+
+
+def _unmet(catalog: Catalog, container: Container, python: str, protected: set[str]) -> list[str]:
+    """Requirements that are not met: a violation when a protected distribution is in it, else a line.
+
+    Raises:
+        GuardError: a protected distribution lacks something or is not what another needs.
+    """
+    timeout_s = catalog.limits["deps.probe_timeout_s"]
+    done = container.run([python, "-m", "pip", "check"], timeout_s=timeout_s)
+    if done.code is None:
+        raise InfrastructureError(f"pip check did not end: {done.why}", then="inv container.list")
+    lines = [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
+    if done.code == 0:
+        return []
+    if not lines:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        return [f"requirements were not checked: {said[-1] if said else f'pip ended with {done.code}'}"]
+    broken = [line for line in lines if protected & set(line.lower().replace(",", " ").split())]
+    if broken:
+        raise GuardError(
+            f"{len(broken)} requirements of or on protected distributions are not met",
+            cause="a package was installed over the one that the image was built with",
+            then="inv deps.plan --container NAME shows what installs them",
+            problems=[Problem(where="pip check", what=line) for line in broken],
+        )
+    return [f"not met: {line}" for line in lines]
+
+
+def _install(catalog: Catalog, world: Mapping[str, str], options: DepsOptions) -> dict[str, Any]:
+    flavour, family = (f"rocm{options.rocm.removeprefix('rocm')}" if options.rocm else ""), options.family
+    if options.image:
+        tag = parse_reference(options.image).tag
+        flavour = flavour or tag_part(catalog.images, tag, "flavour")
+        family = family or tag_part(catalog.images, tag, "family")
+    checkout = None
+    if options.checkout:
+        tree = Path(options.checkout).resolve()
+        if not tree.is_dir():
+            raise UsageError(f"--checkout {options.checkout} is no folder", then="ls")
+        commit = commit_of(tree, timeout_s=catalog.limits["host.probe_s"])
+        checkout = look_at_checkout(catalog.dependencies, tree, commit)
+    targets = catalog.dependencies.targets
+    if family and family not in targets:
+        raise UsageError(f"there is no family {family!r}", cause=f"known: {', '.join(targets)}")
+    return install_of(
+        catalog.dependencies,
+        flavour=flavour,
+        # a container's stamp says which family it is for
+        family=family or ("" if options.container else next(iter(targets))),
+        checkout=checkout,
+        overrides={name: world.get(name, "") for name in catalog.dependencies.overrides.values()},
+    )
+
+
+def _attach(
+    catalog: Catalog, world: Mapping[str, str], options: DepsOptions, stopped: threading.Event
+) -> tuple[Container, str]:
+    """A running container with our programs in it, and its image's id.
+
+    Raises:
+        UsageError: none was named, or there is none of that name that runs.
+    """
+    if not options.container:
+        raise UsageError("which container?", then="inv container.list; then --container NAME")
+    client = connect(docker_host(world)[0], timeout_s=catalog.limits["container.engine_s"])
+    try:
+        with faults():
+            found = client.api.inspect_container(options.container)
+    except EngineError as error:
+        raise UsageError(
+            f"there is no container {options.container}: {error.text}",
+            cause="it has ended, or runs under another engine",
+            then="docker ps",
+        ) from error
+    if not found["State"]["Running"]:
+        raise UsageError(f"the container {options.container} does not run", then="docker ps -a")
+    rows = Rows.of(catalog.limits)
+    name = found["Name"].lstrip("/")
+    container = adopt(
+        client, found["Id"], name=name, python=options.python, rows=rows, stopped=stopped.is_set
+    )
+    return container, str(found["Image"])
+
+
+def _look(catalog: Catalog, world: Mapping[str, str], options: DepsOptions) -> InsideFacts:
+    container, _ = _attach(catalog, world, options, threading.Event())
+    return look_inside(container, options.python, catalog.dependencies, limits=catalog.limits)
+
+
+def _flavour_inside(
+    catalog: Catalog, install: Mapping[str, Any], container: Container, options: DepsOptions
+) -> str:
+    """The flavour that decides which imports are required."""
+    inside = look_inside(container, options.python, catalog.dependencies, limits=catalog.limits)
+    made: InstallSteps = steps(catalog.dependencies, install, inside, limits=catalog.limits)
+    return made.flavour
+
+
+def _unknown(catalog: Catalog, python: str) -> InsideFacts:
+    """A container of which nothing is known has every folder and no AITER."""
+    return InsideFacts(
+        python=python,
+        python_version="",
+        torch="",
+        hip="",
+        torch_lib="TORCH/lib",
+        stamp="",
+        variables={},
+        programs={},
+        dirs=frozenset(question(catalog.dependencies, limits=catalog.limits)["dirs"]),
+        aiter=AiterFact(version="", head="", installed="", modified=False),
+    )

@@ -1,0 +1,3 @@
+"""The image's Triton."""
+
+NAME = "system"

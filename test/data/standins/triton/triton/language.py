@@ -1,0 +1,3 @@
+from triton import NAME
+
+__all__ = ["NAME"]
