@@ -1,0 +1,150 @@
+"""`inv image.build`: a rehearsal image, or SGLang's own from a checkout."""
+
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ci.catalog.load import Catalog, load_catalog
+from ci.catalog.tables import closest
+from ci.cli.images import pull_locks
+from ci.errors import UsageError
+from ci.plan.image import ImageFact, image_ask, require_image
+from ci.report.build_view import BuildView, show_built
+from ci.run.build import REHEARSAL_TAG, build_rehearsal, is_local
+from ci.run.build_sglang import build_from_dockerfile, wanted_image
+from ci.run.engine import connect, docker_host
+from ci.run.gather import find_hardware, find_today
+from ci.run.git import commit_of
+from ci.run.images import resolve_image
+from ci.run.pull import pull_image
+
+__all__ = ["BuildOptions", "build_verb"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What `image.build` was told; empty is not told."""
+
+    rehearsal: bool = False
+    base: str = ""
+    checkout: str = ""
+    rocm: str = ""
+    family: str = ""
+    tag: str = ""
+    json: bool = False
+
+
+def build_verb(world: Mapping[str, str], options: BuildOptions) -> None:
+    """Build one image, and say how to run on it.
+
+    Raises:
+        UsageError: it is not said what to build, or both are.
+        InfrastructureError: the build failed.
+    """
+    if options.rehearsal == bool(options.checkout):
+        raise UsageError(
+            "image.build needs --rehearsal or --checkout PATH, one of them",
+            cause="the one makes an image to rehearse in, the other builds SGLang's own",
+            then="inv image.build --rehearsal",
+        )
+    catalog = load_catalog()
+    view = BuildView(json=options.json)
+    try:
+        image = (
+            _rehearsal(catalog, world, options, view)
+            if options.rehearsal
+            else _sglang(catalog, world, options, view)
+        )
+    finally:
+        view.close()
+    show_built(world, image, as_json=options.json)
+
+
+def _rehearsal(
+    catalog: Catalog, world: Mapping[str, str], options: BuildOptions, view: BuildView
+) -> ImageFact:
+    base = options.base or catalog.builds.base.reference
+    _have(catalog, world, base, view)
+    return build_rehearsal(
+        base=base,
+        tag=options.tag or REHEARSAL_TAG,
+        engine_host=docker_host(world)[0],
+        environ=world,
+        limits=catalog.limits,
+        emit=view.show,
+        log=view.log,
+    )
+
+
+def _have(catalog: Catalog, world: Mapping[str, str], base: str, view: BuildView) -> None:
+    """Pull a base that is not in the local store."""
+    host = docker_host(world)[0]
+    with closing(connect(host, timeout_s=catalog.limits["container.engine_s"])) as client:
+        if is_local(client, base):
+            return
+    ask = image_ask(catalog.images, family="", today=find_today(world)[0], environ=world, image=base)
+    image = resolve_image(catalog, ask, world, engine_host=host)
+    require_image(image, strict=False)
+    pull_image(
+        image,
+        catalog=catalog,
+        engine_host=host,
+        mirror="",
+        environ=world,
+        emit=view.show,
+        stopped=_told_to_stop(),
+        lock_dir=pull_locks(world),
+        who="inv image.build",
+    )
+
+
+def _told_to_stop() -> Callable[[], bool]:
+    """Whether a signal came since now."""
+    told: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, note)
+    return lambda: bool(told)
+
+
+def _sglang(catalog: Catalog, world: Mapping[str, str], options: BuildOptions, view: BuildView) -> ImageFact:
+    if options.base or options.tag:
+        given = "--base" if options.base else "--tag"
+        raise UsageError(
+            f"{given} means nothing with --checkout",
+            cause="the Dockerfile names its bases, and the tag names the commit",
+            then="inv image.build --checkout PATH --rocm 700",
+        )
+    rocm = options.rocm or catalog.images.default_flavour.rocm
+    flavour = next((row.id for row in catalog.images.flavours.values() if row.rocm == rocm), "")
+    if not flavour:
+        known = [row.rocm for row in catalog.images.flavours.values()]
+        raise UsageError(
+            f"there is no ROCm {rocm!r}", cause=closest(rocm, known), then="see ci/catalog/images.toml"
+        )
+    checkout = Path(options.checkout).expanduser().absolute()
+    commit = commit_of(checkout, timeout_s=catalog.limits["host.probe_s"])
+    family = options.family or catalog.family_of(find_hardware(catalog, world).cls)
+    wanted = wanted_image(catalog, checkout, commit, flavour=flavour, family=family)
+    for text in wanted.notes:
+        view.show(_note(text))
+    return build_from_dockerfile(
+        catalog,
+        wanted,
+        engine_host=docker_host(world)[0],
+        environ=world,
+        emit=view.show,
+        log=view.log,
+        stopped=_told_to_stop(),
+    )
+
+
+def _note(text: str) -> dict[str, Any]:
+    return {"type": "note", "text": text}
