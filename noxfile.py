@@ -386,10 +386,30 @@ def as_root(session: nox.Session, folder: str) -> None:
 
 @register()
 def bench(session: nox.Session) -> None:
-    """Compare with named peers in one run: discovery and planning beside SGLang's own collector."""
+    """Compare with named peers in one run: `-- discovery`, `-- image`, or both when no word is given.
+
+    `discovery` reads and plans beside SGLang's own collector. `image` resolves and starts beside the plain docker commands;
+    it needs root and Debian's packages, see `.ci/run`.
+    """
+    words = session.posargs or (("discovery", "image") if os.geteuid() == 0 else ("discovery",))
+    if set(words) - {"discovery", "image"}:
+        raise UsageError(
+            f"bench does not know {' '.join(words)}",
+            then="nox -s bench -- discovery, or: nox -s bench -- image",
+        )
+    if not session.posargs and "image" not in words:
+        session.log("image is left out: it needs root")
+    python = made(session, *TEST)
+    if "discovery" in words:
+        bench_discovery(session, python)
+    if "image" in words:
+        run(session, python, "test/bench/image.py")
+
+
+def bench_discovery(session: nox.Session, python: Path) -> None:
+    """Get the peer, then compare."""
     from ci.envdir import find_uv  # noqa: PLC0415 - as above
 
-    python = made(session, *TEST)
     peer = session.cache_dir.parent / f"peer-sglang-{PEER_SGLANG}"
     collector = peer / "sglang/test/ci/ci_register.py"
     if not collector.is_file():
@@ -410,7 +430,7 @@ def bench(session: nox.Session) -> None:
                 package,
             ],
         )
-    run(session, python, "test/bench/discovery.py", str(collector), *session.posargs)
+    run(session, python, "test/bench/discovery.py", str(collector))
 
 
 # --- generated files ----------------------------------------------------------------------------------------

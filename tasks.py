@@ -66,5 +66,218 @@ def prune(_c: Context, keep: int = 20, *, dry: bool = False) -> None:
     show_pruned(world, prune_folders(runs_dir(world), keep=keep, dry=dry), dry=dry)
 
 
+_IMAGE_HELP = {
+    "family": "mi30x or mi35x; not said: this machine's",
+    "flavour": "rocm700, rocm720 or rocm724; not said: the catalog's default",
+    "rocm": "the same as 700, 720 or 724",
+    "image": "REF, or sha256:ID of the local store, instead of the newest",
+    "strict": "a stale image ends with exit 4",
+    "json": "machine-readable standard output",
+}
+
+
+@task(help=_IMAGE_HELP)
+@_exits
+def resolve(
+    _c: Context,
+    family: str = "",
+    flavour: str = "",
+    rocm: str = "",
+    image: str = "",
+    *,
+    strict: bool = False,
+    json: bool = False,
+) -> None:
+    """Show which image a run would use, its digests, and why no other tag was taken."""
+    from ci.cli.images import ImageOptions, resolve_verb  # noqa: PLC0415
+
+    options = ImageOptions(family=family, flavour=flavour, rocm=rocm, image=image, strict=strict, json=json)
+    resolve_verb(environ.read(), options)
+
+
+@task(help=_IMAGE_HELP)
+@_exits
+def pull(
+    _c: Context,
+    family: str = "",
+    flavour: str = "",
+    rocm: str = "",
+    image: str = "",
+    *,
+    strict: bool = False,
+    json: bool = False,
+) -> None:
+    """Have the image in the local store: from there, the mirror or the public registry, checked by digest."""
+    from ci.cli.images import ImageOptions, pull_verb  # noqa: PLC0415
+
+    options = ImageOptions(family=family, flavour=flavour, rocm=rocm, image=image, strict=strict, json=json)
+    pull_verb(environ.read(), options)
+
+
+@task(help={**_IMAGE_HELP, "to": "HOST:PORT; not said: the mirror of this machine's runner pool"})
+@_exits
+def mirror(
+    _c: Context,
+    family: str = "",
+    flavour: str = "",
+    rocm: str = "",
+    image: str = "",
+    to: str = "",
+    *,
+    strict: bool = False,
+    json: bool = False,
+) -> None:
+    """Copy the image to the mirror by digest, and verify what the mirror has then."""
+    from ci.cli.images import ImageOptions, mirror_verb  # noqa: PLC0415
+
+    options = ImageOptions(family=family, flavour=flavour, rocm=rocm, image=image, strict=strict, json=json)
+    mirror_verb(environ.read(), options, to)
+
+
+@task(
+    help={
+        "older": "only images older than so many days; not said: the catalog's row image.prune_days",
+        "keep": "how many of the newest stay; not said: the catalog's row image.prune_keep",
+        "dry": "only say what would be removed",
+        "json": "machine-readable standard output",
+    }
+)
+@_exits
+def prune_local(
+    _c: Context, older: str = "", keep: str = "", *, dry: bool = False, json: bool = False
+) -> None:
+    """Remove old local images of our repository, never one that a container uses."""
+    from ci.cli.images import prune_verb  # noqa: PLC0415
+
+    prune_verb(environ.read(), older=older, keep=keep, dry=dry, json=json)
+
+
+@task(
+    help={
+        "rehearsal": "an image to rehearse stages in, without a GPU",
+        "base": "REF of what it is made from, with Python 3.10 or later; not said: the row of builds.toml",
+        "checkout": "PATH of an SGLang tree, whose docker/rocm.Dockerfile is built",
+        "rocm": "700, 720 or 724; not said: the catalog's default",
+        "family": "mi30x or mi35x; not said: this machine's",
+        "tag": "NAME:TAG of a rehearsal image",
+        "json": "machine-readable standard output",
+    }
+)
+@_exits
+def build(
+    _c: Context,
+    base: str = "",
+    checkout: str = "",
+    rocm: str = "",
+    family: str = "",
+    tag: str = "",
+    *,
+    rehearsal: bool = False,
+    json: bool = False,
+) -> None:
+    """Build a rehearsal image (--rehearsal), or SGLang's own with a checkout's commit in it (--checkout)."""
+    from ci.cli.build import BuildOptions, build_verb  # noqa: PLC0415
+
+    options = BuildOptions(
+        rehearsal=rehearsal, base=base, checkout=checkout, rocm=rocm, family=family, tag=tag, json=json
+    )
+    build_verb(environ.read(), options)
+
+
+_DEPS_HELP = {
+    "checkout": "PATH of an SGLang tree; not said: the image's own SGLang stays",
+    "container": "NAME of a container that runs",
+    "image": "REF, whose tag says flavour and family",
+    "family": "mi30x or mi35x",
+    "rocm": "700, 720 or 724",
+    "python": "the interpreter inside",
+    "json": "machine-readable standard output",
+}
+
+
+@task(name="plan", help=_DEPS_HELP)
+@_exits
+def deps_plan(
+    _c: Context,
+    checkout: str = "",
+    container: str = "",
+    image: str = "",
+    family: str = "",
+    rocm: str = "",
+    python: str = "python3",
+    *,
+    json: bool = False,
+) -> None:
+    """Show the steps of an installation with their reasons, and what happens to AITER."""
+    from ci.cli.deps import DepsOptions, plan_verb  # noqa: PLC0415
+
+    options = DepsOptions(
+        checkout=checkout,
+        container=container,
+        image=image,
+        family=family,
+        rocm=rocm,
+        python=python,
+        json=json,
+    )
+    plan_verb(environ.read(), options)
+
+
+@task(name="install", help={key: _DEPS_HELP[key] for key in ("container", "checkout", "rocm", "python")})
+@_exits
+def deps_install(
+    _c: Context, container: str, checkout: str = "", rocm: str = "", python: str = "python3"
+) -> None:
+    """Install in a container that runs, guarded; --checkout is the tree whose copy the container has."""
+    from ci.cli.deps import DepsOptions, install_verb  # noqa: PLC0415
+
+    install_verb(
+        environ.read(), DepsOptions(container=container, checkout=checkout, rocm=rocm, python=python)
+    )
+
+
+@task(name="check", help={key: _DEPS_HELP[key] for key in ("container", "rocm", "python", "json")})
+@_exits
+def deps_check(
+    _c: Context, container: str, rocm: str = "", python: str = "python3", *, json: bool = False
+) -> None:
+    """Check a container's protected distributions, imports and requirements; exit 6 when something is wrong."""
+    from ci.cli.deps import DepsOptions, check_verb  # noqa: PLC0415
+
+    check_verb(environ.read(), DepsOptions(container=container, rocm=rocm, python=python, json=json))
+
+
+@task(name="list", help={"json": "machine-readable standard output"})
+@_exits
+def container_list(_c: Context, *, json: bool = False) -> None:
+    """Show this project's containers, and whose they are."""
+    from ci.cli.containers import list_verb  # noqa: PLC0415
+
+    list_verb(environ.read(), as_json=json)
+
+
+@task(name="stop", help={"name": "as container.list shows it"})
+@_exits
+def container_stop(_c: Context, name: str) -> None:
+    """End and remove one of this project's containers, kept or not."""
+    from ci.cli.containers import stop_verb  # noqa: PLC0415
+
+    stop_verb(environ.read(), name)
+
+
+@task(name="prune", help={"kept": "also those that were kept with --keep, when their run is over"})
+@_exits
+def container_prune(_c: Context, *, kept: bool = False) -> None:
+    """Remove containers that dead runs have left; a living run's is not touched."""
+    from ci.cli.containers import prune_verb  # noqa: PLC0415
+
+    prune_verb(environ.read(), kept=kept)
+
+
 namespace = Collection(doctor)
 namespace.add_collection(Collection("runs", sweep, prune))
+images = Collection("image", resolve, pull, mirror, build)
+images.add_task(prune_local, name="prune")
+namespace.add_collection(images)
+namespace.add_collection(Collection("container", container_list, container_stop, container_prune))
+namespace.add_collection(Collection("deps", deps_plan, deps_install, deps_check))

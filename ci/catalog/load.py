@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ci.catalog.bounds import load_bounds
+from ci.catalog.builds import BuildRows, load_builds
 from ci.catalog.capabilities import load_capabilities
+from ci.catalog.containers import Containers, load_containers
+from ci.catalog.dependencies import Dependencies, load_dependencies
 from ci.catalog.discovery import DiscoveryRules, load_discovery
 from ci.catalog.envsets import ENVS_DIR, EnvSet, load_env_sets
+from ci.catalog.guards import Guards, load_guards
 from ci.catalog.hardware import CPU, HardwareCatalog, load_hardware
+from ci.catalog.health import HealthRows, load_health
+from ci.catalog.images import ImageCatalog, load_images
 from ci.catalog.quarantine import QuarantineTable, load_quarantine
 from ci.catalog.rows import (
     Bound,
@@ -69,6 +75,12 @@ class Catalog:
     pass_through: tuple[PassThrough, ...]
     secrets: tuple[SecretWords, ...]
     discovery: DiscoveryRules
+    dependencies: Dependencies
+    guards: Guards
+    images: ImageCatalog
+    containers: Containers
+    health: HealthRows
+    builds: BuildRows
 
     def stage(self, stage_id: str) -> Stage:
         """The stage of that id.
@@ -111,6 +123,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
     table = load_stages(problems, folder)
     hardware = load_hardware(problems, folder)
     discovery = load_discovery(problems, folder)
+    dependencies = load_dependencies(problems, folder, families=families(hardware))
     pools, labels, routings = _runners(problems, folder, hardware)
     engines = _engines(problems, folder, hardware)
     models, stand_ins = _models(problems, folder, engines)
@@ -138,6 +151,12 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         pass_through=pass_through,
         secrets=secrets,
         discovery=discovery,
+        dependencies=dependencies,
+        guards=load_guards(problems, folder, flavours=dependencies.flavours),
+        images=load_images(problems, folder, families=families(hardware), pools=pools),
+        containers=load_containers(problems, folder, hardware),
+        health=load_health(problems, folder),
+        builds=load_builds(problems, folder),
     )
     _cross_check(catalog, problems)
     return catalog, tuple(problems)
@@ -335,7 +354,12 @@ def _environment(
     passing = []
     for row in tables.rows("pass_through"):
         passing.append(
-            PassThrough(names=row.texts("names"), prefixes=row.texts("prefixes", []), why=row.text("why"))
+            PassThrough(
+                names=row.texts("names"),
+                prefixes=row.texts("prefixes", []),
+                host_only=row.flag("host_only"),
+                why=row.text("why"),
+            )
         )
         row.done()
     secrets = []

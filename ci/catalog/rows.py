@@ -255,10 +255,11 @@ class TestEnv:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassThrough:
-    """Variables of the caller that reach the tests."""
+    """Variables of the caller that reach the tests; `host_only` ones mean nothing inside a container."""
 
     names: tuple[str, ...]
     prefixes: tuple[str, ...]
+    host_only: bool
     why: str
 
 

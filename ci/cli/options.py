@@ -111,8 +111,26 @@ def run_parser(prog: str) -> Parser:
         help="set a variable over every env set; repeatable",
     )
     add("--hardware", default="auto", metavar="CLASS", help="auto, cpu (rehearsal), mi300x, mi325x or mi355x")
-    add("--executor", default="auto", metavar="E", help="where the tests run: auto or host")
+    add("--executor", default="auto", metavar="E", help="where the tests run: auto, host or docker")
     add("--engine", default="auto", metavar="E", help="auto, sglang or llamacpp")
+    add("--image", default="", metavar="REF", help="docker: this image instead of the newest of its flavour")
+    add("--rocm", default="", metavar="V", help="docker: the image's ROCm line: 700, 720 or 724")
+    add(
+        "--from-dockerfile",
+        action="store_true",
+        help="docker: build the image from --checkout's docker/rocm.Dockerfile",
+    )
+    add(
+        "--keep",
+        action="store_true",
+        help="docker: keep the container, and take the one that an earlier run kept",
+    )
+    add("--strict", action="store_true", help="docker: a stale image ends the run with exit 4")
+    add(
+        "--exclusive-host",
+        action="store_true",
+        help="docker: this machine is ours alone, whatever holds its GPUs is ended",
+    )
     add("--python", default="", metavar="PATH", help="the interpreter that has the engine and runs the tests")
     add("--checkout", default="", metavar="PATH", help="an SGLang tree whose registered tests are run")
     add("--plan", default="", metavar="FILE", help="run exactly this plan.json again")
@@ -147,7 +165,14 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
         jobs=parse_jobs(known.jobs, problems),
         pytest_args=pytest_args,
         command=command,
+        image=known.image,
+        rocm=known.rocm,
+        keep=known.keep,
+        strict=known.strict,
+        exclusive_host=known.exclusive_host,
+        from_dockerfile=known.from_dockerfile,
     )
+    _only_in_docker(known, problems)
     changers = {
         "--suite": known.suite,
         "--shard": known.shard,
@@ -156,6 +181,9 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
         "--env": known.env,
         "--hardware": known.hardware != "auto",
         "--engine": known.engine != "auto",
+        "--image": known.image,
+        "--rocm": known.rocm,
+        "--from-dockerfile": known.from_dockerfile,
         "--checkout": known.checkout,
         "--fail-fast": known.fail_fast,
         "--keep-going": known.keep_going,
@@ -174,3 +202,29 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
         raise UsageError("the options can't be meant", problems=problems, then=f"{prog} --help")
     place = Place(checkout=known.checkout, python=known.python, planning_only=known.dry_run or known.list)
     return RunOptions(known, request, place, given)
+
+
+def _only_in_docker(known: argparse.Namespace, problems: list[Problem]) -> None:
+    """Options that another executor would leave unheard, and those that name an image twice, are added to `problems`."""
+    given = {
+        "--image": known.image,
+        "--rocm": known.rocm,
+        "--from-dockerfile": known.from_dockerfile,
+        "--keep": known.keep,
+        "--strict": known.strict,
+        "--exclusive-host": known.exclusive_host,
+    }
+    if known.executor == "host":
+        hint = "--executor docker, or leave it out"
+        problems += [
+            Problem(where=name, what="means nothing to --executor host", hint=hint)
+            for name, value in given.items()
+            if value
+        ]
+    if known.from_dockerfile and known.image:
+        problems.append(
+            Problem(where="--from-dockerfile", what="and --image both name the image", hint="use one of them")
+        )
+    if known.from_dockerfile and not known.checkout:
+        what = "needs the tree whose Dockerfile is meant"
+        problems.append(Problem(where="--from-dockerfile", what=what, hint="--checkout PATH"))

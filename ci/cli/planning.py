@@ -8,11 +8,13 @@ from pathlib import Path
 from ci.catalog.load import Catalog
 from ci.cli.options import RunOptions
 from ci.errors import NothingSelectedError, UsageError
+from ci.plan.again import place_again
 from ci.plan.facts import Facts
-from ci.plan.make import make_plan, place_again
+from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.plan.quarantine import require_sound_quarantine
 from ci.plan.request import Request
+from ci.report.build_view import BuildView
 from ci.run.folder import newest_folder
 from ci.run.gather import Place, gather, runs_dir
 from ci.run.record import fold, read_events
@@ -28,24 +30,36 @@ def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) 
             session = catalog.stage(saved.work.stage).session
             what = f"{options.plan_file} is a plan of {saved.work.stage}, this is {options.request.stage}"
             raise UsageError(what, then=f"nox -s {session} -- --plan {options.plan_file}")
+        executor = "docker" if saved.work.container is not None else "host"
         request = replace(options.request, hardware=saved.work.hardware_class, engine=saved.work.engine)
+        asked = replace(request, executor=executor)
         place = options.place
         if saved.work.checkout:
             place = replace(place, checkout=saved.placement.root)
-        return place_again(catalog, _facts(catalog, request, place, environ), request, saved)
+        return place_again(catalog, _facts(catalog, asked, place, environ, saved), request, saved)
     request = options.request
+    if options.list and request.executor == "docker":
+        # the same tests in either place: no registry and no engine is asked for their names
+        request = replace(request, executor="host")
     if options.last_failed:
         request = _last_failed(request, runs_dir(environ))
-    return make_plan(catalog, _facts(catalog, request, options.place, environ), request)
+    place = replace(options.place, tell=BuildView(json=options.json).show)
+    return make_plan(catalog, _facts(catalog, request, place, environ), request)
 
 
-def _facts(catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str]) -> Facts:
+def _facts(
+    catalog: Catalog,
+    request: Request,
+    place: Place,
+    environ: Mapping[str, str],
+    saved: Plan | None = None,
+) -> Facts:
     """The facts, of a day on which the quarantine is sound.
 
     Raises:
         QuarantineError: a row has expired or can't be meant.
     """
-    facts = gather(catalog, request, place, environ)
+    facts = gather(catalog, request, place, environ, saved=saved)
     require_sound_quarantine(catalog, facts.tests, today=facts.today, own=not place.checkout)
     return facts
 

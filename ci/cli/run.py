@@ -16,7 +16,7 @@ from ci.cli.options import RunOptions, read_run_options
 from ci.cli.plan import print_plan
 from ci.cli.planning import plan_for
 from ci.errors import CiError, ExitCode, InfrastructureError, UsageError, worst
-from ci.lifeline import die_with_parent
+from ci.lifeline import die_with_parent, stop_once
 from ci.plan.model import Plan
 from ci.plan.quarantine import tried_date_note
 from ci.report.console import open_console
@@ -24,8 +24,10 @@ from ci.report.final import show_final
 from ci.report.limits import ReportLimits
 from ci.report.live import View, open_view
 from ci.report.write import write_reports
+from ci.run.docker_executor import DockerExecutor
+from ci.run.executor import Executor
 from ci.run.folder import RunFolder, make_folder
-from ci.run.gather import find_today
+from ci.run.gather import REPOSITORY, find_today
 from ci.run.host import HostExecutor
 from ci.run.record import RecordWriter, exit_code, fold, read_events
 from ci.run.rehearsable import require_rehearsal_platform
@@ -43,6 +45,8 @@ def run(arguments: Sequence[str]) -> int:
     if "NOX_CURRENT_SESSION" in world:
         # only under nox: started by hand with nohup, we are to outlive the shell
         die_with_parent(signal.SIGTERM)
+    # until the run takes its signals itself: an end while it plans is an interrupted run too
+    stop_once(lambda _number: None)
     catalog = load_catalog()
     stage = catalog.stage(arguments[0])
     rest = tuple(arguments[1:])
@@ -104,7 +108,7 @@ class _Run:
         self._options = options
         self._world = world
         self._interrupted = False
-        self._executor: HostExecutor | None = None
+        self._executor: Executor | None = None
         self._token = clock.new_token()
         self._limits = ReportLimits.of(catalog.limits)
 
@@ -172,15 +176,7 @@ class _Run:
         return self._report(folder, failure)
 
     def _execute(self, folder: RunFolder, record: RecordWriter, view: View) -> None:
-        executor = HostExecutor(
-            self._plan,
-            folder,
-            token=self._token,
-            environ=self._world,
-            limits=self._catalog.limits,
-            monotonic_s=clock.monotonic_s,
-            sleep_s=clock.sleep_s,
-        )
+        executor = self._make_executor(folder)
         features = {feature for engine in self._catalog.engines.values() for feature in engine.features}
         spec = make_spec(
             self._plan,
@@ -195,10 +191,30 @@ class _Run:
             if self._interrupted:
                 executor.stop()
             for event in executor.events():
-                self._emit(record, view, event, by="agent" if event["type"] != "executor-failed" else "ci")
+                self._emit(record, view, event, by="agent" if "seq" in event else "ci")
         for process in executor.swept:
             text = f"swept after the agent's end: process {process.pid} ({process.command})"
             self._emit(record, view, {"type": "note", "text": text}, by="ci")
+
+    def _make_executor(self, folder: RunFolder) -> Executor:
+        if self._plan.placement.executor == "docker":
+            return DockerExecutor(
+                self._plan,
+                folder,
+                catalog=self._catalog,
+                repository=REPOSITORY,
+                token=self._token,
+                environ=self._world,
+            )
+        return HostExecutor(
+            self._plan,
+            folder,
+            token=self._token,
+            environ=self._world,
+            limits=self._catalog.limits,
+            monotonic_s=clock.monotonic_s,
+            sleep_s=clock.sleep_s,
+        )
 
     def _emit(self, record: RecordWriter, view: View, event: dict[str, Any], *, by: Any) -> None:
         event.setdefault("time", clock.iso(clock.utc_now()))

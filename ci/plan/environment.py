@@ -128,10 +128,13 @@ def check_given(catalog: Catalog, given: Sequence[tuple[str, str]], problems: li
             )
 
 
-def pass_through_names(catalog: Catalog, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Which of the caller's variables reach the tests, sorted."""
-    prefixes = tuple(prefix for row in catalog.pass_through for prefix in row.prefixes)
-    names = {name for row in catalog.pass_through for name in row.names}
+def pass_through_names(
+    catalog: Catalog, environ: Mapping[str, str], *, executor: str = "host"
+) -> tuple[str, ...]:
+    """Which of the caller's variables reach the tests, sorted; fewer where they run in a container."""
+    rows = [row for row in catalog.pass_through if executor == "host" or not row.host_only]
+    prefixes = tuple(prefix for row in rows for prefix in row.prefixes)
+    names = {name for row in rows for name in row.names}
     return tuple(
         sorted(name for name in environ if name in names or (prefixes and name.startswith(prefixes)))
     )

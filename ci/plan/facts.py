@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from ci.catalog.registered import Discovery
+from ci.plan.container import ContainerFacts
+from ci.plan.deps import CheckoutFacts
+from ci.plan.image import ImageFact
 
-__all__ = ["EngineFact", "Facts", "Known"]
+__all__ = ["DockerFacts", "EngineFact", "Facts", "Known"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +36,24 @@ class EngineFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DockerFacts:
+    """What a container run needs to know beside: gathered only when the docker executor is meant.
+
+    `flavour` is a row of dependencies.toml, empty when the image does not tell. `tree` is what its rows ask of a checkout.
+    """
+
+    container: ContainerFacts
+    image: ImageFact
+    flavour: str
+    tree: CheckoutFacts | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """This machine, this tree and this call. `today` is a date in UTC; its source says so when it was only tried."""
+    """This machine, this tree and this call. `today` is a date in UTC; its source says so when it was only tried.
+
+    `docker` is None for a run on the host.
+    """
 
     hardware_class: str
     hardware_source: str
@@ -53,3 +72,4 @@ class Facts:
     today: date
     today_source: str
     today_tried: bool
+    docker: DockerFacts | None = None

@@ -1,7 +1,7 @@
 """Request + catalog + facts -> Plan."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 from ci.catalog.hardware import CPU
@@ -11,6 +11,14 @@ from ci.catalog.tables import closest
 from ci.errors import InfrastructureError, NothingSelectedError, Problem, UsageError
 from ci.plan.bounds import bounds_of
 from ci.plan.capabilities import asked_for, capabilities_of, left_out_notes
+from ci.plan.contained import (
+    container_notes,
+    container_place,
+    container_sources,
+    container_work,
+    docker_facts,
+)
+from ci.plan.container import ContainerPlace, ContainerWork, decide_executor, needs_of, one_need
 from ci.plan.environment import Resolved, Setting, check_given, layers_for, pass_through_names, resolve
 from ci.plan.facts import Facts
 from ci.plan.model import Placement, Plan, SuiteWork, Work
@@ -18,9 +26,9 @@ from ci.plan.quarantine import applying, expiring, tried_date_note
 from ci.plan.request import Request
 from ci.plan.select import Selected, Selection, select, within
 
-__all__ = ["EXECUTORS", "make_plan", "place_again"]
+__all__ = ["EXECUTORS", "make_plan"]
 
-EXECUTORS = ("host",)
+EXECUTORS = ("host", "docker")
 
 
 def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
@@ -34,7 +42,7 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
     problems: list[Problem] = []
     check_given(catalog, request.env, problems)
     engine_id = _engine(catalog, facts, request, problems)
-    executor = _executor(request, problems)
+    executor, executor_source = _executor(catalog, facts, request, problems)
     selection = select(catalog, facts, request, problems)
     sources: dict[str, str] = {}
     notes = list(selection.notes)
@@ -56,6 +64,7 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
             then=f"nox -s {_session(catalog, request)} -- --help",
         )
     _refuse_nothing(catalog, request, selection)
+    container = _container(catalog, facts, request, selection) if executor == "docker" else None
     engine = facts.engines.get(engine_id)
     if engine is None:
         raise InfrastructureError(
@@ -65,7 +74,7 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
         )
     if not rehearsal:
         notes += [
-            f"{one.suite.id}: its preflight {one.suite.preflight} is not run by the host executor: run it by hand first"
+            f"{one.suite.id}: its preflight {one.suite.preflight} is not run by the executors: run it by hand first"
             for one in selection.suites
             if one.suite.preflight
         ]
@@ -85,6 +94,10 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
         notes.append(tried_date_note(facts.today, facts.today_source))
     known = {"commit": facts.commit} | ({"checkout": facts.checkout} if facts.checkout is not None else {})
     partial = tuple(f"{name} {fact.source}" for name, fact in known.items() if not fact.value)
+    if container is not None:
+        notes += container.notes
+        if not container.image:
+            partial += (f"image unresolved: {container.problem}",)
     work = Work(
         stage=request.stage,
         commit=facts.commit.text,
@@ -95,7 +108,8 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
         engine_version=engine.engine_version,
         features=catalog.engines[engine_id].features,
         models=_models(catalog, rehearsal=rehearsal),
-        image=None,
+        image=container.image if container is not None else None,
+        container=container.work if container is not None else None,
         suites=tuple(suites),
         skipped_suites=tuple(row.suite for row in selection.left_out if not row.test),
         # another tree's tests measure nothing for our rows, though some have the same path
@@ -125,10 +139,14 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
             selected.suite.id: _label(catalog, facts, selected.suite) for selected in selection.suites
         },
         shards_in_ci={selected.suite.id: selected.suite.shards for selected in selection.suites},
-        pass_through=pass_through_names(catalog, facts.environ),
+        pass_through=pass_through_names(catalog, facts.environ, executor=executor),
+        container=container.place if container is not None else None,
         command=request.command,
     )
     sources |= _sources(catalog, facts, request, engine_id, engine.source)
+    sources["placement.executor"] = executor_source
+    if container is not None:
+        sources |= container.sources
     return Plan(
         work=work,
         placement=placement,
@@ -163,13 +181,43 @@ def _engine(catalog: Catalog, facts: Facts, request: Request, problems: list[Pro
     return default
 
 
-def _executor(request: Request, problems: list[Problem]) -> str:
+def _executor(catalog: Catalog, facts: Facts, request: Request, problems: list[Problem]) -> tuple[str, str]:
+    """Which executor, and who said so. The facts of a container were gathered exactly when it is docker."""
     if request.executor not in ("auto", *EXECUTORS):
         hint = closest(request.executor, EXECUTORS)
         problems.append(
             Problem(where="--executor", what=f"there is no executor {request.executor!r}", hint=hint)
         )
-    return EXECUTORS[0]
+        return EXECUTORS[0], "--executor"
+    return decide_executor(
+        catalog.containers, request.executor, facts.hardware_class, engine_here=facts.docker is None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Contained:
+    """A container's parts of a plan."""
+
+    work: ContainerWork
+    place: ContainerPlace
+    image: str
+    problem: str
+    notes: tuple[str, ...]
+    sources: Mapping[str, str]
+
+
+def _container(catalog: Catalog, facts: Facts, request: Request, selection: Selection) -> _Contained:
+    suites = [selected.suite for selected in selection.suites]
+    need = one_need(needs_of(catalog.containers, suites, facts.hardware_class))
+    docker = docker_facts(facts)
+    return _Contained(
+        work=container_work(catalog, facts, docker, need),
+        place=container_place(docker, need, request),
+        image=docker.image.config_digest,
+        problem=docker.image.problem,
+        notes=container_notes(docker),
+        sources=container_sources(docker, need, request),
+    )
 
 
 def _suite_work(
@@ -313,6 +361,7 @@ def _sources(
         "work.features": f"engines.toml: engine[{engine_id}]",
         "work.models": "models.toml",
         "work.image": "default: no image, the host's own files",
+        "work.container": "the executor is not docker",
         "work.bounds": f"bounds.toml, rows for {facts.hardware_class}",
         "work.capabilities": f"capabilities.toml, rows for {engine_id} on {facts.hardware_class}",
         "work.quarantine": f"quarantine.toml, rows for {facts.hardware_class} on {facts.today} ({facts.today_source})",
@@ -321,7 +370,6 @@ def _sources(
         "work.jobs": f"--jobs {request.jobs}" if request.jobs else "default: one test at a time",
         "work.fail_fast": "--fail-fast" if request.fail_fast else "default: --keep-going",
         "work.pytest_args": "after the second --" if request.pytest_args else "default: none",
-        "placement.executor": "--executor" if request.executor != "auto" else "default: this machine",
         "placement.python": engine_source,
         "placement.gpu_ids": facts.hardware_source,
         "placement.event": facts.event.source,
@@ -333,54 +381,3 @@ def _sources(
             if row.family == selected_suite.family and row.in_force
         )
     return sources
-
-
-def place_again(catalog: Catalog, facts: Facts, request: Request, saved: Plan) -> Plan:
-    """A saved plan on this machine: the same work, or a refusal that says what would not be the same.
-
-    Raises:
-        UsageError: commit, checkout, hardware class or engine version differ from the plan's.
-        InfrastructureError: the engine is not installed here.
-    """
-    engine = facts.engines.get(saved.work.engine)
-    if engine is None:
-        package = catalog.engines[saved.work.engine].package
-        what = f"the plan's engine {saved.work.engine} is not installed here"
-        raise InfrastructureError(what, cause=f"no python3 with {package!r} was found", then="--python PATH")
-    problems = []
-    checkout = facts.checkout.text if facts.checkout is not None else ""
-    pairs = (
-        (
-            "commit",
-            saved.work.commit,
-            facts.commit.text,
-            f"git checkout {saved.work.commit.partition('+')[0]}",
-        ),
-        ("checkout", saved.work.checkout, checkout, "check out the tree's commit"),
-        ("hardware class", saved.work.hardware_class, facts.hardware_class, "run it on that hardware"),
-        ("engine version", saved.work.engine_version, engine.engine_version, "install that version"),
-    )
-    for name, planned, here, hint in pairs:
-        if planned != here:
-            problems.append(
-                Problem(where=name, what=f"the plan says {planned}, here it is {here}", hint=hint)
-            )
-    if problems:
-        raise UsageError(
-            "the plan can't be repeated as it is", problems=problems, then="nox -s plan -- --diff A B"
-        )
-    placement = replace(
-        saved.placement,
-        executor=_executor(request, problems),
-        root=facts.root,
-        runs_dir=facts.runs_dir,
-        python=engine.python,
-        python_version=engine.python_version,
-        host=facts.host,
-        user=facts.user,
-        gpu_ids=facts.gpu_ids,
-        event=facts.event.text,
-        pass_through=pass_through_names(catalog, facts.environ),
-        command=request.command,
-    )
-    return replace(saved, placement=placement)

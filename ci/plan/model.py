@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ci.errors import UsageError
+from ci.plan.container import ContainerPlace, ContainerWork
 from ci.plan.shards import Shard
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
     "digest_of",
 ]
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,11 @@ class SuiteWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What decides a verdict. `bounds` and `capabilities` are as docs/harness.md has them, `quarantine` the ids that hold."""
+    """What decides a verdict. `bounds` and `capabilities` are as docs/harness.md has them, `quarantine` the ids that hold.
+
+    `image` is a config digest, None for a run on the host, empty when it could not be resolved; `container` is what else
+    a run in a container depends on.
+    """
 
     stage: str
     commit: str
@@ -80,6 +85,7 @@ class Work:
     features: tuple[str, ...]
     models: Mapping[str, Any]
     image: str | None
+    container: ContainerWork | None
     suites: tuple[SuiteWork, ...]
     skipped_suites: tuple[str, ...]
     bounds: Mapping[str, Any]
@@ -99,7 +105,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where the work is done and for whom. Passed-through variables stand here by name, never by value."""
+    """Where the work is done and for whom. Passed-through variables stand here by name, never by value.
+
+    `root` is the tests' tree on this machine; `python` is a path inside the image when `container` is set.
+    """
 
     executor: str
     root: str
@@ -113,6 +122,7 @@ class Placement:
     runner_labels: Mapping[str, str]
     shards_in_ci: Mapping[str, int]
     pass_through: tuple[str, ...]
+    container: ContainerPlace | None
     command: tuple[str, ...]
 
 

@@ -14,6 +14,7 @@ __all__ = ["Request", "parse_env", "parse_jobs", "parse_shard"]
 class Request:
     """The options of a stage session. `tests_source` says who named the tests, for `--last-failed`.
 
+    `image` to `from_dockerfile` mean something to the docker executor alone: see docs/container.md.
     `compared`: the plan is only compared with that of other hardware, so suites that would not fit are planned too.
     """
 
@@ -31,6 +32,12 @@ class Request:
     pytest_args: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     compared: bool = False
+    image: str = ""
+    rocm: str = ""
+    keep: bool = False
+    strict: bool = False
+    exclusive_host: bool = False
+    from_dockerfile: bool = False
 
 
 def parse_shard(text: str, problems: list[Problem]) -> Shard | None:

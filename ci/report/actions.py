@@ -79,9 +79,13 @@ class ActionsView:
             case "retry":
                 self._say(lines)
                 self._annotate("warning", self._undecided.pop(key, []))
+            case "phase-ended":
+                self._phase(event, lines)
             case "executor-failed":
                 self._say(lines)
-                words = "\n".join(text(event, name) for name in ("what", "cause", "then") if event.get(name))
+                problems = [f"- {problem}" for problem in texts(event, "problems")]
+                said = [text(event, "what"), *problems, text(event, "cause"), text(event, "then")]
+                words = visible(strip_ansi("\n".join(part for part in said if part)))
                 self._annotate("error", [({"title": f"{self._prefix()}failed outside the tests"}, words)])
             case "suite-ended" | "agent-ended":
                 self._decide()
@@ -126,6 +130,23 @@ class ActionsView:
             words = "\n".join(texts(event, "evidence")) or lines[0].text
             self._undecided[key] = [({"file": one_line(key[1]), "title": title}, visible(strip_ansi(words)))]
 
+    def _phase(self, event: Event, lines: list[Line]) -> None:
+        """A group where the end of a phase has more to say than its first line; a warning is annotated too."""
+        outcome, log = text(event, "outcome"), text(event, "log")
+        inside = [line.text for line in lines[1:]]
+        if outcome not in ("ok", "skipped", "warned") and log:
+            found = self._tails.named(log)
+            inside.append(f"last lines of {one_line(log)}" + (f" ({found.note})" if found.note else "") + ":")
+            inside += [f"    {visible(line)}" for line in found.lines]
+        if inside:
+            self._write_group(lines[0].text, inside)
+        else:
+            self._say(lines)
+        if outcome == "warned":
+            words = "\n".join([text(event, "text"), *texts(event, "details")])
+            title = f"{self._prefix()}{one_line(text(event, 'phase'))}: warning"
+            self._annotate("warning", [({"title": title}, visible(strip_ansi(words)))])
+
     def _case(self, case: Event, verdict: str) -> tuple[dict[str, str], str]:
         line = case.get("line")
         name = one_line(case_name(text(case, "case"), text(case, "test")))
@@ -161,6 +182,9 @@ class ActionsView:
         if not inside:
             self._say([Line(text=title)])
             return
+        self._write_group(title, inside)
+
+    def _write_group(self, title: str, inside: Sequence[str]) -> None:
         self._write(command("group", {}, f"{self._time} {_plain(title)}"))
         for line in inside:
             # the bar keeps the runner from reading a line that begins with :: as a command

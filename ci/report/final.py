@@ -19,7 +19,7 @@ from ci.report.files import Failed, Written
 from ci.report.limits import ReportLimits
 from ci.report.tails import LogTails
 from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
-from ci.run.record import RunRecord, Status
+from ci.run.record import PhaseRecord, RunRecord, Status
 
 __all__ = ["final_view", "show_final"]
 
@@ -33,6 +33,7 @@ _STYLES = {
 }
 
 
+_PHASE_STYLES = {"ok": "green", "warned": "yellow", "skipped": "dim", "failed": "bold red"}
 _QUARANTINE_STYLES = {"failed": "magenta", "passed": "green", "skipped": "dim", "not run": "dim"}
 
 
@@ -70,6 +71,7 @@ def final_view(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> G
                 _slowest(record, limits.slowest_tests),
                 _left_out(record),
                 _quarantined(record),
+                _phases(record, tails),
                 _troubles(record, tails, limits),
                 _outside(record),
             ]
@@ -178,6 +180,44 @@ def _quarantined(record: RunRecord) -> RenderableType | None:
     return Group(*lines)
 
 
+def _phases(record: RunRecord, tails: LogTails) -> RenderableType | None:
+    rows = story.phase_rows(record)
+    if not rows:
+        return None
+    table = new_table("Phases")
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("phase", overflow="fold")
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("moved", justify="right", no_wrap=True)
+    table.add_column("what", overflow="fold")
+    parts: list[RenderableType] = [table]
+    for phase in rows:
+        table.add_row(
+            Text(one_line(phase.outcome), style=_PHASE_STYLES.get(phase.outcome, "bold red")),
+            Text(one_line(phase.phase)),
+            duration(phase.duration_s),
+            story.phase_amount(phase),
+            Text(one_line(strip_ansi(phase.said or phase.text))),
+        )
+        parts += _phase_trouble(phase, tails)
+    return Group(*parts)
+
+
+def _phase_trouble(phase: PhaseRecord, tails: LogTails) -> Iterator[RenderableType]:
+    """What a phase that did not end well has to say."""
+    if phase.outcome in ("ok", "skipped"):
+        return
+    style = "yellow" if phase.outcome == "warned" else "red"
+    if phase.details:
+        yield Text(f"{one_line(phase.phase)}:", style=f"bold {style}")
+        yield Padding(Text("\n".join(one_line(strip_ansi(line)) for line in phase.details)), (0, 0, 0, 4))
+    tail = tails.named(phase.log) if phase.log and phase.outcome != "warned" else None
+    if tail is not None:
+        note = f" ({tail.note})" if tail.note else ""
+        yield Text(f"last lines of {one_line(phase.log)}{note}:", style="bold")
+        yield Padding(Text(visible(tail.text), style="dim"), (0, 0, 0, 4))
+
+
 def _troubles(record: RunRecord, tails: LogTails, limits: ReportLimits) -> RenderableType | None:
     found = story.troubles(record)
     if not found:
@@ -226,6 +266,7 @@ def _outside(record: RunRecord) -> RenderableType | None:
     lines: list[RenderableType] = []
     for failure in record.failures:
         lines.append(Text(f"failed outside the tests: {one_line(failure.what)}", style="bold red"))
+        lines += [Text(f"  - {one_line(strip_ansi(problem))}") for problem in failure.problems]
         if failure.cause:
             lines.append(Text(f"  cause: {one_line(failure.cause)}"))
         if failure.then:

@@ -90,6 +90,7 @@ def html_report(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> 
         command=story.repeat(record),
         timeline=_timeline(record),
         gauges=[_gauge(row) for row in story.measured(record)],
+        phases=story.phase_rows(record),
         slowest=story.slowest(record, limits.slowest_tests),
         left_out=story.left_out(record),
         quarantined=story.quarantined(record),

@@ -15,7 +15,7 @@ from junitparser import xunit2
 
 from ci.report import story
 from ci.report.tails import LogTails
-from ci.report.text import case_name, strip_ansi, visible
+from ci.report.text import case_name, duration, strip_ansi, visible
 from ci.run.quarantine import QuarantineRecord, words
 from ci.run.record import Attempt, RunRecord, Status, TestRecord
 
@@ -124,6 +124,9 @@ def _filled(record: RunRecord, name: str, cases: Sequence[_Case], own: dict[str,
         "repeat": record.command,
         "result": story.result(record).words,
     }
+    for phase in story.phase_rows(record):
+        said = ": ".join(part for part in (duration(phase.duration_s), phase.said or phase.text) if part)
+        shared[f"phase: {phase.phase}"] = f"{phase.outcome} in {said}"
     for key, value in (shared | own).items():
         suite.add_property(_text(key), _text(value))
     for case in cases:
@@ -255,7 +258,8 @@ def _testcase(test: TestRecord, name: str, duration_s: float) -> _Case:
 def _outside(record: RunRecord) -> Iterator[_Case]:
     """Testcases for what went wrong with the run itself, so that no reader takes it for a pass."""
     for failure in record.failures:
-        yield _run_error("executor", failure.what, failure.verdict, f"{failure.cause}\n{failure.then}")
+        details = "\n".join([*failure.problems, failure.cause, failure.then])
+        yield _run_error("executor", failure.what, failure.verdict, details)
     if record.ended_reason == "cancelled":
         yield _run_error("interrupted", "the run was told to stop", "cancelled", "")
     elif not record.failures and record.tests and record.ended_reason is None:

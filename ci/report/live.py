@@ -21,7 +21,7 @@ from ci.report.console import (
 from ci.report.limits import ReportLimits
 from ci.report.narrator import Line, Narrator, Tone, count_words
 from ci.report.tails import LogTails
-from ci.report.tally import Running, Tally
+from ci.report.tally import Running, RunningPhase, Tally
 from ci.report.text import duration, one_line
 from ci.run.record import Event, encode_event, text
 
@@ -40,7 +40,10 @@ STYLES: dict[Tone, str] = {
 
 # What scrolls by above the live part; starts, progress and the like are in the live part itself.
 _SCROLLED = frozenset(
-    {"run-started", "case", "test-ended", "retry", "test-not-run", "agent-ended", "executor-failed"}
+    {
+        *("run-started", "case", "test-ended", "retry", "test-not-run", "agent-ended"),
+        *("phase-ended", "executor-failed"),
+    }
 )
 
 
@@ -157,6 +160,11 @@ def draw(tally: Tally, *, width: int) -> RenderableType:
     title.add_row(name, Text(counts))
     title.add_row(Text(""), Text(left, style="dim"))
     rows: list[RenderableType] = [title]
+    rows += [
+        part
+        for phase in tally.phases.values()
+        for part in _phase(tally, phase, width=max(10, min(30, width // 5)))
+    ]
     for running in tally.running.values():
         rows.append(_running(tally, running, bar_width=max(10, min(30, width // 5))))
         details = [words for words in (running.progress, running.newest_line) if words]
@@ -165,6 +173,23 @@ def draw(tally: Tally, *, width: int) -> RenderableType:
             for words in details
         ]
     return Group(*rows)
+
+
+def _phase(tally: Tally, phase: RunningPhase, *, width: int) -> list[RenderableType]:
+    """A phase of the executor: its name and time, a bar when its end is known, and what it says of itself."""
+    row = Table.grid(expand=True, padding=(0, 1))
+    row.add_column(ratio=1, overflow="fold")
+    row.add_column(width=width)
+    row.add_column(justify="right", no_wrap=True)
+    name = Text.assemble("  ", (one_line(phase.phase), "bold"), f"  {phase.text}" if phase.text else "")
+    bar: RenderableType = Text("")
+    if phase.total:
+        bar = ProgressBar(total=phase.total, completed=min(phase.done, phase.total), width=width)
+    row.add_row(name, bar, Text(duration(tally.running_s(phase))))
+    if not phase.progress:
+        return [row]
+    words = Text(phase.progress, style="dim", no_wrap=True, overflow="ellipsis")
+    return [row, Padding(words, (0, 0, 0, 4))]
 
 
 def _running(tally: Tally, running: Running, *, bar_width: int) -> RenderableType:

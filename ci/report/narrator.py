@@ -1,11 +1,12 @@
 """A run told in lines: what a person who reads a log afterwards needs, one line per thing that matters."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from ci.report.limits import ReportLimits
-from ci.report.tally import Tally, progress_words
+from ci.report.tally import Tally, phase_words, progress_words
 from ci.report.text import case_name, clip, duration, one_line, quantity, strip_ansi, visible
 from ci.run import quarantine
 from ci.run.record import Event, Status, number, quarantine_rows, text, texts
@@ -13,6 +14,14 @@ from ci.run.record import Event, Status, number, quarantine_rows, text, texts
 __all__ = ["Line", "Narrator", "Tone", "count_words", "place"]
 
 Tone = Literal["plain", "title", "good", "bad", "warn", "dim"]
+
+# How the end of a phase is told; an outcome that is none of these is shown as a failure.
+_PHASE_WORDS: dict[str, tuple[str, Tone]] = {
+    "ok": ("done", "plain"),
+    "warned": ("WARNING", "warn"),
+    "skipped": ("skipped", "dim"),
+    "failed": ("FAILED", "bad"),
+}
 
 _WORDS: dict[Status, tuple[str, Tone]] = {
     Status.PASSED: ("PASS", "good"),
@@ -54,6 +63,7 @@ class Narrator:
         self._limits = limits
         self._clock = clock
         self._progress_told_s: dict[tuple[str, str], float] = {}
+        self._phase_told_s: dict[str, float] = {}
 
     def lines(self, event: Event) -> Iterator[Line]:
         """The lines of one event, often none."""
@@ -61,6 +71,15 @@ class Narrator:
         match event.get("type"):
             case "run-started":
                 yield from self._banner(event)
+            case "phase-started":
+                # progress that comes at once would only repeat it
+                self._phase_told_s[text(event, "phase")] = self._clock()
+                words = one_line(strip_ansi(text(event, "text")))
+                yield Line(text=": ".join(part for part in (one_line(text(event, "phase")), words) if part))
+            case "phase-progress":
+                yield from self._phase_progress(event)
+            case "phase-ended":
+                yield from self._phase_ended(event)
             case "agent-started":
                 host, python = one_line(text(event, "host")), one_line(text(event, "python"))
                 yield Line(
@@ -148,6 +167,27 @@ class Narrator:
         words += f", GPU {one_line(gpus)}" if gpus else ""
         return Line(text=words + ")")
 
+    def _phase_progress(self, event: Event) -> Iterator[Line]:
+        phase, now = text(event, "phase"), self._clock()
+        if now - self._phase_told_s.get(phase, -math.inf) >= self._limits.progress_every_s:
+            self._phase_told_s[phase] = now
+            yield Line(text=f"... {one_line(phase)}: {phase_words(event)}", tone="dim")
+
+    def _phase_ended(self, event: Event) -> Iterator[Line]:
+        outcome = one_line(text(event, "outcome"))
+        word, tone = _PHASE_WORDS.get(outcome, (f"FAILED ({outcome})", "bad"))
+        words = f"{word} {one_line(text(event, 'phase'))} in {duration(number(event, 'duration_s'))}"
+        said = one_line(strip_ansi(text(event, "text")))
+        yield Line(text=f"{words}: {said}" if said else words, tone=tone)
+        details = clip(
+            "\n".join(strip_ansi(line) for line in texts(event, "details")), self._limits.case_lines
+        )
+        for line in visible(details).split("\n"):
+            if line.strip():
+                yield Line(text=f"    {line}", tone=tone if tone == "bad" else "dim")
+        if outcome == "failed" and (log := text(event, "log")):
+            yield Line(text=f"    its log: {one_line(log)}", tone=tone)
+
     def _failed_case(self, event: Event) -> Iterator[Line]:
         where = place(event)
         case = one_line(case_name(text(event, "case"), text(event, "test")))
@@ -221,6 +261,8 @@ def _metric(event: Event, name: str) -> Line:
 
 def _executor_failed(event: Event) -> Iterator[Line]:
     yield Line(text=f"FAILED outside the tests: {one_line(text(event, 'what'))}", tone="bad")
+    for problem in texts(event, "problems"):
+        yield Line(text=f"    - {one_line(strip_ansi(problem))}", tone="bad")
     for label in ("cause", "then"):
         if words := text(event, label):
             yield Line(text=f"    {'next' if label == 'then' else label}: {one_line(words)}", tone="bad")

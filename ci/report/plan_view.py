@@ -12,6 +12,8 @@ from ci.report.text import duration
 
 __all__ = ["show_class_differences", "show_differences", "show_plan"]
 
+_GIB = 2**30
+
 _SHOWN_TESTS = 40
 
 
@@ -43,6 +45,7 @@ def show_plan(console: Console, plan: Plan) -> None:
     _row(table, plan, "placement.root", placement.root)
     _row(table, plan, "placement.runs_dir", placement.runs_dir)
     _row(table, plan, "placement.pass_through", placement.pass_through)
+    _container_rows(table, plan)
     console.print(table)
     for suite in work.suites:
         _show_suite(console, plan, suite)
@@ -52,6 +55,33 @@ def show_plan(console: Console, plan: Plan) -> None:
         console.print(Text(f"note: {note}", style="yellow"))
     for missing in plan.partial:
         console.print(Text(f"partial digest: {missing}", style="bold yellow"))
+
+
+def _container_rows(table: Table, plan: Plan) -> None:
+    """What a container run adds; nothing for one on the host."""
+    work, place = plan.work.container, plan.placement.container
+    if work is None or place is None:
+        return
+    for name in ("profile", "flavour"):
+        _row(table, plan, f"work.container.{name}", getattr(work, name))
+    mounts = tuple(f"{mount.source} at {mount.target}" for mount in place.mounts)
+    cache = place.cache
+    if place.cache_free_bytes is not None:
+        cache = f"{cache}, {place.cache_free_bytes / _GIB:.1f} GiB free"
+    rows = {
+        "docker": place.docker,
+        "image": place.image_pinned,
+        "mirror": place.mirror,
+        "devices": place.devices,
+        "mounts": mounts,
+        "cache": cache or "absent",
+        "nofile": place.nofile,
+        "keep": place.keep,
+        "strict": place.strict,
+        "exclusive_host": place.exclusive_host,
+    }
+    for name, value in rows.items():
+        _row(table, plan, f"placement.container.{name}", value)
 
 
 def _row(table: Table, plan: Plan, path: str, value: object) -> None:

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ci.errors import ExitCode
-from ci.report.text import duration, quantity
+from ci.report.text import duration, quantity, size
 from ci.run import quarantine
 from ci.run.record import (
     Attempt,
     CaseRecord,
     Leftover,
     MetricRecord,
+    PhaseRecord,
     QuarantineRecord,
     RunRecord,
     Status,
@@ -32,6 +33,8 @@ __all__ = [
     "left_out",
     "leftover_words",
     "measured",
+    "phase_amount",
+    "phase_rows",
     "quarantined",
     "rehearsal_words",
     "repeat",
@@ -204,6 +207,16 @@ def measured(record: RunRecord) -> tuple[Measured, ...]:
         for metric in test.attempts[-1].metrics
     ]
     return tuple(sorted(found, key=lambda item: item.state != "broken"))
+
+
+def phase_rows(record: RunRecord) -> tuple[PhaseRecord, ...]:
+    """The executor's phases, without `tests`, of which the tests' own rows say more."""
+    return tuple(phase for phase in record.phases if phase.phase != "tests")
+
+
+def phase_amount(phase: PhaseRecord) -> str:
+    """`23.1 GiB` for a phase that moved bytes, else empty."""
+    return size(phase.done) if phase.unit == "bytes" and phase.done else ""
 
 
 def value_words(metric: MetricRecord) -> str:

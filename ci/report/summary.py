@@ -21,6 +21,8 @@ _ICONS = {
     Status.NOT_RUN: "⛔",
 }
 
+_PHASE_ICONS = {"ok": "✅", "warned": "⚠️", "skipped": "⏭️", "failed": "❌"}
+
 # What has a meaning inside a line of Markdown, in a table's cell, or to GitHub (@name, #1, :smile:, $math$, links);
 # an underscore between letters and a colon before a space have none, and the file stays readable as it is.
 _MARKUP = re.compile(r"[\\`*\[\]#|<>&~@$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?! )")
@@ -65,6 +67,7 @@ def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator
     """Parts that can each be left out: blocks that close what they open, and single rows of tables."""
     yield from _head(record)
     yield from _outside(record)
+    yield from _phases(record, tails)
     for trouble in story.troubles(record):
         yield _trouble(record, trouble, tails, limits)
     yield from _tests(record)
@@ -91,6 +94,8 @@ def _head(record: RunRecord) -> Iterator[str]:
 def _outside(record: RunRecord) -> Iterator[str]:
     for failure in record.failures:
         yield f"\n**Failed outside the tests:** {plain(failure.what)}"
+        if failure.problems:
+            yield "\n" + "\n".join(f"- {plain(problem)}" for problem in failure.problems)
         if failure.cause:
             yield f"\nCause: {plain(failure.cause)}"
         if failure.then:
@@ -99,6 +104,30 @@ def _outside(record: RunRecord) -> Iterator[str]:
         yield f"\nRecord: {plain(problem)}"
     for leftover in record.leftovers:
         yield f"\n{plain(story.leftover_words(leftover))}"
+
+
+def _phases(record: RunRecord, tails: LogTails) -> Iterator[str]:
+    rows = story.phase_rows(record)
+    if not rows:
+        return
+    yield "\n### Phases\n\n| | phase | took | | what |\n| --- | --- | ---: | ---: | --- |"
+    for phase in rows:
+        icon = _PHASE_ICONS.get(phase.outcome, "❌")
+        words = plain(phase.said or phase.text)
+        yield f"| {icon} {plain(phase.outcome)} | {code(phase.phase)} | {duration(phase.duration_s)} | {story.phase_amount(phase)} | {words} |"
+    for phase in rows:
+        if phase.outcome in ("ok", "skipped") or not (phase.details or phase.log):
+            continue
+        tail = tails.named(phase.log) if phase.log and phase.outcome != "warned" else None
+        lines = [
+            f"\n<details><summary>{_PHASE_ICONS.get(phase.outcome, '❌')} {code(phase.phase)}</summary>\n"
+        ]
+        if phase.details:
+            lines.append(block("\n".join(phase.details)) + "\n")
+        if tail is not None and (tail.lines or tail.note):
+            note = f" ({plain(tail.note)})" if tail.note else ""
+            lines.append(f"Last lines of {code(phase.log)}{note}:\n\n{block(tail.text)}\n")
+        yield "\n".join([*lines, "</details>"])
 
 
 def _trouble(record: RunRecord, trouble: story.Trouble, tails: LogTails, limits: ReportLimits) -> str:

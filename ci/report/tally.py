@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ci.report.text import one_line, strip_ansi
+from ci.report.text import one_line, size, strip_ansi
 from ci.run.quarantine import QuarantineRecord, covers, gates, rows_of, state
 from ci.run.record import Event, Status, number, quarantine_rows, text, texts
 
-__all__ = ["Running", "Tally"]
+__all__ = ["Running", "RunningPhase", "Tally", "phase_words", "progress_words"]
 
 Key = tuple[str, str]
 
@@ -28,6 +28,18 @@ class Running:
     progress: str = ""
 
 
+@dataclass(slots=True, kw_only=True)
+class RunningPhase:
+    """A phase of the executor under way; `done` of `total` (None: unknown) as its newest event has them."""
+
+    phase: str
+    text: str
+    since_s: float
+    progress: str = ""
+    done: float = 0.0
+    total: float | None = None
+
+
 class Tally:
     """Counts by final status so far; a test that is to be tried again is not counted as failed."""
 
@@ -37,6 +49,7 @@ class Tally:
         self.run: Event = {}
         self.began_s = clock()
         self.running: dict[Key, Running] = {}
+        self.phases: dict[str, RunningPhase] = {}
         self._status: dict[Key, Status | None] = {}
         self._est_s: dict[Key, float] = {}
         self._failed_before: set[Key] = set()
@@ -56,6 +69,8 @@ class Tally:
                     planned = text(test, "suite"), text(test, "test")
                     self._status[planned] = None
                     self._est_s[planned] = number(test, "est_s")
+            case "phase-started" | "phase-progress" | "phase-ended":
+                self._phase(event)
             case "test-started":
                 self._status[key] = None
                 self._cases[key] = {}
@@ -91,6 +106,22 @@ class Tally:
                 # an attempt that was announced and never came: the failure before it stands
                 for waiting in self._failed_before:
                     self._status[waiting] = self._status[waiting] or Status.FAILED
+            case _:
+                pass
+
+    def _phase(self, event: Event) -> None:
+        name = text(event, "phase")
+        match event.get("type"):
+            case "phase-started":
+                words = one_line(strip_ansi(text(event, "text")))
+                self.phases[name] = RunningPhase(phase=name, text=words, since_s=self._clock())
+            case "phase-progress" if name in self.phases:
+                phase = self.phases[name]
+                phase.progress = phase_words(event)
+                phase.done = number(event, "done", phase.done)
+                phase.total = number(event, "total") or phase.total
+            case "phase-ended":
+                self.phases.pop(name, None)
             case _:
                 pass
 
@@ -156,8 +187,8 @@ class Tally:
         """Seconds since the run started."""
         return self._clock() - self.began_s
 
-    def running_s(self, running: Running) -> float:
-        """Seconds since this attempt started."""
+    def running_s(self, running: Running | RunningPhase) -> float:
+        """Seconds since this attempt or phase started."""
         return self._clock() - running.since_s
 
     def left_s(self) -> float:
@@ -176,3 +207,19 @@ def progress_words(event: Event) -> str:
     words = one_line(strip_ansi(text(event, "text")))
     total = number(event, "total")
     return f"{words} {number(event, 'done'):g}/{total:g}".strip() if total else words
+
+
+def phase_words(event: Event) -> str:
+    """`layers of rocm/sgl-dev: 3.2 GiB of 23.1 GiB (13 %), 110 MiB/s` of a `phase-progress` event."""
+    words = one_line(strip_ansi(text(event, "text")))
+    if event.get("done") is None:
+        return words
+    done, total, rate = number(event, "done"), number(event, "total"), number(event, "rate")
+    in_bytes = text(event, "unit") == "bytes"
+    counted = size(done) if in_bytes else f"{done:g}"
+    if total:
+        counted += f" of {size(total)}" if in_bytes else f" of {total:g}"
+        counted += f" ({int(100 * min(done, total) / total)} %)"
+    if rate:
+        counted += f", {size(rate)}/s" if in_bytes else f", {rate:.3g}/s"
+    return f"{words}: {counted}" if words else counted

@@ -3,7 +3,7 @@
 import math
 import re
 
-__all__ = ["case_name", "clip", "duration", "one_line", "quantity", "strip_ansi", "visible"]
+__all__ = ["case_name", "clip", "duration", "one_line", "quantity", "size", "strip_ansi", "visible"]
 
 # CSI and OSC sequences and two-byte escapes: colour and cursor movement, no information.
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -60,6 +60,15 @@ def duration(seconds: float) -> str:
 def case_name(case: str, test: str) -> str:
     """A case without the path of its file, which stands beside it anyway."""
     return case.removeprefix(f"{test}::")
+
+
+def size(count: float) -> str:
+    """`812 B`, `3.4 KiB`, `23.1 GiB`: bytes with three digits."""
+    units = ("B", "KiB", "MiB", "GiB")
+    power = 0
+    while count >= 1024 and power < len(units) - 1:
+        count, power = count / 1024, power + 1
+    return f"{count:.3g} {units[power]}" if power and count < 1000 else f"{count:.0f} {units[power]}"
 
 
 def quantity(value: float, unit: str = "") -> str:

@@ -483,6 +483,9 @@ class LogFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            owner = path.parent.stat()
+            if owner.st_uid != os.geteuid():  # in a container we are root, and the folder is the user's
+                os.fchown(self._descriptor, owner.st_uid, owner.st_gid)
         except OSError as error:
             self._fail(error)
 

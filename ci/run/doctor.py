@@ -9,6 +9,7 @@ from ci.catalog.load import Catalog
 from ci.catalog.rows import Engine
 from ci.errors import CiError
 from ci.plan.facts import EngineFact
+from ci.run.container_facts import gather_container_facts
 from ci.run.gather import REPOSITORY, find_hardware, runs_dir
 from ci.run.git import commit_of
 from ci.run.interpreters import find_engine
@@ -27,7 +28,7 @@ class Finding:
 
 
 def examine(catalog: Catalog, environ: Mapping[str, str]) -> tuple[Finding, ...]:
-    """Hardware, platform, engines, commit and disk, each on its own: one failure hides no other."""
+    """Hardware, platform, engines, commit, disk and Docker, each on its own: one failure hides no other."""
     findings = [_hardware(catalog, environ), _platform()]
     for engine in catalog.engines.values():
         ours = "cpu" in engine.default_for
@@ -42,7 +43,36 @@ def examine(catalog: Catalog, environ: Mapping[str, str]) -> tuple[Finding, ...]
     commit = commit_of(REPOSITORY, timeout_s=catalog.limits["host.probe_s"])
     findings.append(Finding(name="commit", ok=bool(commit.value), text=f"{commit.text} ({commit.source})"))
     findings.append(_disk(runs_dir(environ)))
+    findings += _docker(catalog, environ)
     return tuple(findings)
+
+
+def _docker(catalog: Catalog, environ: Mapping[str, str]) -> list[Finding]:
+    """The Docker engine, and what a container on this machine would get."""
+    try:
+        hardware_class = find_hardware(catalog, environ).cls
+        profile = catalog.containers.profile_for(hardware_class, fabric=False)
+        facts = gather_container_facts(catalog, profile, environ)
+    except CiError as error:
+        return [Finding(name="container", ok=False, text=error.what)]
+    where = f"{facts.docker} ({facts.docker_source})"
+    files = "unknown" if facts.nofile_max is None else f"{facts.nofile_max}"
+    engine = Finding(name="docker", ok=True, text=f"{where}; a container may open {files} files")
+    if facts.problem:
+        engine = Finding(name="docker", ok=False, text=facts.problem)
+    has = [device.path for device in facts.devices] + [
+        f"{mount.source} as {mount.target}" for mount in facts.mounts
+    ]
+    if facts.cache_free_bytes is not None:
+        has.append(f"{facts.cache_free_bytes / 2**30:.1f} GiB free in the cache")
+    lacks = f"; lacks {'; '.join(facts.absent)}" if facts.absent else ""
+    text = f"profile {profile.id}: {', '.join(has) or 'needs nothing of this machine'}{lacks}"
+    mirror = f"{facts.mirror} ({facts.mirror_source})" if facts.mirror else facts.mirror_source
+    return [
+        engine,
+        Finding(name="container", ok=not profile.devices or bool(facts.devices), text=text),
+        Finding(name="mirror", ok=None if not facts.mirror else True, text=mirror),
+    ]
 
 
 def _engine(engine: Engine, fact: EngineFact | None, *, ours: bool) -> Finding:

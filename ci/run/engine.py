@@ -4,14 +4,16 @@ The SDK raises requests' errors beside its own when a connection is lost, and hi
 status 500: what is needed here is one exception with that text and the status.
 """
 
+import contextlib
 import math
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from ci.errors import InfrastructureError
 
-__all__ = ["Client", "EngineError", "connect", "docker_host", "faults"]
+__all__ = ["Client", "EngineError", "Hijacked", "connect", "docker_host", "faults"]
 
 # docker.DockerClient; the SDK is imported on first use: it takes a third of a second
 Client = Any
@@ -55,6 +57,29 @@ def docker_host(environ: Mapping[str, str]) -> tuple[str, str]:
     if given:
         return given, "DOCKER_HOST"
     return "unix:///var/run/docker.sock", "default: the local engine's socket"
+
+
+class Hijacked:
+    """A connection that the engine has turned into a plain stream: an attachment or an exec.
+
+    The SDK hands out a wrapper of which the connection, and what the HTTP library has already read of it, are private.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        """`stream` is what `attach_socket` or `exec_start(socket=True)` returned."""
+        self._stream = stream
+        self.socket: socket.socket = stream._sock  # noqa: SLF001
+        self.socket.setblocking(False)
+        self.early: bytes = b""
+        with contextlib.suppress(BlockingIOError):
+            # what came together with the response's headers
+            self.early = stream._response.raw._fp.fp.read1() or b""  # noqa: SLF001
+
+    def close(self) -> None:
+        """Close both the wrapper and the connection: one alone keeps it open."""
+        for end in (self.socket, self._stream):
+            with contextlib.suppress(OSError):
+                end.close()
 
 
 def connect(host: str, *, timeout_s: float) -> Client:

@@ -1,11 +1,12 @@
 """What `ci.cli.run` asks of an executor, whichever it is."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, Protocol, Self
 
 from ci.run.sweep import Found
 
-__all__ = ["Executor"]
+__all__ = ["Executor", "event_of"]
 
 
 class Executor(Protocol):
@@ -23,7 +24,10 @@ class Executor(Protocol):
         """
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Phases, then the agent's events, to the end; the last is `agent-ended` or `executor-failed`."""
+        """Phases and the agent's events, to the end; it holds `agent-ended` or `executor-failed`.
+
+        Events of the agent have a `seq`, those of the executor have none.
+        """
 
     def stop(self) -> None:
         """End the tests and whatever phase is under way; safe in a signal handler, and when called again."""
@@ -34,3 +38,14 @@ class Executor(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+def event_of(line: bytes) -> dict[str, Any]:
+    """A line of the agent's output; one that is no event is a `note`."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    if isinstance(event, dict) and isinstance(event.get("type"), str):
+        return event
+    return {"type": "note", "text": f"not an event: {line[:200].decode(errors='replace')}"}

@@ -4,7 +4,7 @@ import os
 import platform
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -16,12 +16,16 @@ from ci.catalog.registered import Discovery, discover
 from ci.catalog.tables import closest
 from ci.environ import TODAY, wished_today
 from ci.errors import UsageError
+from ci.plan.container import decide_executor
 from ci.plan.facts import EngineFact, Facts, Known
+from ci.plan.model import Plan
 from ci.plan.request import Request
 from ci.process import capture
+from ci.run.gather_docker import with_docker, with_saved_image
 from ci.run.git import commit_of
 from ci.run.interpreters import find_engine
 from ci.run.machine import Hardware, detect
+from ci.run.shell import Emit
 
 __all__ = ["REPOSITORY", "Place", "discover_tests", "find_hardware", "find_today", "gather", "runs_dir"]
 
@@ -30,11 +34,15 @@ REPOSITORY = Path(__file__).parent.parent.parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What was said about where: `--checkout` and `--python`, empty when not said."""
+    """What was said about where: `--checkout` and `--python`, empty when not said.
+
+    `tell` takes events of what takes long while facts are gathered: the build of an image.
+    """
 
     checkout: str = ""
     python: str = ""
     planning_only: bool = False
+    tell: Emit = field(default=lambda _event: None, compare=False)
 
 
 def runs_dir(environ: Mapping[str, str]) -> Path:
@@ -84,8 +92,15 @@ def find_today(environ: Mapping[str, str]) -> tuple[date, str]:
     return tried, f"{TODAY}: a date that is only tried, the clock says {real}"
 
 
-def gather(catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str]) -> Facts:
-    """Everything that the plan needs to know.
+def gather(
+    catalog: Catalog,
+    request: Request,
+    place: Place,
+    environ: Mapping[str, str],
+    *,
+    saved: Plan | None = None,
+) -> Facts:
+    """Everything that the plan needs to know; `saved` is a plan that is to be done again.
 
     Raises:
         UsageError: the hardware that was asked for is not in the catalog, or is not this machine's and a run was asked for;
@@ -98,7 +113,9 @@ def gather(catalog: Catalog, request: Request, place: Place, environ: Mapping[st
     fixed = frozenset(
         file for suite in catalog.suites_of(request.stage) for file in suite.files if (root / file).is_file()
     )
-    return Facts(
+    wanted = request.engine if request.engine in catalog.engines else catalog.default_engine(hardware_class)
+    engines = _engines(catalog, request, place, environ, hardware_class, wanted)
+    facts = Facts(
         hardware_class=hardware_class,
         hardware_source=source,
         gpu_ids=gpu_ids,
@@ -108,7 +125,7 @@ def gather(catalog: Catalog, request: Request, place: Place, environ: Mapping[st
         runs_dir=str(runs_dir(environ)),
         tests=tests,
         fixed_files=fixed,
-        engines=_engines(catalog, request, place, environ, hardware_class),
+        engines=engines,
         environ=environ,
         event=_event(environ),
         host=platform.node(),
@@ -116,6 +133,22 @@ def gather(catalog: Catalog, request: Request, place: Place, environ: Mapping[st
         today=today,
         today_source=today_source,
         today_tried=bool(environ.get(TODAY)),
+    )
+    if saved is not None:
+        return with_saved_image(catalog, facts, saved, python=place.python, planning_only=place.planning_only)
+    executor, _ = decide_executor(
+        catalog.containers, request.executor, hardware_class, engine_here=bool(engines)
+    )
+    if executor != "docker":
+        return facts
+    return with_docker(
+        catalog,
+        facts,
+        request,
+        python=place.python,
+        engine_id=wanted,
+        planning_only=place.planning_only,
+        tell=place.tell,
     )
 
 
@@ -144,12 +177,17 @@ def _hardware(
 
 
 def _engines(
-    catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str], hardware_class: str
+    catalog: Catalog,
+    request: Request,
+    place: Place,
+    environ: Mapping[str, str],
+    hardware_class: str,
+    wanted: str,
 ) -> dict[str, EngineFact]:
-    """Only the engine that is meant is looked for: asking interpreters takes a while."""
-    default = catalog.default_engine(hardware_class)
-    wanted = request.engine if request.engine in catalog.engines else default
+    """Only the engine that is meant is looked for, and only where it is: asking interpreters takes a while."""
     rehearsal = hardware_class == CPU
+    if request.executor == "docker":
+        return {}
     if place.planning_only and not rehearsal:
         # a plan for a machine that may not be this one: its interpreter is found there
         unknown = EngineFact(

@@ -10,6 +10,7 @@ from typing import Any, Self
 from ci.errors import InfrastructureError
 from ci.plan.model import Plan
 from ci.process import Process, start
+from ci.run.executor import event_of
 from ci.run.folder import RunFolder
 from ci.run.sweep import Found, sweep
 
@@ -108,7 +109,7 @@ class HostExecutor:
                     break
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
-                    event = _event(line)
+                    event = event_of(line)
                     seq = event.get("seq", seq)
                     ended = ended or event["type"] == "agent-ended"
                     yield event
@@ -186,13 +187,3 @@ class HostExecutor:
         except OSError:
             return ""
         return lines[-1] if lines else ""
-
-
-def _event(line: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        event = None
-    if isinstance(event, dict) and isinstance(event.get("type"), str):
-        return event
-    return {"type": "note", "text": f"not an event: {line[:200].decode(errors='replace')}"}

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
 
 from ci.errors import ExitCode, worst
 from ci.run.journal import DAMAGED, Event, RecordWriter, encode_event, read_events
+from ci.run.phase_fold import PhaseFold
 from ci.run.quarantine import QuarantineRecord, gates, rows_of
 from ci.run.results import (
     Attempt,
@@ -16,6 +15,7 @@ from ci.run.results import (
     DisabledTest,
     Leftover,
     MetricRecord,
+    PhaseRecord,
     RunFailure,
     RunRecord,
     SkippedSuite,
@@ -23,6 +23,7 @@ from ci.run.results import (
     SuiteRecord,
     TestRecord,
 )
+from ci.run.values import integer, moment_s, number, objects, text, texts
 
 __all__ = [
     "VERDICT_EXIT",
@@ -33,6 +34,7 @@ __all__ = [
     "Event",
     "Leftover",
     "MetricRecord",
+    "PhaseRecord",
     "QuarantineRecord",
     "RecordWriter",
     "RunFailure",
@@ -56,6 +58,7 @@ VERDICT_EXIT: Mapping[str, ExitCode] = {
     "passed": ExitCode.OK,
     "product": ExitCode.TESTS_FAILED,
     "bounds": ExitCode.BOUNDS,
+    "guard": ExitCode.GUARD,
     "infra": ExitCode.INFRASTRUCTURE,
     "hardware": ExitCode.INFRASTRUCTURE,
     "oom": ExitCode.INFRASTRUCTURE,
@@ -101,32 +104,6 @@ def _verdict_exit(verdict: str) -> int:
     return VERDICT_EXIT.get(verdict, ExitCode.TESTS_FAILED)
 
 
-def text(event: Event, key: str) -> str:
-    """The string under `key`, empty when it is missing or null, spelled out when it is of another type."""
-    value = event.get(key)
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else str(value)
-
-
-def number(event: Event, key: str, default: float = 0.0) -> float:
-    """The finite number under `key`, else `default`."""
-    value = event.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return default
-    try:
-        found = float(value)
-    except OverflowError:
-        return default
-    return found if math.isfinite(found) else default
-
-
-def texts(event: Event, key: str) -> tuple[str, ...]:
-    """The strings of the list under `key`, empty when it is missing."""
-    value = event.get(key)
-    return tuple(str(item) for item in value) if isinstance(value, list | tuple) else ()
-
-
 def quarantine_rows(event: Event) -> tuple[QuarantineRecord, ...]:
     """The rows that a `run-started` event carries."""
     return tuple(
@@ -137,26 +114,9 @@ def quarantine_rows(event: Event) -> tuple[QuarantineRecord, ...]:
             since=text(item, "since"),
             expires=text(item, "expires"),
         )
-        for item in _objects(event, "quarantine")
+        for item in objects(event, "quarantine")
         if text(item, "test")
     )
-
-
-def _integer(event: Event, key: str) -> int | None:
-    value = event.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _objects(event: Event, key: str) -> list[Mapping[str, Any]]:
-    value = event.get(key)
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
-
-
-def _moment_s(event: Event) -> float | None:
-    try:
-        return datetime.fromisoformat(text(event, "time")).timestamp()
-    except (ValueError, OverflowError):
-        return None
 
 
 _Key = tuple[str, str]
@@ -205,7 +165,7 @@ class _Trial:
             log=text(self.start, "log"),
             log_bytes=int(number(end, "log_bytes")),
             log_omitted_bytes=int(number(end, "log_omitted_bytes")),
-            exit_code=_integer(end, "exit_code"),
+            exit_code=integer(end, "exit_code"),
             signal=text(end, "signal") or None,
             leftovers=_leftovers(end),
             skip_reasons=texts(end, "skip_reasons"),
@@ -227,6 +187,7 @@ class _Fold:
         self.not_run: dict[_Key, Event] = {}
         self.suites: dict[str, SuiteRecord] = {}
         self.failures: list[RunFailure] = []
+        self.phases = PhaseFold()
         self.leftovers: list[Leftover] = []
         self.notes: list[str] = []
         self.problems: list[str] = []
@@ -241,14 +202,19 @@ class _Fold:
         match event.get("type"):
             case "run-started":
                 self.run = event
-                for test in _objects(event, "tests"):
+                for test in objects(event, "tests"):
                     self.planned[text(test, "suite"), text(test, "test")] = number(test, "est_s")
             case "run-ended":
                 self.ended = event
             case "executor-failed":
                 verdict = text(event, "verdict") or "infra"
                 what, cause, then = text(event, "what"), text(event, "cause"), text(event, "then")
-                self.failures.append(RunFailure(what=what, cause=cause, then=then, verdict=verdict))
+                problems = texts(event, "problems")
+                self.failures.append(
+                    RunFailure(what=what, cause=cause, then=then, problems=problems, verdict=verdict)
+                )
+            case "phase-started" | "phase-progress" | "phase-ended":
+                self.phases.take(event, self.now_s)
             case "agent-started":
                 self.agent = event
                 self.reasons.append(None)
@@ -276,7 +242,7 @@ class _Fold:
 
     def _tick(self, event: Event) -> None:
         """Follow time and sequence numbers; an agent's own clock counts from its start."""
-        moment = _moment_s(event)
+        moment = moment_s(event)
         if moment is not None:
             self.first = moment if self.first is None else self.first
             self.now_s = max(self.now_s, moment - self.first)
@@ -286,7 +252,7 @@ class _Fold:
             self.agent_began_s, self.next_seq = self.now_s, None
         if "elapsed_s" in event:
             self.now_s = max(self.now_s, self.agent_began_s + number(event, "elapsed_s"))
-        seq = _integer(event, "seq")
+        seq = integer(event, "seq")
         if seq is None:
             return
         if self.next_seq is not None and seq != self.next_seq:
@@ -295,7 +261,7 @@ class _Fold:
 
     def _of_attempt(self, event: Event) -> None:
         key = text(event, "suite"), text(event, "test")
-        attempt = _integer(event, "attempt") or 1
+        attempt = integer(event, "attempt") or 1
         trials = self.trials.setdefault(key, {})
         if attempt not in trials:
             trials[attempt] = _Trial(number=attempt, started_s=self.now_s)
@@ -331,7 +297,7 @@ class _Fold:
         if None in self.reasons:
             self.problems.append("the agent's events stop without agent-ended")
         ended_reason = _worst_reason(self.reasons)
-        recorded = _integer(self.ended, "exit_code")
+        recorded = integer(self.ended, "exit_code")
         cancelled = ended_reason == "cancelled" or recorded == ExitCode.INTERRUPTED
         keys = dict.fromkeys([*self.planned, *self.trials, *self.not_run])
         github = run.get("github")
@@ -359,18 +325,19 @@ class _Fold:
             tests=tuple(self._test(key, cancelled=cancelled) for key in keys),
             skipped_suites=tuple(
                 SkippedSuite(suite=text(item, "suite"), because=text(item, "because"))
-                for item in _objects(run, "skipped_suites")
+                for item in objects(run, "skipped_suites")
             ),
             disabled=tuple(
                 DisabledTest(
                     suite=text(item, "suite"), test=text(item, "test"), because=text(item, "because")
                 )
-                for item in _objects(run, "disabled")
+                for item in objects(run, "disabled")
             ),
             empty_shards=tuple(
-                f"{text(item, 'suite')} {text(item, 'shard')}" for item in _objects(run, "empty_shards")
+                f"{text(item, 'suite')} {text(item, 'shard')}" for item in objects(run, "empty_shards")
             ),
             failures=tuple(self.failures),
+            phases=self.phases.records(self.now_s),
             leftovers=tuple(self.leftovers),
             quarantine=quarantine_rows(run),
             notes=tuple(self.notes),
@@ -387,8 +354,7 @@ class _Fold:
         attempts = tuple(trials[at].freeze(cancelled=cancelled) for at in sorted(trials))
         if not attempts:
             event = self.not_run.get(key, {})
-            verdict = text(event, "verdict") or ("cancelled" if cancelled else "infra")
-            because = text(event, "because") or "the record holds nothing about this test"
+            verdict, because = self._why_not_run(event, cancelled=cancelled)
             return TestRecord(
                 id=test,
                 suite=suite,
@@ -409,6 +375,17 @@ class _Fold:
             attempts=attempts,
             quarantine=quarantine,
         )
+
+    def _why_not_run(self, event: Event, *, cancelled: bool) -> tuple[str, str]:
+        """Verdict and reason of a test without an attempt: its own event, else what broke the run before it."""
+        because = text(event, "because")
+        failure = self.failures[0] if self.failures else None
+        if not because and failure is not None:
+            because = f"the run failed before it: {failure.what}"
+        verdict = text(event, "verdict") or ("cancelled" if cancelled else "")
+        if not verdict:
+            verdict = failure.verdict if failure is not None else "infra"
+        return verdict, because or "the record holds nothing about this test"
 
 
 def _judge(attempts: tuple[Attempt, ...], quarantine: tuple[QuarantineRecord, ...]) -> tuple[Status, str]:
@@ -440,7 +417,7 @@ def _worst_reason(reasons: list[str | None]) -> str | None:
 def _leftovers(event: Event) -> tuple[Leftover, ...]:
     return tuple(
         Leftover(pid=int(number(item, "pid")), command=text(item, "command"))
-        for item in _objects(event, "leftovers")
+        for item in objects(event, "leftovers")
     )
 
 
@@ -452,7 +429,7 @@ def _case(event: Event) -> CaseRecord:
         message=text(event, "message"),
         details=text(event, "details"),
         file=text(event, "file"),
-        line=_integer(event, "line"),
+        line=integer(event, "line"),
         verdict=text(event, "verdict") or None,
     )
 

@@ -12,6 +12,7 @@ __all__ = [
     "DisabledTest",
     "Leftover",
     "MetricRecord",
+    "PhaseRecord",
     "RunFailure",
     "RunRecord",
     "SkippedSuite",
@@ -184,7 +185,29 @@ class RunFailure:
     what: str
     cause: str = ""
     then: str = ""
+    problems: tuple[str, ...] = ()
     verdict: str = "infra"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseRecord:
+    """What the executor did before or after the agent; `outcome` is unfinished when the record ends inside it.
+
+    `text` is what was done, `said` what its end said. `started_s` counts from the start of the run. `done` of `total` (None:
+    unknown) are in `unit`, `bytes` or empty for a count. `log` is relative to the run folder, empty when there is none.
+    """
+
+    phase: str
+    outcome: str
+    text: str = ""
+    said: str = ""
+    started_s: float = 0.0
+    duration_s: float = 0.0
+    done: float | None = None
+    total: float | None = None
+    unit: str = ""
+    log: str = ""
+    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +242,7 @@ class RunRecord:
     disabled: tuple[DisabledTest, ...] = ()
     empty_shards: tuple[str, ...] = ()
     failures: tuple[RunFailure, ...] = ()
+    phases: tuple[PhaseRecord, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
     quarantine: tuple[QuarantineRecord, ...] = ()
     notes: tuple[str, ...] = ()

@@ -254,6 +254,9 @@ def _new_log(spec: Spec) -> Path:
         except FileExistsError:
             number += 1
         else:
+            owner = folder.stat()
+            if owner.st_uid != os.geteuid():  # in a container we are root, and the folder is the user's
+                os.chown(path, owner.st_uid, owner.st_gid)
             return path
 
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from planning import STAGE_A, STAGE_B_SMALL, catalog, discovery, facts, mi300x, registration, request
 
 from ci.errors import ExitCode, InfrastructureError, NothingSelectedError, Problem, UsageError
+from ci.plan.again import place_again
 from ci.plan.diff import compare
 from ci.plan.facts import Known
-from ci.plan.make import make_plan, place_again
+from ci.plan.make import make_plan
 from ci.plan.model import Plan, canonical
 from ci.plan.shards import Shard
 

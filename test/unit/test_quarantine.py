@@ -206,7 +206,7 @@ class TestTheWholeWay:
     def test_a_plan_is_refused_as_well(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr("ci.cli.planning.gather", lambda *_: facts([], today=date(2027, 4, 22)))
+        monkeypatch.setattr("ci.cli.planning.gather", lambda *_, **_k: facts([], today=date(2027, 4, 22)))
         assert main(["plan", "stage_a_amd"]) == 7
         assert (
             "test_greedy]: has expired: it held until 2027-04-21, today is 2027-04-22"
@@ -238,7 +238,7 @@ def test_a_date_that_is_only_tried_is_told_loudly() -> None:
 def test_a_plan_of_before_this_schema_says_which_version_reads_it(tmp_path: Path) -> None:
     data = make_plan(catalog(), facts([registration(TEST)]), request()).to_json()
     (tmp_path / "plan.json").write_text(json.dumps(data | {"schema": 1}))
-    with pytest.raises(Exception, match="a plan of schema 1; this version reads 2"):
+    with pytest.raises(Exception, match="a plan of schema 1; this version reads 3"):
         read_plan(tmp_path)
 
 

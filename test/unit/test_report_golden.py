@@ -65,7 +65,9 @@ REPORTS: dict[str, Callable[[str, ReportLimits], str]] = {
 }
 
 
-@pytest.mark.parametrize("run", ["stage-b", "rehearsal", "lost-agent", "cancelled", "quarantine"])
+@pytest.mark.parametrize(
+    "run", ["stage-b", "rehearsal", "lost-agent", "cancelled", "quarantine", "container", "guard"]
+)
 @pytest.mark.parametrize("report", REPORTS)
 def test_the_report_is_the_stored_one(
     run: str, report: str, report_limits: ReportLimits, *, regenerate_golden: bool

@@ -11,6 +11,7 @@ ROOMS = ["catalog", "plan", "run", "report", "cli"]
 DOORS = {
     "subprocess": {"ci/process.py"},
     "docker": {"ci/run/engine.py"},
+    "httpx": {"ci/run/registry.py"},
     "rich": {"ci/report/console.py"},
     "time": {"ci/clock.py"},
     "datetime.datetime.now": {"ci/clock.py"},
@@ -20,7 +21,7 @@ DOORS = {
     "os.getenv": {"ci/environ.py"},
 }
 # programs of their own in another interpreter
-APART = {"ci/run/agent.py"}
+APART = {"ci/run/agent.py", "ci/run/inspector.py", "ci/run/keeper.py"}
 
 
 def sources() -> list[Path]:

@@ -1,0 +1,92 @@
+"""`inv container.list|stop|prune`: this project's containers on an engine, and no others."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
+
+from ci.catalog.load import load_catalog
+from ci.errors import InfrastructureError, UsageError
+from ci.report.containers_view import show_swept_containers, show_tenants
+from ci.run.container_sweep import Tenant, is_left_over, list_containers, sweep_containers
+from ci.run.engine import EngineError, connect, docker_host
+
+__all__ = ["list_verb", "prune_verb", "stop_verb"]
+
+
+def list_verb(world: Mapping[str, str], *, as_json: bool) -> None:
+    """Show them all.
+
+    Raises:
+        InfrastructureError: the engine does not answer.
+    """
+    tenants = _tenants(world)
+    if as_json:
+        rows = [
+            {
+                "name": one.name,
+                "run": one.ownership.run,
+                "state": one.state,
+                "kept": one.ownership.kept,
+                "owner_dead": one.ownership.dead,
+                "image": one.image,
+            }
+            for one in tenants
+        ]
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        return
+    show_tenants(world, tenants)
+
+
+def stop_verb(world: Mapping[str, str], name: str) -> None:
+    """End and remove one by its name, kept or not.
+
+    Raises:
+        UsageError: none of ours has this name.
+        InfrastructureError: the engine does not answer, or the container stays.
+    """
+    names = [one.name for one in _tenants(world)]
+    if name not in names:
+        what = f"no container of ours is named {name!r}"
+        raise UsageError(what, cause=f"there are: {', '.join(names) or 'none'}", then="inv container.list")
+    _sweep(world, lambda one: one.name == name)
+
+
+def prune_verb(world: Mapping[str, str], *, kept: bool) -> None:
+    """Remove what dead runs have left; with `kept` also what they have kept on purpose.
+
+    Raises:
+        InfrastructureError: the engine does not answer, or a container stays.
+    """
+    _sweep(world, lambda one: is_left_over(one) or (kept and one.ownership.kept and one.ownership.dead))
+
+
+def _tenants(world: Mapping[str, str]) -> tuple[Tenant, ...]:
+    host, _ = docker_host(world)
+    try:
+        with closing(connect(host, timeout_s=load_catalog().limits["container.engine_s"])) as client:
+            return list_containers(client)
+    except EngineError as error:
+        raise _failed(host, error) from error
+
+
+def _sweep(world: Mapping[str, str], chosen: Callable[[Tenant], bool]) -> None:
+    limits = load_catalog().limits
+    host, _ = docker_host(world)
+    try:
+        with closing(connect(host, timeout_s=limits["container.engine_s"])) as client:
+            swept = sweep_containers(client, wait_s=limits["container.remove_s"], chosen=chosen)
+    except EngineError as error:
+        raise _failed(host, error) from error
+    show_swept_containers(world, swept)
+    left = [f"{one.tenant.name}: {one.problem}" for one in swept if one.problem]
+    if left:
+        raise InfrastructureError(
+            f"{len(left)} containers could not be removed: {'; '.join(left)}", then="docker info"
+        )
+
+
+def _failed(host: str, error: EngineError) -> InfrastructureError:
+    return InfrastructureError(
+        f"the Docker engine at {host} failed: {error.text}", cause="it ended meanwhile", then="docker info"
+    )
