@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ci.catalog.actions import ActionsCatalog, load_actions
 from ci.catalog.bounds import load_bounds
 from ci.catalog.capabilities import load_capabilities
+from ci.catalog.changes import ChangeRules, check_changes, load_changes
 from ci.catalog.discovery import DiscoveryRules, load_discovery
 from ci.catalog.envsets import ENVS_DIR, EnvSet, load_env_sets
 from ci.catalog.hardware import CPU, HardwareCatalog, load_hardware
+from ci.catalog.parity import ParityRules, load_parity
 from ci.catalog.quarantine import QuarantineTable, load_quarantine
 from ci.catalog.rows import (
     Bound,
@@ -69,6 +72,9 @@ class Catalog:
     pass_through: tuple[PassThrough, ...]
     secrets: tuple[SecretWords, ...]
     discovery: DiscoveryRules
+    changes: ChangeRules
+    parity: ParityRules
+    actions: ActionsCatalog
 
     def stage(self, stage_id: str) -> Stage:
         """The stage of that id.
@@ -138,8 +144,12 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         pass_through=pass_through,
         secrets=secrets,
         discovery=discovery,
+        changes=load_changes(problems, folder, trees=discovery.trees),
+        parity=load_parity(problems, folder),
+        actions=load_actions(problems, folder, families=families(hardware)),
     )
     _cross_check(catalog, problems)
+    check_changes(catalog.changes, catalog.suites, problems)
     return catalog, tuple(problems)
 
 
