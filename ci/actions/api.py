@@ -9,8 +9,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
-import stamina
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from ci.clock import sleep_s
 from ci.errors import CiError, InfrastructureError, UsageError
 
 __all__ = ["ApiBase", "GitHub", "Link", "api_base", "parse_link"]
@@ -198,15 +199,19 @@ class GitHub:
         url = self._base.url + path
         attempts = int(self._limits["github.attempts"])
         try:
-            for attempt in stamina.retry_context(
-                on=(httpx.TransportError, _BusyError),
-                attempts=attempts,
-                timeout=None,
-                wait_initial=self._limits["github.retry_wait_s"],
-                wait_max=self._limits["github.retry_wait_max_s"],
+            for attempt in Retrying(
+                retry=retry_if_exception_type((httpx.TransportError, _BusyError)),
+                stop=stop_after_attempt(attempts),
+                wait=wait_exponential(
+                    multiplier=self._limits["github.retry_wait_s"],
+                    max=self._limits["github.retry_wait_max_s"],
+                ),
+                sleep=sleep_s,
+                reraise=True,
             ):
-                if attempt.num > 1:
-                    self._say(f"GitHub did not answer, attempt {attempt.num} of {attempts}")
+                number = attempt.retry_state.attempt_number
+                if number > 1:
+                    self._say(f"GitHub did not answer, attempt {number} of {attempts}")
                 with attempt:
                     answer = self._once(url, headers, query)
         except _BusyError as error:

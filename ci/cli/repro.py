@@ -153,7 +153,7 @@ class _Repro:
             raise InfrastructureError(
                 f"a link can't be read here: {error}",
                 cause="invoke was started without the packages that reach GitHub",
-                then=f"uvx --from invoke --with rich --with httpx --with stamina inv repro {url}",
+                then=f"uvx --from invoke --with rich --with httpx --with tenacity inv repro {url}",
             ) from error
 
         link = parse_link(url)
