@@ -289,9 +289,9 @@ def envs(session: nox.Session) -> None:
 
 @register(default=True, tags=("quick",))
 def check(session: nox.Session) -> None:
-    """Check the catalog, the environment sets, the quarantine and the pins whole, and name every problem at once.
+    """Check catalog, environment sets, quarantine, pins and workflows whole, and name every problem at once.
 
-    `-- --checkout PATH` also checks the registered tests of an SGLang tree.
+    `-- --checkout PATH` checks the registered tests and the workflows of an SGLang tree.
     """
     code = attempt(session, made(session, *HOST), "-m", "ci", "check", *session.posargs)
     check_pins()
@@ -299,14 +299,38 @@ def check(session: nox.Session) -> None:
         session.error(meaning(code))
 
 
+@register()
+def ci_plan(session: nox.Session) -> None:
+    """Show which jobs CI would make of what has changed: `-- --base REF --why`; in Actions the event says the rest.
+
+    `-- --event schedule` plans a full run, `-- --shadow` says what the rules would leave out, `-- --verdict` judges the
+    jobs of a run that has ended.
+    """
+    ci(session, HOST, "ci_plan", *session.posargs)
+
+
+@register(tags=("quick",))
+def parity(session: nox.Session) -> None:
+    """Compare every job in Actions with the same command on a machine with its hardware; exit 1 where they differ."""
+    ci(session, HOST, "parity", *session.posargs)
+
+
 @register(default=True, tags=("quick",))
 def lint(session: nox.Session) -> None:
-    """Run ruff and mypy over everything: the code, its tests, this file."""
+    """Run ruff and mypy over everything: the code, its tests, this file; and three linters over the workflows."""
     python = made(session, *LINT)
+    tools = python.parent
     codes = [
         attempt(session, python, "-m", "ruff", "check", "."),
         attempt(session, python, "-m", "ruff", "format", "--check", "."),
         attempt(session, python, "-m", "mypy", "ci", "test", "tasks.py", "noxfile.py"),
+        attempt(session, tools / "actionlint"),
+        attempt(session, tools / "zizmor", "--offline", "--persona", "auditor", "."),
+        attempt(
+            session,
+            *(tools / "check-jsonschema", "--builtin-schema", "vendor.github-workflows"),
+            *sorted(Path(".github/workflows").glob("*.yml")),
+        ),
     ]
     if any(codes):
         session.error("see above")
@@ -447,6 +471,12 @@ def check_pins() -> None:
     problems = stale(ROOT)
     if problems:
         raise StaleError("the pins are stale", problems=problems, then="nox -s pins")
+
+
+@register(tags=("update",))
+def workflows(session: nox.Session) -> None:
+    """Render .github/ from the catalog; `-- --check` writes nothing and shows what is stale."""
+    ci(session, HOST, "workflows", *session.posargs)
 
 
 @register(tags=("update",))

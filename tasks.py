@@ -274,7 +274,60 @@ def container_prune(_c: Context, *, kept: bool = False) -> None:
     prune_verb(environ.read(), kept=kept)
 
 
-namespace = Collection(doctor)
+@task(help={"checkout": "an SGLang tree: the jobs of its tests", "as_json": "machine-readable"})
+@_exits
+def parity(_c: Context, checkout: str = "", *, as_json: bool = False) -> None:
+    """Compare every job in Actions with the same command on a machine with its hardware."""
+    from ci.cli.parity import parity as compare  # noqa: PLC0415
+
+    compare([*(["--checkout", checkout] if checkout else []), *(["--json"] if as_json else [])])
+
+
+@task(
+    help={
+        "source": "run folder, plan.json, log or -, link of a job or run, job name, or a failing test's name",
+        "run": "do it",
+        "failed": "only the failed tests",
+        "repeat": "until it fails, at most so often",
+        "bisect": "GOOD..BAD: find the first commit on which it fails",
+        "checkout": "SGLang's tree here",
+        "api": "GitHub's API, e.g. https://HOST/api/v3",
+        "digest": "which run of a log that holds several",
+        "json": "machine-readable standard output",
+    },
+    auto_shortflags=False,
+)
+@_exits
+def repro(
+    _c: Context,
+    source: str,
+    *,
+    run: bool = False,
+    failed: bool = False,
+    repeat: str = "",
+    bisect: str = "",
+    checkout: str = "",
+    api: str = "",
+    digest: str = "",
+    json: bool = False,
+) -> None:
+    """Understand a red run and print, or with --run start, what repeats it."""
+    from ci.cli.repro import repro as understand  # noqa: PLC0415  # `inv --list` needs no rich
+
+    values = {"repeat": repeat, "bisect": bisect, "checkout": checkout, "api": api, "digest": digest}
+    flags = {"run": run, "failed": failed, "json": json}
+    code = understand(
+        [
+            *(f"--{name}" for name, given in flags.items() if given),
+            *(f"--{name}={value}" for name, value in values.items() if value),
+            source,
+        ]
+    )
+    if code:
+        raise Exit(code=code)
+
+
+namespace = Collection(doctor, repro, parity)
 namespace.add_collection(Collection("runs", sweep, prune))
 images = Collection("image", resolve, pull, mirror, build)
 images.add_task(prune_local, name="prune")

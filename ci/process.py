@@ -1,12 +1,19 @@
 """The one door to subprocesses. Argv lists only."""
 
+import contextlib
+import os
+import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-__all__ = ["Completed", "Process", "capture", "start"]
+from ci import clock
+from ci.lifeline import die_with_parent
+
+__all__ = ["Completed", "Process", "attached", "capture", "start"]
 
 # What `start` returns: callers annotate with it and never open this door themselves.
 Process = subprocess.Popen[bytes]
@@ -69,3 +76,51 @@ def start(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stderr: IO[
         stderr=stderr,
         start_new_session=True,
     )
+
+
+def attached(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stop_s: float,
+    poll_s: float,
+    for_people: bool = False,
+) -> int:
+    """Run a command on our own terminal to its end; returns its exit code, negative for a signal's number.
+
+    It ends with us, however we end. It leads a process group of its own: when we are interrupted the whole group gets
+    SIGTERM and has `stop_s` seconds to end, looked at every `poll_s`. With `for_people` its standard output goes to our standard error.
+
+    Raises:
+        OSError: the program can't be started.
+        KeyboardInterrupt: we were interrupted; the command and what it started in its group have ended.
+    """
+    child = subprocess.Popen(
+        list(argv),
+        cwd=cwd,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr.fileno() if for_people else None,
+        process_group=0,
+        preexec_fn=die_with_parent,  # noqa: PLW1509  # one thread, and no other way reaches a SIGKILL of ours
+    )
+    try:
+        return child.wait()
+    except KeyboardInterrupt:
+        _end_group(child, stop_s, poll_s)
+        raise
+
+
+def _end_group(child: Process, stop_s: float, poll_s: float) -> None:
+    """SIGTERM to a child's group, and SIGKILL to what is left of it after `stop_s` seconds."""
+    deadline_s = clock.monotonic_s() + stop_s
+    number = int(signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.killpg(child.pid, number)
+            # 0 only asks whether somebody is left
+            number = int(signal.SIGKILL) if clock.monotonic_s() >= deadline_s else 0
+            clock.sleep_s(poll_s)
+            child.poll()
+    child.wait()

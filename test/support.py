@@ -23,6 +23,7 @@ COPIED = (
     "pyproject.toml",
     ".gitignore",
     "README.md",
+    ".github",
 )
 
 

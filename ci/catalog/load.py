@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ci.catalog.actions import ActionsCatalog, load_actions
 from ci.catalog.bounds import load_bounds
 from ci.catalog.builds import BuildRows, load_builds
 from ci.catalog.capabilities import load_capabilities
+from ci.catalog.changes import ChangeRules, check_changes, load_changes
 from ci.catalog.containers import Containers, load_containers
 from ci.catalog.dependencies import Dependencies, load_dependencies
 from ci.catalog.discovery import DiscoveryRules, load_discovery
@@ -16,6 +18,7 @@ from ci.catalog.guards import Guards, load_guards
 from ci.catalog.hardware import CPU, HardwareCatalog, load_hardware
 from ci.catalog.health import HealthRows, load_health
 from ci.catalog.images import ImageCatalog, load_images
+from ci.catalog.parity import ParityRules, load_parity
 from ci.catalog.quarantine import QuarantineTable, load_quarantine
 from ci.catalog.rows import (
     Bound,
@@ -81,6 +84,9 @@ class Catalog:
     containers: Containers
     health: HealthRows
     builds: BuildRows
+    changes: ChangeRules
+    parity: ParityRules
+    actions: ActionsCatalog
 
     def stage(self, stage_id: str) -> Stage:
         """The stage of that id.
@@ -157,8 +163,12 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         containers=load_containers(problems, folder, hardware),
         health=load_health(problems, folder),
         builds=load_builds(problems, folder),
+        changes=load_changes(problems, folder, trees=discovery.trees),
+        parity=load_parity(problems, folder),
+        actions=load_actions(problems, folder, families=families(hardware)),
     )
     _cross_check(catalog, problems)
+    check_changes(catalog.changes, catalog.suites, problems)
     return catalog, tuple(problems)
 
 

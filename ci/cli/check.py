@@ -3,17 +3,21 @@
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ci import environ
+from ci.actions.lint import lint_own, lint_tree
+from ci.actions.render import COMMAND, WORKFLOWS, find_stale, render
+from ci.actions.sglang_workflows import read_workflows, workflow_files
 from ci.catalog.load import Catalog, read_catalog
 from ci.catalog.registered import Discovery
 from ci.cli.options import Parser, parse
-from ci.errors import ExitCode, Problem, QuarantineError, UsageError
+from ci.errors import CiError, ExitCode, Problem, QuarantineError, StaleError, UsageError
 from ci.plan.check import check_registrations
 from ci.plan.environment import Layer, layers_for, resolve
 from ci.plan.quarantine import expiring, quarantine_problems, tried_date_note
 from ci.report.console import Text, open_console
-from ci.run.gather import discover_tests, find_today
+from ci.run.gather import REPOSITORY, discover_tests, find_today
 
 __all__ = ["check"]
 
@@ -34,6 +38,8 @@ def check(arguments: Sequence[str]) -> int:
     problems += _environments(catalog)
     root, tests = discover_tests(catalog, known.checkout)
     problems += tests.problems
+    if not found:
+        problems += _workflows(catalog, root, tests, own=not known.checkout)
     notes = check_registrations(catalog, tests, own=not known.checkout, problems=problems)
     today, today_source = find_today(environ.read())
     notes += expiring(catalog, today=today)
@@ -41,8 +47,16 @@ def check(arguments: Sequence[str]) -> int:
         notes.insert(0, tried_date_note(today, today_source))
     problems = list(dict.fromkeys(problems))
     quarantined = quarantine_problems(catalog, tests, today=today, own=not known.checkout)
-    code = ExitCode.USAGE if problems else ExitCode.QUARANTINE if quarantined else ExitCode.OK
-    problems += quarantined
+    # what the catalog says of the workflows is worth nothing while the catalog itself is wrong
+    stale = [] if found else [file.problem for file in find_stale(catalog, REPOSITORY)]
+    kinds: tuple[tuple[Sequence[Problem], type[CiError]], ...] = (
+        (problems, UsageError),
+        (quarantined, QuarantineError),
+        (stale, StaleError),
+    )
+    kind = next((kind for rows, kind in kinds if rows), None)
+    code = kind.exit_code if kind else ExitCode.OK
+    problems = [*problems, *quarantined, *stale]
     if known.json:
         rows = [{"where": row.where, "what": row.what, "hint": row.hint} for row in problems]
         counts = {
@@ -54,14 +68,26 @@ def check(arguments: Sequence[str]) -> int:
         sys.stdout.write(json.dumps({"problems": rows, "notes": notes, **counts}, indent=1) + "\n")
         return int(code)
     _show(catalog, tests, notes, str(root))
-    if problems:
-        kind = QuarantineError if code is ExitCode.QUARANTINE else UsageError
+    if kind:
         raise kind(
             f"{len(problems)} problem" + ("" if len(problems) == 1 else "s"),
             problems=problems,
-            then="mend them, then: nox -s check",
+            then=COMMAND if kind is StaleError else "mend them, then: nox -s check",
         )
     return 0
+
+
+def _workflows(catalog: Catalog, root: Path, tests: Discovery, *, own: bool) -> list[Problem]:
+    """Our lint: of ourselves as rendered, since a file that differs from that is stale; of another tree as it is."""
+    problems: list[Problem] = []
+    if own:
+        rendered = {
+            path: text.encode() for path, text in render(catalog).items() if path.startswith(WORKFLOWS)
+        }
+        problems += lint_own(catalog, read_workflows(rendered.items(), problems))
+    else:
+        problems += lint_tree(catalog, read_workflows(workflow_files(root, problems), problems), tests)
+    return problems
 
 
 def _environments(catalog: Catalog) -> list[Problem]:

@@ -51,7 +51,23 @@ def _dispatch(arguments: Sequence[str]) -> int:
             from ci.cli.check import check  # noqa: PLC0415
 
             return check(rest)
-    known = ("run", "plan", "envs", "check")
+        case "workflows":
+            from ci.cli.workflows import workflows  # noqa: PLC0415
+
+            return workflows(rest)
+        case "ci_plan":
+            from ci.cli.ci_plan import ci_plan  # noqa: PLC0415
+
+            return ci_plan(rest)
+        case "parity":
+            from ci.cli.parity import parity  # noqa: PLC0415
+
+            return parity(rest)
+        case "repro":
+            from ci.cli.repro import repro  # noqa: PLC0415
+
+            return repro(rest)
+    known = ("run", "plan", "envs", "check", "ci_plan", "parity", "workflows", "repro")
     what = f"there is no command {name!r}" if name else "no command"
     raise UsageError(what, cause=closest(name, known), then="nox -l lists the sessions")
 

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from ci.catalog.tables import closest
 from ci.errors import Problem, UsageError
 from ci.plan.request import Request, parse_env, parse_jobs, parse_shard
+from ci.plan.shards import Shard
 from ci.run.gather import Place
 
 __all__ = ["Parser", "RunOptions", "parse", "read_run_options", "run_parser", "split_pytest_args"]
@@ -76,6 +77,12 @@ class RunOptions:
         self.last_failed: bool = known.last_failed
         self.plan_file: str = known.plan
         self.plan_changers = plan_changers
+
+
+def _part(text: str, problems: list[Problem]) -> Shard | None:
+    """The shard that is meant; the only one of one is the whole suite, and plans the same."""
+    shard = parse_shard(text, problems) if text else None
+    return None if shard == Shard(index=1, count=1) else shard
 
 
 def run_parser(prog: str) -> Parser:
@@ -155,7 +162,7 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
     request = Request(
         stage=stage,
         suites=tuple(known.suite),
-        shard=parse_shard(known.shard, problems) if known.shard else None,
+        shard=_part(known.shard, problems),
         tests=tuple(known.test),
         env=parse_env(known.env, problems),
         hardware=known.hardware,

@@ -15,14 +15,18 @@ from ci.catalog.load import Catalog, load_catalog
 from ci.cli.options import RunOptions, read_run_options
 from ci.cli.plan import print_plan
 from ci.cli.planning import plan_for
-from ci.errors import CiError, ExitCode, InfrastructureError, UsageError, worst
+from ci.errors import CiError, ExitCode, InfrastructureError, Problem, UsageError, worst
 from ci.lifeline import die_with_parent, stop_once
+from ci.plan import capsule
 from ci.plan.model import Plan
 from ci.plan.quarantine import tried_date_note
-from ci.report.console import open_console
+from ci.report.actions import mask, workspace_prefix
+from ci.report.console import Text, open_console
 from ci.report.final import show_final
 from ci.report.limits import ReportLimits
 from ci.report.live import View, open_view
+from ci.report.story import repeat
+from ci.report.text import one_line
 from ci.report.write import write_reports
 from ci.run.docker_executor import DockerExecutor
 from ci.run.executor import Executor
@@ -52,6 +56,10 @@ def run(arguments: Sequence[str]) -> int:
     rest = tuple(arguments[1:])
     command = ("nox", "-s", stage.session, *(("--", *rest) if rest else ()))
     options = read_run_options(stage.id, f"nox -s {stage.session} --", command, rest)
+    if world.get("GITHUB_ACTIONS") == "true":
+        # before the first line that could hold one
+        mask(open_console(world, json=options.json).file, _secrets(catalog, world))
+    _refuse_secret_values(catalog, options, world)
     plan = plan_for(catalog, options, world)
     if options.list:
         return _list(plan, as_json=options.json)
@@ -62,6 +70,41 @@ def run(arguments: Sequence[str]) -> int:
         require_rehearsal_platform()
         _refuse_sglang_tests(plan)
     return _Run(catalog, plan, options, world).act()
+
+
+def _secrets(catalog: Catalog, world: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of the caller's variables whose names say that they are secrets."""
+    return tuple(value for name, value in world.items() if value and is_secret(name, catalog.secrets))
+
+
+def _refuse_secret_values(catalog: Catalog, options: RunOptions, world: Mapping[str, str]) -> None:
+    """Under another name a secret would stand in the plan, the log and the capsule, where no mask reaches it.
+
+    Raises:
+        UsageError: an option holds the value of a secret variable.
+    """
+    least = int(catalog.limits["plan.secret_chars"])
+    secrets = {
+        name: value
+        for name, value in world.items()
+        if len(value) >= least and is_secret(name, catalog.secrets)
+    }
+    given = [(f"--env {name}", value) for name, value in options.request.env]
+    given += [("pytest's arguments", word) for word in options.request.pytest_args]
+    problems = [
+        Problem(
+            where=where, what=f"holds the value of {name}", hint="see [[pass_through]] in environment.toml"
+        )
+        for where, value in given
+        for name, secret in secrets.items()
+        if secret in value
+    ]
+    if problems:
+        raise UsageError(
+            "a secret would stand in the plan",
+            problems=problems,
+            then="leave it in its own variable, which the tests get from your environment",
+        )
 
 
 def _refuse_sglang_tests(plan: Plan) -> None:
@@ -155,19 +198,22 @@ class _Run:
             run_dir=folder.path,
             limits=self._limits,
             clock=clock.monotonic_s,
-            secrets=self._secrets(),
+            prefix=workspace_prefix(self._plan.placement.root, self._world),
         )
         failure: CiError | None = None
         record = RecordWriter(folder.events)
         try:
             with record:
                 self._emit(record, view, self._started(folder), by="ci")
+                self._emit(record, view, self._capsule(), by="ci")
                 if self._world.get(environ.TODAY):
                     text = tried_date_note(*find_today(self._world))
                     self._emit(record, view, {"type": "note", "text": text}, by="ci")
                 if self._plan.work.tests:
                     self._execute(folder, record, view)
                 code = self._code(folder)
+                # again at the end: a log may be cut at either side
+                self._emit(record, view, self._capsule(), by="ci")
                 self._emit(record, view, {"type": "run-ended", "exit_code": code}, by="ci")
         except CiError as error:
             failure = error
@@ -276,10 +322,9 @@ class _Run:
             ],
         }
 
-    def _secrets(self) -> tuple[str, ...]:
-        return tuple(
-            value for name, value in self._world.items() if value and is_secret(name, self._catalog.secrets)
-        )
+    def _capsule(self) -> dict[str, Any]:
+        """The plan in one line, for whoever has nothing but the log."""
+        return {"type": "capsule", "text": capsule.encode(self._plan)}
 
     def _code(self, folder: RunFolder) -> int:
         code = exit_code(fold(read_events(folder.events)))
@@ -297,4 +342,9 @@ class _Run:
         if failure is not None:
             codes.append(int(failure.exit_code))
             sys.stderr.write(failure.render() + "\n")
-        return worst(codes)
+            sys.stderr.flush()
+        code = worst(codes)
+        if code:
+            # the last line of a failed run, where people and scrapers look first
+            console.print(Text(f"repeat it: {one_line(repeat(record))}"), soft_wrap=True)
+        return code

@@ -6,7 +6,6 @@ from typing import Any
 
 from ci.catalog.hardware import CPU
 from ci.catalog.load import Catalog
-from ci.catalog.rows import Suite
 from ci.catalog.tables import closest
 from ci.errors import InfrastructureError, NothingSelectedError, Problem, UsageError
 from ci.plan.bounds import bounds_of
@@ -24,6 +23,7 @@ from ci.plan.facts import Facts
 from ci.plan.model import Placement, Plan, SuiteWork, Work
 from ci.plan.quarantine import applying, expiring, tried_date_note
 from ci.plan.request import Request
+from ci.plan.route import label_of
 from ci.plan.select import Selected, Selection, select, within
 
 __all__ = ["EXECUTORS", "make_plan"]
@@ -136,7 +136,8 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
         gpu_ids=facts.gpu_ids,
         event=facts.event.text,
         runner_labels={
-            selected.suite.id: _label(catalog, facts, selected.suite) for selected in selection.suites
+            selected.suite.id: label_of(catalog, selected.suite, facts.event.value).label
+            for selected in selection.suites
         },
         shards_in_ci={selected.suite.id: selected.suite.shards for selected in selection.suites},
         pass_through=pass_through_names(catalog, facts.environ, executor=executor),
@@ -331,17 +332,6 @@ def _models(catalog: Catalog, *, rehearsal: bool) -> Mapping[str, Any]:
             }
             models[model.id] = {"path": row.id, "stand_in": stand_in}
     return models
-
-
-def _label(catalog: Catalog, facts: Facts, suite: Suite) -> str:
-    """The runner label that Actions would send this suite to for this event."""
-    routing = next(row for row in catalog.routings if row.family == suite.family and row.in_force)
-    pool = routing.pool_by_event.get(facts.event.value, routing.pool_by_event["pull_request"])
-    return next(
-        row.label
-        for row in catalog.labels
-        if row.pool == pool and row.gpus == suite.gpus and row.fabric == suite.fabric
-    )
 
 
 def _sources(

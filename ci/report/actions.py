@@ -1,6 +1,7 @@
 """The view for GitHub Actions: a log with groups, and annotations at the lines that failed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import IO
 
 from ci.report.limits import ReportLimits
@@ -10,7 +11,7 @@ from ci.report.tally import Key, Tally
 from ci.report.text import case_name, clip, one_line, strip_ansi, visible
 from ci.run.record import Event, Status, text, texts
 
-__all__ = ["ActionsView", "command", "mask_commands"]
+__all__ = ["ActionsView", "command", "mask", "mask_commands", "workspace_prefix"]
 
 
 def command(name: str, properties: Mapping[str, str], data: str) -> str:
@@ -33,6 +34,24 @@ def mask_commands(secrets: Sequence[str]) -> list[str]:
     return [command("add-mask", {}, line) for line in lines if line]
 
 
+def mask(stream: IO[str], secrets: Sequence[str]) -> None:
+    """Have the runner hide these values from here on."""
+    stream.writelines(f"{line}\n" for line in mask_commands(secrets))
+    stream.flush()
+
+
+def workspace_prefix(root: str, environ: Mapping[str, str]) -> str:
+    """What stands before a test's path in the job's workspace: `sglang/` for a tree checked out there, else nothing."""
+    workspace = environ.get("GITHUB_WORKSPACE", "")
+    if not workspace or not root:
+        return ""
+    try:
+        inside = PurePosixPath(root).relative_to(PurePosixPath(workspace))
+    except ValueError:
+        return ""
+    return "" if str(inside) == "." else f"{inside}/"
+
+
 class ActionsView:
     """Lines as in a log, a group for each finished attempt, an annotation for each case that failed for good."""
 
@@ -44,8 +63,10 @@ class ActionsView:
         clock: Callable[[], float],
         tails: LogTails,
         secrets: Sequence[str] = (),
+        prefix: str = "",
     ) -> None:
         self._stream = stream
+        self._place = prefix
         self._limits = limits
         self._tails = tails
         self._tally = Tally(clock)
@@ -55,9 +76,7 @@ class ActionsView:
         self._failed: dict[Key, list[Event]] = {}
         self._undecided: dict[Key, list[tuple[dict[str, str], str]]] = {}
         self._told = {"error": 0, "warning": 0, "notice": 0}
-        for line in mask_commands(secrets):
-            self._write(line)
-        self._stream.flush()
+        mask(stream, secrets)
 
     def show(self, event: Event) -> None:
         self._time = text(event, "time")[11:19] or self._time
@@ -112,7 +131,7 @@ class ActionsView:
         # the narrator's first line says how it ended: it is the group's title
         self._group(key, lines[0].text, lines[1:], tail=status in (Status.FAILED, Status.QUARANTINED))
         if status is Status.QUARANTINED:
-            about = {"file": one_line(key[1]), "title": f"{self._prefix()}QUARANTINED: {one_line(key[1])}"}
+            about = {"file": self._file(key[1]), "title": f"{self._prefix()}QUARANTINED: {one_line(key[1])}"}
             rows = [line.text.strip() for line in lines if line.text.strip().startswith("QUARANTINED")]
             self._annotate("notice", [(about, "\n".join(rows[1:] or rows))])
         if not failed:
@@ -128,7 +147,9 @@ class ActionsView:
         else:
             title = f"{self._prefix()}{verdict}: {one_line(key[1])}"
             words = "\n".join(texts(event, "evidence")) or lines[0].text
-            self._undecided[key] = [({"file": one_line(key[1]), "title": title}, visible(strip_ansi(words)))]
+            self._undecided[key] = [
+                ({"file": self._file(key[1]), "title": title}, visible(strip_ansi(words)))
+            ]
 
     def _phase(self, event: Event, lines: list[Line]) -> None:
         """A group where the end of a phase has more to say than its first line; a warning is annotated too."""
@@ -151,12 +172,16 @@ class ActionsView:
         line = case.get("line")
         name = one_line(case_name(text(case, "case"), text(case, "test")))
         properties = {
-            "file": one_line(text(case, "file")) or one_line(text(case, "test")),
+            "file": self._file(text(case, "file") or text(case, "test")),
             "line": str(line) if isinstance(line, int) else "",
             "title": f"{self._prefix()}{verdict}: {name}",
         }
         words = text(case, "message") or text(case, "details") or "failed without a message"
         return properties, clip(visible(strip_ansi(words)), self._limits.case_lines)
+
+    def _file(self, path: str) -> str:
+        """A file as GitHub looks for it: relative to the workspace."""
+        return one_line(path if path.startswith("/") else self._place + path)
 
     def _prefix(self) -> str:
         return "REHEARSAL " if self._tally.run.get("rehearsal") is True else ""

@@ -225,6 +225,7 @@ def open_view(
     limits: ReportLimits,
     clock: Clock,
     secrets: Sequence[str] = (),
+    prefix: str = "",
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
 ) -> View:
@@ -232,13 +233,16 @@ def open_view(
 
     With `json` standard output gets the events and people are shown the run on standard error. In GitHub Actions
     it is groups and annotations, on a terminal the live view, else a plain log. `clock` gives seconds of which
-    only differences mean something; `secrets` are values that Actions must mask.
+    only differences mean something; `secrets` are values that Actions must mask; `prefix` stands before the tests'
+    paths in the job's workspace.
     """
     console = open_console(environ, json=json, stdout=stdout, stderr=stderr)
     view: View
     if environ.get("GITHUB_ACTIONS") == "true":
         tails = LogTails(run_dir, lines=limits.tail_lines, size_bytes=limits.tail_bytes)
-        view = ActionsView(console.file, limits=limits, clock=clock, tails=tails, secrets=secrets)
+        view = ActionsView(
+            console.file, limits=limits, clock=clock, tails=tails, secrets=secrets, prefix=prefix
+        )
     elif console.is_terminal and not console.is_dumb_terminal:
         view = TerminalView(console, limits=limits, clock=clock)
     else:

@@ -231,6 +231,8 @@ class _Fold:
                 self.suites[suite] = SuiteRecord(id=suite, timeout_s=begun.timeout_s, duration_s=duration_s)
             case "test-not-run":
                 self.not_run[text(event, "suite"), text(event, "test")] = event
+            case "capsule":
+                pass  # for whoever has only the log; the run folder has the plan itself
             case "note" if not event.get("test"):
                 self.notes.append(text(event, "text"))
             case "test-started" | "case" | "metric" | "note" | "test-ended" | "retry" | "progress" | "output":

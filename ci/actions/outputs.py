@@ -1,0 +1,47 @@
+"""What a step hands to later jobs and to the run's page: the files that GITHUB_OUTPUT and GITHUB_STEP_SUMMARY name."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from ci.errors import InfrastructureError
+
+__all__ = ["add_summary", "set_outputs"]
+
+
+def set_outputs(environ: Mapping[str, str], values: Mapping[str, str]) -> None:
+    """Set the outputs of this step; nothing outside Actions. A value may hold any lines.
+
+    Raises:
+        InfrastructureError: the file can't be written: later jobs would take the outputs for empty.
+    """
+    _append(environ, "GITHUB_OUTPUT", "".join(_output(name, value) for name, value in values.items()))
+
+
+def add_summary(environ: Mapping[str, str], text: str) -> None:
+    """Add Markdown to the run's page; nothing outside Actions.
+
+    Raises:
+        InfrastructureError: the file can't be written.
+    """
+    _append(environ, "GITHUB_STEP_SUMMARY", text)
+
+
+def _output(name: str, value: str) -> str:
+    # the mark that ends a value must not stand in it: a digest of the value can't
+    mark = f"end-{hashlib.sha256(value.encode(errors='surrogateescape')).hexdigest()[:32]}"
+    return f"{name}<<{mark}\n{value}\n{mark}\n"
+
+
+def _append(environ: Mapping[str, str], variable: str, text: str) -> None:
+    if not environ.get(variable):
+        return
+    try:
+        with Path(environ[variable]).open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError as error:
+        raise InfrastructureError(
+            f"{variable} names {environ[variable]}, which can't be written: {error.strerror}",
+            cause="the runner's disk is full or the file is gone",
+            then="run the job again",
+        ) from error

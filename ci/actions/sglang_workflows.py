@@ -1,0 +1,321 @@
+"""What workflow files say, read without running them: jobs, labels, limits, and the suites that their steps run.
+
+SGLang's AMD jobs call `run_suite.py --hw amd --suite NAME` or name test files directly; both are found, with their line.
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ci.errors import Problem
+
+__all__ = ["Job", "Label", "SuiteCall", "Wait", "Workflow", "read_workflows", "workflow_files"]
+
+_SUITE_RUNNER = "run_suite.py"
+_OTHER_RUNNER = "multimodal_gen"  # the diffusion tests have a runner of their own, with suites of their own
+_OPTION = r"--{name}(?:\s+|=)(?P<value>'[^']*'|\"[^\"]*\"|\$\{{\{{.*?\}}\}}|\S+)"
+_FILE = re.compile(r"[\w./-]+/[\w.-]+\.py\b")
+_MATRIX = re.compile(r"\$\{\{\s*matrix\.([\w.-]+)\s*\}\}")
+_FORMAT = re.compile(r"format\(\s*'([^']*)'")
+_PLACE = re.compile(r"\{\d+\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteCall:
+    """One call of the suite runner; `size` is its number of partitions, None when it has none or can't be told.
+
+    `hardware` is what `--hw` says, empty when it is not given.
+    """
+
+    suite: str
+    hardware: str
+    nightly: bool
+    size: int | None
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """A runner label; in one that an expression makes, `*` stands for what the expression fills in.
+
+    `text` is empty when the label can't be told from the file.
+    """
+
+    text: str
+    line: int
+
+    def fits(self, label: str) -> bool:
+        """Whether a label that exists is one of those that this can become."""
+        pattern = "[a-z0-9]+".join(re.escape(part) for part in self.text.split("*"))
+        return re.fullmatch(pattern, label) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """A step that waits for the jobs whose names begin with `prefix`, as many as somebody wrote down."""
+
+    prefix: str
+    expected: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job. `cells` is the size of its matrix, None when that is made at run time; `open_steps` have no limit at all."""
+
+    id: str
+    line: int
+    needs: tuple[str, ...]
+    labels: tuple[Label, ...]
+    calls_workflow: str
+    limited: bool
+    never: bool
+    cells: int | None
+    calls: tuple[SuiteCall, ...]
+    files: tuple[str, ...]
+    open_steps: tuple[int, ...]
+    waits: tuple[Wait, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """One file, a path with slashes, and its jobs in order."""
+
+    file: str
+    jobs: tuple[Job, ...]
+
+
+def workflow_files(
+    tree: Path, problems: list[Problem], folder: str = ".github/workflows"
+) -> list[tuple[str, bytes]]:
+    """The workflows of a tree that mention AMD: path and bytes, sorted; the others can't run an AMD test.
+
+    A file that can't be read is added to `problems`.
+    """
+    files = []
+    for path in sorted((tree / folder).glob("*.y*ml")):
+        name = f"{folder}/{path.name}"
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            problems.append(Problem(where=name, what=f"can't be read: {error.strerror}"))
+            continue
+        if b"amd" in text.lower():
+            files.append((name, text))
+    return files
+
+
+def read_workflows(files: Iterable[tuple[str, bytes]], problems: list[Problem]) -> tuple[Workflow, ...]:
+    """Read workflows; one that can't be read or has no jobs is added to `problems`."""
+    from ruamel.yaml import YAML  # noqa: PLC0415 - 60 ms that only `check` has a use for
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+
+    found = []
+    for file, text in files:
+        try:
+            document = YAML().load(text.decode())
+        except (UnicodeDecodeError, YAMLError) as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{file}:{mark.line + 1}" if mark else file
+            what = f"can't be read: {getattr(error, 'problem', None) or error}"
+            problems.append(Problem(where=where, what=what))
+            continue
+        jobs = document.get("jobs") if isinstance(document, dict) else None
+        if not isinstance(jobs, dict):
+            problems.append(Problem(where=f"{file}:1", what="has no jobs", hint="is it a workflow?"))
+            continue
+        read = [_job(name, jobs[name], _line(jobs, name)) for name in jobs if isinstance(jobs[name], dict)]
+        found.append(Workflow(file=file, jobs=tuple(read)))
+    return tuple(found)
+
+
+def _job(name: str, job: Any, line: int) -> Job:
+    matrix = _matrix(job)
+    limited = "timeout-minutes" in job
+    calls: list[SuiteCall] = []
+    files: list[str] = []
+    waits: list[Wait] = []
+    open_steps: list[int] = []
+    for step in _listed(job.get("steps")):
+        if not isinstance(step, dict):
+            continue
+        waits += _waits(step)
+        before = len(calls) + len(files)
+        for command, number in _commands(step):
+            calls += _suite_calls(command, number, matrix)
+            files += _FILE.findall(command)
+        if len(calls) + len(files) > before and not limited and "timeout-minutes" not in step:
+            open_steps.append(_line(step, "run"))
+    given = job.get("with")
+    if isinstance(given, dict) and "suite" in given:
+        calls += [
+            SuiteCall(
+                suite=suite,
+                hardware="",
+                nightly=given.get("nightly") is True,
+                size=None,
+                line=_line(given, "suite"),
+            )
+            for suite in _expanded(str(given["suite"]), matrix)
+        ]
+    return Job(
+        id=str(name),
+        line=line,
+        needs=tuple(map(str, _listed(job.get("needs")))),
+        labels=tuple(_labels(job, matrix)),
+        calls_workflow=str(job.get("uses", "")),
+        limited=limited,
+        never=job.get("if") is False or str(job.get("if", "")).strip(" ${}") == "false",
+        cells=_cells(job),
+        calls=tuple(calls),
+        files=tuple(files),
+        open_steps=tuple(open_steps),
+        waits=tuple(waits),
+    )
+
+
+def _commands(step: Any) -> Iterator[tuple[str, int]]:
+    """The commands of a step with the line that each begins on; a line that ends with a backslash goes on."""
+    script = step.get("run")
+    if not isinstance(script, str):
+        return
+    first = _line(step, "run") + (1 if "\n" in script else 0)
+    pending, begun = "", first
+    for number, text in enumerate(script.splitlines(), start=first):
+        if not pending:
+            begun = number
+        pending += text.removesuffix("\\").strip() + " "
+        if text.rstrip().endswith("\\"):
+            continue
+        yield pending.strip(), begun
+        pending = ""
+    if pending:
+        yield pending.strip(), begun
+
+
+def _suite_calls(command: str, line: int, matrix: Mapping[str, Sequence[str]]) -> Iterator[SuiteCall]:
+    _, runner, arguments = command.partition(_SUITE_RUNNER)
+    if not runner or command.lstrip().startswith("#") or _OTHER_RUNNER in command:
+        return
+    size = _option("auto-partition-size", arguments)
+    for suite in _expanded(_option("suite", arguments), matrix):
+        yield SuiteCall(
+            suite=suite,
+            hardware=_option("hw", arguments),
+            nightly=re.search(r"--nightly\b", arguments) is not None,
+            size=int(size) if size.isdecimal() else None,
+            line=line,
+        )
+
+
+def _option(name: str, arguments: str) -> str:
+    found = re.search(_OPTION.format(name=re.escape(name)), arguments)
+    return found["value"].strip("'\"") if found else ""
+
+
+def _labels(job: Any, matrix: Mapping[str, Sequence[str]]) -> Iterator[Label]:
+    wanted = job.get("runs-on")
+    if wanted is None:
+        return
+    line = _line(job, "runs-on")
+    if isinstance(wanted, dict):  # a runner group
+        wanted = wanted.get("labels")
+    for item in _listed(wanted):
+        for text in _expanded(str(item), matrix):
+            made = _FORMAT.search(text)
+            if made:
+                yield Label(text=_PLACE.sub("*", made[1]), line=line)
+            else:
+                yield Label(text="" if "${{" in text else text, line=line)
+
+
+def _waits(step: Any) -> Iterator[Wait]:
+    """The counts that SGLang's waiting action is given, JSON in its input `jobs`."""
+    given = step.get("with")
+    text = given.get("jobs") if isinstance(given, dict) else None
+    if not isinstance(text, str):
+        return
+    try:
+        rows = json.loads(text)
+    except json.JSONDecodeError:
+        return
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, dict) and isinstance(row.get("expected_count"), int):
+            prefix = str(row.get("prefix") or row.get("name") or "")
+            yield Wait(prefix=prefix, expected=row["expected_count"], line=_line(given, "jobs"))
+
+
+def _matrix(job: Any) -> Mapping[str, Sequence[str]]:
+    """The values of each key of a matrix that stands in the file, `key.inner` for tables."""
+    matrix = (job.get("strategy") or {}).get("matrix") if isinstance(job.get("strategy"), dict) else None
+    values: dict[str, list[str]] = {}
+    if not isinstance(matrix, dict):
+        return values
+    cells: list[tuple[str, Any]] = []
+    for key, listed in matrix.items():
+        if key in ("include", "exclude"):
+            continue
+        cells += [(str(key), value) for value in _listed(listed)]
+    for cell in _listed(matrix.get("include")):
+        cells += [(str(key), value) for key, value in cell.items()] if isinstance(cell, dict) else []
+    for key, value in cells:
+        inner = (
+            {f"{key}.{name}": item for name, item in value.items()}
+            if isinstance(value, dict)
+            else {key: value}
+        )
+        for name, item in inner.items():
+            if str(item) not in values.setdefault(name, []):
+                values[name].append(str(item))
+    return values
+
+
+def _cells(job: Any) -> int | None:
+    """How many jobs a matrix makes; 1 without a matrix, None when it is made at run time."""
+    strategy = job.get("strategy")
+    if not isinstance(strategy, dict) or "matrix" not in strategy:
+        return 1
+    matrix = strategy["matrix"]
+    if not isinstance(matrix, dict) or "exclude" in matrix:
+        return None
+    axes = [listed for key, listed in matrix.items() if key != "include"]
+    included = matrix.get("include") or []
+    if not all(isinstance(listed, list) for listed in (*axes, included)) or (axes and included):
+        return None
+    count = 1 if axes else len(included)
+    for listed in axes:
+        count *= len(listed)
+    return count
+
+
+def _expanded(text: str, matrix: Mapping[str, Sequence[str]]) -> list[str]:
+    """A text for each combination of the matrix keys that it names; keys that are not known stay as they are."""
+    named = [name for name in dict.fromkeys(_MATRIX.findall(text)) if name in matrix]
+    cells = [
+        dict(zip(named, values, strict=True))
+        for values in itertools.product(*(matrix[name] for name in named))
+    ]
+    return [made for cell in cells if (made := _filled(text, cell))]
+
+
+def _filled(text: str, cell: Mapping[str, str]) -> str:
+    return _MATRIX.sub(lambda found: cell.get(found[1], found[0]), text)
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    """A list as it is, one text as a list of it; whatever else stands there is for GitHub to refuse."""
+    if isinstance(value, str):
+        return [value]
+    return value if isinstance(value, list) else []
+
+
+def _line(table: Any, key: str) -> int:
+    """The line of a key, counted from 1."""
+    try:
+        return int(table.lc.key(key)[0]) + 1
+    except (AttributeError, KeyError):  # a table in braces on one line, or one that YAML merged in
+        return int(getattr(getattr(table, "lc", None), "line", 0)) + 1

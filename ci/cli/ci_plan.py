@@ -1,0 +1,252 @@
+"""`nox -s ci_plan`: which jobs an event gets, from what has changed; and, at the end, whether they all did what they should."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ci import environ
+from ci.actions.ask import PULL_REQUEST, Asked, base_of_event, read_ask
+from ci.actions.matrix import Waves, make_waves, matrix_json
+from ci.actions.outputs import add_summary, set_outputs
+from ci.actions.plan_view import ShownPlan, plan_markdown, show_ci_plan
+from ci.actions.render import stage_waves
+from ci.actions.verdict import judge, read_needs
+from ci.catalog.load import Catalog, load_catalog
+from ci.cli.options import Parser, parse
+from ci.cli.suite_tests import tests_of_suites, tree_facts
+from ci.errors import CiError, ExitCode, Problem, UsageError
+from ci.plan.changes import Changes, Reason, Selection, everything, select_changed
+from ci.plan.facts import Facts
+from ci.report.console import Text, open_console
+from ci.run.changes import changes_since
+
+__all__ = ["ci_plan"]
+
+
+def ci_plan(arguments: Sequence[str]) -> int:
+    """Plan the jobs of an event, or with `--verdict` judge how they ended."""
+    parser = _parser()
+    problems: list[Problem] = []
+    known = parse(parser, arguments, problems)
+    if problems:
+        raise UsageError("the options can't be meant", problems=problems, then="nox -s ci_plan -- --help")
+    world = environ.read()
+    if known.verdict:
+        return _verdict(world, as_json=known.json)
+    catalog = load_catalog()
+    asked, event_source = _asked(catalog, known, world)
+    facts = tree_facts(catalog, known.checkout, world)
+    tests = tests_of_suites(catalog, facts, asked.suites)
+    images = _Images(world)
+    full = everything(asked.suites, Reason(file="", rule="full-run", why=asked.full))
+    changes = Changes(tree="own", base="", files=())
+    chosen = full
+    if not asked.full:
+        changes = _changes(catalog, known, world, facts)
+        chosen = _within(select_changed(catalog, facts.tests, changes), asked)
+    shadow = not asked.full and (known.shadow or catalog.changes.shadow)
+    wave_of = stage_waves(catalog, asked.workflow)
+    selected = make_waves(catalog, chosen.choices, tests, wave_of, asked.ask, images.of)
+    made = selected
+    would_skip: tuple[str, ...] = ()
+    if shadow:
+        why = Reason(file="", rule="shadow", why="the rules are only tried: every suite runs")
+        made = make_waves(
+            catalog, everything(asked.suites, why).choices, tests, wave_of, asked.ask, images.of
+        )
+        kept = {job.name for job in selected.jobs}
+        would_skip = tuple(job.name for job in made.jobs if job.name not in kept)
+    _check_size(catalog, made)
+    shown = ShownPlan(
+        event=f"{asked.ask.event} ({event_source})",
+        workflow=asked.workflow.id,
+        changes=changes,
+        full=asked.full,
+        selection=chosen,
+        waves=made,
+        not_selected=tuple(suite.name for suite in asked.suites if suite.name not in chosen.choices),
+        shadow=shadow,
+        would_skip=would_skip,
+        notes=(*_uncommitted(changes), *images.notes),
+    )
+    _hand_out(world, shown)
+    if known.json:
+        sys.stdout.write(json.dumps(_data(shown, catalog), indent=1, sort_keys=True) + "\n")
+    else:
+        show_ci_plan(open_console(world), shown, why=known.why)
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="nox -s ci_plan --",
+        description="Which jobs an event gets. In Actions event, inputs and base come from the environment.",
+    )
+    add = parser.add_argument
+    add("--base", default="", metavar="REF", help="compare with where HEAD left this commit, branch or tag")
+    add("--event", default="", metavar="E", help="pull_request, schedule or workflow_dispatch")
+    add("--workflow", default="", metavar="ID", help="whose suites: amd-pr (the default) or amd-nightly")
+    add("--stage", action="append", default=[], metavar="S", help="only these stages or suites; repeatable")
+    add("--checkout", default="", metavar="PATH", help="an SGLang tree: its tests, its changes")
+    add("--why", action="store_true", help="for each suite the changed file and the rule")
+    add("--shadow", action="store_true", help="plan every suite, and record what the rules would leave out")
+    add("--verdict", action="store_true", help="judge the jobs in the variable NEEDS instead")
+    add("--json", action="store_true", help="machine-readable standard output")
+    return parser
+
+
+def _asked(catalog: Catalog, known: Any, world: Mapping[str, str]) -> tuple[Asked, str]:
+    """What is asked for, and who named the event.
+
+    Raises:
+        UsageError: with every input that can't be meant.
+    """
+    event, source = known.event, "--event"
+    if not event and world.get("GITHUB_ACTIONS") == "true":
+        event, source = world.get("GITHUB_EVENT_NAME", ""), "GITHUB_EVENT_NAME"
+    if not event:
+        event, source = PULL_REQUEST, "default: not in Actions"
+    problems: list[Problem] = []
+    asked = read_ask(
+        catalog,
+        world,
+        workflow=known.workflow or world.get("AMD_CI_WORKFLOW", ""),
+        event=event,
+        stages=known.stage,
+        problems=problems,
+    )
+    if problems:
+        raise UsageError("the run can't be meant", problems=problems, then="start it again with other inputs")
+    return asked, source
+
+
+def _changes(catalog: Catalog, known: Any, world: Mapping[str, str], facts: Facts) -> Changes:
+    base, source = known.base, "--base"
+    if not base and (event_file := world.get("GITHUB_EVENT_PATH")):
+        source = "the event's pull_request.base.sha"
+        try:
+            base = base_of_event(Path(event_file).read_text(errors="replace"))
+        except OSError as error:
+            source = f"GITHUB_EVENT_PATH can't be read: {error.strerror}"
+    elif not base:
+        source = "neither --base nor an event of GitHub's"
+    kind = "sglang" if known.checkout else "own"
+    return changes_since(Path(facts.root), base, source, kind=kind, catalog=catalog, tests=facts.tests)
+
+
+def _uncommitted(changes: Changes) -> tuple[str, ...]:
+    if not changes.uncommitted:
+        return ()
+    return (f"{changes.uncommitted} files are not committed and were not looked at: CI sees commits alone",)
+
+
+def _within(selection: Selection, asked: Asked) -> Selection:
+    """The part of a selection that is in scope."""
+    names = {suite.name for suite in asked.suites}
+    choices = {name: choice for name, choice in selection.choices.items() if name in names}
+    return replace(selection, choices=choices)
+
+
+@dataclass(slots=True)
+class _Images:
+    """The image of each family and flavour, found once for all jobs."""
+
+    world: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+    def of(self, family: str, rocm: str) -> str:
+        """`name@sha256:...` from the environment; empty when the jobs have to resolve it themselves."""
+        variable = "AMD_CI_IMAGE" if family == "mi30x" else f"AMD_CI_IMAGE_{family.upper()}"
+        image = self.world.get(variable, "")
+        note = f"image of {family}, rocm{rocm}: " + (
+            f"{image} ({variable})"
+            if image
+            else f"not resolved here, {variable} is not set: each job resolves it"
+        )
+        if note not in self.notes:
+            self.notes += (note,)
+        return image
+
+
+def _check_size(catalog: Catalog, made: Waves) -> None:
+    """GitHub ends a workflow whose matrix is too large without a word of which.
+
+    Raises:
+        UsageError: a wave has more jobs than a matrix may have.
+    """
+    most = int(catalog.limits["actions.matrix_jobs"])
+    for number, wave in enumerate(made.waves, start=1):
+        if len(wave) > most:
+            raise UsageError(
+                f"wave {number} has {len(wave)} jobs, a matrix may have {most}",
+                cause="the shards in stages.toml add up to more",
+                then="lower them, or start fewer stages: --stage S",
+            )
+
+
+def _hand_out(world: Mapping[str, str], shown: ShownPlan) -> None:
+    """The outputs that the waves' jobs are made from, and the run's page."""
+    outputs: dict[str, str] = {}
+    for number, wave in enumerate(shown.waves.waves, start=1):
+        outputs[f"wave_{number}"] = matrix_json(wave)
+        outputs[f"wave_{number}_jobs"] = str(len(wave))
+    set_outputs(world, outputs)
+    add_summary(world, plan_markdown(shown))
+
+
+def _data(shown: ShownPlan, catalog: Catalog) -> dict[str, Any]:
+    choices = shown.selection.choices
+    return {
+        "event": shown.event,
+        "workflow": shown.workflow,
+        "base": shown.changes.base,
+        "base_unknown": shown.changes.unknown,
+        "changed_files": [file.path for file in shown.changes.files],
+        "full": shown.full,
+        "says": shown.sentence,
+        "waves": [[asdict(job) for job in wave] for wave in shown.waves.waves],
+        "suites": [
+            {
+                "suite": name,
+                "stage": next(suite.stage for suite in catalog.suites if suite.name == name),
+                "tests": sorted(choice.tests) if choice.tests is not None else None,
+                "reasons": [asdict(reason) for reason in choice.reasons],
+            }
+            for name, choice in choices.items()
+        ],
+        "selects_nothing": [asdict(reason) for reason in shown.selection.nothing],
+        "not_selected": list(shown.not_selected),
+        "not_made": [asdict(row) for row in shown.waves.not_made],
+        "shadow": shown.shadow,
+        "would_skip": list(shown.would_skip),
+        "notes": list(shown.notes),
+    }
+
+
+def _verdict(world: Mapping[str, str], *, as_json: bool) -> int:
+    """Judge the jobs before the finish job.
+
+    Raises:
+        CiError: with every job that failed, was cancelled or was wrongly skipped.
+    """
+    code, problems, told = judge(read_needs(world.get("NEEDS", "")))
+    if as_json:
+        rows = [asdict(problem) for problem in problems]
+        sys.stdout.write(json.dumps({"code": code, "jobs": list(told), "problems": rows}, indent=1) + "\n")
+    else:
+        console = open_console(world)
+        for line in told:
+            console.print(Text(line))
+    summary = [f"- {line}" for line in told] + [f"- **{problem}**" for problem in problems]
+    add_summary(world, "\n".join(["## Finish", "", *summary, ""]) + "\n")
+    if problems:
+        raise CiError(
+            f"{len(problems)} of the jobs did not end as planned",
+            problems=problems,
+            then="open the job that is named first; inv repro URL repeats it",
+            exit_code=ExitCode(code),
+        )
+    return 0

@@ -1,0 +1,153 @@
+"""`nox -s parity` and `inv parity`: is a job in Actions the same as its command on a machine with that hardware?"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+from ci import environ
+from ci.actions.matrix import Ask, Job, make_waves
+from ci.actions.parity import Gap, Parity, PlanOf, Side, check_parity
+from ci.actions.parity_view import show_parity
+from ci.actions.render import WORKFLOWS, stage_waves, suites_of
+from ci.catalog.actions import WorkflowRow
+from ci.catalog.load import Catalog, load_catalog
+from ci.cli.options import Parser, parse, read_run_options
+from ci.cli.suite_tests import tests_of_suites, tree_facts
+from ci.errors import CiError, ExitCode, NothingSelectedError, Problem, UsageError
+from ci.plan.changes import Reason, everything
+from ci.plan.facts import Facts
+from ci.plan.make import EXECUTORS, make_plan
+from ci.plan.model import Plan
+from ci.report.console import open_console
+from ci.run.gather import REPOSITORY, gather
+
+__all__ = ["full_runs", "parity", "planner"]
+
+_EVENTS = ("pull_request", "schedule", "workflow_dispatch")
+
+
+def parity(arguments: Sequence[str]) -> int:
+    """Compare every job of every event; a difference that no row allows ends with exit 1."""
+    parser = Parser(prog="nox -s parity --")
+    parser.add_argument(
+        "--checkout", default="", metavar="PATH", help="an SGLang tree: the jobs of its tests"
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable standard output")
+    problems: list[Problem] = []
+    known = parse(parser, arguments, problems)
+    if problems:
+        raise UsageError("the options can't be meant", problems=problems, then="nox -s parity -- --help")
+    catalog = load_catalog()
+    plan_of = planner(catalog, known.checkout)
+    stage_file = REPOSITORY / WORKFLOWS / f"{catalog.actions.of_kind('stage')[0].id}.yml"
+    try:
+        text = stage_file.read_text()
+    except OSError as error:
+        raise CiError(
+            f"{stage_file} can't be read: {error.strerror}", then="nox -s workflows", exit_code=ExitCode.STALE
+        ) from error
+    found: dict[str, Parity] = {}
+    for workflow in catalog.actions.of_kind("tests"):
+        events = [event for event in _EVENTS if workflow.pull_requests or event != "pull_request"]
+        jobs = full_runs(catalog, workflow, events, known.checkout)
+        found[workflow.id] = check_parity(
+            catalog, text, jobs, suites_of(catalog, workflow), plan_of, tree=known.checkout
+        )
+    if known.json:
+        sys.stdout.write(json.dumps({name: asdict(one) for name, one in found.items()}, indent=1) + "\n")
+    else:
+        show_parity(open_console(environ.read()), catalog.parity, found)
+    faults = [gap for one in found.values() for gap in one.faults]
+    if faults:
+        raise CiError(
+            f"{len(faults)} differences between Actions and a machine that no row of parity.toml allows",
+            problems=_problems(faults),
+            cause="a workflow, a row or the code takes something from where it runs",
+            then="mend it and render again: nox -s workflows",
+            exit_code=ExitCode.TESTS_FAILED,
+        )
+    return 0
+
+
+def _problems(faults: Sequence[Gap]) -> list[Problem]:
+    """Equal differences of several jobs in one line, which names the first of them."""
+    jobs: dict[str, list[str]] = {}
+    for gap in faults:
+        what = f"{gap.path}: {gap.machine or 'nothing'} here, {gap.actions or 'nothing'} in Actions"
+        jobs.setdefault(what, []).append(gap.job)
+    return [
+        Problem(where=names[0] + (f" and {len(names) - 1} more" if names[1:] else ""), what=what)
+        for what, names in jobs.items()
+    ]
+
+
+def full_runs(
+    catalog: Catalog, workflow: WorkflowRow, events: Sequence[str], checkout: str = ""
+) -> dict[str, tuple[Job, ...]]:
+    """The jobs of a run of everything in a workflow, by event; images are not resolved, both sides have the same."""
+    suites = suites_of(catalog, workflow)
+    tests = tests_of_suites(catalog, tree_facts(catalog, checkout, {}), suites)
+    choices = everything(suites, Reason(file="", rule="parity", why="every suite is compared")).choices
+    waves = stage_waves(catalog, workflow)
+    found = {}
+    for event in events:
+        ask = Ask(event=event, at_once=True, pool="", rocm="", continue_on_error=False)
+        found[event] = make_waves(catalog, choices, tests, waves, ask, lambda _family, _rocm: "").jobs
+    return found
+
+
+def planner(catalog: Catalog, checkout: str = "") -> PlanOf:
+    """Plans a side with the facts that it would have: the same tree, another machine, another environment.
+
+    `checkout` is the SGLang tree that both sides have, under the names that they call it by.
+    """
+    known: dict[tuple[object, ...], Facts] = {}
+    path = environ.read().get("PATH", "")
+
+    def plan_of(side: Side) -> Plan | None:
+        stage = catalog.stage(side.session)
+        command = ("nox", "-s", stage.session, "--", *side.options)
+        options = read_run_options(stage.id, f"nox -s {stage.session} --", command, _known_here(side.options))
+        said = options.request.hardware
+        request = replace(options.request, hardware=side.hardware if said == "auto" else said)
+        # what names the job itself reaches its command line alone, so one look serves all jobs of a stage
+        world = {
+            name: value for name, value in side.environ.items() if name not in ("SESSION", "SUITE", "SHARD")
+        }
+        key = (
+            stage.id,
+            options.place.checkout,
+            request.hardware,
+            side.in_actions,
+            tuple(sorted(world.items())),
+        )
+        if key not in known:
+            # a side that names a tree means the one that we have; one that names none tests this repository
+            tree = checkout if options.place.checkout else ""
+            place = replace(options.place, planning_only=True, checkout=tree)
+            known[key] = _elsewhere(
+                gather(catalog, request, place, {"PATH": path, "HOME": "/home/somebody", **world}), side
+            )
+        try:
+            return make_plan(catalog, known[key], request)
+        except NothingSelectedError:
+            return None
+
+    return plan_of
+
+
+def _elsewhere(facts: Facts, side: Side) -> Facts:
+    """The facts of another machine: where the tree is, its name and its user get into nothing that decides a verdict."""
+    if not side.in_actions:
+        return replace(facts, host="bench", user="somebody")
+    root = side.environ.get("GITHUB_WORKSPACE", facts.root)
+    return replace(facts, host="runner", user="runner", root=root)
+
+
+def _known_here(options: Sequence[str]) -> list[str]:
+    """The options, with the executor that both sides name replaced where this version does not have it."""
+    words = list(options)
+    if "docker" not in EXECUTORS:
+        words = [EXECUTORS[0] if word == "docker" else word for word in words]
+    return words

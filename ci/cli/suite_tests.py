@@ -1,0 +1,46 @@
+"""All tests of the catalog's suites in a tree, whatever hardware this machine has: what jobs are made from."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ci.catalog.load import Catalog
+from ci.catalog.rows import Suite
+from ci.errors import UsageError
+from ci.plan.facts import Facts
+from ci.plan.model import TestWork
+from ci.plan.request import Request
+from ci.plan.select import select
+from ci.run.gather import Place, gather
+
+__all__ = ["tests_of_suites", "tree_facts"]
+
+
+def tree_facts(catalog: Catalog, checkout: str, world: Mapping[str, str]) -> Facts:
+    """The tree's tests; hardware and engine play no part, so none is looked for.
+
+    Raises:
+        UsageError: the tree is not SGLang's, or a registration of it is broken.
+    """
+    hardware = next(iter(catalog.pools.values())).hardware
+    request = Request(stage=catalog.stages[0].id, hardware=hardware, compared=True)
+    facts = gather(catalog, request, Place(checkout=checkout, planning_only=True), world)
+    if facts.tests.problems:
+        raise UsageError(
+            "the registered tests can't be read",
+            problems=facts.tests.problems,
+            then="nox -s check" + (f" -- --checkout {checkout}" if checkout else ""),
+        )
+    fixed = {file for suite in catalog.suites for file in suite.files if (Path(facts.root) / file).is_file()}
+    return replace(facts, fixed_files=frozenset(fixed))
+
+
+def tests_of_suites(
+    catalog: Catalog, facts: Facts, suites: Iterable[Suite]
+) -> Mapping[str, tuple[TestWork, ...]]:
+    """The enabled tests of each suite's stage, as a stage session selects them, by the suite's name."""
+    found: dict[str, tuple[TestWork, ...]] = {}
+    for stage in dict.fromkeys(suite.stage for suite in suites):
+        selection = select(catalog, facts, Request(stage=stage, compared=True), [])
+        found |= {one.suite.name: one.all_tests for one in selection.suites}
+    return found

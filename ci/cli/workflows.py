@@ -1,0 +1,63 @@
+"""`nox -s workflows`: write the rendered files, or compare them with the catalog."""
+
+import sys
+from collections.abc import Sequence
+
+from ci.actions.render import COMMAND, find_stale, write
+from ci.catalog.load import Catalog, load_catalog
+from ci.cli.options import Parser, parse
+from ci.errors import InfrastructureError, Problem, StaleError, UsageError
+from ci.run.gather import REPOSITORY
+
+__all__ = ["check_rendered", "workflows"]
+
+
+def workflows(arguments: Sequence[str]) -> int:
+    """Render the workflows; `--check` writes nothing.
+
+    Raises:
+        UsageError: the options or the catalog can't be meant.
+        StaleError: `--check`, and a file is not what the catalog says.
+        InfrastructureError: a file can't be written.
+    """
+    parser = Parser(prog=f"{COMMAND} --", description="Render .github/ from the catalog.")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail with the diff of what is stale"
+    )
+    problems: list[Problem] = []
+    known = parse(parser, arguments, problems)
+    if problems:
+        raise UsageError("the options can't be meant", problems=problems, then=f"{COMMAND} -- --help")
+    catalog = load_catalog()
+    if known.check:
+        check_rendered(catalog)
+        return 0
+    try:
+        written = write(catalog, REPOSITORY)
+    except OSError as error:
+        raise InfrastructureError(
+            f"the workflows can't be written: {error.strerror}: {error.filename}",
+            cause="the checkout is read-only or owned by somebody else",
+            then=f"mend that, then: {COMMAND}",
+        ) from error
+    for path in written:
+        sys.stderr.write(f"written: {path}\n")
+    if not written:
+        sys.stderr.write("nothing to write: every file is what the catalog says\n")
+    return 0
+
+
+def check_rendered(catalog: Catalog) -> None:
+    """Compare the committed files with the catalog.
+
+    Raises:
+        StaleError: with the diff of every file that is stale.
+    """
+    stale = find_stale(catalog, REPOSITORY)
+    if stale:
+        raise StaleError(
+            "the workflows are not what the catalog says",
+            problems=[file.problem for file in stale],
+            cause="a row was edited and nothing rendered, or a rendered file was edited by hand",
+            then=COMMAND,
+        )
