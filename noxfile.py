@@ -405,7 +405,9 @@ def as_root(session: nox.Session, folder: str) -> None:
             then=f"sudo -E nox -s {session.name}, in a container or on a machine of your own",
         )
     python = made(session, *TEST)
-    run(session, *pytest(python, *targets(session.posargs, (folder,), ROOT)), codes=PYTEST_CODES)
+    words = targets(session.posargs, (folder,), ROOT)
+    # the slowest are named, for these tests have a budget
+    run(session, *pytest(python, "--durations=25", "--durations-min=3", *words), codes=PYTEST_CODES)
 
 
 @register()

@@ -1,6 +1,7 @@
 """A canary in every secret variable: found in the masks that Actions takes, and nowhere else that we write or start."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -54,7 +55,7 @@ def inside_capsules(text: str) -> str:
     found = []
     for line in text.splitlines():
         if "amd-ci-capsule 1 " in line:
-            payload = line[line.index("amd-ci-capsule") :].split()[6].rstrip('"}')
+            payload = re.split(r"[^A-Za-z0-9_-]", line[line.index("amd-ci-capsule") :].split()[6])[0]
             raw = urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
             found.append(zlib.decompress(raw, wbits=-zlib.MAX_WBITS).decode())
     assert found
