@@ -112,7 +112,7 @@ def check_parity(
                 continue
             for path, machine, actions in _job_gaps(catalog, suite, job, real, event):
                 note(title, path, machine, actions)
-            here, there = _plans(plan_of, _machine(job, tree), _actions(catalog, job, real, event))
+            here, there = _plans(plan_of, _machine(catalog, job, tree), _actions(catalog, job, real, event))
             if isinstance(here, str) or isinstance(there, str):
                 note(
                     title,
@@ -174,18 +174,30 @@ def _of_tree(tree: str) -> tuple[str, ...]:
     return ("--checkout", tree) if tree else ()
 
 
-def _machine(job: Job, tree: str) -> Side:
-    """What somebody types on a machine of that hardware; the image is the run's, which no machine knows by itself."""
+def _machine(catalog: Catalog, job: Job, tree: str) -> Side:
+    """What somebody types on a machine of that hardware.
+
+    The image is the run's, which no machine knows by itself; whether a machine has the cache is said by switches there,
+    and by the runner's name in Actions.
+    """
     options = ("--executor", "docker", "--suite", job.suite, "--shard", job.shard, *_of_tree(tree))
     environ = {"AMD_CI_IMAGE": job.image} if job.image else {}
+    for mount in catalog.containers.mounts.values():
+        if mount.switch:
+            named = not mount.default_on or any(word in job.runner for word in mount.default_on)
+            environ[mount.switch] = "1" if named else "0"
     return Side(
         session=job.session, options=options, environ=environ, hardware=job.hardware, in_actions=False
     )
 
 
 def _actions(catalog: Catalog, job: Job, real: StageJob, event: str) -> Side:
-    """What the runner starts; its hardware is that of the label that the job is sent to."""
-    runner = {**catalog.parity.variables, "GITHUB_EVENT_NAME": event}
+    """What the runner starts; its hardware is that of the label that the job is sent to, its name begins with the label."""
+    runner = {
+        **catalog.parity.variables,
+        "GITHUB_EVENT_NAME": event,
+        "RUNNER_NAME": f"{real.runner}-runner",
+    }
     environ = {name: value for name, value in {**runner, **real.env}.items() if value}
     label = next((row for row in catalog.labels if row.label == real.runner), None)
     hardware = catalog.pools[label.pool].hardware if label is not None else job.hardware

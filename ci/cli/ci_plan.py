@@ -3,7 +3,8 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,22 @@ from ci.actions.render import stage_waves
 from ci.actions.verdict import judge, read_needs
 from ci.catalog.load import Catalog, load_catalog
 from ci.cli.options import Parser, parse
+from ci.cli.plan_images import PlannedImages
 from ci.cli.suite_tests import tests_of_suites, tree_facts
 from ci.errors import CiError, ExitCode, Problem, UsageError
 from ci.plan.changes import Changes, Reason, Selection, everything, select_changed
 from ci.plan.facts import Facts
 from ci.report.console import Text, open_console
 from ci.run.changes import changes_since
+from ci.run.engine import docker_host
+from ci.run.images import resolve_image
 
-__all__ = ["ci_plan"]
+__all__ = ["ci_plan", "ci_plan_parser"]
 
 
 def ci_plan(arguments: Sequence[str]) -> int:
     """Plan the jobs of an event, or with `--verdict` judge how they ended."""
-    parser = _parser()
+    parser = ci_plan_parser()
     problems: list[Problem] = []
     known = parse(parser, arguments, problems)
     if problems:
@@ -40,7 +44,7 @@ def ci_plan(arguments: Sequence[str]) -> int:
     asked, event_source = _asked(catalog, known, world)
     facts = tree_facts(catalog, known.checkout, world)
     tests = tests_of_suites(catalog, facts, asked.suites)
-    images = _Images(world)
+    images = _images(catalog, world, facts, look=known.images or world.get("GITHUB_ACTIONS") == "true")
     full = everything(asked.suites, Reason(file="", rule="full-run", why=asked.full))
     changes = Changes(tree="own", base="", files=())
     chosen = full
@@ -60,6 +64,7 @@ def ci_plan(arguments: Sequence[str]) -> int:
         kept = {job.name for job in selected.jobs}
         would_skip = tuple(job.name for job in made.jobs if job.name not in kept)
     _check_size(catalog, made)
+    images.require()
     shown = ShownPlan(
         event=f"{asked.ask.event} ({event_source})",
         workflow=asked.workflow.id,
@@ -74,13 +79,14 @@ def ci_plan(arguments: Sequence[str]) -> int:
     )
     _hand_out(world, shown)
     if known.json:
-        sys.stdout.write(json.dumps(_data(shown, catalog), indent=1, sort_keys=True) + "\n")
+        sys.stdout.write(json.dumps(_data(shown, catalog, images), indent=1, sort_keys=True) + "\n")
     else:
         show_ci_plan(open_console(world), shown, why=known.why)
     return 0
 
 
-def _parser() -> Parser:
+def ci_plan_parser() -> Parser:
+    """The options of `ci_plan`."""
     parser = Parser(
         prog="nox -s ci_plan --",
         description="Which jobs an event gets. In Actions event, inputs and base come from the environment.",
@@ -93,6 +99,7 @@ def _parser() -> Parser:
     add("--checkout", default="", metavar="PATH", help="an SGLang tree: its tests, its changes")
     add("--why", action="store_true", help="for each suite the changed file and the rule")
     add("--shadow", action="store_true", help="plan every suite, and record what the rules would leave out")
+    add("--images", action="store_true", help="look for the jobs' images, as it is always done in Actions")
     add("--verdict", action="store_true", help="judge the jobs in the variable NEEDS instead")
     add("--json", action="store_true", help="machine-readable standard output")
     return parser
@@ -150,25 +157,10 @@ def _within(selection: Selection, asked: Asked) -> Selection:
     return replace(selection, choices=choices)
 
 
-@dataclass(slots=True)
-class _Images:
-    """The image of each family and flavour, found once for all jobs."""
-
-    world: Mapping[str, str]
-    notes: tuple[str, ...] = ()
-
-    def of(self, family: str, rocm: str) -> str:
-        """`name@sha256:...` from the environment; empty when the jobs have to resolve it themselves."""
-        variable = "AMD_CI_IMAGE" if family == "mi30x" else f"AMD_CI_IMAGE_{family.upper()}"
-        image = self.world.get(variable, "")
-        note = f"image of {family}, rocm{rocm}: " + (
-            f"{image} ({variable})"
-            if image
-            else f"not resolved here, {variable} is not set: each job resolves it"
-        )
-        if note not in self.notes:
-            self.notes += (note,)
-        return image
+def _images(catalog: Catalog, world: Mapping[str, str], facts: Facts, *, look: bool) -> PlannedImages:
+    host, _ = docker_host(world)
+    resolve = partial(resolve_image, catalog, environ=world, engine_host=host)
+    return PlannedImages(catalog=catalog, environ=world, today=facts.today, look=look, resolve=resolve)
 
 
 def _check_size(catalog: Catalog, made: Waves) -> None:
@@ -197,7 +189,7 @@ def _hand_out(world: Mapping[str, str], shown: ShownPlan) -> None:
     add_summary(world, plan_markdown(shown))
 
 
-def _data(shown: ShownPlan, catalog: Catalog) -> dict[str, Any]:
+def _data(shown: ShownPlan, catalog: Catalog, images: PlannedImages) -> dict[str, Any]:
     choices = shown.selection.choices
     return {
         "event": shown.event,
@@ -222,6 +214,7 @@ def _data(shown: ShownPlan, catalog: Catalog) -> dict[str, Any]:
         "not_made": [asdict(row) for row in shown.waves.not_made],
         "shadow": shown.shadow,
         "would_skip": list(shown.would_skip),
+        "images": [asdict(row) for row in images.found.values()],
         "notes": list(shown.notes),
     }
 

@@ -2,8 +2,11 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
 
 from ci import environ
 from ci.actions.matrix import Ask, Job, make_waves
@@ -13,13 +16,14 @@ from ci.actions.render import WORKFLOWS, stage_waves, suites_of
 from ci.catalog.actions import WorkflowRow
 from ci.catalog.load import Catalog, load_catalog
 from ci.cli.options import Parser, parse, read_run_options
+from ci.cli.parity_machine import PLACEHOLDER, contained, furnish, stand_in_image
 from ci.cli.suite_tests import tests_of_suites, tree_facts
 from ci.errors import CiError, ExitCode, NothingSelectedError, Problem, UsageError
 from ci.plan.changes import Reason, everything
 from ci.plan.facts import Facts
-from ci.plan.make import EXECUTORS, make_plan
+from ci.plan.make import make_plan
 from ci.plan.model import Plan
-from ci.report.console import open_console
+from ci.report.console import Text, open_console
 from ci.run.gather import REPOSITORY, gather
 
 __all__ = ["full_runs", "parity", "planner"]
@@ -39,7 +43,6 @@ def parity(arguments: Sequence[str]) -> int:
     if problems:
         raise UsageError("the options can't be meant", problems=problems, then="nox -s parity -- --help")
     catalog = load_catalog()
-    plan_of = planner(catalog, known.checkout)
     stage_file = REPOSITORY / WORKFLOWS / f"{catalog.actions.of_kind('stage')[0].id}.yml"
     try:
         text = stage_file.read_text()
@@ -48,16 +51,20 @@ def parity(arguments: Sequence[str]) -> int:
             f"{stage_file} can't be read: {error.strerror}", then="nox -s workflows", exit_code=ExitCode.STALE
         ) from error
     found: dict[str, Parity] = {}
-    for workflow in catalog.actions.of_kind("tests"):
-        events = [event for event in _EVENTS if workflow.pull_requests or event != "pull_request"]
-        jobs = full_runs(catalog, workflow, events, known.checkout)
-        found[workflow.id] = check_parity(
-            catalog, text, jobs, suites_of(catalog, workflow), plan_of, tree=known.checkout
-        )
+    with tempfile.TemporaryDirectory(prefix="amd-ci-parity-") as machine:
+        plan_of = planner(catalog, furnish(catalog, Path(machine)), known.checkout)
+        for workflow in catalog.actions.of_kind("tests"):
+            events = [event for event in _EVENTS if workflow.pull_requests or event != "pull_request"]
+            jobs = full_runs(catalog, workflow, events, known.checkout)
+            found[workflow.id] = check_parity(
+                catalog, text, jobs, suites_of(catalog, workflow), plan_of, tree=known.checkout
+            )
     if known.json:
         sys.stdout.write(json.dumps({name: asdict(one) for name, one in found.items()}, indent=1) + "\n")
     else:
-        show_parity(open_console(environ.read()), catalog.parity, found)
+        console = open_console(environ.read())
+        show_parity(console, catalog.parity, found)
+        console.print(Text(f"note: the image of each job is {PLACEHOLDER}; both sides have to keep it"))
     faults = [gap for one in found.values() for gap in one.faults]
     if faults:
         raise CiError(
@@ -85,22 +92,24 @@ def _problems(faults: Sequence[Gap]) -> list[Problem]:
 def full_runs(
     catalog: Catalog, workflow: WorkflowRow, events: Sequence[str], checkout: str = ""
 ) -> dict[str, tuple[Job, ...]]:
-    """The jobs of a run of everything in a workflow, by event; images are not resolved, both sides have the same."""
+    """The jobs of a run of everything in a workflow, by event; images are stand-ins of one family and flavour each."""
     suites = suites_of(catalog, workflow)
     tests = tests_of_suites(catalog, tree_facts(catalog, checkout, {}), suites)
     choices = everything(suites, Reason(file="", rule="parity", why="every suite is compared")).choices
     waves = stage_waves(catalog, workflow)
+    image = partial(stand_in_image, catalog)
     found = {}
     for event in events:
         ask = Ask(event=event, at_once=True, pool="", rocm="", continue_on_error=False)
-        found[event] = make_waves(catalog, choices, tests, waves, ask, lambda _family, _rocm: "").jobs
+        found[event] = make_waves(catalog, choices, tests, waves, ask, image).jobs
     return found
 
 
-def planner(catalog: Catalog, checkout: str = "") -> PlanOf:
+def planner(catalog: Catalog, machine: Path, checkout: str = "") -> PlanOf:
     """Plans a side with the facts that it would have: the same tree, another machine, another environment.
 
-    `checkout` is the SGLang tree that both sides have, under the names that they call it by.
+    `machine` is the root folder of a machine with everything, see `furnish`; both sides have it. `checkout` is the SGLang
+    tree that both have, under the names that they call it by.
     """
     known: dict[tuple[object, ...], Facts] = {}
     path = environ.read().get("PATH", "")
@@ -108,29 +117,27 @@ def planner(catalog: Catalog, checkout: str = "") -> PlanOf:
     def plan_of(side: Side) -> Plan | None:
         stage = catalog.stage(side.session)
         command = ("nox", "-s", stage.session, "--", *side.options)
-        options = read_run_options(stage.id, f"nox -s {stage.session} --", command, _known_here(side.options))
+        options = read_run_options(stage.id, f"nox -s {stage.session} --", command, side.options)
         said = options.request.hardware
         request = replace(options.request, hardware=side.hardware if said == "auto" else said)
         # what names the job itself reaches its command line alone, so one look serves all jobs of a stage
         world = {
             name: value for name, value in side.environ.items() if name not in ("SESSION", "SUITE", "SHARD")
         }
-        key = (
-            stage.id,
-            options.place.checkout,
-            request.hardware,
-            side.in_actions,
-            tuple(sorted(world.items())),
-        )
+        world = {"PATH": path, "HOME": "/home/somebody", **world}
+        place = (stage.id, options.place.checkout, request.hardware, side.in_actions)
+        key = (*place, request.executor, tuple(sorted(world.items())))
         if key not in known:
             # a side that names a tree means the one that we have; one that names none tests this repository
             tree = checkout if options.place.checkout else ""
-            place = replace(options.place, planning_only=True, checkout=tree)
-            known[key] = _elsewhere(
-                gather(catalog, request, place, {"PATH": path, "HOME": "/home/somebody", **world}), side
-            )
+            where = replace(options.place, planning_only=True, checkout=tree)
+            bare = replace(request, executor="host", image="", rocm="")
+            known[key] = gather(catalog, bare, where, world)
+        facts = known[key]
         try:
-            return make_plan(catalog, known[key], request)
+            if request.executor == "docker":
+                facts = contained(catalog, facts, request, world, machine)
+            return make_plan(catalog, _elsewhere(facts, side), request)
         except NothingSelectedError:
             return None
 
@@ -143,11 +150,3 @@ def _elsewhere(facts: Facts, side: Side) -> Facts:
         return replace(facts, host="bench", user="somebody")
     root = side.environ.get("GITHUB_WORKSPACE", facts.root)
     return replace(facts, host="runner", user="runner", root=root)
-
-
-def _known_here(options: Sequence[str]) -> list[str]:
-    """The options, with the executor that both sides name replaced where this version does not have it."""
-    words = list(options)
-    if "docker" not in EXECUTORS:
-        words = [EXECUTORS[0] if word == "docker" else word for word in words]
-    return words

@@ -11,7 +11,7 @@ from typing import Any
 
 from ci import environ
 from ci.actions.again import Again, Bisected, Repeated, only_tests
-from ci.actions.docker_line import docker_line
+from ci.actions.docker_line import docker_line, inside_lines
 from ci.actions.logs import decode_log
 from ci.actions.names import job_name, looks_like_a_job
 from ci.actions.repro import from_job, from_log, from_test
@@ -25,7 +25,7 @@ from ci.errors import CiError, ExitCode, InfrastructureError, NothingSelectedErr
 from ci.lifeline import stop_once
 from ci.plan.model import Plan
 from ci.report.console import open_console
-from ci.run.gather import REPOSITORY, discover_tests, runs_dir
+from ci.run.gather import REPOSITORY, discover_tests, find_today, runs_dir
 from ci.run.git import commit_of
 from ci.run.record import fold, read_events
 from ci.run.worktree import resolve_commit, stop_after_owner, sweep_trees, work_tree
@@ -92,6 +92,8 @@ class _Repro:
         plan = self._plan(found)
         self._show(found, plan)
         code = 0
+        if plan is not None and plan.work.container is not None:
+            self._check_image(plan)
         if found.fatal:
             self._finish(int(ExitCode.USAGE))
             raise UsageError(found.problem, cause="what was understood so far is above", then=EXAMPLE)
@@ -248,7 +250,7 @@ class _Repro:
             )
         words = self._arguments(found)
         lines["as it was asked for"] = shlex.join(("nox", "-s", session, *(("--", *words) if words else ())))
-        lines["docker"] = self._docker(found, plan)
+        lines |= self._docker(found, plan)
         if plan is not None:
             lines |= self._commit_lines(plan)
         self._report = {
@@ -265,17 +267,40 @@ class _Repro:
         if not self._known.json:
             show_understood(self._console, found, lines)
 
-    def _docker(self, found: Understood, plan: Plan | None) -> str:
-        work = getattr(plan.work, "container", None) if plan is not None else None
-        place = getattr(plan.placement, "container", None) if plan is not None else None
-        if plan is None or work is None or place is None:
-            why = (
-                "the plan was run without a container" if plan is not None else f"a {found.kind} does not say"
-            )
-            return f"(none: {why})"
+    def _docker(self, found: Understood, plan: Plan | None) -> dict[str, str]:
+        """The container by hand, and what to type in it."""
+        if plan is None:
+            return {"docker": f"(none: a {found.kind} does not say which image it was)"}
+        if plan.work.container is None:
+            return {"docker": "(none: the plan was run without a container)"}
+        if not plan.work.image:
+            return {"docker": "(none: the plan's image was not resolved)"}
         secrets = [name for name in plan.placement.pass_through if is_secret(name, self._catalog.secrets)]
-        tests = [test.path for suite in plan.work.suites for test in suite.tests]
-        return docker_line(work, place, secrets=secrets, command=("python3", "-m", "pytest", *tests))
+        # the plan's own file is there
+        folder = self._again(found).write(plan).parent
+        line = docker_line(plan, root=str(REPOSITORY), run_dir=str(folder), secrets=secrets)
+        inside = {f"inside, {number}": text for number, text in enumerate(inside_lines(plan), start=1)}
+        return {"docker": line, **inside}
+
+    def _check_image(self, plan: Plan) -> None:
+        """Say where the plan's image is.
+
+        Raises:
+            UsageError: it is gone.
+        """
+        try:
+            # the SDK and the registries' client are not there in every environment, nor needed by other plans
+            from ci.cli.repro_image import check_image  # noqa: PLC0415
+        except ImportError as error:
+            text = f"not looked for: {error}"
+        else:
+            try:
+                text = check_image(plan, self._catalog, self._world, today=find_today(self._world)[0])
+            except UsageError as error:
+                self._report["problem"] = error.what
+                self._finish(int(ExitCode.USAGE))
+                raise
+        _say(f"image of the plan: {text}")
 
     def _commit_lines(self, plan: Plan) -> dict[str, str]:
         """What to do when this tree is not at the plan's commit."""

@@ -23,7 +23,8 @@ def tree_facts(catalog: Catalog, checkout: str, world: Mapping[str, str]) -> Fac
         UsageError: the tree is not SGLang's, or a registration of it is broken.
     """
     hardware = next(iter(catalog.pools.values())).hardware
-    request = Request(stage=catalog.stages[0].id, hardware=hardware, compared=True)
+    # where they run plays no part either: no registry and no engine is asked
+    request = Request(stage=catalog.stages[0].id, hardware=hardware, executor="host", compared=True)
     facts = gather(catalog, request, Place(checkout=checkout, planning_only=True), world)
     if facts.tests.problems:
         raise UsageError(

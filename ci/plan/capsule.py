@@ -50,6 +50,10 @@ _FIRST = (
 )
 # Of the placement what helps to repeat a run elsewhere: no host, no user, no path.
 _PLACEMENT = ("executor", "event", "runner_labels", "shards_in_ci", "command")
+# And of a container's, whose paths are those of the image and of the catalog's rows. The tags that were not taken and
+# the engine's address are left out.
+_IN_CONTAINER = ("python", "python_version", "container")
+_EMPTIED: Mapping[str, Any] = {"image_candidates": [], "docker": ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +166,10 @@ def _pairs(plan: Plan) -> Iterator[tuple[str, Any]]:
         yield "suites", len(work["suites"])
         for key in _PLACEMENT:
             yield f"placement.{key}", placement[key]
+        if plan.placement.container is not None:
+            placement["container"] |= _EMPTIED
+            for key in _IN_CONTAINER:
+                yield f"placement.{key}", placement[key]
         yield "partial", list(plan.partial)
 
 

@@ -20,13 +20,15 @@ pytestmark = pytest.mark.slow
 
 STAGE_A = "test/registered/amd/test_gsm8k_sample.py"
 QUICK = "def test_quick() -> None:\n    assert True\n"
+# no registry can be asked here: an image that is pinned needs none
+PINNED = {"AMD_CI_IMAGE": f"rocm/sgl-dev@sha256:{'0' * 64}"}
 MI300, MI325 = ([f"linux-{pool}-{gpus}gpu-sglang" for gpus in (1, 2, 4, 8)] for pool in ("mi300", "mi325"))
 
 
 @pytest.fixture(scope="module")
 def replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
     folder = tmp_path_factory.mktemp("replay")
-    return Replay(root=clone_with_base(folder / "clone"), scratch=folder / "scratch")
+    return Replay(root=clone_with_base(folder / "clone"), scratch=folder / "scratch", extra_env=PINNED)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def inlined(tmp_path_factory: pytest.TempPathFactory) -> Replay:
     root = clone_with_base(folder / "clone")
     inline_stage(root)
     git(root, "commit", "-q", "-a", "-m", "inlined")
-    return Replay(root=root, scratch=folder / "scratch")
+    return Replay(root=root, scratch=folder / "scratch", extra_env=PINNED)
 
 
 @cache
@@ -201,7 +203,7 @@ def test_the_real_nox_rehearses_a_suite_inside_act(tmp_path: Path) -> None:
         root=root,
         scratch=tmp_path / "scratch",
         shim=REAL_NOX,
-        extra_env={**network(), "REPLAY_ENVDIR": str(REPOSITORY / ".nox")},
+        extra_env={**network(), **PINNED, "REPLAY_ENVDIR": str(REPOSITORY / ".nox")},
     )
     seen = replay.act(
         "workflow_dispatch",

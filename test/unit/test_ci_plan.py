@@ -1,9 +1,12 @@
 """Jobs from selected suites, what inputs may say, what later jobs are handed, and the verdict over all of them."""
 
+import hashlib
 import json
 import re
+import threading
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from planning import STAGE_A, STAGE_B_SMALL, catalog
+from test_registry import Server
 
 from ci.actions.ask import Asked, base_of_event, read_ask
 from ci.actions.matrix import Ask, Waves, make_waves, matrix_json
@@ -19,9 +23,11 @@ from ci.actions.plan_view import ShownPlan, plan_markdown
 from ci.actions.render import stage_waves, suites_of
 from ci.actions.verdict import judge, read_needs
 from ci.catalog.actions import WorkflowRow
-from ci.cli.ci_plan import _check_size
+from ci.cli.ci_plan import _check_size, ci_plan
+from ci.cli.plan_images import PlannedImages
 from ci.errors import CiError, ExitCode, InfrastructureError, Problem, UsageError
 from ci.plan.changes import ChangedFile, Changes, Choice, Reason, Selection
+from ci.plan.image import ImageAsk, ImageFact, parse_reference
 from ci.plan.model import TestWork
 
 PR, NIGHTLY = catalog().actions.of_kind("tests")
@@ -370,3 +376,148 @@ def test_a_matrix_that_is_too_large_is_refused() -> None:
     with pytest.raises(CiError, match="may have 256") as caught:
         _check_size(catalog(), Waves(waves=((job,) * (most + 1),), not_made=()))
     assert caught.value.exit_code is ExitCode.USAGE
+
+
+# --- images ---------------------------------------------------------------------------------------------------------------
+
+
+class Registry:
+    """Answers for one newest tag of each family, which is another one each time that it is asked."""
+
+    def __init__(self, **changes: object) -> None:
+        self.asked: list[ImageAsk] = []
+        self.changes = changes
+
+    def __call__(self, ask: ImageAsk) -> ImageFact:
+        self.asked.append(ask)
+        fact = ImageFact(
+            reference=f"rocm/sgl-dev:v0.5.12-{ask.flavour}-{ask.family}-2026052{len(self.asked)}",
+            manifest_digest=f"sha256:{len(self.asked):064x}",
+            config_digest=f"sha256:{len(self.asked) + 10:064x}",
+            flavour=ask.flavour,
+            labels={},
+            env={},
+            size_bytes=1,
+            age_days=2,
+            stale_after_days=3,
+            candidates=(),
+            source="newest",
+        )
+        return replace(fact, **self.changes)  # type: ignore[arg-type]  # the keywords are ImageFact's own
+
+
+def images(registry: Registry, *, look: bool = True, **environ: str) -> PlannedImages:
+    return PlannedImages(
+        catalog=catalog(), environ=environ, today=date(2026, 5, 29), look=look, resolve=registry
+    )
+
+
+def test_all_shards_of_a_run_get_one_image_although_the_registry_moves_on() -> None:
+    registry = Registry()
+    found = images(registry)
+    got = {found.of("mi30x", "700") for _ in range(5)}
+    assert got == {f"rocm/sgl-dev:v0.5.12-rocm700-mi30x-20260521@sha256:{1:064x}"}
+    assert found.of("mi35x", "720") not in got
+    assert [(ask.family, ask.flavour) for ask in registry.asked] == [
+        ("mi30x", "rocm700"),
+        ("mi35x", "rocm720"),
+    ]
+    found.require()
+    assert "2 days old" in found.notes[0]
+
+
+def test_what_is_handed_out_means_the_same_image_to_a_job() -> None:
+    reference = parse_reference(images(Registry()).of("mi30x", "700"))
+    assert (reference.tag, reference.digest) == ("v0.5.12-rocm700-mi30x-20260521", f"sha256:{1:064x}")
+
+
+def test_jobs_without_an_image_are_refused_with_every_family() -> None:
+    found = images(Registry(config_digest="", problem="registry.invalid: no answer"))
+    assert {found.of("mi30x", "700"), found.of("mi35x", "720")} == {""}
+    with pytest.raises(InfrastructureError) as caught:
+        found.require()
+    text = caught.value.render()
+    assert caught.value.exit_code is ExitCode.INFRASTRUCTURE
+    for words in ("mi30x, rocm700", "mi35x, rocm720", "no answer", "inv image.resolve --family mi30x"):
+        assert words in text
+
+
+def test_a_person_who_asks_why_waits_for_no_registry_and_is_told() -> None:
+    registry = Registry()
+    found = images(registry, look=False)
+    assert found.of("mi30x", "700") == ""
+    assert registry.asked == []
+    assert "--images" in found.notes[0]
+    found.require()
+
+
+def test_an_image_that_is_pinned_already_is_handed_out_as_it_is() -> None:
+    registry = Registry()
+    pinned = f"rocm/sgl-dev@sha256:{'a' * 64}"
+    found = images(registry, AMD_CI_IMAGE=pinned)
+    assert (found.of("mi30x", "700"), registry.asked) == (pinned, [])
+    tag = images(registry, AMD_CI_IMAGE="rocm/sgl-dev:v1")
+    assert "@sha256:" in tag.of("mi30x", "700")
+    assert registry.asked[0].override == "rocm/sgl-dev:v1"
+
+
+def test_a_stale_image_is_the_first_thing_that_is_said() -> None:
+    found = images(Registry(age_days=9))
+    found.of("mi30x", "700")
+    assert found.notes[0].startswith("STALE IMAGE: ")
+    assert "9 days old" in found.notes[1]
+
+
+class Hub:
+    """A registry on the loopback address with one tag, which is another image each time that its manifest is asked for."""
+
+    TAG = "v0.5.12-rocm700-mi30x-20260528"
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+        self.manifests: list[str] = []
+
+    def __call__(self, path: str, _headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+        if path.startswith("/v2/rocm/sgl-dev/tags/list"):
+            return 200, {}, json.dumps({"tags": [self.TAG, "v0.5.12-rocm700-mi30x-20260501"]}).encode()
+        if path == f"/v2/rocm/sgl-dev/manifests/{self.TAG}":
+            config = self._put({"config": {}, "rootfs": {"diff_ids": [str(len(self.manifests))]}})
+            digest = self._put({"schemaVersion": 2, "config": {"digest": config}, "layers": []})
+            self.manifests.append(digest)
+            return 200, {}, self.blobs[digest]
+        body = self.blobs.get(path.rpartition("/")[2])
+        return (200, {}, body) if body is not None else (404, {}, b"{}")
+
+    def _put(self, content: object) -> str:
+        body = json.dumps(content).encode()
+        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        self.blobs[digest] = body
+        return digest
+
+
+@pytest.mark.processes
+def test_in_actions_every_job_of_every_wave_gets_the_image_that_was_found_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub = Hub()
+    with Server() as server:
+        server.answer = hub
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        for name, value in {
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_EVENT_NAME": "schedule",
+            "GITHUB_OUTPUT": str(tmp_path / "output"),
+            "AMD_CI_REGISTRY": server.url.removeprefix("http://"),
+            "AMD_CI_TODAY": "2026-05-29",
+        }.items():
+            monkeypatch.setenv(name, value)
+        assert ci_plan(["--json"]) == 0
+        server.shutdown()
+    (digest,) = hub.manifests
+    found = json.loads(capsys.readouterr().out)
+    (image,) = {job["image"] for wave in found["waves"] for job in wave}
+    assert image.endswith(f"/rocm/sgl-dev:{Hub.TAG}@{digest}")
+    assert (tmp_path / "output").read_text().count(image) == len(
+        [job for wave in found["waves"] for job in wave]
+    )
+    assert [(row["family"], row["rocm"], row["age_days"]) for row in found["images"]] == [("mi30x", "700", 1)]

@@ -1,5 +1,7 @@
 """A job in Actions and the same command on a machine: what may differ, what may not, and how the YAML is read."""
 
+import atexit
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cache
@@ -7,14 +9,16 @@ from pathlib import Path
 
 import pytest
 from planning import catalog
+from trees import write_sglang_tree
 
 from ci.actions.matrix import Job
-from ci.actions.parity import Parity, PlanOf, check_parity
+from ci.actions.parity import Parity, PlanOf, Side, check_parity
 from ci.actions.render import render, suites_of
 from ci.actions.stage_job import StageJob, read_stage_job
 from ci.catalog.load import Catalog
 from ci.catalog.parity import load_parity
 from ci.cli.parity import full_runs, planner
+from ci.cli.parity_machine import furnish
 from ci.errors import Problem
 
 pytestmark = pytest.mark.processes  # git says the commit of the plans
@@ -34,8 +38,16 @@ def jobs() -> tuple[Job, ...]:
 
 
 @cache
+def machine() -> Path:
+    """The root folder of a machine that has all that containers.toml looks for; gone when this process ends."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return furnish(catalog(), Path(folder.name))
+
+
+@cache
 def plan_of() -> PlanOf:
-    return planner(catalog())
+    return planner(catalog(), machine())
 
 
 def parity(
@@ -50,7 +62,7 @@ def parity(
     suites = [one for one in suites_of(here, here.actions.of_kind("tests")[0]) if suite in ("", one.name)]
     wanted = change(tuple(job for job in jobs() if not suite or job.name.startswith(f"{suite} (")))
     return check_parity(
-        here, text(stage_text()), {EVENT: wanted}, suites, plan_of() if of is None else planner(of)
+        here, text(stage_text()), {EVENT: wanted}, suites, plan_of() if of is None else planner(of, machine())
     )
 
 
@@ -70,6 +82,55 @@ def test_what_may_differ_is_only_where_and_for_whom() -> None:
     assert {"placement.event", "placement.host", "placement.root", "placement.runs_dir"} <= differing
     assert not [path for path in differing if path.startswith("work")]
     assert all(gap.allowed for gap in parity().gaps)
+
+
+def test_both_sides_plan_the_container_with_image_mounts_and_flags() -> None:
+    nightly = catalog().actions.of_kind("tests")[1]
+    plans = {
+        job.name: plan_of()(
+            Side(
+                session=job.session,
+                options=("--executor", "docker", "--suite", job.suite, "--shard", job.shard),
+                environ={"AMD_CI_IMAGE": job.image, "RUNNER_NAME": job.runner},
+                hardware=job.hardware,
+                in_actions=True,
+            )
+        )
+        for job in full_runs(catalog(), nightly, [EVENT])[EVENT]
+    }
+    assert plans
+    for name, plan in plans.items():
+        assert plan is not None
+        work, place = plan.work.container, plan.placement.container
+        assert work is not None, name
+        assert place is not None, name
+        assert (plan.work.image or "").startswith("sha256:"), name
+        assert work.flavour == "rocm720", name
+        assert work.options["shm_bytes"] > 0, name
+        # these runners' names have 35x in them
+        assert [mount.target for mount in place.mounts] == ["/sgl-data"], name
+        assert "placeholder" in plan.sources["work.image"], name
+
+
+def test_an_sglang_tree_is_the_same_tree_under_two_names(tmp_path: Path) -> None:
+    """The Actions side calls it by a path that is not on this machine; what is installed is read from the one that is."""
+    suite = "stage-a-test-1-gpu-small-amd"
+    test = f'register_amd_ci(est_time=1, suite="{suite}")\nif __name__ == "__main__":\n    main()\n'
+    pin = 'FROM base AS gfx942\nENV AITER_COMMIT_DEFAULT="46e6c92b3e"\n'
+    files: dict[str, str | bytes] = {"test/registered/test_a.py": test, "docker/rocm.Dockerfile": pin}
+    tree = write_sglang_tree(tmp_path / "sglang", files)
+    wanted = full_runs(catalog(), catalog().actions.of_kind("tests")[0], [EVENT], str(tree))[EVENT]
+    suites = [row for row in catalog().suites if row.name == suite]
+    found = check_parity(
+        catalog(),
+        stage_text(),
+        {EVENT: wanted},
+        suites,
+        planner(catalog(), machine(), str(tree)),
+        tree="c" * 40,
+    )
+    assert found.faults == ()
+    assert len(found.digests) == len(wanted) == 1
 
 
 def test_a_row_may_not_allow_work_to_differ(tmp_path: Path) -> None:

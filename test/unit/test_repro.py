@@ -1,8 +1,12 @@
 """`inv repro` as a function: links, jobs, test names, and what is made of a plan. Nothing is run."""
 
+import csv
 import json
+import shlex
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +14,26 @@ import pytest
 from github_api import FakeGitHub, job, serve
 from planning import STAGE_B_SMALL, catalog, mi300x, registration, request
 from records import ended, run_events
+from test_container_plan import DIGEST, contained, docker_facts, image, in_container
+from test_registry import Server
 
 from ci.actions.again import at_commit, only_tests
-from ci.actions.docker_line import docker_argv
+from ci.actions.docker_line import _ARGUMENTS, _HOST_CONFIG, docker_argv, docker_line, inside_lines
 from ci.actions.images import nearest_image, require_image
+from ci.actions.repro import from_log
 from ci.actions.understood import from_plan
+from ci.cli.planning import read_plan
 from ci.cli.repro import repro
+from ci.cli.repro_image import check_image
 from ci.errors import CiError, ExitCode, UsageError
 from ci.plan.capsule import encode
-from ci.plan.container import ContainerPlace, ContainerWork, Mount
 from ci.plan.image import ImageFact
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.plan.shards import Shard
 from ci.report.actions import workspace_prefix
 from ci.report.story import repeat
+from ci.run.container_arguments import create_arguments
 from ci.run.record import fold
 
 ROWS = [registration(f"test/registered/x/test_{n}.py", STAGE_B_SMALL, est_time_s=60 + n) for n in range(40)]
@@ -204,48 +213,143 @@ class TestPlans:
 
 
 class TestDocker:
-    WORK = ContainerWork(
-        profile="single",
-        flavour="rocm700",
-        options={"shm_bytes": 2**35, "capabilities": ["SYS_PTRACE"], "security": ["seccomp=unconfined"],
-                 "ulimits": {"nofile": "65536:65536"}, "init": True, "privileged": False, "network": ""},
-        env={"B": "two words", "A": "1"},
-        install={},
-        guards={},
-    )  # fmt: skip
-    PLACE = ContainerPlace(
-        docker="unix:///var/run/docker.sock",
-        image="rocm/sgl-dev:x",
-        image_pinned="rocm/sgl-dev@sha256:" + "0" * 64,
-        image_bytes=1,
-        image_age_days=1,
-        image_candidates=(),
-        mirror="",
-        devices=("/dev/kfd", "/dev/dri/renderD128"),
-        groups=(44,),
-        mounts=(Mount(id="root", source="/repo", target="/amd-ci/root", read_only=True),),
-        absent=(),
-        cache="",
-        cache_free_bytes=None,
-        nofile=65536,
-        keep=False,
-        strict=False,
-        exclusive_host=False,
-    )
+    def argv(self, made: Plan, **changes: Any) -> tuple[str, ...]:
+        given = {"root": "/repo", "run_dir": "/runs/1", "secrets": ("HF_TOKEN",), **changes}
+        return docker_argv(made, **given)
 
-    def test_the_line_has_everything_that_a_test_can_notice_and_no_value_of_a_secret(self) -> None:
-        argv = docker_argv(self.WORK, self.PLACE, secrets=("HF_TOKEN",), command=("python3", "x.py"))
-        assert argv == (
-            "docker", "run", "--rm", "-it", "--device", "/dev/kfd", "--device", "/dev/dri/renderD128",
-            "--group-add", "44", "--shm-size", "34359738368b", "--cap-add", "SYS_PTRACE",
-            "--security-opt", "seccomp=unconfined", "--ulimit", "nofile=65536:65536", "--init",
+    def test_the_line_is_the_executors_container_with_no_value_of_a_secret(self) -> None:
+        assert self.argv(contained()) == (
+            "docker", "run", "--interactive", "--tty", "--rm", "--cap-add", "SYS_PTRACE",
+            "--device", "/dev/kfd:/dev/kfd:rwm", "--device", "/dev/dri/renderD128:/dev/dri/renderD128:rwm",
+            "--group-add", "44", "--group-add", "110", "--init", "--ipc", "private",
             "--mount", "type=bind,source=/repo,target=/amd-ci/root,readonly",
-            "--env", "A=1", "--env", "B=two words", "--env", "HF_TOKEN",
-            "rocm/sgl-dev@sha256:" + "0" * 64, "python3", "x.py",
+            "--mount", "type=bind,source=/runs/1,target=/amd-ci/run",
+            "--mount", "type=bind,source=/home/runner/sglang-data,target=/sgl-data",
+            "--network", "bridge", "--privileged=false", "--security-opt", "seccomp=unconfined",
+            "--shm-size", "34359738368b", "--ulimit", "nofile=65536:65536",
+            "--name", "amd-ci-by-hand", "--entrypoint", "/bin/sh", "--user", "0:0", "--workdir", "/",
+            "--env", "HF_HOME=/sgl-data/hf-cache", "--env", "HF_HUB_ETAG_TIMEOUT=300",
+            "--env", "HF_HUB_DOWNLOAD_TIMEOUT=300", "--env", "MIOPEN_USER_DB_PATH=/sgl-data/miopen-cache",
+            "--env", "MIOPEN_CUSTOM_CACHE_DIR=/sgl-data/miopen-cache", "--env", "PYTHONPATH=/opt/tilelang",
+            "--env", "HF_TOKEN",
+            "rocm/sgl-dev@sha256:" + "d" * 64,
         )  # fmt: skip
 
+    def test_whatever_the_executor_gives_the_engine_has_its_words(self) -> None:
+        made = create_arguments(
+            contained(), image="i", name="n", labels={}, run_dir="/r", root="/t", ttl_s=1, kept=False
+        )
+        assert set(_HOST_CONFIG) == set(made["host_config"])
+        assert set(_ARGUMENTS) == set(made)
 
-def image(tag: str, digest: str, **changes: Any) -> ImageFact:
+    def test_odd_paths_stay_one_value(self) -> None:
+        """docker reads a mount as one line of CSV, a shell the whole line."""
+        odd = "/a, b=\"c\" $(x) 'é'"
+        argv = self.argv(contained(), root=odd)
+        mount = next(word for word in argv if "/amd-ci/root" in word)
+        assert next(csv.reader([mount])) == ["type=bind", f"source={odd}", "target=/amd-ci/root", "readonly"]
+        given = {"root": odd, "run_dir": "/r", "secrets": ()}
+        assert tuple(shlex.split(docker_line(contained(), **given))) == docker_argv(contained(), **given)  # type: ignore[arg-type]
+
+    def test_an_image_that_only_this_machine_has_is_named_by_its_id(self) -> None:
+        here = image(manifest_digest="", reference="sglang-amd-ci/rehearsal:latest")
+        made = make_plan(
+            catalog(),
+            in_container(mi300x([registration("test/a.py")]), docker_facts(here)),
+            request(executor="docker"),
+        )
+        assert self.argv(made)[-1] == DIGEST
+
+    def test_inside_the_tests_run_with_their_environment(self) -> None:
+        move, tests = inside_lines(contained())
+        assert move == "cd /amd-ci/root"
+        assert tests.startswith("env ")
+        assert tests.endswith("python3 -m pytest test/a.py")
+        assert "PYTHONPATH=/amd-ci/root/test" in tests
+        tree = replace(contained(), work=replace(contained().work, checkout="c" * 40))
+        assert inside_lines(tree)[0].endswith(
+            "cp -R /amd-ci/checkout/. /sglang-checkout/ && cd /sglang-checkout"
+        )
+
+
+def docker_plan(**changes: Any) -> Plan:
+    """A plan of a job in a container, with the words that asked for it."""
+    words = ("--executor", "docker", "--image", "rocm/sgl-dev:x", "--suite", "1-gpu-small", "--shard", "3/14")
+    asked = request(
+        "stage-b-amd",
+        suites=("1-gpu-small",),
+        shard=Shard(index=3, count=14),
+        executor="docker",
+        image="rocm/sgl-dev:x",
+        command=("nox", "-s", "stage_b_amd", "--", *words),
+        **changes,
+    )
+    return make_plan(catalog(), in_container(mi300x(ROWS), docker_facts(image())), asked)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"env": (("SGLANG_X", "ü ' $HOME"),)}, {"keep": True, "strict": True, "fail_fast": True}]
+)
+def test_a_plan_of_a_container_comes_back_from_file_log_and_decorated_log(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    made = docker_plan(**changes)
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps(made.to_json()))
+    log = f"some line\n{encode(made)}\nlast line\n"
+    decorated = "".join(f"2026-05-29T07:12:03.1234567Z {line}\r\n" for line in log.splitlines())
+    for text in (log, decorated):
+        found = from_log(text, catalog(), where="log")
+        assert found.plan is not None
+        assert found.plan.digest == made.digest
+        place = made.placement.container
+        assert place is not None
+        # an address of the other machine's engine says nothing here
+        assert found.plan.placement.container == replace(place, docker="")
+        assert found.plan.placement.python == made.placement.python == "python3"
+        assert found.asked.arguments("/sglang") == made.placement.command[4:]
+    assert read_plan(file).work == made.work
+
+
+@pytest.fixture
+def hub() -> Iterator[Server]:
+    """A registry that answers 404 unless a test says otherwise."""
+    with Server() as one:
+        thread = threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield one
+        one.shutdown()
+
+
+class TestTheImageOfAPlan:
+    """Asked at the image's own registry when the local store has it not; no engine answers here."""
+
+    def asked(self, hub: Server, tmp_path: Path) -> str:
+        made = docker_plan()
+        place = made.placement.container
+        assert place is not None
+        address = hub.url.removeprefix("http://")
+        there = replace(place, image_pinned=f"{address}/rocm/sgl-dev@sha256:{'d' * 64}")
+        made = replace(made, placement=replace(made.placement, container=there))
+        environ = {"DOCKER_HOST": f"unix://{tmp_path}/no.sock", "AMD_CI_REGISTRY": address}
+        return check_image(made, catalog(), environ, today=date(2026, 5, 29))
+
+    def test_it_is_there(self, hub: Server, tmp_path: Path) -> None:
+        hub.answer = lambda _path, _headers: (200, {}, b"")
+        assert self.asked(hub, tmp_path).endswith("has it")
+        assert hub.asked[0][0] == f"/v2/rocm/sgl-dev/manifests/sha256:{'d' * 64}"
+
+    def test_a_registry_that_does_not_say_is_no_proof_of_absence(self, hub: Server, tmp_path: Path) -> None:
+        hub.answer = lambda _path, _headers: (403, {}, b"")
+        assert self.asked(hub, tmp_path).startswith("not known whether it is still there: ")
+
+    def test_it_is_gone_and_nothing_is_near(self, hub: Server, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="no longer exists") as caught:
+            self.asked(hub, tmp_path)
+        assert "inv image.resolve" in caught.value.render()
+
+
+def known(tag: str, digest: str, **changes: Any) -> ImageFact:
     fact = ImageFact(
         reference=f"rocm/sgl-dev:{tag}", manifest_digest="", config_digest=digest, flavour="rocm700", labels={}, env={},
         size_bytes=1, age_days=1, stale_after_days=3, candidates=(), source="Docker Hub",
@@ -255,9 +359,9 @@ def image(tag: str, digest: str, **changes: Any) -> ImageFact:
 
 class TestImages:
     FACTS = (
-        image("v0.5.15-rocm720-mi30x-20260715", "sha256:b"),
-        image("v0.5.15-rocm700-mi30x-20260715", "sha256:c"),
-        image("v0.5.15-rocm700-mi30x-20260716", "", problem="gone"),
+        known("v0.5.15-rocm720-mi30x-20260715", "sha256:b"),
+        known("v0.5.15-rocm700-mi30x-20260715", "sha256:c"),
+        known("v0.5.15-rocm700-mi30x-20260716", "", problem="gone"),
     )
 
     def test_the_same_image_is_enough(self) -> None:

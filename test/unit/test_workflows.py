@@ -1,21 +1,29 @@
 """The rendered workflows: what they hold, that they follow the rows, and that an edit by hand is seen."""
 
+import importlib.util
 import itertools
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from invoke.collection import Collection
+from invoke.exceptions import ParseError
+from invoke.parser import Parser as InvokeParser
 from ruamel.yaml import YAML
 
 from ci.actions.render import ACTIONLINT, HEADER, WORKFLOWS, ZIZMOR, find_stale, render, stage_waves, write
 from ci.catalog.actions import ActionsCatalog, load_actions
 from ci.catalog.load import Catalog, load_catalog
 from ci.catalog.stages import CATALOG_DIR
+from ci.cli.ci_plan import ci_plan_parser
 from ci.cli.main import main
+from ci.cli.options import parse, run_parser
 from ci.errors import Problem
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -51,6 +59,23 @@ def steps_of(parsed: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, _, job in jobs_of(parsed):
         for step in job.get("steps", ()):
             yield name, step
+
+
+def commands(parsed: Mapping[str, Any]) -> list[list[str]]:
+    """Every step's command in words, with its variables by name."""
+    return [shlex.split(step["run"]) for _, step in steps_of(parsed) if "run" in step]
+
+
+@cache
+def tasks() -> Collection:
+    """The verbs, as `inv` loads them."""
+    spec = importlib.util.spec_from_file_location("verbs_of_this_repository", REPOSITORY / "tasks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: Collection = module.namespace
+    return found
 
 
 def test_the_committed_files_are_what_the_catalog_says(catalog: Catalog) -> None:
@@ -112,6 +137,48 @@ class TestSafety:
             assert script.startswith("exec ")
             assert "${{" not in script
             assert not set(script) & set("\n;|&`")
+
+    def test_a_plan_can_see_what_a_pull_request_of_either_tree_changed(
+        self, parsed: Mapping[str, Any]
+    ) -> None:
+        """A commit alone has no base to compare with, and everything would be selected."""
+        for name in ("amd-pr", "amd-nightly"):
+            checkouts = [
+                step for step in parsed[name]["jobs"]["plan"]["steps"] if "checkout" in step.get("uses", "")
+            ]
+            assert [step["with"]["fetch-depth"] for step in checkouts] == [0, 0]
+        stage = parsed["amd-stage"]["jobs"]["test"]["steps"]
+        assert not [step for step in stage if "fetch-depth" in step.get("with", {})], (
+            "a test needs no history"
+        )
+
+    def test_every_verb_is_one_of_ours_with_its_options(self, parsed: Mapping[str, Any]) -> None:
+        verbs = [words[words.index("inv") + 1 :] for words in commands(parsed) if "inv" in words]
+        assert {words[0] for words in verbs} == {"image.build", "image.mirror", "runs.sweep"}
+        for words in verbs:
+            (found,) = InvokeParser(contexts=tasks().to_contexts()).parse_argv(words)
+            assert found.name == words[0]
+
+    @pytest.mark.parametrize(
+        "words", ["image.bild", "image.mirror --rocm 700 --famliy mi30x", "runs.sweep --containers"]
+    )
+    def test_a_verb_or_option_that_does_not_exist_would_be_seen(self, words: str) -> None:
+        with pytest.raises(ParseError):
+            InvokeParser(contexts=tasks().to_contexts()).parse_argv(words.split())
+
+    def test_every_session_is_one_of_ours_with_its_options(self, parsed: Mapping[str, Any]) -> None:
+        sessions = [words[words.index("-s") + 1 :] for words in commands(parsed) if "-s" in words]
+        assert len(sessions) == 6
+        problems: list[Problem] = []
+        for name, *rest in sessions:
+            options = rest[1:] if rest[:1] == ["--"] else rest
+            if name == "$SESSION" and options:
+                assert parse(run_parser("x"), options, problems).executor == "docker"
+            elif name == "ci_plan":
+                parse(ci_plan_parser(), options, problems)
+            else:  # a matrix of our own sessions, which another test compares with those that there are
+                assert (name, options) == ("$SESSION", [])
+        assert problems == []
 
     def test_secrets_reach_only_the_steps_that_need_them_and_no_fork(
         self, parsed: Mapping[str, Any], catalog: Catalog
