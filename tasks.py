@@ -44,7 +44,8 @@ def doctor(_c: Context) -> None:
 @task
 @_exits
 def sweep(_c: Context) -> None:
-    """End what killed runs have left behind; a run that still lives is not touched."""
+    """End what killed runs have left behind, containers too; a run that still lives is not touched."""
+    from ci.cli.containers import sweep_verb  # noqa: PLC0415
     from ci.report.doctor_view import show_swept  # noqa: PLC0415
     from ci.run.gather import runs_dir  # noqa: PLC0415
     from ci.run.sweep import sweep_dead  # noqa: PLC0415
@@ -52,6 +53,7 @@ def sweep(_c: Context) -> None:
     world = environ.read()
     passes = int(load_catalog().limits["agent.sweep_passes"])
     show_swept(world, sweep_dead(runs_dir(world) / ".live", passes=passes, wait=clock.sleep_s))
+    sweep_verb(world)
 
 
 @task(help={"keep": "how many of the newest run folders stay", "dry": "only say what would be removed"})

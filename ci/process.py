@@ -13,7 +13,7 @@ from typing import IO
 from ci import clock
 from ci.lifeline import die_with_parent
 
-__all__ = ["Completed", "Process", "attached", "capture", "start"]
+__all__ = ["Completed", "Process", "attached", "capture", "kill_group", "start"]
 
 # What `start` returns: callers annotate with it and never open this door themselves.
 Process = subprocess.Popen[bytes]
@@ -59,10 +59,19 @@ def capture(
     return Completed(argv=tuple(argv), code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 
-def start(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stderr: IO[bytes]) -> Process:
+def start(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stderr: IO[bytes],
+    ends_with_us: bool = False,
+) -> Process:
     """Start a command in a session of its own, standard input and output as pipes.
 
-    A session of its own keeps a terminal's Ctrl-C away from it: we decide how it ends.
+    A session of its own keeps a terminal's Ctrl-C away from it: we decide how it ends. `ends_with_us` is for a program that
+    does not end with its standard input: it gets SIGTERM when we are killed. Only for the main thread: the kernel means the
+    thread that starts it.
 
     Raises:
         OSError: the program can't be started.
@@ -75,6 +84,7 @@ def start(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stderr: IO[
         stdout=subprocess.PIPE,
         stderr=stderr,
         start_new_session=True,
+        preexec_fn=die_with_parent if ends_with_us else None,  # noqa: PLW1509  # one thread, as in `attached`
     )
 
 
@@ -110,6 +120,13 @@ def attached(
     except KeyboardInterrupt:
         _end_group(child, stop_s, poll_s)
         raise
+
+
+def kill_group(process: Process) -> None:
+    """End a command of `start` with what it has started in its session, and wait for it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _end_group(child: Process, stop_s: float, poll_s: float) -> None:

@@ -11,11 +11,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from engine_images import key_of
 from engines import Engine
 from support import REPOSITORY
 
-__all__ = ["AITER_REPOSITORY", "STAMP", "StandIn", "build_standin_image"]
+__all__ = ["AITER_REPOSITORY", "STAMP", "StandIn", "build_standin_image", "standin"]
 
 SOURCES = REPOSITORY / "test/data/standins"
 # not a plain path: git would link files out of the image's layer, which some storage drivers refuse
@@ -29,6 +30,8 @@ ARG BASE
 FROM ${{BASE}}
 COPY standins /opt/standins
 ENV PIP_BREAK_SYSTEM_PACKAGES=1 PIP_NO_INDEX=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+# pip's own words: 0 means that nothing is built in isolation, for which an index would be needed
+ENV PIP_NO_BUILD_ISOLATION=0
 ENV GPU_ARCH={STAMP}
 WORKDIR /sgl-workspace
 RUN git clone -q {AITER_REPOSITORY} aiter && git -C aiter checkout -q image \\
@@ -45,6 +48,12 @@ class StandIn:
     reference: str
     old: str
     new: str
+
+
+@pytest.fixture(scope="session")
+def standin(engine: Engine, base_image: str) -> StandIn:
+    """The image in the session's engine."""
+    return build_standin_image(engine, base_image)
 
 
 def build_standin_image(engine: Engine, base: str) -> StandIn:

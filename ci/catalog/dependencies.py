@@ -148,7 +148,10 @@ class StepRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies:
-    """The whole file. `alternative_index` and `overrides` name variables of the caller, never their values."""
+    """The whole file. `alternative_index` and `overrides` name variables of the caller, never their values.
+
+    Of an override's variables the first that is set and not empty holds.
+    """
 
     flavours: Mapping[str, Flavour]
     targets: Mapping[str, str]
@@ -157,7 +160,7 @@ class Dependencies:
     repositories: Mapping[str, str]
     installers: tuple[Installer, ...]
     alternative_index: str
-    overrides: Mapping[str, str]
+    overrides: Mapping[str, tuple[str, ...]]
     steps: tuple[StepRow, ...]
 
 
@@ -177,7 +180,7 @@ def load_dependencies(problems: list[Problem], folder: Path, *, families: Collec
     indexes = _texts(tables, "alternative_index", "id", "variable", _VARIABLE)
     if len(indexes) > 1:
         tables.problem("alternative_index", f"{len(indexes)} rows", "a retry takes one alternative")
-    overrides = _texts(tables, "override", "id", "variable", _VARIABLE)
+    overrides = _overrides(tables)
     known = {*_VALUES, *choices, *(f"pin_{pin}" for pin in pins), *(f"repository_{name}" for name in repositories)}  # fmt: skip
     steps = _steps(tables, flavours, pins, known)
     return Dependencies(
@@ -286,6 +289,23 @@ def _texts(tables: Tables, array: str, key: str, value: str, matches: str) -> Ma
     found = {}
     for row in rows:
         found[row.text(key, matches=_NAME)] = row.text(value, matches=matches)
+        row.text("why")
+        row.text("source")
+        row.done()
+    return found
+
+
+def _overrides(tables: Tables) -> Mapping[str, tuple[str, ...]]:
+    """The variables of each override, in the order in which they hold."""
+    rows = tables.rows("override")
+    tables.unique(rows)
+    found = {}
+    for row in rows:
+        variables = row.texts("variables")
+        for name in variables:
+            if not re.fullmatch(_VARIABLE, name):
+                row.problem("variables", f"{name!r} is no variable's name", "e.g. AITER_COMMIT_OVERRIDE")
+        found[row.text("id", matches=_NAME)] = variables
         row.text("why")
         row.text("source")
         row.done()

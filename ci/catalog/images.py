@@ -107,6 +107,7 @@ class ImageCatalog:
     repository: str
     tag: str
     registry_variable: str
+    rocm_variable: str
     mirror_variable: str
     flavours: Mapping[str, Flavour]
     targets: tuple[BuildTarget, ...]
@@ -159,6 +160,7 @@ def load_images(
         repository=named.name,
         tag=named.tag,
         registry_variable=named.registry_variable,
+        rocm_variable=named.rocm_variable,
         mirror_variable=named.mirror_variable,
         flavours=flavours,
         targets=_targets(tables, flavours, families),
@@ -178,6 +180,7 @@ class _Repository:
     name: str = ""
     tag: str = _NO_TAG
     registry_variable: str = ""
+    rocm_variable: str = ""
     mirror_variable: str = ""
 
     @classmethod
@@ -188,6 +191,7 @@ class _Repository:
             name=row.text("name", matches=r"[a-z0-9._/-]+"),
             tag=_pattern(row, "tag", _NO_TAG, groups=_GROUPS),
             registry_variable=row.text("registry_variable", matches=_VARIABLE),
+            rocm_variable=row.text("rocm_variable", matches=_VARIABLE),
             mirror_variable=row.text("mirror_variable", matches=_VARIABLE),
         )
         for key in ("id", "why", "source"):

@@ -11,12 +11,12 @@ from typing import Any
 from ci.catalog.load import Catalog, load_catalog
 from ci.catalog.tables import closest
 from ci.cli.images import pull_locks
-from ci.errors import UsageError
-from ci.plan.image import ImageFact, image_ask, require_image
+from ci.errors import InfrastructureError, UsageError
+from ci.plan.image import ImageFact, image_ask
 from ci.report.build_view import BuildView, show_built
 from ci.run.build import REHEARSAL_TAG, build_rehearsal, is_local
 from ci.run.build_sglang import build_from_dockerfile, wanted_image
-from ci.run.engine import connect, docker_host
+from ci.run.engine import EngineError, connect, docker_host
 from ci.run.gather import find_hardware, find_today
 from ci.run.git import commit_of
 from ci.run.images import resolve_image
@@ -81,14 +81,28 @@ def _rehearsal(
 
 
 def _have(catalog: Catalog, world: Mapping[str, str], base: str, view: BuildView) -> None:
-    """Pull a base that is not in the local store."""
+    """Pull a base that is not in the local store.
+
+    Raises:
+        InfrastructureError: the engine does not answer, or the base can't be had.
+    """
     host = docker_host(world)[0]
-    with closing(connect(host, timeout_s=catalog.limits["container.engine_s"])) as client:
-        if is_local(client, base):
-            return
+    try:
+        with closing(connect(host, timeout_s=catalog.limits["container.engine_s"])) as client:
+            if is_local(client, base):
+                return
+    except EngineError as error:
+        raise InfrastructureError(
+            f"the engine at {host} can't be asked for {base}: {error.text}", then="docker info"
+        ) from error
     ask = image_ask(catalog.images, family="", today=find_today(world)[0], environ=world, image=base)
     image = resolve_image(catalog, ask, world, engine_host=host)
-    require_image(image, strict=False)
+    if not image.config_digest:
+        raise InfrastructureError(
+            f"the base {base} is not in the local store and can't be had: {image.problem}",
+            cause="its registry can't be reached from here, or has no such image",
+            then="docker load it, or name one that is there: inv image.build --rehearsal --base REF",
+        )
     pull_image(
         image,
         catalog=catalog,

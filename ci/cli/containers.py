@@ -1,4 +1,4 @@
-"""`inv container.list|stop|prune`: this project's containers on an engine, and no others."""
+"""`inv container.list|stop|prune`, and the containers of `inv runs.sweep`: this project's containers on an engine, and no others."""
 
 import json
 import sys
@@ -7,11 +7,11 @@ from contextlib import closing
 
 from ci.catalog.load import load_catalog
 from ci.errors import InfrastructureError, UsageError
-from ci.report.containers_view import show_swept_containers, show_tenants
+from ci.report.containers_view import show_not_looked_at, show_swept_containers, show_tenants
 from ci.run.container_sweep import Tenant, is_left_over, list_containers, sweep_containers
 from ci.run.engine import EngineError, connect, docker_host
 
-__all__ = ["list_verb", "prune_verb", "stop_verb"]
+__all__ = ["list_verb", "prune_verb", "stop_verb", "sweep_verb"]
 
 
 def list_verb(world: Mapping[str, str], *, as_json: bool) -> None:
@@ -59,6 +59,21 @@ def prune_verb(world: Mapping[str, str], *, kept: bool) -> None:
         InfrastructureError: the engine does not answer, or a container stays.
     """
     _sweep(world, lambda one: is_left_over(one) or (kept and one.ownership.kept and one.ownership.dead))
+
+
+def sweep_verb(world: Mapping[str, str]) -> None:
+    """Remove what dead runs have left, as `prune_verb` does; without an engine say that nothing was looked at.
+
+    Raises:
+        InfrastructureError: a container stays.
+    """
+    host, source = docker_host(world)
+    try:
+        connect(host, timeout_s=load_catalog().limits["container.engine_s"]).close()
+    except InfrastructureError as error:
+        show_not_looked_at(world, f"{error.what} ({source})")
+        return
+    prune_verb(world, kept=False)
 
 
 def _tenants(world: Mapping[str, str]) -> tuple[Tenant, ...]:

@@ -168,7 +168,7 @@ def _install(catalog: Catalog, world: Mapping[str, str], options: DepsOptions) -
         # a container's stamp says which family it is for
         family=family or ("" if options.container else next(iter(targets))),
         checkout=checkout,
-        overrides={name: world.get(name, "") for name in catalog.dependencies.overrides.values()},
+        overrides=world,
     )
 
 

@@ -18,6 +18,7 @@ from ci.report.images_view import (
     show_progress,
     show_pulled,
 )
+from ci.run.container_facts import pool_of
 from ci.run.engine import docker_host
 from ci.run.gather import find_hardware, find_today
 from ci.run.image_store import mirror_image, prune_images
@@ -25,7 +26,7 @@ from ci.run.images import resolve_image
 from ci.run.locks import cache_dir
 from ci.run.pull import Pulled, pull_image
 
-__all__ = ["ImageOptions", "mirror_verb", "pool_of", "prune_verb", "pull_locks", "pull_verb", "resolve_verb"]
+__all__ = ["ImageOptions", "mirror_verb", "prune_verb", "pull_locks", "pull_verb", "resolve_verb"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +106,6 @@ def prune_verb(world: Mapping[str, str], *, older: str, keep: str, dry: bool, js
         dry=dry,
     )
     show_old_images(world, images, freed_bytes, dry=dry, as_json=json)
-
-
-def pool_of(catalog: Catalog, world: Mapping[str, str]) -> str:
-    """The runner pool that this machine's label is of, empty when it has none."""
-    label = world.get("AMD_CI_RUNNER_LABEL", "")
-    return next((row.pool for row in catalog.labels if row.label == label), "")
 
 
 def pull_locks(world: Mapping[str, str]) -> Path:

@@ -38,7 +38,7 @@ def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) 
             place = replace(place, checkout=saved.placement.root)
         return place_again(catalog, _facts(catalog, asked, place, environ, saved), request, saved)
     request = options.request
-    if options.list and request.executor == "docker":
+    if options.list and request.executor in ("auto", "docker"):
         # the same tests in either place: no registry and no engine is asked for their names
         request = replace(request, executor="host")
     if options.last_failed:

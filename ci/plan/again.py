@@ -84,7 +84,9 @@ def _placed_again(
         problems.append(Problem(where="container", what=what, hint="git checkout the plan's commit"))
         return planned, None
     need = Need(profile=profile, rocm="")
-    here = container_work(catalog, facts, docker, need)
+    named = {suite.id for suite in saved.work.suites}
+    suites = [suite for suite in catalog.suites_of(saved.work.stage) if suite.id in named]
+    here = container_work(catalog, facts, docker, need, suites)
     for field in fields(ContainerWork):
         was, now = getattr(saved.work.container, field.name), getattr(here, field.name)
         if canonical(was) != canonical(now):

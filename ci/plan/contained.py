@@ -1,8 +1,11 @@
 """What a plan says about its container: pure, from the catalog's rows and the gathered facts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from ci.catalog.hardware import CPU
 from ci.catalog.load import Catalog
+from ci.catalog.rows import Suite
 from ci.errors import InfrastructureError
 from ci.plan.container import (
     ContainerPlace,
@@ -12,7 +15,7 @@ from ci.plan.container import (
     nofile_of,
     options_of,
 )
-from ci.plan.deps import install_of
+from ci.plan.deps import install_of, overriding
 from ci.plan.facts import DockerFacts, Facts
 from ci.plan.guards import guards_of
 from ci.plan.image import require_image
@@ -24,6 +27,7 @@ __all__ = [
     "container_sources",
     "container_work",
     "docker_facts",
+    "preflight_notes",
     "require_docker",
 ]
 
@@ -54,13 +58,15 @@ def require_docker(docker: DockerFacts, *, strict: bool) -> None:
     require_image(docker.image, strict=strict)
 
 
-def container_work(catalog: Catalog, facts: Facts, docker: DockerFacts, need: Need) -> ContainerWork:
-    """What decides a verdict.
+def container_work(
+    catalog: Catalog, facts: Facts, docker: DockerFacts, need: Need, suites: Iterable[Suite]
+) -> ContainerWork:
+    """What decides a verdict, for the suites that the run has.
 
     Raises:
         UsageError: the dependencies of this flavour and checkout can't be meant.
     """
-    rehearsal = not catalog.family_of(facts.hardware_class)
+    rehearsal = facts.hardware_class == CPU
     return ContainerWork(
         profile=need.profile.id,
         flavour=docker.flavour,
@@ -71,12 +77,36 @@ def container_work(catalog: Catalog, facts: Facts, docker: DockerFacts, need: Ne
             flavour=docker.flavour,
             family="" if rehearsal else catalog.family_of(facts.hardware_class),
             checkout=docker.tree,
-            overrides={
-                variable: facts.environ.get(variable, "")
-                for variable in catalog.dependencies.overrides.values()
-            },
+            overrides=facts.environ,
         ),
         guards=guards_of(catalog.guards, flavour=docker.flavour),
+        preflights=() if rehearsal or facts.checkout is None else _preflights(catalog, suites),
+    )
+
+
+def _preflights(catalog: Catalog, suites: Iterable[Suite]) -> tuple[Mapping[str, Any], ...]:
+    """Each once, in the order of the suites that ask for it."""
+    wanted = dict.fromkeys(suite.preflight for suite in suites if suite.preflight)
+    rows = [catalog.preflights[name] for name in wanted]
+    return tuple(
+        {"id": row.id, "argv": list(row.argv), "env": dict(row.env), "timeout_s": row.timeout_s}
+        for row in rows
+    )
+
+
+def preflight_notes(facts: Facts, suites: Iterable[Suite], *, executor: str) -> tuple[str, ...]:
+    """Preflights that a run on real hardware leaves out, with the reason."""
+    if executor == "docker" and facts.checkout is not None:
+        return ()
+    why = (
+        "it is a script of SGLang's tree, add --checkout PATH"
+        if executor == "docker"
+        else "the host executor runs none, run it by hand first"
+    )
+    return tuple(
+        f"{suite.id}: its preflight {suite.preflight} is not run: {why}"
+        for suite in suites
+        if suite.preflight
     )
 
 
@@ -92,7 +122,7 @@ def container_place(docker: DockerFacts, need: Need, request: Request) -> Contai
         image_candidates=image.candidates,
         mirror=found.mirror,
         devices=tuple(device.path for device in found.devices),
-        groups=tuple(sorted({device.gid for device in found.devices})),
+        groups=tuple(sorted({device.gid for device in found.devices if device.gid is not None})),
         mounts=found.mounts,
         absent=found.absent,
         cache=found.cache,
@@ -104,8 +134,12 @@ def container_place(docker: DockerFacts, need: Need, request: Request) -> Contai
     )
 
 
-def container_sources(docker: DockerFacts, need: Need, request: Request) -> Mapping[str, str]:
+def container_sources(
+    catalog: Catalog, facts: Facts, docker: DockerFacts, need: Need, request: Request
+) -> Mapping[str, str]:
     """Where each value came from, by dotted path."""
+    named = overriding(catalog.dependencies, facts.environ)
+    overrides = "".join(f"; {key} by {variable}" for key, variable in named.items())
     row = f"containers.toml: profile[{need.profile.id}]"
     return {
         "work.image": docker.image.source,
@@ -113,7 +147,8 @@ def container_sources(docker: DockerFacts, need: Need, request: Request) -> Mapp
         "work.container.flavour": docker.image.source,
         "work.container.options": row,
         "work.container.env": f"containers.toml: variables of {need.profile.id}",
-        "work.container.install": "dependencies.toml",
+        "work.container.install": f"dependencies.toml{overrides}",
+        "work.container.preflights": "stages.toml: preflights of the suites, on real hardware",
         "work.container.guards": "guards.toml",
         "placement.container.docker": docker.container.docker_source,
         "placement.container.image": docker.image.source,
@@ -132,6 +167,8 @@ def container_notes(docker: DockerFacts) -> tuple[str, ...]:
     """What a reader has to be told."""
     image, found = docker.image, docker.container
     notes = list(image.notes)
+    if found.elsewhere:
+        notes.append("the plan is for another machine: its devices, mounts and engine are found there")
     if found.problem:
         notes.append(f"a run would fail here: {found.problem}")
     if image.stale_note:

@@ -48,10 +48,13 @@ REHEARSAL_FLAVOUR = "rehearsal"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A device node of the host that the container gets under the same path; `gid` is the group that may use it."""
+    """A device node of the host that the container gets under the same path; `gid` is the group that may use it.
+
+    The group is None for a node of another machine, which only a plan names.
+    """
 
     path: str
-    gid: int
+    gid: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,7 @@ class ContainerFacts:
 
     `devices` exist; `device_source` says where their list came from. `absent` are rows whose device or path is not there.
     `cache_free_bytes` is None when the cache path of the row is absent. `nofile_max` is the daemon's hard limit, None when
-    it could not be had.
+    it could not be had. `elsewhere` says that the plan is for another machine: `devices` are then those that its rows name.
     """
 
     docker: str
@@ -85,6 +88,7 @@ class ContainerFacts:
     nofile_max: int | None
     mirror: str
     mirror_source: str
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +97,8 @@ class ContainerWork:
 
     `profile` is a row of containers.toml, `options` its flags that a test can notice (shm_bytes, capabilities, security,
     ulimits, network, ipc, privileged, init), `env` the container's own environment. `install` is what `ci.plan.deps` says
-    about the dependencies, `guards` what `ci.plan.guards` watches.
+    about the dependencies, `guards` what `ci.plan.guards` watches. `preflights` are commands before the tests: `id`, `argv`,
+    `env` and `timeout_s` each.
     """
 
     profile: str
@@ -102,6 +107,7 @@ class ContainerWork:
     env: Mapping[str, str]
     install: Mapping[str, Any]
     guards: Mapping[str, Any]
+    preflights: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

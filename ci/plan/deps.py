@@ -15,7 +15,7 @@ from ci.plan.container import CHECKOUT_COPY
 from ci.plan.inside import CheckoutFacts, InsideFacts, flavour_of, stage_of
 from ci.plan.model import canonical
 
-__all__ = ["CheckoutFacts", "InsideFacts", "InstallSteps", "Step", "install_of", "steps"]
+__all__ = ["CheckoutFacts", "InsideFacts", "InstallSteps", "Step", "install_of", "overriding", "steps"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +89,7 @@ def install_of(
         )
     chosen = {
         key: valid_reference(overrides[variable], where=variable)
-        for key, variable in rows.overrides.items()
-        if overrides.get(variable)
+        for key, variable in overriding(rows, overrides).items()
     }
     row = rows.flavours.get(flavour)
     if checkout is not None and (row is None or row.sglang) and family in rows.targets:
@@ -112,6 +111,16 @@ def install_of(
         "alternative_index": rows.alternative_index,
         "steps": [step.id for step in rows.steps],
     }
+
+
+def overriding(rows: Dependencies, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variable that holds of each override that is given; an empty value is none."""
+    found = {}
+    for key, variables in rows.overrides.items():
+        given = next((name for name in variables if environ.get(name)), "")
+        if given:
+            found[key] = given
+    return found
 
 
 def steps(
@@ -161,6 +170,11 @@ def steps(
     )
 
 
+def _override_of(rows: Dependencies, key: str) -> str:
+    """The variable by which a message tells to override a pin."""
+    return next(iter(rows.overrides.get(key, ())), "")
+
+
 def _rows_digest(rows: Dependencies) -> str:
     return _digest(rows)
 
@@ -174,7 +188,7 @@ def _require_pins(
             raise UsageError(
                 f"{pin.file} of the checkout has no {pin.names[0]} in its stage {stage}",
                 cause="the stage was renamed, or the checkout is older than it",
-                then=f"grep -n {pin.names[0]} {pin.file}; or name a commit: {rows.overrides.get(pin.id, '')}=46e6c92b3e",
+                then=f"grep -n {pin.names[0]} {pin.file}; or name a commit: {_override_of(rows, pin.id)}=46e6c92b3e",
             )
     for value in checkout.pins.values():
         if value.startswith("-"):
@@ -201,7 +215,7 @@ def _aiter(
         raise UsageError(
             f"the checkout names no AITER for stage {stage}, by which this image was built",
             cause="the stage is not in its docker/rocm.Dockerfile",
-            then=f"name a commit: {rows.overrides.get('aiter', '')}=46e6c92b3e",
+            then=f"name a commit: {_override_of(rows, 'aiter')}=46e6c92b3e",
         )
     if pin:
         valid_reference(pin, where="the AITER pin")

@@ -199,7 +199,8 @@ def image_ask(
 ) -> ImageAsk:
     """What is wanted, from the options, the suite's row, the environment and the catalog's defaults, in this order.
 
-    `image` is `--image`, `rocm` is `--rocm`, `suite_rocm` what the suite's row says (empty: nothing).
+    `image` is `--image`, `rocm` is `--rocm`, `suite_rocm` what the suite's row says (empty: nothing). The variable of the
+    ROCm version stands for `--rocm`, and so above the row.
 
     Raises:
         UsageError: no flavour is meant by that, or there is nothing to choose an image by.
@@ -210,7 +211,12 @@ def image_ask(
             if environ.get(row.variable) and (not row.families or family in row.families):
                 override, override_source = environ[row.variable], row.variable
                 break
-    chosen, flavour_source = _flavour(images, rocm=rocm, suite_rocm=suite_rocm, flavour=flavour)
+    said = (
+        (rocm, "--rocm"),
+        (environ.get(images.rocm_variable, ""), images.rocm_variable),
+        (suite_rocm, "the suite's row"),
+    )
+    chosen, flavour_source = _flavour(images, said, flavour=flavour)
     if not override and not family:
         raise UsageError(
             "no image is published for a machine without an AMD GPU",
@@ -228,14 +234,14 @@ def image_ask(
     )
 
 
-def _flavour(images: ImageCatalog, *, rocm: str, suite_rocm: str, flavour: str) -> tuple[Flavour, str]:
-    """The row of the flavour, and where it comes from."""
+def _flavour(images: ImageCatalog, said: Iterable[tuple[str, str]], *, flavour: str) -> tuple[Flavour, str]:
+    """The row of the flavour, and where it comes from; `said` are ROCm versions with their sources, empty ones unsaid."""
     if flavour:
         if flavour in images.flavours:
             return images.flavours[flavour], "--flavour"
         cause = closest(flavour, images.flavours)
         raise UsageError(f"there is no flavour {flavour!r}", cause=cause, then="see ci/catalog/images.toml")
-    for wanted, source in ((rocm, "--rocm"), (suite_rocm, "the suite's row")):
+    for wanted, source in said:
         if wanted:
             row = next((row for row in images.flavours.values() if row.rocm == wanted), None)
             if row is None:

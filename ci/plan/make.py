@@ -16,6 +16,7 @@ from ci.plan.contained import (
     container_sources,
     container_work,
     docker_facts,
+    preflight_notes,
 )
 from ci.plan.container import ContainerPlace, ContainerWork, decide_executor, needs_of, one_need
 from ci.plan.environment import Resolved, Setting, check_given, layers_for, pass_through_names, resolve
@@ -73,11 +74,7 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
             then="name the interpreter that has it: --python PATH; or rehearse on the CPU: --hardware cpu",
         )
     if not rehearsal:
-        notes += [
-            f"{one.suite.id}: its preflight {one.suite.preflight} is not run by the executors: run it by hand first"
-            for one in selection.suites
-            if one.suite.preflight
-        ]
+        notes += preflight_notes(facts, [one.suite for one in selection.suites], executor=executor)
     notes += [f"{row.test or row.suite} is left out: {row.because}" for row in selection.left_out]
     if request.tests:
         notes += [f"not read, since tests are named: {problem}" for problem in facts.tests.problems]
@@ -212,12 +209,12 @@ def _container(catalog: Catalog, facts: Facts, request: Request, selection: Sele
     need = one_need(needs_of(catalog.containers, suites, facts.hardware_class))
     docker = docker_facts(facts)
     return _Contained(
-        work=container_work(catalog, facts, docker, need),
+        work=container_work(catalog, facts, docker, need, suites),
         place=container_place(docker, need, request),
         image=docker.image.config_digest,
         problem=docker.image.problem,
         notes=container_notes(docker),
-        sources=container_sources(docker, need, request),
+        sources=container_sources(catalog, facts, docker, need, request),
     )
 
 

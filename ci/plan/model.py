@@ -30,7 +30,7 @@ __all__ = [
     "digest_of",
 ]
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from ci.report.console import Text, new_table, open_console
 from ci.run.container_sweep import Swept, Tenant
 
-__all__ = ["show_swept_containers", "show_tenants"]
+__all__ = ["show_not_looked_at", "show_swept_containers", "show_tenants"]
 
 
 def show_tenants(environ: Mapping[str, str], tenants: Sequence[Tenant]) -> None:
@@ -23,6 +23,11 @@ def show_tenants(environ: Mapping[str, str], tenants: Sequence[Tenant]) -> None:
     if tenants:
         console.print(table)
     console.print(Text(f"{len(tenants)} containers of this project"))
+
+
+def show_not_looked_at(environ: Mapping[str, str], why: str) -> None:
+    """That containers of dead runs may be there."""
+    open_console(environ).print(Text(f"containers were not looked at: {why}", style="yellow"))
 
 
 def show_swept_containers(environ: Mapping[str, str], swept: Sequence[Swept]) -> None:

@@ -62,6 +62,7 @@ def _container_rows(table: Table, plan: Plan) -> None:
     work, place = plan.work.container, plan.placement.container
     if work is None or place is None:
         return
+    pinned = place.image_pinned if plan.work.image else f"unresolved, of {place.image}"
     for name in ("profile", "flavour"):
         _row(table, plan, f"work.container.{name}", getattr(work, name))
     mounts = tuple(f"{mount.source} at {mount.target}" for mount in place.mounts)
@@ -70,7 +71,7 @@ def _container_rows(table: Table, plan: Plan) -> None:
         cache = f"{cache}, {place.cache_free_bytes / _GIB:.1f} GiB free"
     rows = {
         "docker": place.docker,
-        "image": place.image_pinned,
+        "image": pinned,
         "mirror": place.mirror,
         "devices": place.devices,
         "mounts": mounts,

@@ -14,7 +14,7 @@ from ci.catalog.load import Catalog
 from ci.errors import InfrastructureError, UsageError
 from ci.plan.facts import Facts, Known
 from ci.plan.image import ImageFact
-from ci.process import Process, capture, start
+from ci.process import Process, capture, kill_group, start
 from ci.run.build import Log, build_progress, local_fact
 from ci.run.engine import connect
 from ci.run.shell import Emit
@@ -161,7 +161,7 @@ def build_from_dockerfile(
     ]
     with tempfile.TemporaryFile() as said:
         try:
-            process = start(argv, cwd=wanted.checkout, env=env, stderr=said)
+            process = start(argv, cwd=wanted.checkout, env=env, stderr=said, ends_with_us=True)
         except OSError as error:
             raise InfrastructureError(
                 f"docker can't be started: {error.strerror}",
@@ -218,9 +218,8 @@ def _follow(
             clock.sleep_s(limits["build.poll_s"])
         told.hand_on(emit=emit, log=log)
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        # also what a plugin of docker's has left
+        kill_group(process)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()

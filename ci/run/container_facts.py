@@ -12,7 +12,7 @@ from ci.catalog.images import mirror_for
 from ci.catalog.load import Catalog
 from ci.errors import InfrastructureError, UsageError
 from ci.plan.container import ContainerFacts, Device, Mount
-from ci.run.engine import connect, docker_host
+from ci.run.engine import connect, docker_host, remote_because
 
 __all__ = ["RUNNER_LABEL", "gather_container_facts", "nofile_max", "pool_of"]
 
@@ -30,17 +30,23 @@ _CAP_SYS_RESOURCE = 1 << 24
 
 
 def gather_container_facts(
-    catalog: Catalog, profile: ContainerProfile, environ: Mapping[str, str], *, sysroot: Path = Path("/")
+    catalog: Catalog,
+    profile: ContainerProfile,
+    environ: Mapping[str, str],
+    *,
+    elsewhere: bool = False,
+    sysroot: Path = Path("/"),
 ) -> ContainerFacts:
     """Look at everything that the profile asks for. An engine that does not answer is a `problem`, not an error.
 
-    `sysroot` is the folder that the host's paths are looked up in; what is returned is without it.
+    `elsewhere` is for the plan of another machine, whose devices and engine can't be looked at. `sysroot` is the folder that
+    the host's paths are looked up in; what is returned is without it.
 
     Raises:
         UsageError: a switch of a mount has a value that means neither on nor off.
     """
     host, host_source = docker_host(environ)
-    devices, device_source, absent = _devices(profile, sysroot)
+    devices, device_source, absent = _planned(profile) if elsewhere else _devices(profile, sysroot)
     mounts: list[Mount] = []
     cache, cache_free_bytes = "", None
     for row in (catalog.containers.mounts[name] for name in profile.mounts):
@@ -55,16 +61,17 @@ def gather_container_facts(
     return ContainerFacts(
         docker=host,
         docker_source=host_source,
-        problem=_engine_problem(host, catalog.limits["container.engine_s"]),
+        problem="" if elsewhere else _engine_problem(host, catalog.limits["container.engine_s"]),
         devices=tuple(devices),
         device_source=device_source,
         mounts=tuple(mounts),
         absent=tuple(absent),
         cache=cache,
         cache_free_bytes=cache_free_bytes,
-        nofile_max=nofile_max(host),
+        nofile_max=None if elsewhere else nofile_max(host),
         mirror=mirror,
         mirror_source=mirror_source,
+        elsewhere=elsewhere,
     )
 
 
@@ -101,11 +108,21 @@ def nofile_max(host: str) -> int | None:
 
 
 def _engine_problem(host: str, timeout_s: float) -> str:
+    if remote := remote_because(host):
+        return f"the engine at {host} is of no use: {remote}"
     try:
         connect(host, timeout_s=timeout_s).close()
     except InfrastructureError as error:
         return error.what
     return ""
+
+
+def _planned(profile: ContainerProfile) -> tuple[list[Device], str, list[str]]:
+    """The nodes of a machine that can't be looked at, as its row names them."""
+    source = "planned: containers.toml"
+    if profile.render_devices:
+        source += f"; a node in /{_RENDER_NODES} for each GPU is found on that machine"
+    return [Device(path=path, gid=None) for path in profile.devices], source, []
 
 
 def _devices(profile: ContainerProfile, sysroot: Path) -> tuple[list[Device], str, list[str]]:

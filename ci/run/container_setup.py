@@ -1,8 +1,9 @@
-"""What a started container gets before its tests: a copy of the checkout, in its own layer."""
+"""What happens in a started container around its tests: a copy of the checkout in its own layer, and preflights."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ci.catalog.load import Catalog
 from ci.errors import CiError, InfrastructureError
@@ -12,7 +13,14 @@ from ci.run.container import Container
 from ci.run.phases import Phase
 from ci.run.shell import Ended
 
-__all__ = ["checked", "copy_checkout", "give_back", "look_at_engine", "working_root"]
+__all__ = [
+    "checked",
+    "copy_checkout",
+    "give_back",
+    "look_at_engine",
+    "run_preflight",
+    "working_root",
+]
 
 _MARK = "checkout"
 
@@ -83,6 +91,29 @@ def look_at_engine(container: Container, plan: Plan, catalog: Catalog) -> str:
             then="build the image again: inv image.build",
         )
     return f"engine in the container: {package} {found or 'is not installed'}"
+
+
+def run_preflight(container: Container, row: Mapping[str, Any], *, cwd: str, phase: Phase) -> None:
+    """A command that looks at the machine before tests are blamed for it; `row` is one of the plan's `preflights`.
+
+    Raises:
+        InfrastructureError: it failed or did not end in time.
+    """
+    argv = list(row["argv"])
+    with phase.open_log() as log:
+        log.write(f"# in {cwd}: {shlex.join(argv)}\n".encode())
+        ended = container.run(argv, timeout_s=row["timeout_s"], cwd=cwd, env=row["env"], on_output=_into(log))
+        ending = ended.why if ended.code is None else f"exit {ended.code}"
+        log.write(f"# {ending}\n".encode())
+    if ended.code == 0:
+        phase.text = f"{row['id']} passed"
+        return
+    said = (ended.stderr or ended.stdout).decode(errors="replace").strip().splitlines()
+    raise InfrastructureError(
+        f"the preflight {row['id']} failed: {ending}",
+        cause=said[-1] if said else "it said nothing",
+        then=f"read {phase.log}; the machine is at fault, not the tests: run it on another one",
+    )
 
 
 def give_back(container: Container, inside: str, run_dir: Path, phase: Phase) -> None:

@@ -21,7 +21,13 @@ from ci.run.container import Container, Rows, StoppedError, adopt, create
 from ci.run.container_agent import ContainerAgent, agent_argv
 from ci.run.container_arguments import create_arguments, key_of, parts_of
 from ci.run.container_labels import labels_of
-from ci.run.container_setup import copy_checkout, give_back, look_at_engine, working_root
+from ci.run.container_setup import (
+    copy_checkout,
+    give_back,
+    look_at_engine,
+    run_preflight,
+    working_root,
+)
 from ci.run.container_sweep import find_kept, list_containers, sweep_containers
 from ci.run.deps import Installation
 from ci.run.engine import Client, EngineError, connect
@@ -40,6 +46,7 @@ _VERDICTS = {
     ExitCode.TESTS_FAILED: "product",
     ExitCode.TIMEOUT: "timeout",
     ExitCode.INTERRUPTED: "cancelled",
+    ExitCode.USAGE: "usage",
 }
 
 
@@ -71,6 +78,7 @@ class DockerExecutor:
         self._stop = threading.Event()
         self._stop_at: float | None = None
         self._agent: ContainerAgent | None = None
+        self._client: Client | None = None
         self._container: Container | None = None
         self._kept = KeptLock()
         self._broken: BaseException | None = None
@@ -139,8 +147,8 @@ class DockerExecutor:
                 self._events.put(self._failed(self._engine_failed(error)))
             finally:
                 self._clear_away()
-                if self._container is not None:
-                    self._container.client.close()
+                if self._client is not None:
+                    self._client.close()
         except BaseException as error:  # noqa: BLE001 - handed to the thread that reports
             self._broken = error
         finally:
@@ -149,6 +157,7 @@ class DockerExecutor:
     def _work_through(self) -> None:
         phases = self._phases
         client = connect(self._place.docker, timeout_s=self._limits["container.engine_s"])
+        self._client = client
         with phases.phase("sweep", "containers of dead runs") as phase:
             swept = sweep_containers(client, wait_s=self._limits["container.remove_s"])
             phase.details += [
@@ -209,6 +218,11 @@ class DockerExecutor:
         self._go_on()
         engine_version = look_at_engine(container, self._plan, self._catalog)
         phases.emit({"type": "note", "text": engine_version})
+        for row in self._work.preflights:
+            self._go_on()
+            with phases.phase("preflight", row["id"]) as phase:
+                run_preflight(container, row, cwd=working_root(self._plan), phase=phase)
+        self._go_on()
         try:
             self._test(container)
         finally:
@@ -290,6 +304,7 @@ class DockerExecutor:
             give_back(container, self._run_dir, self._folder.path, phase)
             if self._kept.taken:
                 container.kill_token(self._token)
+                container.let_go()
                 phase.text = f"kept for the next run with --keep; inv container.stop {container.name} ends it"
                 return
             left = container.remove()

@@ -5,15 +5,17 @@ status 500: what is needed here is one exception with that text and the status.
 """
 
 import contextlib
+import ipaddress
 import math
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from ci.errors import InfrastructureError
 
-__all__ = ["Client", "EngineError", "Hijacked", "connect", "docker_host", "faults"]
+__all__ = ["Client", "EngineError", "Hijacked", "connect", "docker_host", "faults", "remote_because"]
 
 # docker.DockerClient; the SDK is imported on first use: it takes a third of a second
 Client = Any
@@ -42,12 +44,18 @@ def faults() -> Iterator[None]:
     """
     import docker.errors  # noqa: PLC0415
     import requests  # noqa: PLC0415  # comes with the SDK, which lets its exceptions through
+    import urllib3.exceptions  # noqa: PLC0415  # below requests, which lets those of streams through
 
     try:
         yield
     except docker.errors.APIError as error:
         raise EngineError(str(error.explanation or error), status=error.status_code) from error
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+    except (
+        docker.errors.DockerException,
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        OSError,
+    ) as error:
         raise EngineError(str(error), status=None) from error
 
 
@@ -57,6 +65,22 @@ def docker_host(environ: Mapping[str, str]) -> tuple[str, str]:
     if given:
         return given, "DOCKER_HOST"
     return "unix:///var/run/docker.sock", "default: the local engine's socket"
+
+
+def remote_because(host: str) -> str:
+    """Why the engine at an address can't mount folders of this machine; empty when it is here."""
+    scheme, _, _ = host.partition("://")
+    if scheme == "unix":
+        return ""
+    if scheme == "ssh":
+        return "it is reached by ssh: its containers see the folders of that machine"
+    try:
+        name = urlsplit(host).hostname or ""
+        loopback = name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        # a host name, whatever it resolves to today
+        loopback = False
+    return "" if loopback else "it is on another machine: its containers see the folders of that machine"
 
 
 class Hijacked:
@@ -76,8 +100,9 @@ class Hijacked:
             self.early = stream._response.raw._fp.fp.read1() or b""  # noqa: SLF001
 
     def close(self) -> None:
-        """Close both the wrapper and the connection: one alone keeps it open."""
-        for end in (self.socket, self._stream):
+        """Close the response that reads the connection, its wrapper and the connection: each alone keeps it open."""
+        # in this order: a response looks at its wrapper while it closes
+        for end in (self._stream._response, self._stream, self.socket):  # noqa: SLF001
             with contextlib.suppress(OSError):
                 end.close()
 
@@ -90,16 +115,36 @@ def connect(host: str, *, timeout_s: float) -> Client:
     Raises:
         InfrastructureError: there is no engine, or it does not answer.
     """
-    import docker  # noqa: PLC0415
-
     try:
         with faults():
-            client = docker.DockerClient(base_url=host, version="auto", timeout=math.ceil(timeout_s))
-            client.ping()
+            _listens(host, timeout_s)
+            return _client(host, math.ceil(timeout_s))
     except EngineError as error:
         raise InfrastructureError(
             f"the Docker engine at {host} does not answer: {error.text}",
             cause="it is not running, or this user may not use its socket",
             then="docker info; another engine: DOCKER_HOST=unix:///path/to.sock",
         ) from error
-    return client
+
+
+def _client(host: str, timeout_s: int) -> Client:
+    """A client of the engine's own version; one that got no answer is closed, which the SDK's own way to ask does not do."""
+    import docker  # noqa: PLC0415
+    from docker.constants import MINIMUM_DOCKER_API_VERSION  # noqa: PLC0415
+
+    asking = docker.DockerClient(base_url=host, version=MINIMUM_DOCKER_API_VERSION, timeout=timeout_s)
+    with contextlib.closing(asking):
+        try:
+            version = asking.version(api_version=False)["ApiVersion"]
+        except (KeyError, TypeError) as error:
+            # the SDK itself looks for words in an answer that has none
+            raise EngineError("what answers is no Docker engine", status=None) from error
+    return docker.DockerClient(base_url=host, version=version, timeout=timeout_s)
+
+
+def _listens(host: str, timeout_s: float) -> None:
+    """Raise OSError when nobody listens on a local socket: the SDK would leave its own end of it open."""
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(timeout_s)
+            probe.connect(host.removeprefix("unix://"))

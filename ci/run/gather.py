@@ -136,10 +136,13 @@ def gather(
     )
     if saved is not None:
         return with_saved_image(catalog, facts, saved, python=place.python, planning_only=place.planning_only)
+    elsewhere = _elsewhere(request, place)
+    # what another machine has installed can't be seen: the plan says what CI does there
     executor, _ = decide_executor(
-        catalog.containers, request.executor, hardware_class, engine_here=bool(engines)
+        catalog.containers, request.executor, hardware_class, engine_here=bool(engines) and not elsewhere
     )
-    if executor != "docker":
+    if executor != "docker" or (request.executor == "auto" and request.compared):
+        # a comparison of classes is of what is tested, which no image changes
         return facts
     return with_docker(
         catalog,
@@ -148,8 +151,14 @@ def gather(
         python=place.python,
         engine_id=wanted,
         planning_only=place.planning_only,
+        elsewhere=elsewhere,
         tell=place.tell,
     )
+
+
+def _elsewhere(request: Request, place: Place) -> bool:
+    """Whether a plan is for a machine of a named class, which this one may not be."""
+    return place.planning_only and request.hardware not in ("auto", CPU)
 
 
 def _hardware(
@@ -161,7 +170,7 @@ def _hardware(
     if request.hardware not in known:
         what = f"there is no hardware class {request.hardware!r}"
         raise UsageError(what, cause=closest(request.hardware, known), then="see ci/catalog/hardware.toml")
-    if place.planning_only and request.hardware != "auto":
+    if _elsewhere(request, place):
         # a plan for another machine: as many GPUs as its largest suite asks for
         count = max(suite.gpus for suite in catalog.suites)
         source = f"--hardware {request.hardware}, planned for a machine with {count} GPUs"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ci.catalog.hardware import CPU
 from ci.catalog.load import Catalog
 from ci.errors import UsageError
 from ci.plan.contained import require_docker
@@ -16,11 +17,11 @@ from ci.plan.select import select
 from ci.run.build_sglang import dockerfile_image
 from ci.run.container_facts import gather_container_facts
 from ci.run.dockerfile import look_at_checkout
-from ci.run.engine import docker_host
+from ci.run.engine import docker_host, remote_because
 from ci.run.images import resolve_image
 from ci.run.shell import Emit
 
-__all__ = ["with_docker", "with_saved_image"]
+__all__ = ["with_docker", "with_image", "with_saved_image"]
 
 _PYTHON_LABEL, _VERSION_LABEL, _FLAVOUR_LABEL, _ENGINE_LABEL = (
     "ci.python",
@@ -38,12 +39,15 @@ def with_docker(
     python: str,
     engine_id: str,
     planning_only: bool,
+    elsewhere: bool,
     tell: Emit,
 ) -> Facts:
     """The facts with those of a container; unchanged when the request selects nothing, which the plan then says.
 
+    `elsewhere` is for the plan of another machine.
+
     Raises:
-        UsageError: the suites need different containers, or no image is meant.
+        UsageError: the suites need different containers, no image is meant, or the engine is another machine's.
         InfrastructureError: a run is meant, and there is no engine or no image for it.
     """
     selection = select(catalog, facts, request, [])
@@ -51,7 +55,7 @@ def with_docker(
         return facts
     suites = [selected.suite for selected in selection.suites]
     need = one_need(needs_of(catalog.containers, suites, facts.hardware_class))
-    family = catalog.family_of(facts.hardware_class)
+    family = catalog.family_of(facts.hardware_class) if facts.hardware_class != CPU else ""
     ask = image_ask(
         catalog.images,
         family=family,
@@ -62,6 +66,8 @@ def with_docker(
         suite_rocm=need.rocm,
     )
     host, _ = docker_host(facts.environ)
+    if not planning_only:
+        _require_here(facts.environ)
     if request.from_dockerfile:
         image = dockerfile_image(
             catalog,
@@ -74,7 +80,7 @@ def with_docker(
         )
     else:
         image = resolve_image(catalog, ask, facts.environ, engine_host=host)
-    facts = _with_image(catalog, facts, need, image, python=python, engine_id=engine_id)
+    facts = with_image(catalog, facts, need, image, python=python, engine_id=engine_id, elsewhere=elsewhere)
     if not planning_only and facts.docker is not None:
         require_docker(facts.docker, strict=request.strict)
     return facts
@@ -86,7 +92,7 @@ def with_saved_image(
     """The facts with those of a container, for a plan that names its image: nothing is resolved again.
 
     Raises:
-        UsageError: the plan's profile has no row here.
+        UsageError: the plan's profile has no row here, or the engine is another machine's.
         InfrastructureError: a run is meant, and there is no engine or the plan's image was never resolved.
     """
     work, place = saved.work.container, saved.placement.container
@@ -98,6 +104,8 @@ def with_saved_image(
         raise UsageError(
             what, cause="it was made at another commit", then=f"git checkout {saved.work.commit}"
         )
+    if not planning_only:
+        _require_here(facts.environ)
     image = ImageFact(
         reference=place.image,
         manifest_digest=place.image_pinned.partition("@")[2],
@@ -117,24 +125,54 @@ def with_saved_image(
         source="the plan",
     )
     need = Need(profile=profile, rocm="")
-    facts = _with_image(catalog, facts, need, image, python=python, engine_id=saved.work.engine)
+    facts = with_image(catalog, facts, need, image, python=python, engine_id=saved.work.engine)
     if not planning_only and facts.docker is not None:
         require_docker(facts.docker, strict=False)
     return facts
 
 
-def _with_image(
-    catalog: Catalog, facts: Facts, need: Need, image: ImageFact, *, python: str, engine_id: str
+def _require_here(environ: Mapping[str, str]) -> None:
+    """Refuse an engine of another machine.
+
+    Raises:
+        UsageError: its containers could not see our folders.
+    """
+    host, source = docker_host(environ)
+    if remote := remote_because(host):
+        raise UsageError(
+            f"{source} is {host}, and a run needs an engine of this machine",
+            cause=f"{remote}; checkout and run folder are bind mounts",
+            then="log in there and run it there, or unset DOCKER_HOST",
+        )
+
+
+def with_image(
+    catalog: Catalog,
+    facts: Facts,
+    need: Need,
+    image: ImageFact,
+    *,
+    python: str,
+    engine_id: str,
+    elsewhere: bool = False,
+    sysroot: Path = Path("/"),
 ) -> Facts:
-    container = gather_container_facts(catalog, need.profile, facts.environ)
+    """The facts with those of a container of an image that is known; `sysroot` stands for the machine's root folder.
+
+    Raises:
+        UsageError: a switch of a mount means neither on nor off.
+    """
+    container = gather_container_facts(
+        catalog, need.profile, facts.environ, elsewhere=elsewhere, sysroot=sysroot
+    )
     tree = None
     if facts.checkout is not None:
         tree = look_at_checkout(catalog.dependencies, Path(facts.root), facts.checkout)
     docker = DockerFacts(container=container, image=image, flavour=_flavour(catalog, image), tree=tree)
     engine = _engine(catalog, image, engine_id, python)
-    return replace(
-        facts, docker=docker, engines={engine_id: engine}, gpu_ids=_gpu_ids(facts.gpu_ids, container)
-    )
+    # another machine's GPUs are planned, and its nodes are not here to be counted
+    gpu_ids = facts.gpu_ids if elsewhere else _gpu_ids(facts.gpu_ids, container)
+    return replace(facts, docker=docker, engines={engine_id: engine}, gpu_ids=gpu_ids)
 
 
 def _flavour(catalog: Catalog, image: ImageFact) -> str:

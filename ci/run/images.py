@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -144,6 +145,7 @@ class _Look:
         if self._ask.registry:
             source += f", {self._images.registry_variable}"
         none = Choice(tag="", day=None, candidates=())
+        public = replace(public, tag="")
         with open_registry(self._catalog, public.registry, self._environ) as registry:
             try:
                 tags = self._patiently(lambda: registry.tags(public.path))

@@ -59,6 +59,7 @@ VERDICT_EXIT: Mapping[str, ExitCode] = {
     "product": ExitCode.TESTS_FAILED,
     "bounds": ExitCode.BOUNDS,
     "guard": ExitCode.GUARD,
+    "usage": ExitCode.USAGE,
     "infra": ExitCode.INFRASTRUCTURE,
     "hardware": ExitCode.INFRASTRUCTURE,
     "oom": ExitCode.INFRASTRUCTURE,

@@ -5,13 +5,17 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
-from docker_runs import HANGING, ODD, PASSING, Runs, make_repository, ours, owned_by, volumes
+from docker_runs import HANGING, ODD, PASSING, STAGE, Runs, make_repository, ours, owned_by, volumes
 from engines import Engine
 from support import REPOSITORY, wait_for
+
+from ci.cli.containers import list_verb, prune_verb, stop_verb, sweep_verb
+from ci.errors import UsageError
 
 NOBODY = 65534
 SANITY = "test/registered/amd/test_basic_sanity.py"
@@ -131,7 +135,10 @@ class TestTheUsersFiles:
 
 
 class TestKeep:
-    def test_the_next_run_finds_the_container(self, runs: Runs, engine: Engine) -> None:
+    def test_the_next_run_finds_the_container(
+        self, runs: Runs, engine: Engine, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        world = {"DOCKER_HOST": engine.host}
         try:
             assert runs.run("--keep", "--test", PASSING).code == 0
             (kept,) = ours(engine)
@@ -144,6 +151,16 @@ class TestKeep:
                 if event["type"] == "phase-ended" and event["phase"] == "create"
             )
             assert f"{kept}, kept by run" in created["text"]
+
+            # its run is over, and it was kept on purpose: only who asks for it by name or kind ends it
+            list_verb(world, as_json=True)
+            (row,) = json.loads(capsys.readouterr().out)
+            assert (row["name"], row["kept"], row["owner_dead"]) == (kept, True, True)
+            sweep_verb(world)
+            assert ours(engine) == [kept]
+            prune_verb(world, kept=True)
+            assert "1 containers were removed" in capsys.readouterr().out
+            assert not ours(engine)
         finally:
             for name in ours(engine):
                 engine.client.api.remove_container(name, force=True)
@@ -165,6 +182,11 @@ class TestKeep:
                 ]
 
             wait_for("an empty container", lambda: not hanging(), 10)
+            world = {"DOCKER_HOST": engine.host}
+            with pytest.raises(UsageError, match="no container of ours"):
+                stop_verb(world, "somebody-elses")
+            stop_verb(world, kept)
+            assert not ours(engine)
         finally:
             for name in ours(engine):
                 engine.client.api.remove_container(name, force=True)
@@ -182,6 +204,36 @@ def test_what_can_not_be_meant_is_exit_2(runs: Runs, arguments: tuple[str, ...],
     done = runs.run(*arguments)
     assert done.code == 2
     assert said in done.err
+
+
+@pytest.mark.parametrize("host", ["ssh://ci@10.0.0.7", "tcp://10.0.0.7:2375"])
+def test_an_engine_of_another_machine_is_refused_without_being_asked(runs: Runs, host: str) -> None:
+    done = runs.run(env={"DOCKER_HOST": host})
+    assert done.code == 2
+    assert "bind mounts" in done.err
+
+
+def test_another_machines_plan_needs_neither_its_gpus_nor_a_network(runs: Runs, tmp_path: Path) -> None:
+    world = {"DOCKER_HOST": f"unix://{tmp_path}/no.sock", "AMD_CI_REGISTRY": "127.0.0.1:1"}
+    arguments = ("--executor", "docker", "--hardware", "mi300x", "--dry-run", "--json")
+    argv = [sys.executable, "-m", "ci", "run", STAGE, *arguments]
+    done = subprocess.run(
+        argv,
+        cwd=runs.repository,
+        env=runs.env(world),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert plan["placement"]["executor"] == "docker"
+    assert plan["placement"]["gpu_ids"] == [str(number) for number in range(8)]
+    assert plan["placement"]["container"]["devices"] == ["/dev/kfd"]
+    assert plan["work"]["image"] == ""
+    assert any(text.startswith("image unresolved: ") for text in plan["partial"])
+    assert plan["work"]["suites"][0]["tests"]
 
 
 class TestTheRehearsal:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from engines import Engine
-from standins import AITER_REPOSITORY, STAMP, StandIn, build_standin_image
+from standins import AITER_REPOSITORY, STAMP, StandIn
 
 from ci.catalog.dependencies import Dependencies
 from ci.catalog.load import Catalog, load_catalog
@@ -31,11 +31,6 @@ from ci.run.phases import Phases
 PROTECTION = {"AITER_USE_SYSTEM_TRITON": "1"}
 COMPAT = ("--config-settings", "editable_mode=compat")
 MIRROR = "AMD_CI_ALTERNATIVE_INDEX"
-
-
-@pytest.fixture(scope="session")
-def standin(engine: Engine, base_image: str) -> StandIn:
-    return build_standin_image(engine, base_image)
 
 
 @pytest.fixture(scope="module")

@@ -87,6 +87,15 @@ def test_a_base_that_does_not_fit_is_refused_with_the_reason(engine: Engine, tmp
     assert "it has no python3" in done.stderr
 
 
+def test_a_base_that_can_not_be_had_is_infrastructure(engine: Engine, tmp_path: Path) -> None:
+    base = "127.0.0.1:1/no/such:1"
+    done = inv("image.build", "--rehearsal", "--base", base, engine=engine, home=tmp_path)
+    assert done.returncode == 4
+    assert f"the base {base} is not in the local store and can't be had" in done.stderr
+    assert "--base REF" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_commit_under_test_is_in_the_image_and_other_stages_are_not_fetched(
     engine: Engine, checkout: Path, tmp_path: Path
 ) -> None:

@@ -79,6 +79,18 @@ def test_a_machine_without_gpus_says_which_devices_are_absent(catalog: Catalog, 
     assert "/dev/kfd: No such file or directory" in found.absent
 
 
+def test_a_plan_for_another_machine_names_its_devices_without_looking(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    rows = catalog.containers.profiles["standard"]
+    world = {"DOCKER_HOST": "unix:///nowhere.sock"}
+    found = gather_container_facts(catalog, rows, world, elsewhere=True, sysroot=tmp_path)
+    assert [(device.path, device.gid) for device in found.devices] == [("/dev/kfd", None)]
+    assert "planned" in found.device_source
+    assert (found.problem, found.nofile_max) == ("", None)
+    assert not [line for line in found.absent if line.startswith("/dev/")]
+
+
 def test_a_rehearsal_needs_no_device(catalog: Catalog, host: Path) -> None:
     found = facts(catalog, host, profile="rehearsal")
     assert (found.devices, found.mounts, found.absent) == ((), (), ())

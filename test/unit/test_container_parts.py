@@ -2,6 +2,7 @@
 
 import os
 import struct
+import threading
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planning import catalog
 from test_container_plan import contained
 
 from ci.run.container_arguments import create_arguments, key_of
 from ci.run.container_death import find_death
 from ci.run.container_labels import PREFIX, labels_of, ownership_of
 from ci.run.container_sweep import Tenant, is_left_over, list_containers
+from ci.run.docker_executor import DockerExecutor
 from ci.run.engine import EngineError
+from ci.run.folder import RunFolder
 from ci.run.frames import FrameError, Frames
 from ci.run.keeper import TIME_IS_OVER
 from ci.run.kept import KeptLock
@@ -225,3 +229,26 @@ def test_one_run_at_a_time_has_a_kept_container(tmp_path: Path) -> None:
     first.release()
     assert second.take(path)
     second.release()
+
+
+class TestAnExecutorThatHangs:
+    """After a stop nobody waits longer than the row says, whatever the engine does."""
+
+    def test_its_end_is_told_without_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        released = threading.Event()
+        monkeypatch.setattr(DockerExecutor, "_work_through", lambda _self: released.wait(30))
+        rows = {"container.join_s": 0.05, "container.look_s": 0.01, "container.remove_s": 0.05}
+        here = replace(catalog(), limits={**catalog().limits, **rows})
+        executor = DockerExecutor(
+            contained(), RunFolder(path=tmp_path), catalog=here, repository=tmp_path, token="t", environ={}
+        )
+        try:
+            with executor:
+                executor.start({})
+                executor.stop()
+                (event,) = executor.events()
+        finally:
+            released.set()
+        assert (event["type"], event["verdict"]) == ("executor-failed", "cancelled")
+        assert "did not end in time" in event["what"]
+        assert event["then"] == "inv container.prune"

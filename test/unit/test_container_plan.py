@@ -22,8 +22,9 @@ from ci.plan.container import (
     nofile_of,
     one_need,
 )
-from ci.plan.facts import DockerFacts, EngineFact, Facts
+from ci.plan.facts import DockerFacts, EngineFact, Facts, Known
 from ci.plan.image import ImageFact
+from ci.plan.inside import CheckoutFacts
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
 
@@ -156,6 +157,22 @@ class TestThePlan:
         assert plan.work.image == ""
         assert any("image unresolved: the registry does not answer" in text for text in plan.partial)
 
+    def test_a_plan_for_another_machine_says_what_is_found_there(self) -> None:
+        docker = docker_facts(image(), elsewhere=True, devices=(Device(path="/dev/kfd", gid=None),))
+        here = in_container(mi300x([registration("test/a.py")]), docker)
+        plan = make_plan(catalog(), here, request(executor="docker"))
+        assert any("the plan is for another machine" in note for note in plan.notes)
+        assert plan.placement.container is not None
+        assert (plan.placement.container.devices, plan.placement.container.groups) == (("/dev/kfd",), ())
+
+    def test_what_overrides_a_pin_is_named(self) -> None:
+        world = {"AMD_CI_AITER_REF": "abcdef1", "AITER_COMMIT_OVERRIDE": ""}
+        here = in_container(mi300x([registration("test/a.py")], environ=world), docker_facts(image()))
+        plan = make_plan(catalog(), here, request(executor="docker"))
+        assert plan.work.container is not None
+        assert plan.work.container.install["overrides"] == {"aiter": "abcdef1"}
+        assert plan.sources["work.container.install"] == "dependencies.toml; aiter by AMD_CI_AITER_REF"
+
     def test_a_plan_of_a_container_comes_back_from_json(self) -> None:
         plan = contained()
         again = Plan.from_json(json.loads(json.dumps(plan.to_json())), where="test")
@@ -220,3 +237,49 @@ class TestRefusals:
         assert again.work == saved.work
         assert again.placement.container is not None
         assert again.placement.container.docker == "tcp://127.0.0.1:1"
+
+
+class TestPreflights:
+    """Of an SGLang tree on real hardware; the row is of stage-c-amd's eight GPUs."""
+
+    SUITE = "stage-c-test-large-8-gpu-amd"
+
+    def planned(self, *, executor: str, tree: bool, cpu: bool = False) -> Plan:
+        rows = [registration("test/a.py", suite=self.SUITE)]
+        checkout = Known(value="b" * 40, source="test") if tree else None
+        pins = {"aiter@gfx942": "abcdef1"}
+        found = CheckoutFacts(tree="b", tree_source="test", files=frozenset(), pins=pins) if tree else None
+        docker = replace(docker_facts(image(), flavour="rehearsal" if cpu else "rocm700"), tree=found)
+        base = facts(rows, checkout=checkout) if cpu else mi300x(rows, checkout=checkout)
+        here = in_container(base, docker) if executor == "docker" else base
+        return make_plan(catalog(), here, request("stage-c-amd", executor=executor))
+
+    def test_they_are_the_containers_work(self) -> None:
+        plan = self.planned(executor="docker", tree=True)
+        assert plan.work.container is not None
+        (row,) = plan.work.container.preflights
+        assert row["argv"][0] == "torchrun"
+        assert (row["timeout_s"], row["env"]["NCCL_DEBUG"]) == (300, "INFO")
+        assert not [note for note in plan.notes if "preflight" in note]
+        again = Plan.from_json(json.loads(json.dumps(plan.to_json())), where="test")
+        assert again.digest == plan.digest
+
+    @pytest.mark.parametrize(
+        ("executor", "tree", "said"),
+        [("docker", False, "add --checkout PATH"), ("host", True, "run it by hand first")],
+    )
+    def test_one_that_is_not_run_is_said_with_the_reason(
+        self,
+        executor: str,
+        tree: bool,  # noqa: FBT001  # a parameter
+        said: str,
+    ) -> None:
+        plan = self.planned(executor=executor, tree=tree)
+        assert plan.work.container is None or plan.work.container.preflights == ()
+        assert any("rccl-all-reduce is not run" in note and said in note for note in plan.notes)
+
+    def test_a_rehearsal_has_none(self) -> None:
+        plan = self.planned(executor="docker", tree=True, cpu=True)
+        assert plan.work.container is not None
+        assert plan.work.container.preflights == ()
+        assert not [note for note in plan.notes if "preflight" in note]

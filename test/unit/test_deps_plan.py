@@ -175,6 +175,21 @@ def test_a_stage_without_a_pin_is_a_usage_error_before_anything_starts() -> None
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ({"AMD_CI_AITER_REF": "abcdef1"}, {"aiter": "abcdef1"}),
+        ({"AMD_CI_AITER_REF": ""}, {}),
+        ({"AMD_CI_AITER_REF": "abcdef1", "AITER_COMMIT_OVERRIDE": "1234567"}, {"aiter": "1234567"}),
+        ({"AMD_CI_AITER_REF": "abcdef1", "AITER_COMMIT_OVERRIDE": ""}, {"aiter": "abcdef1"}),
+    ],
+)
+def test_an_input_of_the_workflows_overrides_as_the_variable_does(
+    given: dict[str, str], taken: dict[str, str]
+) -> None:
+    assert plan(overrides=given)["overrides"] == taken
+
+
 def test_an_override_without_a_target_is_refused() -> None:
     install = plan(family="", checkout=None, overrides={"AITER_COMMIT_OVERRIDE": "abcdef1"})
     with pytest.raises(UsageError, match="nothing says by which Dockerfile stage"):

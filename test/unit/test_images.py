@@ -174,14 +174,21 @@ def test_overrides_have_an_order(
     assert (ask.override, ask.override_source) == (override, source)
 
 
-def test_the_flavour_comes_from_the_option_the_suite_or_the_catalog() -> None:
+def test_the_flavour_comes_from_the_option_its_variable_the_suite_or_the_catalog() -> None:
+    environ: dict[str, str] = {}
+
     def flavour(**said: str) -> tuple[str, str]:
-        ask = image_ask(IMAGES, family="mi30x", today=TODAY, environ={}, **said)
+        ask = image_ask(IMAGES, family="mi30x", today=TODAY, environ=environ, **said)
         return ask.flavour, ask.flavour_source.partition(":")[0]
 
     assert flavour() == ("rocm700", "default")
     assert flavour(suite_rocm="720") == ("rocm720", "the suite's row")
     assert flavour(suite_rocm="720", rocm="724") == ("rocm724", "--rocm")
+    environ = {"AMD_CI_ROCM": "720"}
+    assert flavour(suite_rocm="724") == ("rocm720", "AMD_CI_ROCM")
+    assert flavour(rocm="724") == ("rocm724", "--rocm")
+    environ = {"AMD_CI_ROCM": ""}
+    assert flavour(suite_rocm="724") == ("rocm724", "the suite's row")
     with pytest.raises(UsageError, match="ROCm 730"):
         flavour(rocm="730")
 

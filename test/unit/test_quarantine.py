@@ -238,7 +238,7 @@ def test_a_date_that_is_only_tried_is_told_loudly() -> None:
 def test_a_plan_of_before_this_schema_says_which_version_reads_it(tmp_path: Path) -> None:
     data = make_plan(catalog(), facts([registration(TEST)]), request()).to_json()
     (tmp_path / "plan.json").write_text(json.dumps(data | {"schema": 1}))
-    with pytest.raises(Exception, match="a plan of schema 1; this version reads 3"):
+    with pytest.raises(Exception, match="a plan of schema 1; this version reads 4"):
         read_plan(tmp_path)
 
 

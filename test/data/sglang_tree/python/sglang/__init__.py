@@ -1,0 +1,3 @@
+"""A stand-in for SGLang: what its installation needs, and nothing that serves."""
+
+NAME = "from the checkout"

@@ -1,0 +1,3 @@
+"""A stand-in for SGLang's kernels."""
+
+NAME = "built from the checkout"
