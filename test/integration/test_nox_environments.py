@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.nox_project import REPOSITORY, Project, kill_all, make_project, tool, uvx
+from nox_project import REPOSITORY, Project, kill_all, make_project, tool, uvx
 
 from ci.envdir import UNUSED_DAYS
 

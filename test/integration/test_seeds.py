@@ -154,7 +154,17 @@ def test_stage_c_rehearses_and_names_what_the_engine_lacks(tmp_path: Path) -> No
 def test_two_classes_of_one_family_differ_in_bounds_and_in_nothing_else_of_the_work(tmp_path: Path) -> None:
     files = []
     for name in ("mi325x", "mi300x"):
-        arguments = ("plan", "stage-b-amd", "--suite", "1-gpu-large", "--hardware", name, "--json")
+        arguments = (
+            "plan",
+            "stage-b-amd",
+            "--suite",
+            "1-gpu-large",
+            "--hardware",
+            name,
+            "--executor",
+            "host",
+            "--json",
+        )
         files.append(tmp_path / f"{name}.json")
         files[-1].write_text(ci(*arguments, runs=tmp_path / "runs").out)
     compared = ci("plan", "--diff", *map(str, files), "--json", runs=tmp_path / "runs")

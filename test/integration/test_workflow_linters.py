@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from integration.nox_project import make_project
+from nox_project import make_project
 from support import REPOSITORY
 
 STAGE, PULL, NIGHTLY = "amd-stage.yml", "amd-pr.yml", "amd-nightly.yml"

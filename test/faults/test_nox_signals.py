@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.nox_project import (
+from nox_project import (
     REPOSITORY,
     Project,
     alive_with,

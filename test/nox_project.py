@@ -31,7 +31,7 @@ __all__ = [
     "wait_for",
 ]
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 
 # Pure-Python packages without dependencies of their own, of which our pins have a wheel.
 _SMALL_PINS = {"run": "iniconfig", "rehearsal": "pluggy", "model": "mdurl"}

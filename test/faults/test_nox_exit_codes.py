@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from integration.nox_project import Project, make_project, tool, uvx
+from nox_project import Project, make_project, tool, uvx
 
 from ci.errors import ExitCode
 
