@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from docker_runs import HANGING, ODD, PASSING, STAGE, Runs, make_repository, ours, owned_by, volumes
 from engines import Engine
+from standins import build_standin_image
 from support import REPOSITORY, wait_for
 
 from ci.cli.containers import list_verb, prune_verb, stop_verb, sweep_verb
@@ -237,12 +238,13 @@ def test_another_machines_plan_needs_neither_its_gpus_nor_a_network(runs: Runs, 
 
 
 class TestTheRehearsal:
-    """llama.cpp inside: the tests of a stage as they are, in another place."""
+    """llama.cpp inside, beside what stands in for torch, triton and AITER: a stage's tests as they are, in another place."""
 
     def test_a_suite_passes_inside_and_its_plan_is_the_hosts_but_for_the_container(
         self, engine: Engine, rehearsal_image: str, tmp_path: Path
     ) -> None:
-        runs = Runs(REPOSITORY, engine.host, rehearsal_image, tmp_path / "runs")
+        image = build_standin_image(engine, rehearsal_image).reference
+        runs = Runs(REPOSITORY, engine.host, image, tmp_path / "runs")
         host = runs.run("--executor", "host", "--test", SANITY, "--dry-run", "--json")
         assert host.code == 0, host.text
         done = runs.run("--test", SANITY, timeout_s=120)
@@ -251,5 +253,5 @@ class TestTheRehearsal:
         theirs = json.loads(host.out)["work"]
         assert {key for key in mine if mine[key] != theirs[key]} == {"image", "container"}
         assert theirs["image"] is None
-        assert mine["image"] == engine.client.api.inspect_image(rehearsal_image)["Id"]
+        assert mine["image"] == engine.client.api.inspect_image(image)["Id"]
         assert not ours(engine)
