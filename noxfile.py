@@ -51,8 +51,7 @@ if str(ROOT) not in sys.path:  # the console script `nox` does not put it there
 # Nox's own.
 from ci.catalog.menu import MenuRow, menu  # noqa: E402 - needs the path
 from ci.errors import CiError, InfrastructureError, StaleError, UsageError  # noqa: E402
-from ci.lifeline import die_with_parent, parent_command, stop_once  # noqa: E402
-from ci.sessions import (  # noqa: E402
+from ci.nox.exit_codes import (  # noqa: E402
     PYTEST_CODES,
     Codes,
     files_with_mark,
@@ -63,6 +62,7 @@ from ci.sessions import (  # noqa: E402
     targets,
     unknown_sessions,
 )
+from ci.system.signals import die_with_parent, parent_command, stop_once  # noqa: E402
 
 REQUIREMENTS = ROOT / "requirements"
 
@@ -168,7 +168,7 @@ def ci(session: nox.Session, groups: tuple[str, ...], *arguments: str) -> None:
 
 def pytest(python: Path, *arguments: str | Path) -> tuple[str | Path, ...]:
     """A command line of pytest that ends when Nox ends and that takes SIGTERM as it takes Ctrl-C."""
-    return (python, "-m", "ci.lifeline", "pytest", *arguments)
+    return (python, "-m", "ci.system.signals", "pytest", *arguments)
 
 
 def made(session: nox.Session, *groups: str, python: str = "") -> Path:
@@ -177,7 +177,7 @@ def made(session: nox.Session, *groups: str, python: str = "") -> Path:
     Raises:
         InfrastructureError: there is no uv or no such Python, uv failed, or the folder can't be written.
     """
-    from ci.envdir import environment, find_python, find_uv, pin_files, prepare, running  # noqa: PLC0415
+    from ci.nox.environments import environment, find_python, find_uv, pin_files, prepare, running  # noqa: PLC0415
 
     try:
         folder = session.cache_dir.parent
@@ -434,7 +434,7 @@ def bench(session: nox.Session) -> None:
 
 def bench_discovery(session: nox.Session, python: Path) -> None:
     """Get the peer, then compare."""
-    from ci.envdir import find_uv  # noqa: PLC0415 - as above
+    from ci.nox.environments import find_uv  # noqa: PLC0415 - as above
 
     peer = session.cache_dir.parent / f"peer-sglang-{PEER_SGLANG}"
     collector = peer / "sglang/test/ci/ci_register.py"
@@ -468,7 +468,7 @@ def check_pins() -> None:
     Raises:
         StaleError: with every file that is stale.
     """
-    from ci.pins import stale  # noqa: PLC0415
+    from ci.nox.pins import stale  # noqa: PLC0415
 
     problems = stale(ROOT)
     if problems:
@@ -487,8 +487,8 @@ def pins(session: nox.Session) -> None:
 
     Pins that still fit are kept unless `--upgrade` is given. `--check` writes nothing and needs no network.
     """
-    from ci.envdir import find_uv  # noqa: PLC0415
-    from ci.pins import compile_all  # noqa: PLC0415
+    from ci.nox.environments import find_uv  # noqa: PLC0415
+    from ci.nox.pins import compile_all  # noqa: PLC0415
 
     words = set(session.posargs)
     if words - {"--check", "--upgrade"} or len(words) > 1:

@@ -12,9 +12,9 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from ci import clock, environ
-from ci.catalog.load import load_catalog
+from ci.catalog.catalog import load_catalog
 from ci.errors import CiError
+from ci.system import clock, environ
 
 
 def _exits(verb: Callable[..., None]) -> Callable[..., None]:
@@ -34,8 +34,8 @@ def _exits(verb: Callable[..., None]) -> Callable[..., None]:
 @_exits
 def doctor(_c: Context) -> None:
     """Show what this machine can run: hardware, engines, commit, disk."""
-    from ci.report.doctor_view import show_findings  # noqa: PLC0415  # `inv --list` needs no rich
-    from ci.run.doctor import examine  # noqa: PLC0415
+    from ci.facts.doctor import examine  # noqa: PLC0415
+    from ci.report.views.doctor import show_findings  # noqa: PLC0415  # `inv --list` needs no rich
 
     world = environ.read()
     show_findings(world, examine(load_catalog(), world))
@@ -46,9 +46,9 @@ def doctor(_c: Context) -> None:
 def sweep(_c: Context) -> None:
     """End what killed runs have left behind, containers too; a run that still lives is not touched."""
     from ci.cli.containers import sweep_verb  # noqa: PLC0415
-    from ci.report.doctor_view import show_swept  # noqa: PLC0415
-    from ci.run.gather import runs_dir  # noqa: PLC0415
-    from ci.run.sweep import sweep_dead  # noqa: PLC0415
+    from ci.execute.process_sweep import sweep_dead  # noqa: PLC0415
+    from ci.facts.gather import runs_dir  # noqa: PLC0415
+    from ci.report.views.doctor import show_swept  # noqa: PLC0415
 
     world = environ.read()
     passes = int(load_catalog().limits["agent.sweep_passes"])
@@ -60,9 +60,9 @@ def sweep(_c: Context) -> None:
 @_exits
 def prune(_c: Context, keep: int = 20, *, dry: bool = False) -> None:
     """Remove old run folders."""
-    from ci.report.doctor_view import show_pruned  # noqa: PLC0415
-    from ci.run.folder import prune_folders  # noqa: PLC0415
-    from ci.run.gather import runs_dir  # noqa: PLC0415
+    from ci.execute.run_folder import prune_folders  # noqa: PLC0415
+    from ci.facts.gather import runs_dir  # noqa: PLC0415
+    from ci.report.views.doctor import show_pruned  # noqa: PLC0415
 
     world = environ.read()
     show_pruned(world, prune_folders(runs_dir(world), keep=keep, dry=dry), dry=dry)

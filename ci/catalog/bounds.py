@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ci.catalog.hardware import HardwareCatalog
-from ci.catalog.rows import Bound
-from ci.catalog.tables import Row, Tables
+from ci.catalog.records import Bound
+from ci.catalog.toml_reader import Row, Tables
 from ci.errors import Problem
 
 __all__ = ["CEILINGS", "FLOORS", "is_ceiling", "load_bounds"]

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ci.catalog.hardware import CPU, HardwareCatalog
-from ci.catalog.rows import Capability, Engine
-from ci.catalog.tables import Tables
+from ci.catalog.records import Capability, Engine
+from ci.catalog.toml_reader import Tables
 from ci.errors import Problem
 
 __all__ = ["load_capabilities"]

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci.catalog.tables import Row, Tables
+from ci.catalog.toml_reader import Row, Tables
 from ci.errors import Problem
 
 __all__ = [
@@ -27,7 +27,7 @@ PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _ID = r"[a-z0-9][a-z0-9-]*"
 _NAME = r"[a-z][a-z0-9_]*"
 _VARIABLE = r"[A-Z][A-Z0-9_]*"
-# What ci.plan.deps fills in beside `pin_<id>` and `repository_<id>`.
+# What ci.plan.container.install fills in beside `pin_<id>` and `repository_<id>`.
 _VALUES = ("python", "checkout", "gfx", "extras", "aiter_commit", "torch_lib")
 _ARRAYS = (
     "flavour", "target", "pin", "choice", "repository", "installer", "alternative_index", "override", "step",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ci.catalog.rows import SecretWords
-from ci.catalog.tables import Tables, closest
+from ci.catalog.records import SecretWords
+from ci.catalog.toml_reader import Tables, closest
 from ci.errors import Problem
 
 __all__ = ["ENVS_DIR", "EnvSet", "EnvVariable", "is_secret", "load_env_sets"]

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci.catalog.tables import Tables
+from ci.catalog.toml_reader import Tables
 from ci.errors import Problem
 
 __all__ = ["Guards", "Probe", "Protected", "Start", "load_guards"]

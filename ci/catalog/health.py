@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci.catalog.tables import Tables
+from ci.catalog.toml_reader import Tables
 from ci.errors import Problem
 
 __all__ = ["Counter", "HealthRows", "HealthTool", "load_health"]

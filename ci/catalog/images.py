@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci.catalog.tables import Row, Tables
+from ci.catalog.toml_reader import Row, Tables
 from ci.errors import Problem
 
 __all__ = [

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci.catalog.rows import Stage, Suite
+from ci.catalog.records import Stage, Suite
 from ci.catalog.stages import CATALOG_DIR, load_stages
 from ci.errors import Problem, UsageError
 

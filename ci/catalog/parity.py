@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ci.catalog.tables import Row, Tables
+from ci.catalog.toml_reader import Row, Tables
 from ci.errors import Problem
 
 __all__ = ["Allowed", "ParityRules", "load_parity"]

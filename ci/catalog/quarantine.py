@@ -5,8 +5,8 @@ from datetime import date
 from pathlib import Path
 
 from ci.catalog.hardware import HardwareCatalog
-from ci.catalog.rows import Quarantine
-from ci.catalog.tables import Tables
+from ci.catalog.records import Quarantine
+from ci.catalog.toml_reader import Tables
 from ci.errors import Problem
 
 __all__ = ["QuarantineTable", "load_quarantine"]

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ci.catalog.rows import Preflight, Retry, Stage, Suite
-from ci.catalog.tables import Row, Tables
+from ci.catalog.records import Preflight, Retry, Stage, Suite
+from ci.catalog.toml_reader import Row, Tables
 from ci.errors import Problem
 
 __all__ = ["CATALOG_DIR", "StageTable", "load_stages"]

@@ -8,19 +8,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ci.catalog.load import Catalog, load_catalog
-from ci.catalog.tables import closest
+from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.toml_reader import closest
 from ci.cli.images import pull_locks
+from ci.docker.client import EngineError, connect, docker_host
 from ci.errors import InfrastructureError, UsageError
-from ci.plan.image import ImageFact, image_ask
-from ci.report.build_view import BuildView, show_built
-from ci.run.build import REHEARSAL_TAG, build_rehearsal, is_local
-from ci.run.build_sglang import build_from_dockerfile, wanted_image
-from ci.run.engine import EngineError, connect, docker_host
-from ci.run.gather import find_hardware, find_today
-from ci.run.git import commit_of
-from ci.run.images import resolve_image
-from ci.run.pull import pull_image
+from ci.facts.gather import find_hardware, find_today
+from ci.facts.git import commit_of
+from ci.images.build_rehearsal import REHEARSAL_TAG, build_rehearsal, is_local
+from ci.images.build_sglang import build_from_dockerfile, wanted_image
+from ci.images.pull import pull_image
+from ci.images.resolve import resolve_image
+from ci.plan.container.image import ImageFact, image_ask
+from ci.report.views.build import BuildView, show_built
 
 __all__ = ["BuildOptions", "build_verb"]
 

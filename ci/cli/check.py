@@ -5,19 +5,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ci import environ
-from ci.actions.lint import lint_own, lint_tree
-from ci.actions.render import COMMAND, WORKFLOWS, find_stale, render
-from ci.actions.sglang_workflows import read_workflows, workflow_files
-from ci.catalog.load import Catalog, read_catalog
-from ci.catalog.registered import Discovery
+from ci.catalog.catalog import Catalog, read_catalog
+from ci.catalog.registrations.parse import Discovery
 from ci.cli.options import Parser, parse
 from ci.errors import CiError, ExitCode, Problem, QuarantineError, StaleError, UsageError
+from ci.facts.gather import REPOSITORY, discover_tests, find_today
+from ci.github.workflows.lint import lint_own, lint_tree
+from ci.github.workflows.render import COMMAND, WORKFLOWS, find_stale, render
+from ci.github.workflows.sglang_reader import read_workflows, workflow_files
 from ci.plan.check import check_registrations
 from ci.plan.environment import Layer, layers_for, resolve
 from ci.plan.quarantine import expiring, quarantine_problems, tried_date_note
 from ci.report.console import Text, open_console
-from ci.run.gather import REPOSITORY, discover_tests, find_today
+from ci.system import environ
 
 __all__ = ["check"]
 

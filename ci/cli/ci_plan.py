@@ -8,24 +8,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ci import environ
-from ci.actions.ask import PULL_REQUEST, Asked, base_of_event, read_ask
-from ci.actions.matrix import Waves, make_waves, matrix_json
-from ci.actions.outputs import add_summary, set_outputs
-from ci.actions.plan_view import ShownPlan, plan_markdown, show_ci_plan
-from ci.actions.render import stage_waves
-from ci.actions.verdict import judge, read_needs
-from ci.catalog.load import Catalog, load_catalog
+from ci.catalog.catalog import Catalog, load_catalog
 from ci.cli.options import Parser, parse
 from ci.cli.plan_images import PlannedImages
 from ci.cli.suite_tests import tests_of_suites, tree_facts
+from ci.docker.client import docker_host
 from ci.errors import CiError, ExitCode, Problem, UsageError
-from ci.plan.changes import Changes, Reason, Selection, everything, select_changed
+from ci.facts.changed_files import changes_since
+from ci.github.ci_request import PULL_REQUEST, Asked, base_of_event, read_ask
+from ci.github.matrix import Waves, make_waves, matrix_json
+from ci.github.outputs import add_summary, set_outputs
+from ci.github.plan_view import ShownPlan, plan_markdown, show_ci_plan
+from ci.github.verdict import judge, read_needs
+from ci.github.workflows.render import stage_waves
+from ci.images.resolve import resolve_image
 from ci.plan.facts import Facts
+from ci.plan.jobs import Changes, Reason, Selection, everything, select_changed
 from ci.report.console import Text, open_console
-from ci.run.changes import changes_since
-from ci.run.engine import docker_host
-from ci.run.images import resolve_image
+from ci.system import environ
 
 __all__ = ["ci_plan", "ci_plan_parser"]
 

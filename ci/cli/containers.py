@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 
-from ci.catalog.load import load_catalog
+from ci.catalog.catalog import load_catalog
+from ci.docker.client import EngineError, connect, docker_host
+from ci.docker.sweep import Tenant, is_left_over, list_containers, sweep_containers
 from ci.errors import InfrastructureError, UsageError
-from ci.report.containers_view import show_not_looked_at, show_swept_containers, show_tenants
-from ci.run.container_sweep import Tenant, is_left_over, list_containers, sweep_containers
-from ci.run.engine import EngineError, connect, docker_host
+from ci.report.views.containers import show_not_looked_at, show_swept_containers, show_tenants
 
 __all__ = ["list_verb", "prune_verb", "stop_verb", "sweep_verb"]
 

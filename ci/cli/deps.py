@@ -8,21 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ci.catalog.load import Catalog, load_catalog
+from ci.catalog.catalog import Catalog, load_catalog
+from ci.docker.client import EngineError, connect, docker_host, faults
+from ci.docker.container import Container, Rows, adopt
 from ci.errors import GuardError, InfrastructureError, Problem, UsageError
-from ci.plan.aiter import AiterFact
-from ci.plan.deps import InstallSteps, install_of, steps
-from ci.plan.guards import compare, guards_of, violation
-from ci.plan.image import parse_reference, tag_part
-from ci.plan.inside import InsideFacts, question
-from ci.report.deps_view import show_checked, show_event, show_steps
-from ci.run.container import Container, Rows, adopt
-from ci.run.deps import Installation, look_inside, read_state
-from ci.run.dockerfile import look_at_checkout
-from ci.run.engine import EngineError, connect, docker_host, faults
-from ci.run.git import commit_of
-from ci.run.guards import fingerprint, probe
-from ci.run.phases import Phases
+from ci.facts.dockerfile import look_at_checkout
+from ci.facts.git import commit_of
+from ci.install.guards import fingerprint, probe
+from ci.install.install import Installation, look_inside, read_state
+from ci.plan.container.aiter import AiterFact
+from ci.plan.container.guards import compare, guards_of, violation
+from ci.plan.container.image import parse_reference, tag_part
+from ci.plan.container.inside import InsideFacts, question
+from ci.plan.container.install import InstallSteps, install_of, steps
+from ci.record.phases import Phases
+from ci.report.views.deps import show_checked, show_event, show_steps
 
 __all__ = ["DepsOptions", "check_verb", "install_verb", "plan_verb"]
 
@@ -71,7 +71,7 @@ def install_verb(world: Mapping[str, str], options: DepsOptions) -> None:
     """Install in a container that runs.
 
     Raises:
-        CiError: as ci.run.deps.Installation.run.
+        CiError: as ci.install.install.Installation.run.
     """
     catalog = load_catalog()
     install = _install(catalog, world, options)

@@ -5,17 +5,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from ci import environ
+from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.envsets import is_secret
-from ci.catalog.load import Catalog, load_catalog
-from ci.catalog.tables import closest
+from ci.catalog.toml_reader import closest
 from ci.cli.options import Parser, parse
 from ci.errors import Problem, UsageError
+from ci.facts.gather import discover_tests
 from ci.plan.environment import Layer, Resolved, Setting, layers_for, resolve
 from ci.plan.select import resolve_file
 from ci.report.console import open_console
-from ci.report.envs_view import show_environment, show_environment_differences, show_explanation
-from ci.run.gather import discover_tests
+from ci.report.views.envs import show_environment, show_environment_differences, show_explanation
+from ci.system import environ
 
 __all__ = ["envs"]
 

@@ -1,4 +1,4 @@
-"""The image verbs: from an operator's options to what `ci.run` does."""
+"""The image verbs: from an operator's options to what `ci.images` does."""
 
 import signal
 from collections.abc import Mapping
@@ -6,25 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from ci.catalog.catalog import Catalog, families, load_catalog
 from ci.catalog.images import mirror_for
-from ci.catalog.load import Catalog, families, load_catalog
-from ci.catalog.tables import closest
+from ci.catalog.toml_reader import closest
+from ci.docker.client import docker_host
 from ci.errors import UsageError
-from ci.plan.image import ImageFact, image_ask, require_image
-from ci.report.images_view import (
+from ci.facts.container_host import pool_of
+from ci.facts.gather import find_hardware, find_today
+from ci.images.pull import Pulled, pull_image
+from ci.images.resolve import resolve_image
+from ci.images.store import mirror_image, prune_images
+from ci.plan.container.image import ImageFact, image_ask, require_image
+from ci.report.views.images import (
     show_image,
     show_mirrored,
     show_old_images,
     show_progress,
     show_pulled,
 )
-from ci.run.container_facts import pool_of
-from ci.run.engine import docker_host
-from ci.run.gather import find_hardware, find_today
-from ci.run.image_store import mirror_image, prune_images
-from ci.run.images import resolve_image
-from ci.run.locks import cache_dir
-from ci.run.pull import Pulled, pull_image
+from ci.system.file_lock import cache_dir
 
 __all__ = ["ImageOptions", "mirror_verb", "prune_verb", "pull_locks", "pull_verb", "resolve_verb"]
 

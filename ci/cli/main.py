@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from ci import environ
-from ci.catalog.tables import closest
+from ci.catalog.toml_reader import closest
 from ci.errors import CiError, ExitCode, UsageError
+from ci.system import environ
 
 __all__ = ["main"]
 
@@ -75,6 +75,6 @@ def _dispatch(arguments: Sequence[str]) -> int:
 def _annotate(error: CiError) -> None:
     """In Actions the error is shown beside the job as well."""
     if environ.read().get("GITHUB_ACTIONS") == "true":
-        from ci.report.actions import command  # noqa: PLC0415
+        from ci.report.live.github import command  # noqa: PLC0415
 
         sys.stderr.write(command("error", {"title": f"exit {int(error.exit_code)}"}, error.render()) + "\n")

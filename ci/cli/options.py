@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ci.catalog.tables import closest
+from ci.catalog.toml_reader import closest
 from ci.errors import Problem, UsageError
+from ci.facts.gather import Place
 from ci.plan.request import Request, parse_env, parse_jobs, parse_shard
 from ci.plan.shards import Shard
-from ci.run.gather import Place
 
 __all__ = ["Parser", "RunOptions", "parse", "read_run_options", "run_parser", "split_pytest_args"]
 

@@ -8,23 +8,23 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from ci import environ
-from ci.actions.matrix import Ask, Job, make_waves
-from ci.actions.parity import Gap, Parity, PlanOf, Side, check_parity
-from ci.actions.parity_view import show_parity
-from ci.actions.render import WORKFLOWS, stage_waves, suites_of
-from ci.catalog.actions import WorkflowRow
-from ci.catalog.load import Catalog, load_catalog
+from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.workflows import WorkflowRow
 from ci.cli.options import Parser, parse, read_run_options
-from ci.cli.parity_machine import PLACEHOLDER, contained, furnish, stand_in_image
 from ci.cli.suite_tests import tests_of_suites, tree_facts
 from ci.errors import CiError, ExitCode, NothingSelectedError, Problem, UsageError
-from ci.plan.changes import Reason, everything
+from ci.facts.gather import REPOSITORY, gather
+from ci.github.matrix import Ask, Job, make_waves
+from ci.github.parity.compare import Gap, Parity, PlanOf, Side, check_parity
+from ci.github.parity.machine import PLACEHOLDER, contained, furnish, stand_in_image
+from ci.github.parity.view import show_parity
+from ci.github.workflows.render import WORKFLOWS, stage_waves, suites_of
 from ci.plan.facts import Facts
+from ci.plan.jobs import Reason, everything
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.report.console import Text, open_console
-from ci.run.gather import REPOSITORY, gather
+from ci.system import environ
 
 __all__ = ["full_runs", "parity", "planner"]
 

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ci import environ
-from ci.catalog.load import Catalog, load_catalog
-from ci.catalog.tables import closest
+from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.toml_reader import closest
 from ci.cli.options import Parser, parse, read_run_options
 from ci.cli.planning import plan_for, read_plan
 from ci.errors import Problem, UsageError
 from ci.plan.bounds import bounds_of
-from ci.plan.compare import compare_classes, reference_column
-from ci.plan.diff import compare
+from ci.plan.compare.classes import compare_classes, reference_column
+from ci.plan.compare.diff import compare
 from ci.plan.model import Plan
 from ci.report.console import open_console
-from ci.report.plan_view import show_class_differences, show_differences, show_plan
+from ci.report.views.plan import show_class_differences, show_differences, show_plan
+from ci.system import environ
 
 __all__ = ["plan", "print_plan"]
 

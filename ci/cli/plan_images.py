@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from ci.catalog.load import Catalog
+from ci.catalog.catalog import Catalog
 from ci.errors import InfrastructureError, Problem
-from ci.plan.image import ImageAsk, ImageFact, image_ask, parse_reference
+from ci.plan.container.image import ImageAsk, ImageFact, image_ask, parse_reference
 
 __all__ = ["PlannedImage", "PlannedImages"]
 

@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ci.catalog.load import Catalog
+from ci.catalog.catalog import Catalog
 from ci.cli.options import RunOptions
 from ci.errors import NothingSelectedError, UsageError
-from ci.plan.again import place_again
+from ci.execute.run_folder import newest_folder
+from ci.facts.gather import Place, gather, runs_dir
+from ci.plan.compare.replay import place_again
 from ci.plan.facts import Facts
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.plan.quarantine import require_sound_quarantine
 from ci.plan.request import Request
-from ci.report.build_view import BuildView
-from ci.run.folder import newest_folder
-from ci.run.gather import Place, gather, runs_dir
-from ci.run.record import fold, read_events
+from ci.record.fold import fold, read_events
+from ci.report.views.build import BuildView
 
 __all__ = ["plan_for", "read_plan"]
 

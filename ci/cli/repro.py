@@ -9,26 +9,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ci import environ
-from ci.actions.again import Again, Bisected, Repeated, only_tests
-from ci.actions.docker_line import docker_line, inside_lines
-from ci.actions.logs import decode_log
-from ci.actions.names import job_name, looks_like_a_job
-from ci.actions.repro import from_job, from_log, from_test
-from ci.actions.understood import Understood, from_name, from_plan
+from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.envsets import is_secret
-from ci.catalog.load import Catalog, load_catalog
 from ci.cli.planning import read_plan
 from ci.cli.repro_options import EXAMPLE, read_repro_options
-from ci.cli.repro_view import show_result, show_understood
 from ci.errors import CiError, ExitCode, InfrastructureError, NothingSelectedError, Problem, UsageError
-from ci.lifeline import stop_once
+from ci.facts.gather import REPOSITORY, discover_tests, find_today, runs_dir
+from ci.facts.git import commit_of
+from ci.github.job_names import job_name, looks_like_a_job
 from ci.plan.model import Plan
+from ci.record.fold import fold, read_events
 from ci.report.console import open_console
-from ci.run.gather import REPOSITORY, discover_tests, find_today, runs_dir
-from ci.run.git import commit_of
-from ci.run.record import fold, read_events
-from ci.run.worktree import resolve_commit, stop_after_owner, sweep_trees, work_tree
+from ci.repro.docker_line import docker_line, inside_lines
+from ci.repro.log_text import decode_log
+from ci.repro.rerun import Again, Bisected, Repeated, only_tests
+from ci.repro.source import Understood, from_name, from_plan
+from ci.repro.understand import from_job, from_log, from_test
+from ci.repro.view import show_result, show_understood
+from ci.repro.worktree import resolve_commit, stop_after_owner, sweep_trees, work_tree
+from ci.system import environ
+from ci.system.signals import stop_once
 
 __all__ = ["repro"]
 
@@ -150,7 +150,7 @@ class _Repro:
     def _from_link(self, url: str) -> Understood:
         try:
             # it takes 0.1 s to import and is not needed for what is on this machine
-            from ci.actions.api import GitHub, api_base, parse_link  # noqa: PLC0415
+            from ci.github.api import GitHub, api_base, parse_link  # noqa: PLC0415
         except ImportError as error:
             raise InfrastructureError(
                 f"a link can't be read here: {error}",
@@ -290,7 +290,7 @@ class _Repro:
         """
         try:
             # the SDK and the registries' client are not there in every environment, nor needed by other plans
-            from ci.cli.repro_image import check_image  # noqa: PLC0415
+            from ci.repro.image import check_image  # noqa: PLC0415
         except ImportError as error:
             text = f"not looked for: {error}"
         else:

@@ -9,34 +9,34 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ci import clock, environ
+from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.envsets import is_secret
-from ci.catalog.load import Catalog, load_catalog
 from ci.cli.options import RunOptions, read_run_options
 from ci.cli.plan import print_plan
 from ci.cli.planning import plan_for
 from ci.errors import CiError, ExitCode, InfrastructureError, Problem, UsageError, worst
-from ci.lifeline import die_with_parent, stop_once
-from ci.plan import capsule
+from ci.execute.docker import DockerExecutor
+from ci.execute.executor import Executor
+from ci.execute.host import HostExecutor
+from ci.execute.process_sweep import register, sweep_dead, unregister
+from ci.execute.run_folder import RunFolder, make_folder
+from ci.execute.spec import make_spec
+from ci.facts.gather import REPOSITORY, find_today
+from ci.facts.platform_support import require_rehearsal_platform
+from ci.plan.compare import capsule
 from ci.plan.model import Plan
 from ci.plan.quarantine import tried_date_note
-from ci.report.actions import mask, workspace_prefix
+from ci.record.fold import RecordWriter, exit_code, fold, read_events
 from ci.report.console import Text, open_console
-from ci.report.final import show_final
+from ci.report.final.terminal import show_final
 from ci.report.limits import ReportLimits
-from ci.report.live import View, open_view
-from ci.report.story import repeat
+from ci.report.live.github import mask, workspace_prefix
+from ci.report.live.views import View, open_view
+from ci.report.model import repeat
 from ci.report.text import one_line
 from ci.report.write import write_reports
-from ci.run.docker_executor import DockerExecutor
-from ci.run.executor import Executor
-from ci.run.folder import RunFolder, make_folder
-from ci.run.gather import REPOSITORY, find_today
-from ci.run.host import HostExecutor
-from ci.run.record import RecordWriter, exit_code, fold, read_events
-from ci.run.rehearsable import require_rehearsal_platform
-from ci.run.spec import make_spec
-from ci.run.sweep import register, sweep_dead, unregister
+from ci.system import clock, environ
+from ci.system.signals import die_with_parent, stop_once
 
 __all__ = ["run"]
 

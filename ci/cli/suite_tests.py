@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ci.catalog.load import Catalog
-from ci.catalog.rows import Suite
+from ci.catalog.catalog import Catalog
+from ci.catalog.records import Suite
 from ci.errors import UsageError
+from ci.facts.gather import Place, gather
 from ci.plan.facts import Facts
 from ci.plan.model import TestWork
 from ci.plan.request import Request
 from ci.plan.select import select
-from ci.run.gather import Place, gather
 
 __all__ = ["tests_of_suites", "tree_facts"]
 

@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Sequence
 
-from ci.actions.render import COMMAND, find_stale, write
-from ci.catalog.load import Catalog, load_catalog
+from ci.catalog.catalog import Catalog, load_catalog
 from ci.cli.options import Parser, parse
 from ci.errors import InfrastructureError, Problem, StaleError, UsageError
-from ci.run.gather import REPOSITORY
+from ci.facts.gather import REPOSITORY
+from ci.github.workflows.render import COMMAND, find_stale, write
 
 __all__ = ["check_rendered", "workflows"]
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ci.catalog.bounds import is_ceiling
-from ci.catalog.load import Catalog
-from ci.catalog.rows import Bound
+from ci.catalog.catalog import Catalog
+from ci.catalog.records import Bound
 
 __all__ = ["bounds_of"]
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ci.catalog.load import Catalog
-from ci.catalog.registered import Discovery
-from ci.catalog.tables import closest
+from ci.catalog.catalog import Catalog
+from ci.catalog.registrations.parse import Discovery
+from ci.catalog.toml_reader import closest
 from ci.errors import Problem
 
 __all__ = ["asked_for", "capabilities_of", "left_out_notes"]

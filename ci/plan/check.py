@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from ci.catalog.catalog import Catalog
 from ci.catalog.hardware import CPU
-from ci.catalog.load import Catalog
-from ci.catalog.registered import Discovery
-from ci.catalog.tables import closest
+from ci.catalog.registrations.parse import Discovery
+from ci.catalog.toml_reader import closest
 from ci.errors import Problem
 
 __all__ = ["check_registrations"]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ci.catalog.catalog import Catalog
 from ci.catalog.envsets import EnvSet, EnvVariable, is_secret
-from ci.catalog.load import Catalog
-from ci.catalog.rows import Stage, Suite
+from ci.catalog.records import Stage, Suite
 from ci.errors import Problem
 
 __all__ = [

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from ci.catalog.registered import Discovery
-from ci.plan.container import ContainerFacts
-from ci.plan.deps import CheckoutFacts
-from ci.plan.image import ImageFact
+from ci.catalog.registrations.parse import Discovery
+from ci.plan.container.image import ImageFact
+from ci.plan.container.install import CheckoutFacts
+from ci.plan.container.needs import ContainerFacts
 
 __all__ = ["DockerFacts", "EngineFact", "Facts", "Known"]
 

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ci.catalog.catalog import Catalog
 from ci.catalog.hardware import CPU
-from ci.catalog.load import Catalog
-from ci.catalog.tables import closest
+from ci.catalog.toml_reader import closest
 from ci.errors import InfrastructureError, NothingSelectedError, Problem, UsageError
 from ci.plan.bounds import bounds_of
 from ci.plan.capabilities import asked_for, capabilities_of, left_out_notes
-from ci.plan.contained import (
+from ci.plan.container.needs import ContainerPlace, ContainerWork, decide_executor, needs_of, one_need
+from ci.plan.container.plan import (
     container_notes,
     container_place,
     container_sources,
@@ -18,7 +19,6 @@ from ci.plan.contained import (
     docker_facts,
     preflight_notes,
 )
-from ci.plan.container import ContainerPlace, ContainerWork, decide_executor, needs_of, one_need
 from ci.plan.environment import Resolved, Setting, check_given, layers_for, pass_through_names, resolve
 from ci.plan.facts import Facts
 from ci.plan.model import Placement, Plan, SuiteWork, Work

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ci.errors import UsageError
-from ci.plan.container import ContainerPlace, ContainerWork
+from ci.plan.container.needs import ContainerPlace, ContainerWork
 from ci.plan.shards import Shard
 
 __all__ = [

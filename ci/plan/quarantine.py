@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from datetime import date, timedelta
 
-from ci.catalog.load import Catalog
-from ci.catalog.registered import Discovery
-from ci.catalog.rows import Quarantine
-from ci.catalog.tables import closest
-from ci.catalog.wishes import has_case
+from ci.catalog.catalog import Catalog
+from ci.catalog.records import Quarantine
+from ci.catalog.registrations.parse import Discovery
+from ci.catalog.registrations.test_requirements import has_case
+from ci.catalog.toml_reader import closest
 from ci.errors import Problem, QuarantineError
 
 __all__ = [

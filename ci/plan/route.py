@@ -1,7 +1,7 @@
 """Which runner a suite's jobs go to: the routing row in force, the event, and the pool that somebody asked for."""
 
-from ci.catalog.load import Catalog
-from ci.catalog.rows import Label, Suite
+from ci.catalog.catalog import Catalog
+from ci.catalog.records import Label, Suite
 
 __all__ = ["label_of", "pools_with_a_choice"]
 

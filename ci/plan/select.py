@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ci.catalog.catalog import Catalog
 from ci.catalog.hardware import CPU
-from ci.catalog.load import Catalog
-from ci.catalog.registered import Registration
-from ci.catalog.rows import Suite
-from ci.catalog.tables import closest
+from ci.catalog.records import Suite
+from ci.catalog.registrations.parse import Registration
+from ci.catalog.toml_reader import closest
 from ci.errors import Problem
 from ci.plan.facts import Facts
 from ci.plan.model import LeftOut, TestWork

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ci.record.fold import RunRecord
 from ci.report.files import Failed, Written
-from ci.report.html import html_report
-from ci.report.junit import junit_xml
+from ci.report.final.html import html_report
+from ci.report.final.junit import junit_xml
+from ci.report.final.summary import summary_md
+from ci.report.final.svg import picture
 from ci.report.limits import ReportLimits
-from ci.report.picture import picture
-from ci.report.summary import summary_md
-from ci.report.tails import LogTails
-from ci.run.record import RunRecord
+from ci.report.log_tail import LogTails
 
 __all__ = ["Failed", "Written", "write_reports"]
 

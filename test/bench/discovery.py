@@ -18,12 +18,11 @@ from types import ModuleType
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent / "unit")]
 
-from planning import catalog, facts, request  # noqa: E402  # the path is set above
-from trees import write_stub_tree  # noqa: E402
-
-from ci.catalog.registered import Discovery, discover  # noqa: E402
+from ci.catalog.registrations.parse import Discovery, discover  # noqa: E402
 from ci.errors import NothingSelectedError  # noqa: E402
 from ci.plan.make import make_plan  # noqa: E402
+from support.planning import catalog, facts, request  # noqa: E402  # the path is set above
+from support.trees import write_stub_tree  # noqa: E402
 
 _FILLER = '''
 

@@ -23,8 +23,11 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent)]
 
-from docker_runs import PASSING, Runs, make_repository  # noqa: E402  # the path is set above
-from engines import (  # noqa: E402
+from ci.catalog.catalog import load_catalog  # noqa: E402
+from ci.images.resolve import resolve_image  # noqa: E402
+from ci.plan.container.image import image_ask  # noqa: E402
+from support.docker_runs import PASSING, Runs, make_repository  # noqa: E402  # the path is set above
+from support.engines import (  # noqa: E402
     Engine,
     Registry,
     make_base_image,
@@ -32,10 +35,6 @@ from engines import (  # noqa: E402
     make_tiny_image,
     session_engine,
 )
-
-from ci.catalog.load import load_catalog  # noqa: E402
-from ci.plan.image import image_ask  # noqa: E402
-from ci.run.images import resolve_image  # noqa: E402
 
 _ROUNDS = 7
 _RUNS = 5

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.agent_process import AGENT, AgentProcess, a_suite, a_test, catalog_limits, is_alive, wait_for
+
+from support.agent_process import AGENT, AgentProcess, a_suite, a_test, catalog_limits, is_alive, wait_for
 
 # Short graces for what does not measure the real ones.
 QUICK = {"int_grace_s": 0.4, "term_grace_s": 0.4, "stop_int_grace_s": 0.4, "stop_term_grace_s": 0.4}

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import REPOSITORY, child_env, git, processes_of, wait_for
+
+from support.files import REPOSITORY, child_env, git, processes_of, wait_for
 
 TREE = REPOSITORY / "test/data/sglang_tree"
 

@@ -14,16 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from docker_runs import HANGING, PASSING, SLOW_STEP, Runs, make_repository, ours, tiny_image, volumes
-from engines import Engine, PrivateEngine, Registry, make_tiny_image
-from support import processes_of, send, token_of, wait_for
 
+from ci.docker.client import connect
+from ci.docker.container import Container, Rows, StoppedError, create
+from ci.docker.labels import RUN, labels_of
 from ci.errors import CiError, InfrastructureError
-from ci.plan.container import CHECKOUT_DIR
-from ci.run.container import Container, Rows, StoppedError, create
-from ci.run.container_labels import RUN, labels_of
-from ci.run.container_setup import checked
-from ci.run.engine import connect
+from ci.execute.container_setup import checked
+from ci.plan.container.needs import CHECKOUT_DIR
+from support.docker_runs import HANGING, PASSING, SLOW_STEP, Runs, make_repository, ours, tiny_image, volumes
+from support.engines import Engine, PrivateEngine, Registry, make_tiny_image
+from support.files import processes_of, send, token_of, wait_for
 
 ROWS = Rows(look_s=0.05, paused_s=0.3, exec_code_s=2, kill_s=2, death_s=0.3, remove_s=5)
 SLEEPER = ["/usr/bin/python3", "-c", "import time; print('up', flush=True); time.sleep(600)"]

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import Engine
-from standins import AITER_REPOSITORY, STAMP, StandIn
 
+from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.dependencies import Dependencies
-from ci.catalog.load import Catalog, load_catalog
 from ci.cli.deps import DepsOptions, check_verb, plan_verb
+from ci.docker.container import Container, Rows, create
 from ci.errors import CiError, ExitCode, GuardError, UsageError
-from ci.plan.container import BIN_DIR
-from ci.plan.deps import install_of
-from ci.plan.guards import guards_of
-from ci.plan.inside import CheckoutFacts
-from ci.run.container import Container, Rows, create
-from ci.run.deps import Installation, Installed
-from ci.run.guards import fingerprint, probe
-from ci.run.phases import Phases
+from ci.install.guards import fingerprint, probe
+from ci.install.install import Installation, Installed
+from ci.plan.container.guards import guards_of
+from ci.plan.container.inside import CheckoutFacts
+from ci.plan.container.install import install_of
+from ci.plan.container.needs import BIN_DIR
+from ci.record.phases import Phases
+from support.engines import Engine
+from support.standins import AITER_REPOSITORY, STAMP, StandIn
 
 PROTECTION = {"AITER_USE_SYSTEM_TRITON": "1"}
 COMPAT = ("--config-settings", "editable_mode=compat")

@@ -5,9 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from nox_project import Project, make_project, tool, uvx
 
 from ci.errors import ExitCode
+from support.nox_project import Project, make_project, tool, uvx
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nox_project import (
+
+from support.nox_project import (
     REPOSITORY,
     Project,
     alive_with,

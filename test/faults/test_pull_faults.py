@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import Engine, PrivateEngine, Registry, make_tiny_image
-from faults.registry_faults import BLOB, MANIFEST, FaultyRegistry, garbage, refusing
-from support import REPOSITORY, wait_for
 
-from ci.catalog.load import Catalog, load_catalog
+from ci.catalog.catalog import Catalog, load_catalog
 from ci.errors import ExitCode, InfrastructureError
-from ci.plan.image import ImageFact, image_ask, require_image
-from ci.run.images import resolve_image
-from ci.run.pull import Pulled, pull_image
+from ci.images.pull import Pulled, pull_image
+from ci.images.resolve import resolve_image
+from ci.plan.container.image import ImageFact, image_ask, require_image
+from support.engines import Engine, PrivateEngine, Registry, make_tiny_image
+from support.files import REPOSITORY, wait_for
+from support.registry_faults import BLOB, MANIFEST, FaultyRegistry, garbage, refusing
 
 TODAY = date(2026, 5, 29)
 TAG = "v0.5.12.post1-rocm700-mi30x-20260528"
@@ -337,7 +337,7 @@ def children_that_pull(parent: int) -> list[int]:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            if b"ci.run.pulling" in line and int(fields[1]) == parent:
+            if b"ci.images.pull_worker" in line and int(fields[1]) == parent:
                 found.append(int(entry.name))
     return found
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import (
+
+from support.files import (
     child_env,
     copy_repository,
     git,

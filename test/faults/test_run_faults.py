@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import (
+
+from support.files import (
     ci,
     copy_repository,
     only_tests,
@@ -165,7 +166,9 @@ def test_a_stopped_agent_is_killed_when_it_does_not_end(copy: Path, runs: Path) 
 
 def agent_pid(parent: int) -> int:
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    (pid,) = [int(pid) for pid in children if b"agent.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (pid,) = [
+        int(pid) for pid in children if b"ci/agent/__main__.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     return pid
 
 

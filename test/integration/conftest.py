@@ -1,7 +1,7 @@
 """The engines, registries and images of these tests; nothing is started before a test asks for it."""
 
-from engines import base_image, engine, private_engine, registry, rehearsal_image, small_image
-from standins import standin
+from support.engines import base_image, engine, private_engine, registry, rehearsal_image, small_image
+from support.standins import standin
 
 __all__ = [
     "base_image",

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integration.replay import Replay, clone_with_base, inline_stage
-from support import REPOSITORY, git, only_tests, registered
 
-from ci.actions.matrix import Job
-from ci.catalog.load import load_catalog
+from ci.catalog.catalog import load_catalog
 from ci.cli.parity import full_runs
+from ci.github.matrix import Job
+from support.files import REPOSITORY, git, only_tests, registered
+from support.replay import Replay, clone_with_base, inline_stage
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from support import Ended, ci, copy_repository, git
+
+from support.files import Ended, ci, copy_repository, git
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from support import ci, copy_repository, git, only_tests, registered, run_folder
+
+from support.files import ci, copy_repository, git, only_tests, registered, run_folder
 
 PASSING = registered("def test_one() -> None:\n    assert True\n")
 

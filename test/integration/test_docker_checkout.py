@@ -16,22 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docker_runs import ours
-from engines import Engine
-from standins import AITER_REPOSITORY, StandIn
-from support import REPOSITORY
 
+from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.dependencies import StepRow
-from ci.catalog.load import Catalog, load_catalog
 from ci.cli.options import read_run_options
 from ci.cli.run import _Run
-from ci.plan.container import needs_of, one_need
+from ci.docker.client import connect
+from ci.facts.container import with_image
+from ci.facts.gather import discover_tests
+from ci.images.build_rehearsal import local_fact
+from ci.plan.container.needs import needs_of, one_need
 from ci.plan.facts import Facts, Known
 from ci.plan.make import make_plan
-from ci.run.build import local_fact
-from ci.run.engine import connect
-from ci.run.gather import discover_tests
-from ci.run.gather_docker import with_image
+from support.docker_runs import ours
+from support.engines import Engine
+from support.files import REPOSITORY
+from support.standins import AITER_REPOSITORY, StandIn
 
 TREE = REPOSITORY / "test/data/sglang_tree"
 STAGE = "stage-a-amd"

@@ -10,13 +10,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from docker_runs import HANGING, ODD, PASSING, STAGE, Runs, make_repository, ours, owned_by, volumes
-from engines import Engine
-from standins import build_standin_image
-from support import REPOSITORY, wait_for
 
 from ci.cli.containers import list_verb, prune_verb, stop_verb, sweep_verb
 from ci.errors import UsageError
+from support.docker_runs import HANGING, ODD, PASSING, STAGE, Runs, make_repository, ours, owned_by, volumes
+from support.engines import Engine
+from support.files import REPOSITORY, wait_for
+from support.standins import build_standin_image
 
 NOBODY = 65534
 SANITY = "test/registered/amd/test_basic_sanity.py"

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docker_runs import HANGING, PASSING, Runs, make_repository, ours
-from engines import Engine
-from support import Ended
 
-from ci.actions.again import only_tests
-from ci.actions.docker_line import docker_argv
-from ci.actions.repro import from_log
-from ci.catalog.load import load_catalog
+from ci.catalog.catalog import load_catalog
 from ci.cli.planning import read_plan
+from ci.docker.create_args import create_arguments
 from ci.plan.model import Plan
-from ci.run.container_arguments import create_arguments
+from ci.repro.docker_line import docker_argv
+from ci.repro.rerun import only_tests
+from ci.repro.understand import from_log
+from support.docker_runs import HANGING, PASSING, Runs, make_repository, ours
+from support.engines import Engine
+from support.files import Ended
 
 CANARY = f"canary-{uuid.uuid4().hex}"
 # one that reaches the tests, and others that stay outside

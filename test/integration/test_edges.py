@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import git
 
-from ci.catalog.load import load_catalog
+from ci.catalog.catalog import load_catalog
 from ci.errors import InfrastructureError, UsageError
-from ci.run.git import commit_of
-from ci.run.interpreters import find_engine
+from ci.facts.git import commit_of
+from ci.facts.interpreters import find_engine
+from support.files import git
 
 SGLANG = load_catalog().engines["sglang"]
 

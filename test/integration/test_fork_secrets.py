@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import REPOSITORY, git
+
+from support.files import REPOSITORY, git
 
 STAGE = REPOSITORY / ".github/workflows/amd-stage.yml"
 OURS = "sglang/amd-ci"

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from engines import Engine
-from support import REPOSITORY, child_env, git
+
+from support.engines import Engine
+from support.files import REPOSITORY, child_env, git
 
 # What SGLang's has: a stage for each target, of which only the one that is meant may be built.
 DOCKERFILE = """
@@ -77,7 +78,7 @@ def test_a_rehearsal_image_says_what_is_in_it(
 
 
 def test_a_base_that_does_not_fit_is_refused_with_the_reason(engine: Engine, tmp_path: Path) -> None:
-    from engines import make_tiny_image  # noqa: PLC0415
+    from support.engines import make_tiny_image  # noqa: PLC0415
 
     make_tiny_image(engine, "sglang-amd-ci-test/no-python:1", b"x")
     done = inv(

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import Engine, Registry, make_tiny_image
-from support import REPOSITORY, child_env
+
+from support.engines import Engine, Registry, make_tiny_image
+from support.files import REPOSITORY, child_env
 
 OLD, NEW = "v0.5.12-rocm700-mi30x-20260520", "v0.5.12.post1-rocm700-mi30x-20260525"
 

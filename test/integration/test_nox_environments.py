@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nox_project import REPOSITORY, Project, kill_all, make_project, tool, uvx
 
-from ci.envdir import UNUSED_DAYS
+from ci.nox.environments import UNUSED_DAYS
+from support.nox_project import REPOSITORY, Project, kill_all, make_project, tool, uvx
 
 PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
 

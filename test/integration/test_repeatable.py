@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from support import ci
+
+from support.files import ci
 
 
 @pytest.mark.engine

@@ -11,12 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import REPOSITORY, Ended, child_env, ci, copy_repository, git, only_tests, registered, set_limits
 
-from ci.actions.repro import from_log
-from ci.catalog.load import load_catalog
+from ci.catalog.catalog import load_catalog
 from ci.cli.planning import read_plan
 from ci.plan.model import Plan
+from ci.repro.understand import from_log
+from support.files import (
+    REPOSITORY,
+    Ended,
+    child_env,
+    ci,
+    copy_repository,
+    git,
+    only_tests,
+    registered,
+    set_limits,
+)
 
 A, B = "stage-a-test-1-gpu-small-amd", "stage-b-test-1-gpu-small-amd"
 C, NIGHTLY = "stage-c-test-4-gpu-amd", "nightly-amd-8-gpu-mi35x-deepseek-v4-flash"

@@ -11,7 +11,8 @@ from base64 import urlsafe_b64decode
 from pathlib import Path
 
 import pytest
-from support import child_env, copy_repository, only_tests, registered, set_limits
+
+from support.files import child_env, copy_repository, only_tests, registered, set_limits
 
 CANARY = f"canary-{uuid.uuid4().hex}"
 # each word of environment.toml's [[secret]], and names that tools give to theirs

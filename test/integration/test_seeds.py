@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Ended, ci, copy_repository, run_folder
+
+from support.files import Ended, ci, copy_repository, run_folder
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import REPOSITORY, child_env
+
+from support.files import REPOSITORY, child_env
 
 
 def inv(*arguments: str, runs: Path) -> subprocess.CompletedProcess[str]:

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from nox_project import make_project
-from support import REPOSITORY
+
+from support.files import REPOSITORY
+from support.nox_project import make_project
 
 STAGE, PULL, NIGHTLY = "amd-stage.yml", "amd-pr.yml", "amd-nightly.yml"
 LINTERS = {

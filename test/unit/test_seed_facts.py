@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ci.catalog.load import Catalog, load_catalog
-from ci.catalog.registered import discover
+from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.registrations.parse import discover
 from harness.suites import deepseek_v4
 
 REPOSITORY = Path(__file__).parents[2]

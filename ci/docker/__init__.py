@@ -1,0 +1,1 @@
+"""The Docker engine: client, containers, commands in them, and what became of them."""

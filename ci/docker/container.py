@@ -1,0 +1,391 @@
+"""A container from its creation to its removal, and commands in it.
+
+Its main process waits for the end of its standard input, which the engine holds open for this process: when we are
+killed, the engine ends the container and removes it. The attached socket is not inherited by children.
+"""
+
+import contextlib
+import io
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ci.docker.client import Client, EngineError, Hijacked, faults
+from ci.docker.command_runner import Ended
+from ci.docker.exec import Exec
+from ci.docker.exit_cause import Death, find_death, is_paused
+from ci.docker.stream import STDERR, STDOUT
+from ci.errors import CiError, InfrastructureError
+from ci.plan.container.needs import BIN_DIR
+from ci.system import clock
+
+__all__ = [
+    "BY_SIGNAL",
+    "Container",
+    "Rows",
+    "StoppedError",
+    "Watch",
+    "adopt",
+    "create",
+    "remove_container",
+]
+
+_CI = Path(__file__).parents[1]
+# what is copied into a container: the name there -> the file here
+_PROGRAMS = {
+    "agent.py": _CI / "agent" / "__main__.py",
+    "inspector.py": _CI / "install" / "inspector.py",
+    "keeper.py": _CI / "docker" / "container_init.py",
+}
+# an exit code above it is a signal's number more
+BY_SIGNAL = 128
+_EXEC_TOKEN = "AMD_CI_EXEC"  # noqa: S105 - a variable's name
+
+
+class StoppedError(CiError):
+    """We were told to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The rows `container.*` of limits.toml that commands in a container need."""
+
+    look_s: float
+    paused_s: float
+    exec_code_s: float
+    kill_s: float
+    death_s: float
+    remove_s: float
+
+    @classmethod
+    def of(cls, limits: Mapping[str, float]) -> "Rows":
+        """From the catalog's limits."""
+        return cls(**{name: limits[f"container.{name}"] for name in cls.__dataclass_fields__})
+
+
+class Container:
+    """A started container: a Shell (see ci.docker.command_runner)."""
+
+    def __init__(
+        self,
+        client: Client,
+        identity: str,
+        *,
+        name: str,
+        python: str,
+        rows: Rows,
+        stopped: Callable[[], bool],
+    ) -> None:
+        """`stopped` says whether the run was told to stop."""
+        self.client = client
+        self.id = identity
+        self.name = name
+        self.python = python
+        self.rows = rows
+        self._stopped = stopped
+        # set for the cleanup: what that runs is not cut by the stop that began it
+        self.ending = False
+        self._lifeline: Hijacked | None = None
+        self._started_s = clock.utc_now().timestamp()
+
+    def attach(self) -> None:
+        """Hold its standard input open; before the start, so that there is no moment in which nobody does."""
+        with faults():
+            stream = self.client.api.attach_socket(self.id, params={"stdin": 1, "stream": 1})
+            self._lifeline = Hijacked(stream)
+
+    def start_exec(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str) -> Exec:
+        """A command whose streams and standard input are the caller's.
+
+        Raises:
+            InfrastructureError: the container or the engine is gone.
+        """
+        try:
+            return Exec(self.client, self.id, argv, env=env, cwd=cwd)
+        except EngineError as error:
+            raise self._gone(f"{argv[0]} can't be started in container {self.name}", error) from error
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        cwd: str = "/",
+        env: Mapping[str, str] | None = None,
+        on_output: Callable[[bytes], None] | None = None,
+    ) -> Ended:
+        """See ci.docker.command_runner.Shell.
+
+        Raises:
+            InfrastructureError: the container, the engine or the exec's connection is gone; it is paused.
+            StoppedError: we were told to stop; the command has been killed.
+        """
+        token = clock.new_token()
+        command = self.start_exec(argv, env={**(env or {}), _EXEC_TOKEN: token}, cwd=cwd)
+        try:
+            kept: dict[int, list[bytes]] = {STDOUT: [], STDERR: []}
+            deadline = clock.monotonic_s() + timeout_s
+            watch = Watch(self)
+            while not command.ended:
+                for stream, data in command.read(self.rows.look_s):
+                    kept[stream].append(data)
+                    if on_output is not None:
+                        on_output(data)
+                if self._stopped() and not self.ending:
+                    self.kill_token(token)
+                    raise StoppedError(f"told to stop while {argv[0]} ran")
+                if clock.monotonic_s() > deadline:
+                    self.kill_token(token)
+                    why = f"no end within {timeout_s:g} s; it and all that it started were killed"
+                    return Ended(
+                        code=None, stdout=_joined(kept, STDOUT), stderr=_joined(kept, STDERR), why=why
+                    )
+                watch.look()
+            code = self.code_of(command, argv[0])
+            return Ended(code=code, stdout=_joined(kept, STDOUT), stderr=_joined(kept, STDERR))
+        finally:
+            command.close()
+
+    def code_of(self, command: Exec, name: str) -> int:
+        """The exit code of a command whose stream has ended.
+
+        Raises:
+            InfrastructureError: it has none, or one of a signal that came with the end of the container.
+        """
+        code, death, why = self.ending_of(command)
+        what = f"the end of {name} in container {self.name} is not known"
+        if death is not None:
+            raise _dead(what, death)
+        if code is None:
+            raise InfrastructureError(what, cause=why, then=f"docker inspect {self.name}")
+        return code
+
+    def ending_of(self, command: Exec) -> tuple[int | None, Death | None, str]:
+        """The exit code if it can be had, what died if anything but the command did, and why there is no code."""
+        try:
+            code = command.code(
+                wait_s=self.rows.exec_code_s, monotonic_s=clock.monotonic_s, sleep_s=clock.sleep_s
+            )
+        except EngineError as error:
+            return None, self.death(), error.text
+        if code <= BY_SIGNAL:
+            return code, None, ""
+        # the engine tells of the container's end a moment after that of what ran in it
+        deadline = clock.monotonic_s() + self.rows.death_s
+        while (death := self.death()) is None and clock.monotonic_s() < deadline:
+            clock.sleep_s(0.02)
+        return code, death or self.death(exit_code=code, since_s=command.started_s), ""
+
+    def death(self, *, exit_code: int | None = None, since_s: float | None = None) -> Death | None:
+        """What died, None when the container is well.
+
+        With the exit code of a command that ran since a Unix time, one that was killed for want of memory too.
+        """
+        since_s = self._started_s if since_s is None else since_s
+        until_s = clock.utc_now().timestamp()
+        return find_death(self.client, self.id, since_s=since_s, until_s=until_s, exit_code=exit_code)
+
+    def _gone(self, what: str, error: EngineError) -> InfrastructureError:
+        death = self.death()
+        if death is None:
+            return InfrastructureError(what, cause=error.text, then=f"docker inspect {self.name}")
+        return _dead(what, death)
+
+    def kill_token(self, token: str) -> None:
+        """Kill every process in the container whose environment holds this token, until a pass finds none."""
+        argv = [self.python, f"{BIN_DIR}/inspector.py", "kill", token]
+        with contextlib.suppress(EngineError):
+            killer = Exec(self.client, self.id, argv, env={}, cwd="/")
+            deadline = clock.monotonic_s() + self.rows.kill_s
+            while not killer.ended and clock.monotonic_s() < deadline:
+                killer.read(self.rows.look_s)
+            killer.close()
+
+    def put(self, folder: str, files: Mapping[str, bytes]) -> None:
+        """See ci.docker.command_runner.Shell.
+
+        Raises:
+            InfrastructureError: the container is gone or its disk is full.
+        """
+        _put(self.client, self.id, folder, files)
+
+    def get(self, path: str) -> bytes | None:
+        """See ci.docker.command_runner.Shell.
+
+        Raises:
+            InfrastructureError: the container is gone.
+        """
+        try:
+            with faults():
+                chunks, _ = self.client.api.get_archive(self.id, path)
+                data = b"".join(chunks)
+        except EngineError as error:
+            if error.status == 404 and self.death() is None:
+                return None
+            raise self._gone(f"{path} can't be read in container {self.name}", error) from error
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            member = archive.extractfile(archive.getmembers()[0])
+            return member.read() if member is not None else None
+
+    def let_go(self) -> None:
+        """Close our end of its standard input: a held container ends by that."""
+        if self._lifeline is not None:
+            self._lifeline.close()
+            self._lifeline = None
+
+    def remove(self) -> str:
+        """End and remove it with its anonymous volumes; what is left in words, empty when nothing is."""
+        left = remove_container(self.client, self.id, wait_s=self.rows.remove_s)
+        self.let_go()
+        return left
+
+
+class Watch:
+    """Looks now and then whether a container whose exec is silent still moves."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._paused_since: float | None = None
+        self._next = 0.0
+
+    def look(self) -> None:
+        """Ask the engine, at most every `look_s`.
+
+        Raises:
+            InfrastructureError: the container or the engine is gone, or it has been paused for `paused_s`.
+        """
+        now = clock.monotonic_s()
+        if now < self._next:
+            return
+        rows = self._container.rows
+        self._next = now + rows.look_s
+        try:
+            paused = is_paused(self._container.client, self._container.id)
+        except EngineError:
+            return  # the stream ends by itself, and what died is found out then
+        if not paused:
+            self._paused_since = None
+        elif self._paused_since is None:
+            self._paused_since = now
+        elif now - self._paused_since > rows.paused_s:
+            name = self._container.name
+            raise InfrastructureError(
+                f"container {name} has been paused for {rows.paused_s:g} s",
+                cause="somebody froze it: nothing in it moves, and no deadline inside holds",
+                then=f"docker unpause {name}, or docker rm -f {name}",
+            )
+
+
+def create(
+    client: Client,
+    arguments: Mapping[str, Any],
+    *,
+    name: str,
+    python: str,
+    rows: Rows,
+    stopped: Callable[[], bool],
+) -> Container:
+    """Make a container, put our programs into it, hold its standard input and start it; nothing is left when that fails.
+
+    Raises:
+        InfrastructureError: the engine refuses, with its own words.
+    """
+    try:
+        with faults():
+            made = client.api.create_container(**arguments)
+    except EngineError as error:
+        raise InfrastructureError(
+            f"container {name} can't be made: {error.text}",
+            cause="the image is missing, a path is not there, or the engine does not take a flag",
+            then="see the profile in ci/catalog/containers.toml; docker info",
+        ) from error
+    container = Container(client, made["Id"], name=name, python=python, rows=rows, stopped=stopped)
+    try:
+        container.put(BIN_DIR, programs())
+        try:
+            container.attach()
+            with faults():
+                client.api.start(container.id)
+        except EngineError as error:
+            raise InfrastructureError(
+                f"container {name} can't be started: {error.text}",
+                cause="a device, a limit or the interpreter is not what the profile says",
+                then=f"the interpreter is {python}; another: --python PATH; see ci/catalog/containers.toml",
+            ) from error
+    except BaseException:
+        container.remove()
+        raise
+    return container
+
+
+def adopt(
+    client: Client, identity: str, *, name: str, python: str, rows: Rows, stopped: Callable[[], bool]
+) -> Container:
+    """A kept container of an earlier run, with our programs of today in it.
+
+    Raises:
+        InfrastructureError: it is gone or full.
+    """
+    container = Container(client, identity, name=name, python=python, rows=rows, stopped=stopped)
+    container.put(BIN_DIR, programs())
+    return container
+
+
+def programs() -> dict[str, bytes]:
+    """What runs inside, by file name."""
+    return {name: source.read_bytes() for name, source in _PROGRAMS.items()}
+
+
+def remove_container(client: Client, identity: str, *, wait_s: float) -> str:
+    """Remove a container with its anonymous volumes and wait until it is gone; what went wrong, empty when it is."""
+    deadline = clock.monotonic_s() + wait_s
+    why = ""
+    while True:
+        try:
+            with faults():
+                client.api.remove_container(identity, force=True, v=True)
+        except EngineError as error:
+            if error.status == 404:
+                return ""
+            why = error.text
+            if error.gone:
+                return f"the engine is gone: {why}"
+        if clock.monotonic_s() > deadline:
+            return why or f"it is still there after {wait_s:g} s"
+        clock.sleep_s(0.02)
+
+
+def _put(client: Client, identity: str, folder: str, files: Mapping[str, bytes]) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        at = ""
+        for part in folder.strip("/").split("/"):
+            at = f"{at}/{part}".lstrip("/")
+            entry = tarfile.TarInfo(at)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(entry)
+        for name, content in files.items():
+            entry = tarfile.TarInfo(f"{at}/{name}")
+            entry.size, entry.mode = len(content), 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    try:
+        with faults():
+            done = client.api.put_archive(identity, "/", buffer.getvalue())
+    except EngineError as error:
+        raise InfrastructureError(
+            f"files can't be put into {folder} of the container: {error.text}",
+            cause="the container is gone, or the disk that holds the engine's data is full",
+            then="docker info; df -h",
+        ) from error
+    if not done:
+        raise InfrastructureError(f"the engine did not take the files for {folder}", then="docker info")
+
+
+def _dead(what: str, death: Death) -> InfrastructureError:
+    return InfrastructureError(what, cause="; ".join((death.cause, *death.evidence)), then=death.then)
+
+
+def _joined(kept: Mapping[int, list[bytes]], stream: int) -> bytes:
+    return b"".join(kept[stream])

@@ -1,0 +1,1 @@
+"""ACT: executors, each one module behind one protocol."""

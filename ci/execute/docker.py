@@ -1,0 +1,378 @@
+"""The docker executor: a container for one run, from the image to its removal, phase by phase (docs/container.md).
+
+The phases run in a thread of their own, so that a signal's handler can stop them whatever they wait for: `stop` sets a
+flag that each of them looks at and ends the agent's standard input.
+"""
+
+import json
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from ci.catalog.catalog import Catalog
+from ci.docker.client import Client, EngineError, connect
+from ci.docker.container import Container, Rows, StoppedError, adopt, create
+from ci.docker.create_args import create_arguments, key_of, parts_of
+from ci.docker.keep_lock import KeptLock
+from ci.docker.labels import labels_of
+from ci.docker.sweep import find_kept, list_containers, sweep_containers
+from ci.errors import CiError, ExitCode, InfrastructureError
+from ci.execute.container_agent import ContainerAgent, agent_argv
+from ci.execute.container_setup import (
+    copy_checkout,
+    give_back,
+    look_at_engine,
+    run_preflight,
+    working_root,
+)
+from ci.execute.process_sweep import Found, sweep
+from ci.execute.run_folder import RunFolder
+from ci.health.snapshot import Health, this_machine
+from ci.images.pull import pull_image
+from ci.install.install import Installation
+from ci.plan.container.image import ImageFact
+from ci.plan.container.needs import ROOT_DIR, RUN_DIR, RUNS_DIR
+from ci.plan.model import Plan
+from ci.record.phases import Phases
+from ci.system import clock
+from ci.system.file_lock import cache_dir
+
+__all__ = ["DockerExecutor"]
+
+_VERDICTS = {
+    ExitCode.GUARD: "guard",
+    ExitCode.TESTS_FAILED: "product",
+    ExitCode.TIMEOUT: "timeout",
+    ExitCode.INTERRUPTED: "cancelled",
+    ExitCode.USAGE: "usage",
+}
+
+
+class DockerExecutor:
+    """One container for one run. Use as a context manager: whatever happens inside, nothing is left afterwards."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        *,
+        catalog: Catalog,
+        repository: Path,
+        token: str,
+        environ: Mapping[str, str],
+    ) -> None:
+        """`environ` is the caller's; only what the plan passes through reaches the tests."""
+        self._plan = plan
+        self._work, self._place, self._image = parts_of(plan)
+        self._folder = folder
+        self._catalog = catalog
+        self._limits = catalog.limits
+        self._repository = repository
+        self._token = token
+        self._environ = environ
+        self._spec: dict[str, Any] = {}
+        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._phases = Phases(self._events.put, folder.logs)
+        self._stop = threading.Event()
+        self._stop_at: float | None = None
+        self._agent: ContainerAgent | None = None
+        self._client: Client | None = None
+        self._container: Container | None = None
+        self._kept = KeptLock()
+        self._broken: BaseException | None = None
+        self._worker = threading.Thread(target=self._run, name="docker-executor", daemon=True)
+        self.swept: tuple[Found, ...] = ()
+
+    # ---- what ci.cli.run calls
+
+    def start(self, spec: dict[str, Any]) -> None:
+        """Take the spec and begin.
+
+        Raises:
+            InfrastructureError: the run folder can't be written.
+        """
+        self._spec = spec
+        self._worker.start()
+
+    def stop(self) -> None:
+        """End the tests and whatever phase is under way; safe in a signal handler, and when called again."""
+        if self._stop_at is None:
+            self._stop_at = clock.monotonic_s() + self._limits["container.join_s"]
+        self._stop.set()
+        if self._agent is not None:
+            self._agent.stop()
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Phases and the agent's events to the end of the cleanup."""
+        while True:
+            try:
+                event = self._events.get(timeout=self._limits["container.look_s"])
+            except queue.Empty:
+                if self._stop_at is not None and clock.monotonic_s() > self._stop_at:
+                    yield self._overdue()
+                    return
+                continue
+            if event is None:
+                break
+            yield event
+        if self._broken is not None:
+            raise self._broken
+
+    def close(self) -> None:
+        """End everything that was started."""
+        self.stop()
+        if self._worker.is_alive():
+            left_s = (self._stop_at or 0) - clock.monotonic_s()
+            self._worker.join(max(left_s, self._limits["container.remove_s"]))
+        self._kept.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- the phases
+
+    def _run(self) -> None:
+        """The thread: phases, then the cleanup; every failure is an event, a fault of ours is raised by `events`."""
+        try:
+            try:
+                self._work_through()
+            except CiError as error:
+                self._events.put(self._failed(error))
+            except EngineError as error:
+                self._events.put(self._failed(self._engine_failed(error)))
+            finally:
+                self._clear_away()
+                if self._client is not None:
+                    self._client.close()
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that reports
+            self._broken = error
+        finally:
+            self._events.put(None)
+
+    def _work_through(self) -> None:
+        phases = self._phases
+        client = connect(self._place.docker, timeout_s=self._limits["container.engine_s"])
+        self._client = client
+        with phases.phase("sweep", "containers of dead runs") as phase:
+            swept = sweep_containers(client, wait_s=self._limits["container.remove_s"])
+            phase.details += [
+                f"{one.tenant.name} of run {one.tenant.ownership.run}: {one.problem or 'removed'}"
+                for one in swept
+            ]
+            phase.text = f"{len(swept)} removed" if swept else "nothing was left"
+        self._go_on()
+        health = Health(
+            machine=this_machine(self._limits),
+            nodes=[path for path in self._place.devices if path.rpartition("/")[2].startswith("renderD")],
+            rows=self._catalog.health,
+            limits=self._limits,
+            run=self._folder.name,
+            token=self._token,
+            leaks=Path(self._plan.placement.runs_dir) / ".live" / "leaks.json",
+            tenants=lambda: list_containers(client),
+            exclusive=self._place.exclusive_host,
+            stopped=self._stop.is_set,
+        )
+        with phases.phase("health-before", "are the GPUs clear and well") as phase:
+            health.before(phase)
+        self._go_on()
+        with phases.phase("pull", self._place.image_pinned) as phase:
+            pulled = pull_image(
+                image_of(self._plan),
+                catalog=self._catalog,
+                engine_host=self._place.docker,
+                mirror=self._place.mirror,
+                environ=self._environ,
+                emit=phases.emit,
+                stopped=self._stop.is_set,
+                lock_dir=cache_dir(self._environ) / "locks",
+                who=self._folder.name,
+            )
+            phase.text = f"{pulled.local_id[:19]} from the {pulled.hop} store"
+            phase.details += [f"{hop.name}: {hop.what}" for hop in pulled.hops]
+        self._go_on()
+        with phases.phase("create", f"profile {self._work.profile}") as phase:
+            container, phase.text = self._make(client, pulled.local_id)
+            self._container = container
+        self._go_on()
+        with phases.phase("copy", "agent, harness and checkout") as phase:
+            copy_checkout(container, self._plan, self._limits, phase)
+        self._go_on()
+        Installation(
+            shell=container,
+            python=self._plan.placement.python,
+            rows=self._catalog.dependencies,
+            install=self._work.install,
+            guards=self._work.guards,
+            image=self._image,
+            environ=self._environ,
+            limits=self._limits,
+            phases=phases,
+            stopped=self._stop.is_set,
+        ).run()
+        self._go_on()
+        engine_version = look_at_engine(container, self._plan, self._catalog)
+        phases.emit({"type": "note", "text": engine_version})
+        for row in self._work.preflights:
+            self._go_on()
+            with phases.phase("preflight", row["id"]) as phase:
+                run_preflight(container, row, cwd=working_root(self._plan), phase=phase)
+        self._go_on()
+        try:
+            self._test(container)
+        finally:
+            # a stop has no seconds left for it
+            if not self._stop.is_set():
+                with phases.phase("health-after", "has anything been left on the GPUs") as phase:
+                    health.after(phase)
+
+    def _make(self, client: Client, image: str) -> tuple[Container, str]:
+        """The container of this run: a kept one that was made for the same, or a new one; and how it came about."""
+        rows, python = Rows.of(self._limits), self._plan.placement.python
+        keep, root = self._place.keep, str(self._repository)
+        key = key_of(self._plan, root=root) if keep else ""
+        note = ""
+        if keep and not self._kept.take(Path(self._plan.placement.runs_dir) / ".live" / f"kept-{key}.lock"):
+            keep, note = False, "; not kept: another run is in the kept container"
+        found = find_kept(client, key) if keep else None
+        if found is not None:
+            container = adopt(
+                client, found.id, name=found.name, python=python, rows=rows, stopped=self._stop.is_set
+            )
+            return container, f"{found.name}, kept by run {found.ownership.run}"
+        name = f"amd-ci-{self._folder.name}-{self._token[-8:]}"
+        ttl_s = int(
+            self._limits["container.keep_s"]
+            if keep
+            else self._overall_s() + self._limits["container.ttl_margin_s"]
+        )
+        labels = labels_of(
+            run=self._folder.name, token=self._token, plan=self._plan.digest, kept=keep, key=key, ttl_s=ttl_s
+        )
+        arguments = create_arguments(
+            self._plan, image=image, name=name, labels=labels,
+            run_dir=str(self._folder.path), root=root, ttl_s=ttl_s, kept=keep,
+        )  # fmt: skip
+        container = create(client, arguments, name=name, python=python, rows=rows, stopped=self._stop.is_set)
+        return container, f"{name}{note}"
+
+    def _test(self, container: Container) -> None:
+        """The agent's events; its spec names paths inside."""
+        run_dir = self._run_dir
+        spec = {
+            **self._spec,
+            "root": working_root(self._plan),
+            "run_dir": run_dir,
+            "pythonpath": [f"{ROOT_DIR}/test"],
+        }
+        placement = self._plan.placement
+        env = {name: self._environ[name] for name in placement.pass_through if name in self._environ}
+        env |= {"AMD_CI_TOKEN": self._token, "PYTHONDONTWRITEBYTECODE": "1"}
+        with self._phases.phase("tests", f"{self._plan.work.tests} tests") as phase:
+            try:
+                self._folder.spec.touch(mode=0o600, exist_ok=False)
+                self._folder.spec.write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n")
+                log = (self._folder.logs / "agent.log").open("wb")
+            except OSError as error:
+                raise InfrastructureError(
+                    f"{error.filename} can't be written: {error.strerror}",
+                    cause="the disk is full",
+                    then="df -h",
+                ) from error
+            agent = ContainerAgent(container, limits=self._limits, token=self._token)
+            self._agent = agent
+            if self._stop.is_set():
+                agent.stop()
+            argv = agent_argv(placement.python, f"{run_dir}/spec.json")
+            with log:
+                for event in agent.events(argv, env=env, cwd="/", overall_s=self._overall_s(), log=log):
+                    self._events.put(event)
+            phase.log = "logs/agent.log"
+
+    def _clear_away(self) -> None:
+        """Remove the container, or leave a kept one with nothing of this run in it."""
+        container = self._container
+        if container is None:
+            return
+        container.ending = True
+        with self._phases.phase("stop", container.name) as phase:
+            give_back(container, self._run_dir, self._folder.path, phase)
+            if self._kept.taken:
+                container.kill_token(self._token)
+                container.let_go()
+                phase.text = f"kept for the next run with --keep; inv container.stop {container.name} ends it"
+                return
+            left = container.remove()
+            phase.text = "removed"
+            if left:
+                # the engine is gone: what of it runs on this host can still be found by the token
+                self.swept = sweep(
+                    self._token, passes=int(self._limits["agent.sweep_passes"]), wait=clock.sleep_s
+                )
+                phase.warn(f"container {container.name} is left: {left}; the next start removes it")
+
+    # ---- helpers
+
+    @property
+    def _run_dir(self) -> str:
+        """The run folder inside the container."""
+        return f"{RUNS_DIR}/{self._folder.name}" if self._kept.taken else RUN_DIR
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise StoppedError("told to stop", exit_code=ExitCode.INTERRUPTED)
+
+    def _overall_s(self) -> float:
+        """The agent keeps the suites' deadlines; this is for an agent that hangs itself."""
+        return sum(suite.timeout_s for suite in self._plan.work.suites) + self._limits["host.overrun_s"]
+
+    def _engine_failed(self, error: EngineError) -> InfrastructureError:
+        cause = "the engine is gone" if error.gone else "the engine refused"
+        return InfrastructureError(
+            f"the Docker engine failed: {error.text}", cause=cause, then="docker info; journalctl -u docker"
+        )
+
+    def _failed(self, error: CiError) -> dict[str, Any]:
+        stopped = self._stop.is_set() or isinstance(error, StoppedError)
+        return {
+            "type": "executor-failed",
+            "what": error.what,
+            "cause": error.cause,
+            "then": error.then,
+            "problems": [str(problem) for problem in error.problems],
+            "verdict": "cancelled" if stopped else _VERDICTS.get(error.exit_code, "infra"),
+        }
+
+    def _overdue(self) -> dict[str, Any]:
+        name = self._container.name if self._container is not None else "none yet"
+        return {
+            "type": "executor-failed",
+            "what": "the executor did not end in time after it was told to stop",
+            "cause": f"the engine does not answer; its container: {name}",
+            "then": "inv container.prune",
+            "problems": [],
+            "verdict": "cancelled",
+        }
+
+
+def image_of(plan: Plan) -> ImageFact:
+    """The plan's image as the pull chain wants it: the plan names it, nothing is resolved again."""
+    work, place, image = parts_of(plan)
+    return ImageFact(
+        reference=place.image,
+        manifest_digest=place.image_pinned.partition("@")[2],
+        config_digest=image,
+        flavour=work.flavour,
+        labels={},
+        env={},
+        size_bytes=place.image_bytes,
+        age_days=place.image_age_days,
+        stale_after_days=0,
+        candidates=(),
+        source="the plan",
+    )

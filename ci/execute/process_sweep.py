@@ -1,0 +1,98 @@
+"""Finding and ending what a run left behind: by the token that stands in the environment of all its processes."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ci.system.process_identity import Owner, owner_of_self
+
+__all__ = [
+    "Found",
+    "processes_with",
+    "register",
+    "sweep",
+    "sweep_dead",
+    "unregister",
+]
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A process that holds a token."""
+
+    pid: int
+    command: str
+
+
+def processes_with(token: str) -> tuple[Found, ...]:
+    """Processes whose environment holds `AMD_CI_TOKEN=<token>`; those of other users can't be seen, nor ended."""
+    needle = f"AMD_CI_TOKEN={token}".encode()
+    found = []
+    for entry in _PROC.iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if needle in (entry / "environ").read_bytes().split(b"\0"):
+                command = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                )
+                found.append(Found(pid=int(entry.name), command=command))
+        except OSError:  # it ended meanwhile, or it is somebody else's
+            continue
+    return tuple(found)
+
+
+def sweep(token: str, *, passes: int, wait: Callable[[float], None]) -> tuple[Found, ...]:
+    """Kill every process with the token until a pass finds none; returns what was killed.
+
+    A fork between listing and killing escapes one pass, hence several. `wait` is called with seconds between them.
+    """
+    killed: dict[int, Found] = {}
+    for _ in range(passes):
+        found = processes_with(token)
+        if not found:
+            break
+        for process in found:
+            killed[process.pid] = process
+            try:
+                os.kill(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        wait(0.02)
+    return tuple(killed.values())
+
+
+def register(live_dir: Path, token: str) -> None:
+    """Note that this process owns a run with this token, for the next start."""
+    live_dir.mkdir(parents=True, exist_ok=True)
+    owner = owner_of_self()
+    content = {"pid": owner.pid, "start_ticks": owner.start_ticks, "boot_id": owner.boot_id}
+    (live_dir / f"{token}.json").write_text(json.dumps(content))
+
+
+def unregister(live_dir: Path, token: str) -> None:
+    """The run is over and nothing of it is left."""
+    (live_dir / f"{token}.json").unlink(missing_ok=True)
+
+
+def sweep_dead(live_dir: Path, *, passes: int, wait: Callable[[float], None]) -> tuple[Found, ...]:
+    """End what runs whose owner is provably dead have left; a run whose owner lives is not touched."""
+    killed: list[Found] = []
+    for path in sorted(live_dir.glob("amdci-*.json")):
+        try:
+            data = json.loads(path.read_text())
+            owner = Owner(pid=data["pid"], start_ticks=data["start_ticks"], boot_id=data["boot_id"])
+        except (OSError, ValueError, KeyError):
+            owner = (
+                None  # cut while it was written: its writer is gone, or has just begun and sweeps for itself
+            )
+        if owner is not None and owner.alive:
+            continue
+        killed += sweep(path.stem, passes=passes, wait=wait)
+        path.unlink(missing_ok=True)
+    return tuple(killed)

@@ -1,0 +1,111 @@
+"""The run folder: made exclusively, one per run."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ci.errors import InfrastructureError, UsageError
+from ci.plan.model import Plan
+from ci.system.clock import folder_stamp
+
+__all__ = ["RunFolder", "make_folder", "newest_folder", "prune_folders"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFolder:
+    """`.runs/<utc>-<stage>-<short digest>/` and the names in it."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which names the run."""
+        return self.path.name
+
+    @property
+    def plan(self) -> Path:
+        """The plan as JSON."""
+        return self.path / "plan.json"
+
+    @property
+    def events(self) -> Path:
+        """The record."""
+        return self.path / "events.jsonl"
+
+    @property
+    def spec(self) -> Path:
+        """What the agent is told."""
+        return self.path / "spec.json"
+
+    @property
+    def logs(self) -> Path:
+        """One log per attempt, and the agent's own."""
+        return self.path / "logs"
+
+
+def make_folder(plan: Plan, moment: datetime) -> RunFolder:
+    """Make the folder of a run; `-2`, `-3` when another run of the same plan starts in the same second.
+
+    Raises:
+        InfrastructureError: it can't be made (full disk, read-only tree, no permission).
+    """
+    runs = Path(plan.placement.runs_dir)
+    base = f"{folder_stamp(moment)}-{plan.work.stage}-{plan.digest[:8]}"
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 1000):
+            path = runs / (base if number == 1 else f"{base}-{number}")
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            (path / "logs").mkdir()
+            return RunFolder(path=path)
+    except OSError as error:
+        raise InfrastructureError(
+            f"no run folder can be made in {runs}: {error.strerror}",
+            cause="the disk is full, or the folder is not writable for this user",
+            then="name another folder: AMD_CI_RUNS=DIR nox -s ...",
+        ) from error
+    raise InfrastructureError(f"{runs} holds 999 runs of this second", then="wait a second")
+
+
+def newest_folder(runs: Path, stage: str) -> RunFolder | None:
+    """The newest run folder of a stage that holds a record."""
+    if not runs.is_dir():
+        return None
+    names = sorted(entry.name for entry in os.scandir(runs) if f"-{stage}-" in entry.name and entry.is_dir())
+    for name in reversed(names):
+        folder = RunFolder(path=runs / name)
+        if folder.events.is_file():
+            return folder
+    return None
+
+
+def prune_folders(runs: Path, *, keep: int, dry: bool) -> tuple[Path, ...]:
+    """Remove all but the newest `keep` run folders; returns them. Only folders that hold a plan are run folders.
+
+    Raises:
+        UsageError: `keep` is negative.
+        InfrastructureError: a folder can't be removed.
+    """
+    if keep < 0:
+        raise UsageError(f"--keep is {keep}", then="give how many stay, e.g. --keep 20")
+    if not runs.is_dir():
+        return ()
+    names = sorted(
+        entry.name
+        for entry in os.scandir(runs)
+        if entry.is_dir() and (runs / entry.name / "plan.json").is_file()
+    )
+    old = tuple(runs / name for name in names[: max(0, len(names) - keep)])
+    for path in old if not dry else ():
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            raise InfrastructureError(
+                f"{path} can't be removed: {error.strerror}", then=f"ls -la {path}"
+            ) from error
+    return old

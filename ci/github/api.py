@@ -1,0 +1,321 @@
+"""The one door to GitHub's REST API: jobs, their runs and their logs, read only."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from ci.errors import CiError, InfrastructureError, UsageError
+from ci.system.clock import sleep_s
+
+__all__ = ["ApiBase", "GitHub", "Link", "api_base", "parse_link"]
+
+_PUBLIC = "github.com"
+_PUBLIC_API = "https://api.github.com"
+_LOCAL = ("127.0.0.1", "::1", "localhost")
+_TOKENS = ("GITHUB_TOKEN", "GH_TOKEN")
+_FORMS = (
+    "https://HOST/OWNER/REPO/actions/runs/RUN/job/JOB",
+    "https://HOST/OWNER/REPO/actions/runs/RUN",
+    "https://api.HOST/repos/OWNER/REPO/actions/jobs/JOB",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A job or a run of a repository; `job` is 0 when a whole run is meant, `run` 0 when only the job is known."""
+
+    host: str
+    repository: str
+    run: int
+    job: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiBase:
+    """Where the API is and which token goes there; `why` says where both come from. The token is never shown."""
+
+    url: str
+    token: str
+    why: str
+
+    def __repr__(self) -> str:
+        return f"ApiBase(url={self.url!r}, token={'***' if self.token else ''!r}, why={self.why!r})"
+
+
+def parse_link(url: str) -> Link:
+    """A job's or a run's address, as a page or as the API names it, of github.com or of a server of one's own.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        parts = urlsplit(url)
+        host, path = parts.hostname or "", parts.path
+        host += f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        raise UsageError(f"{url!r} is no URL: {error}") from error
+    words = [word for word in path.split("/") if word]
+    if words[:2] == ["api", "v3"]:
+        words = words[2:]
+    if words[:1] == ["repos"]:
+        words = words[1:]
+    owner_repo, rest = "/".join(words[:2]), words[2:]
+    rest = rest[1:] if rest[:1] == ["actions"] else rest
+    numbers = {"runs": 0, "job": 0, "jobs": 0, "attempts": 0}
+    for name, value in pairwise(rest):
+        if name in numbers and value.isdecimal():
+            numbers[name] = int(value)
+    run, job = numbers["runs"], numbers["job"] or numbers["jobs"]
+    if "actions" not in words and run and not job:
+        run, job = 0, run  # the older address of a job, /OWNER/REPO/runs/JOB
+    if parts.scheme not in ("http", "https") or not host or len(words) < 4 or not (run or job):
+        raise UsageError(
+            f"{url} is not the address of a job or a run",
+            cause="understood so far: "
+            + (f"repository {owner_repo} on {host}" if len(words) >= 2 else "nothing"),
+            then="open the job in the browser and copy its address: " + " or ".join(_FORMS),
+        )
+    return Link(host=host, repository=owner_repo, run=run, job=job, attempt=numbers["attempts"])
+
+
+def api_base(link: Link, environ: Mapping[str, str], given: str) -> ApiBase:
+    """Which API answers for a link, and the token that may go there.
+
+    `--api` first, then Actions' own `GITHUB_API_URL` when the link is of that server, then github.com's, then the address
+    that GitHub Enterprise has. A token goes to the server that the environment names and to none that only a link names.
+    """
+    name = next((name for name in _TOKENS if environ.get(name)), "")
+    token = environ.get(name, "")
+    ours = environ.get("GITHUB_API_URL", "").rstrip("/")
+    server = urlsplit(environ.get("GITHUB_SERVER_URL", "")).netloc
+    host = link.host.removeprefix("api.") if link.host == f"api.{_PUBLIC}" else link.host
+    if given:
+        url, why, trusted = given.rstrip("/"), "--api", True
+    elif ours and link.host in (server, urlsplit(ours).netloc):
+        url, why, trusted = ours, "GITHUB_API_URL", True
+    elif host == _PUBLIC:
+        url, why, trusted = _PUBLIC_API, "the link", True
+    else:
+        url, why, trusted = f"https://{host}/api/v3", "the link", environ.get("GH_HOST") == host
+    split = urlsplit(url)
+    plain = split.scheme != "https" and split.hostname not in _LOCAL
+    if token and (plain or not trusted):
+        because = "it is not https" if plain else f"only the link names it; --api {url} or GH_HOST would"
+        return ApiBase(url=url, token="", why=f"{why}; {name} is not sent there: {because}")
+    return ApiBase(url=url, token=token, why=f"{why}, with {name}" if token else f"{why}, without a token")
+
+
+class GitHub:
+    """Reads jobs and logs. Failures are errors of ours that say what to do; no message holds the token."""
+
+    def __init__(self, base: ApiBase, limits: Mapping[str, float], say: Callable[[str], None]) -> None:
+        """`limits` are the rows `github.*`, `say` gets a line for each attempt that is made again."""
+        self._base = base
+        self._limits = limits
+        self._say = say
+        # a redirect to another origin loses the Authorization header: httpx sees to it
+        self._client = httpx.Client(
+            timeout=limits["github.timeout_s"],
+            follow_redirects=True,
+            max_redirects=int(limits["github.redirects_max"]),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def job(self, link: Link) -> Mapping[str, Any]:
+        """The job as the API describes it.
+
+        Raises:
+            UsageError: there is no such job, or we may not see it.
+            InfrastructureError: GitHub can't be reached or does not answer.
+        """
+        return self._json(f"/repos/{link.repository}/actions/jobs/{link.job}", f"job {link.job}")
+
+    def jobs(self, link: Link) -> list[Mapping[str, Any]]:
+        """Every job of the link's run, of its newest attempt unless the link names another.
+
+        Raises:
+            UsageError: there is no such run, or we may not see it.
+            InfrastructureError: GitHub can't be reached or does not answer.
+        """
+        attempt = f"/attempts/{link.attempt}" if link.attempt else ""
+        path = f"/repos/{link.repository}/actions/runs/{link.run}{attempt}/jobs"
+        return list(self._paged(path, f"run {link.run}"))
+
+    def log(self, link: Link) -> bytes:
+        """A job's log, at most `github.log_bytes` of its end.
+
+        Raises:
+            UsageError: it has expired, there is none yet, or we may not see it.
+            InfrastructureError: GitHub or its storage can't be reached.
+        """
+        path = f"/repos/{link.repository}/actions/jobs/{link.job}/logs"
+        return self._get(path, f"the log of job {link.job}").content[-int(self._limits["github.log_bytes"]) :]
+
+    def _paged(self, path: str, what: str) -> Iterator[Mapping[str, Any]]:
+        size = int(self._limits["github.page_items"])
+        for page in range(1, int(self._limits["github.pages_max"]) + 1):
+            answer = self._json(path, what, {"per_page": str(size), "page": str(page)})
+            jobs = answer.get("jobs")
+            if not isinstance(jobs, list):
+                raise InfrastructureError(f"GitHub's answer about {what} holds no jobs", cause=self._where())
+            yield from (job for job in jobs if isinstance(job, dict))
+            if len(jobs) < size:
+                return
+        self._say(f"{what} has more jobs than {page * size}: the others were not read")
+
+    def _json(self, path: str, what: str, query: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+        answer = self._get(path, what, query)
+        try:
+            value = answer.json()
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise InfrastructureError(
+                f"the answer about {what} is not GitHub's",
+                cause=f"{self._where()}; a proxy may have answered instead",
+                then="name the API's address: --api https://HOST/api/v3",
+            )
+        return value
+
+    def _get(self, path: str, what: str, query: Mapping[str, str] | None = None) -> httpx.Response:
+        headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+        if self._base.token:
+            headers["Authorization"] = f"Bearer {self._base.token}"
+        url = self._base.url + path
+        attempts = int(self._limits["github.attempts"])
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception_type((httpx.TransportError, _BusyError)),
+                stop=stop_after_attempt(attempts),
+                wait=wait_exponential(
+                    multiplier=self._limits["github.retry_wait_s"],
+                    max=self._limits["github.retry_wait_max_s"],
+                ),
+                sleep=sleep_s,
+                reraise=True,
+            ):
+                number = attempt.retry_state.attempt_number
+                if number > 1:
+                    self._say(f"GitHub did not answer, attempt {number} of {attempts}")
+                with attempt:
+                    answer = self._once(url, headers, query)
+        except _BusyError as error:
+            raise InfrastructureError(
+                f"{what} can't be read: GitHub answers {error.status}",
+                cause=f"{self._where()}, {attempts} attempts",
+                then="https://www.githubstatus.com; then again",
+            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise InfrastructureError(
+                f"{what} can't be read: {_words(error)}",
+                cause=f"{self._where()} can't be reached from here, or a proxy is needed",
+                then="check the network, HTTPS_PROXY and SSL_CERT_FILE; or save the log and name the file",
+            ) from error
+        if not answer.is_success:
+            raise self._refused(answer, what)
+        return answer
+
+    def _once(self, url: str, headers: Mapping[str, str], query: Mapping[str, str] | None) -> httpx.Response:
+        answer = self._client.get(url, headers=headers, params=query)
+        if answer.status_code >= 500:
+            raise _BusyError(answer.status_code)
+        return answer
+
+    def _where(self) -> str:
+        return f"{self._base.url} ({self._base.why})"
+
+    def _refused(self, answer: httpx.Response, what: str) -> CiError:
+        """What an answer of 3xx or 4xx means for the one who asked."""
+        host = answer.request.url.netloc.decode("ascii", "replace")
+        status, given = answer.status_code, bool(self._base.token)
+        if host != urlsplit(self._base.url).netloc:
+            return UsageError(
+                f"{what} can't be read: its storage {host} answers {status}",
+                cause="the address that GitHub gave has expired, or the log was removed",
+                then="again; or open the job in the browser, save its log and name the file",
+            )
+        limited = _rate_limit(answer)
+        if limited:
+            return UsageError(
+                f"{what} can't be read: GitHub's rate limit is used up, {limited}",
+                cause="sixty requests an hour without a token"
+                if not given
+                else "the token's requests of this hour",
+                then="wait until then" if given else f"export {_TOKENS[0]}=... and again",
+            )
+        if status == 410:
+            return UsageError(
+                f"{what} has expired (410)",
+                cause="GitHub keeps logs for 90 days, or fewer where the repository says so",
+                then="name the job by its name instead: inv repro 'SUITE (LABEL, I/N)'",
+            )
+        if status == 404:
+            cause = (
+                "there is none of that number, it has not ended yet, or the token may not see the repository"
+            )
+            return UsageError(
+                f"{what} was not found (404)",
+                cause=cause if given else f"{cause}; no token was sent ({self._base.why})",
+                then="check the address" if given else f"check the address, or export {_TOKENS[0]}=...",
+            )
+        if status in (401, 403):
+            cause = "the token is wrong, has expired or lacks actions:read" if given else "logs need a token"
+            return UsageError(
+                f"{what} may not be read ({status}): {_message(answer)}",
+                cause=f"{cause}; {self._where()}",
+                then=f"export {_TOKENS[0]}=... with actions:read (`gh auth token` prints one)",
+            )
+        return UsageError(
+            f"{what} can't be read: GitHub answers {status}: {_message(answer)}", cause=self._where()
+        )
+
+
+class _BusyError(Exception):
+    """An answer of 5xx, which is worth another attempt."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(str(status))
+        self.status = status
+
+
+def _words(error: Exception) -> str:
+    """An exception without an address that could hold more than a host's name."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        value = answer.json()
+    except ValueError:
+        return "no message"
+    return str(value.get("message", "no message")) if isinstance(value, dict) else "no message"
+
+
+def _rate_limit(answer: httpx.Response) -> str:
+    """When the rate limit ends; empty when the answer is not about it."""
+    if answer.status_code not in (403, 429):
+        return ""
+    wait = answer.headers.get("retry-after", "")
+    if wait.isdecimal():
+        return f"again in {wait} s"
+    reset = answer.headers.get("x-ratelimit-reset", "")
+    if answer.headers.get("x-ratelimit-remaining") != "0" and answer.status_code != 429:
+        return ""
+    if reset.isdecimal() and len(reset) <= 10:
+        return f"it is filled again at {datetime.fromtimestamp(int(reset), tz=UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return "GitHub does not say until when"

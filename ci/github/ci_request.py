@@ -1,0 +1,157 @@
+"""What an event and its inputs ask for, read from the environment of the plan job and checked whole."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ci.catalog.catalog import Catalog
+from ci.catalog.records import Suite
+from ci.catalog.toml_reader import closest
+from ci.catalog.workflows import WorkflowRow
+from ci.errors import Problem
+from ci.github.matrix import Ask
+from ci.github.workflows.render import suites_of
+from ci.plan.route import pools_with_a_choice
+
+__all__ = ["PULL_REQUEST", "Asked", "base_of_event", "read_ask"]
+
+PULL_REQUEST = "pull_request"
+_FLAGS = {"": False, "false": False, "true": True}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """An event with its inputs. `suites` are those in scope; `full`, when not empty, says why all of them run."""
+
+    workflow: WorkflowRow
+    ask: Ask
+    suites: tuple[Suite, ...]
+    full: str
+
+
+def read_ask(
+    catalog: Catalog,
+    environ: Mapping[str, str],
+    *,
+    workflow: str,
+    event: str,
+    stages: Sequence[str],
+    problems: list[Problem],
+) -> Asked:
+    """Read and check what is asked for; whatever can't be meant is added to `problems`.
+
+    Args:
+        catalog: knows workflows, inputs, suites, pools.
+        environ: holds the inputs as INPUT_*.
+        workflow: an id of kind `tests`; empty: the first one.
+        event: GitHub's name of the event.
+        stages: stages and suites named on the command line, over the inputs.
+        problems: where problems go.
+    """
+    row = _workflow(catalog, workflow, problems)
+    inputs = {one.id: environ.get(one.variable, "").strip() for one in catalog.actions.inputs}
+    for one in catalog.actions.inputs:
+        if one.options and inputs[one.id] not in ("", *one.options):
+            hint = closest(inputs[one.id], one.options)
+            problems.append(Problem(where=one.variable, what=f"is {inputs[one.id]!r}, not known", hint=hint))
+    run_all, go_on = (_flag(inputs, name, problems) for name in ("run_all_tests", "continue_on_error"))
+    pools = pools_with_a_choice(catalog)
+    if inputs.get("runner_arch") not in ("", None, *pools):
+        hint = closest(inputs["runner_arch"], pools)
+        problems.append(
+            Problem(where="INPUT_RUNNER_ARCH", what=f"there is no pool {inputs['runner_arch']!r}", hint=hint)
+        )
+    for name in ("pr_head_sha", "ref", "aiter_ref"):
+        # they reach git and a file name: what no git ref may hold, or what an option begins with, is refused
+        if not re.fullmatch(r"(?!-)[\w./+@-]*", inputs.get(name, "")) or ".." in inputs.get(name, ""):
+            what = f"is {inputs[name]!r}, which is no commit, branch or tag"
+            problems.append(Problem(where=f"INPUT_{name.upper()}", what=what))
+    named, where = _targets(inputs, stages)
+    suites = _scope(catalog, row, named, where, problems)
+    full = ""
+    if event != PULL_REQUEST:
+        full = f"the event is {event}"
+    elif run_all:
+        full = "run_all_tests is set"
+    elif named:
+        full = f"named by {where}"
+    return Asked(
+        workflow=row,
+        ask=Ask(
+            event=event,
+            at_once=bool(full),
+            pool=inputs.get("runner_arch", "") if inputs.get("runner_arch") in pools else "",
+            rocm=inputs.get("rocm", ""),
+            continue_on_error=go_on,
+        ),
+        suites=suites,
+        full=full,
+    )
+
+
+def base_of_event(event: str) -> str:
+    """The base commit in a pull request's event, as JSON text; empty where it has none."""
+    try:
+        found: Any = json.loads(event)["pull_request"]["base"]["sha"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return found if isinstance(found, str) and re.fullmatch("[0-9a-f]{40,64}", found) else ""
+
+
+def _workflow(catalog: Catalog, name: str, problems: list[Problem]) -> WorkflowRow:
+    rows = {row.id: row for row in catalog.actions.of_kind("tests")}
+    if name and name not in rows:
+        what = f"there is no workflow {name!r} that runs suites"
+        problems.append(Problem(where="--workflow", what=what, hint=closest(name, rows)))
+    return rows.get(name) or next(iter(rows.values()))
+
+
+def _flag(inputs: Mapping[str, str], name: str, problems: list[Problem]) -> bool:
+    value = inputs.get(name, "").lower()
+    if value not in _FLAGS:
+        problems.append(
+            Problem(where=f"INPUT_{name.upper()}", what=f"is {value!r}", hint="true, false or empty")
+        )
+    return _FLAGS.get(value, False)
+
+
+def _targets(inputs: Mapping[str, str], stages: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Names of stages and suites, and who named them: the command line, the comma list, the dropdown."""
+    for items, where in (
+        (stages, "--stage"),
+        ((inputs.get("target_stage", ""),), "INPUT_TARGET_STAGE"),
+        ((inputs.get("target_stage_select", ""),), "INPUT_TARGET_STAGE_SELECT"),
+    ):
+        names = [name.strip() for item in items for name in item.split(",")]
+        if any(names):
+            return tuple(dict.fromkeys(name for name in names if name)), where
+    return (), ""
+
+
+def _scope(
+    catalog: Catalog, workflow: WorkflowRow, named: Sequence[str], where: str, problems: list[Problem]
+) -> tuple[Suite, ...]:
+    """The suites that are meant, in the catalog's order: all of the workflow when nothing is named."""
+    here = suites_of(catalog, workflow)
+    if not named:
+        return here
+    chosen: set[str] = set()
+    for name in named:
+        found = {
+            suite.name
+            for suite in catalog.suites
+            if name in (suite.name, suite.stage, catalog.stage(suite.stage).session)
+        }
+        mine = found & {suite.name for suite in here}
+        chosen |= mine
+        if found and not mine:
+            others = [row.id for row in catalog.actions.of_kind("tests") if row.id != workflow.id]
+            hint = f"start {' or '.join(others)} instead"
+            problems.append(Problem(where=where, what=f"{name!r} is not run by {workflow.id}", hint=hint))
+        elif not found:
+            known = [*dict.fromkeys(suite.stage for suite in here), *(suite.name for suite in here)]
+            what = f"there is no stage or suite {name!r}"
+            problems.append(Problem(where=where, what=what, hint=closest(name, known)))
+    return tuple(suite for suite in here if suite.name in chosen)

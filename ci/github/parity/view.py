@@ -1,0 +1,49 @@
+"""Showing what parity found: per suite in one line, the differences that are allowed with their reason, and the faults."""
+
+from collections.abc import Mapping
+
+from ci.catalog.parity import ParityRules
+from ci.github.parity.compare import Parity
+from ci.report.console import Console, Text, new_table
+
+__all__ = ["show_parity"]
+
+
+def show_parity(console: Console, rules: ParityRules, found: Mapping[str, Parity]) -> None:
+    """A table of suites for each workflow, then what may differ, then what may not."""
+    for workflow, one in found.items():
+        table = new_table(f"{workflow}: {len(one.jobs)} jobs compared")
+        for column in ("event and suite", "jobs", "same plan", "differ"):
+            table.add_column(column, overflow="fold")
+        faulty = {gap.job for gap in one.faults}
+        suites: dict[str, list[str]] = {}
+        for job in one.jobs:
+            suites.setdefault(job.partition(" (")[0], []).append(job)
+        for suite, jobs in suites.items():
+            bad = sum(job in faulty for job in jobs)
+            cells = suite, str(len(jobs)), str(len(jobs) - bad), str(bad)
+            table.add_row(*(Text(cell, style="red" if bad else "") for cell in cells))
+        console.print(table)
+        _show_allowed(console, rules, one)
+        if one.without_tests:
+            names = ", ".join(one.without_tests)
+            console.print(
+                Text(f"note: no test of this tree is registered for {names}: neither side runs them")
+            )
+        for path in one.unused:
+            console.print(Text(f"note: nothing differs in {path}: the row of parity.toml is not needed here"))
+
+
+def _show_allowed(console: Console, rules: ParityRules, one: Parity) -> None:
+    counts: dict[str, int] = {}
+    for gap in one.gaps:
+        row = rules.allows(gap.path)
+        if row is not None:
+            counts[row.path] = counts.get(row.path, 0) + 1
+    table = new_table("may differ")
+    for column in ("field", "times", "because"):
+        table.add_column(column, overflow="fold")
+    for row in rules.allowed:
+        if row.path in counts:
+            table.add_row(Text(row.path), Text(str(counts[row.path])), Text(row.why))
+    console.print(table)

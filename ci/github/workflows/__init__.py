@@ -1,0 +1,1 @@
+"""Workflows rendered from the catalog, linted; and SGLang's own, read."""

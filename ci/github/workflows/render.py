@@ -1,0 +1,214 @@
+"""The workflows as text: a projection of the catalog, byte for byte the same for the same rows."""
+
+import difflib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jinja2
+
+from ci.catalog.catalog import Catalog
+from ci.catalog.records import Suite
+from ci.catalog.workflows import SecretRow, WorkflowInput, WorkflowRow
+from ci.errors import Problem
+
+__all__ = [
+    "ACTIONLINT",
+    "COMMAND",
+    "HEADER",
+    "WORKFLOWS",
+    "ZIZMOR",
+    "Stale",
+    "find_stale",
+    "render",
+    "stage_waves",
+    "suites_of",
+    "write",
+]
+
+WORKFLOWS = ".github/workflows"
+ACTIONLINT = ".github/actionlint.yaml"
+ZIZMOR = ".github/zizmor.yml"
+COMMAND = "nox -s workflows"
+HEADER = f"# Rendered from ci/catalog/ by: {COMMAND}. Edit the rows there: what is edited here fails `nox -s check`.\n"
+
+_TEMPLATES = Path(__file__).parent / "templates"
+# What a task of `inv` needs beside Invoke itself: its pins, as requirements/ has them.
+_TASK_PINS = ("requirements/tasks.txt", "requirements/run.txt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stale:
+    """A file that is not what the catalog says; `diff` is unified, from the file to what it has to be."""
+
+    path: str
+    what: str
+    diff: str
+
+    @property
+    def problem(self) -> Problem:
+        """The problem with its diff, indented below it."""
+        lines = "".join(f"\n      {line}" for line in self.diff.splitlines())
+        return Problem(where=self.path, what=self.what + lines)
+
+
+def render(catalog: Catalog) -> Mapping[str, str]:
+    """Every rendered file: its path in the repository and its text."""
+    environment = _environment(catalog)
+    files = {
+        f"{WORKFLOWS}/{row.id}.yml": _text(
+            environment,
+            f"{row.kind}.yml.j2",
+            workflow=row,
+            options=_options(catalog, row),
+            waves=range(1, 1 + max(stage_waves(catalog, row).values(), default=0)),
+        )
+        for row in catalog.actions.workflows
+    }
+    files[ACTIONLINT] = _text(environment, "actionlint.yaml.j2", labels=_own_labels(catalog))
+    files[ZIZMOR] = _text(environment, "zizmor.yml.j2", ignores=catalog.actions.ignores)
+    return files
+
+
+def suites_of(catalog: Catalog, workflow: WorkflowRow) -> tuple[Suite, ...]:
+    """The suites that a workflow of kind `tests` runs, in the catalog's order; none for the other kinds."""
+    if workflow.kind != "tests":
+        return ()
+    return tuple(suite for suite in catalog.suites if suite.nightly == workflow.nightly)
+
+
+def stage_waves(catalog: Catalog, workflow: WorkflowRow) -> Mapping[str, int]:
+    """The wave of each stage of a workflow, counted from 1: one more than the latest stage that it waits for."""
+    stages = {suite.stage for suite in suites_of(catalog, workflow)}
+    after = {stage.id: tuple(name for name in stage.after if name in stages) for stage in catalog.stages}
+    waves: dict[str, int] = {}
+    pending = [stage.id for stage in catalog.stages if stage.id in stages]
+    while pending:
+        ready = [name for name in pending if all(earlier in waves for earlier in after[name])]
+        if not ready:  # a circle: `check` names it, and rendering puts the rest behind
+            ready = pending[:1]
+        for name in ready:
+            waves[name] = 1 + max((waves.get(earlier, 0) for earlier in after[name]), default=0)
+        pending = [name for name in pending if name not in waves]
+    return waves
+
+
+def find_stale(catalog: Catalog, root: Path) -> tuple[Stale, ...]:
+    """Every file of a checkout that differs from what the catalog says, lacks, or has no row.
+
+    A file that holds something else than text counts as edited.
+    """
+    files = render(catalog)
+    stale = []
+    for path, wanted in files.items():
+        try:
+            found = (root / path).read_bytes().decode(errors="backslashreplace")
+        except OSError as error:
+            what = (
+                "is missing" if isinstance(error, FileNotFoundError) else f"can't be read: {error.strerror}"
+            )
+            stale.append(Stale(path=path, what=what, diff=""))
+            continue
+        if found != wanted:
+            stale.append(
+                Stale(path=path, what="is not what the catalog says", diff=_diff(path, found, wanted))
+            )
+    for file in sorted((root / WORKFLOWS).glob("*.y*ml")):
+        path = f"{WORKFLOWS}/{file.name}"
+        if path not in files:
+            stale.append(Stale(path=path, what="no row of actions.toml renders it; remove it", diff=""))
+    return tuple(stale)
+
+
+def write(catalog: Catalog, root: Path) -> tuple[str, ...]:
+    """Write every file that differs; returns the paths of those. A workflow without a row is left for `check` to name."""
+    written = []
+    for path, text in render(catalog).items():
+        file = root / path
+        if file.is_file() and file.read_bytes() == text.encode():
+            continue
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode())
+        written.append(path)
+    return tuple(written)
+
+
+def _environment(catalog: Catalog) -> jinja2.Environment:
+    # Actions' own expressions are `${{ }}` and its comments `#`: the templates' marks must be others
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - YAML, not HTML; what goes in is checked by the catalog's loader
+        variable_start_string="<<",
+        variable_end_string=">>",
+        block_start_string="<%",
+        block_end_string="%>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        trim_blocks=False,
+        keep_trailing_newline=False,
+    )
+    environment.filters["quoted"] = json.dumps
+    environment.filters["flow"] = json.dumps
+    rows = catalog.actions
+    environment.globals.update(
+        hosts=rows.hosts,
+        images=rows.images,
+        inputs=rows.inputs,
+        numbers=rows.numbers,
+        own_sessions=rows.own,
+        pins=rows.actions,
+        secrets_of=partial(_secrets_of, catalog),
+        stage=rows.of_kind("stage")[0],
+        task_pins=_TASK_PINS,
+        tools=rows.tools,
+        tree=rows.tree,
+    )
+    return environment
+
+
+def _text(environment: jinja2.Environment, template: str, **values: object) -> str:
+    lines = environment.get_template(template).render(**values).splitlines()
+    body = "\n".join(line.rstrip() for line in lines).strip()
+    return HEADER + body + "\n"
+
+
+def _secrets_of(catalog: Catalog, kind: str) -> Sequence[SecretRow]:
+    return [row for row in catalog.actions.secrets if kind in row.kinds]
+
+
+def _options(catalog: Catalog, workflow: WorkflowRow) -> Callable[[WorkflowInput], list[str]]:
+    """What may be chosen in a dropdown of this workflow."""
+
+    def options(row: WorkflowInput) -> list[str]:
+        if row.options_from == "suites":
+            suites = suites_of(catalog, workflow)
+            return [*dict.fromkeys(suite.stage for suite in suites), *(suite.name for suite in suites)]
+        if row.options_from == "pools":
+            return [pool for family in _families_with_a_choice(catalog) for pool in family]
+        return list(row.options)
+
+    return options
+
+
+def _families_with_a_choice(catalog: Catalog) -> list[list[str]]:
+    pools: dict[str, list[str]] = {}
+    for pool in catalog.pools.values():
+        pools.setdefault(catalog.family_of(pool.hardware), []).append(pool.id)
+    return [names for names in pools.values() if len(names) > 1]
+
+
+def _own_labels(catalog: Catalog) -> list[str]:
+    """Runner labels that GitHub does not offer itself."""
+    rented = catalog.actions.hosts["control"]
+    labels = [*(row.label for row in catalog.labels), *catalog.actions.hosts.values()]
+    return [label for label in dict.fromkeys(labels) if label != rented]
+
+
+def _diff(path: str, found: str, wanted: str) -> str:
+    lines = difflib.unified_diff(
+        found.splitlines(), wanted.splitlines(), fromfile=path, tofile=f"{path} as rendered", lineterm="", n=2
+    )
+    return "\n".join(lines) or "only line endings differ"

@@ -1,0 +1,1 @@
+"""The state of GPUs before and after a run."""

@@ -1,0 +1,1 @@
+"""Images: resolved at their registry, pulled, built and copied."""

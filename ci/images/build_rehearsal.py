@@ -1,0 +1,330 @@
+"""Images that are built here: a rehearsal image from any base, and SGLang's own from a checkout's Dockerfile.
+
+Neither is pushed. A build's progress goes out as phase events (docs/agent.md), all that it prints to `log`.
+"""
+
+import json
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ci.docker.client import Client, EngineError, connect, faults
+from ci.errors import InfrastructureError, Problem, UsageError
+from ci.nox.environments import find_uv, pin_files
+from ci.plan.container.image import ImageFact
+from ci.record.phases import Emit
+from ci.system.process import capture
+
+__all__ = [
+    "IN_IMAGE",
+    "PHASE",
+    "REHEARSAL_TAG",
+    "Log",
+    "build_progress",
+    "build_rehearsal",
+    "is_local",
+    "local_fact",
+]
+
+PHASE = "build"
+REHEARSAL_TAG = "sglang-amd-ci/rehearsal:latest"
+DOCKERFILE = Path(__file__).parent / "rehearsal.Dockerfile"
+REQUIREMENTS = Path(__file__).parents[2] / "requirements"
+
+# dependency groups of what runs tests in an image without SGLang
+IN_IMAGE = ("container", "rehearsal", "model")
+
+# asks a base's Python, 3.10 or not, where packages go and what they have to fit
+_PROBE = (
+    "import ctypes.util,json,platform,sys,sysconfig;"
+    "print(json.dumps([sys.executable,list(sys.version_info[:3]),sysconfig.get_path('purelib'),"
+    "platform.libc_ver()[1],platform.machine(),bool(ctypes.util.find_library('gomp'))]))"
+)
+_OLDEST_PYTHON = (3, 10)
+# what the rehearsal engine's wheels are built for
+_OLDEST_GLIBC = (2, 28)
+_PLATFORM = "x86_64-manylinux_2_28"
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """What a base image has: its Python's path and version, and the folder where that looks for packages."""
+
+    python: str
+    version: str
+    site: str
+
+
+def build_rehearsal(
+    *,
+    base: str,
+    tag: str,
+    engine_host: str,
+    environ: Mapping[str, str],
+    limits: Mapping[str, float],
+    emit: Emit,
+    log: Log,
+    groups: Sequence[str] = IN_IMAGE,
+) -> ImageFact:
+    """Build an image in which a stage can be rehearsed, from any base with Python 3.10 or later.
+
+    The packages of `groups` are resolved for the base's Python from the hashed pins and copied in: the build reaches no
+    network. `emit` takes `phase-progress` events, `log` every line of the build.
+
+    Raises:
+        UsageError: the base has no Python that fits, or is not in the local store.
+        InfrastructureError: the engine, uv or the build failed.
+    """
+    client = connect(engine_host, timeout_s=limits["container.engine_s"])
+    try:
+        emit(build_progress(f"asking {base} for its Python"))
+        found = _probe(client, base, limits["build.probe_s"])
+        with tempfile.TemporaryDirectory(prefix="amd-ci-build-") as scratch:
+            packages = Path(scratch) / "packages"
+            emit(build_progress(f"packages of {', '.join(groups)} for Python {found.version}"))
+            _install(packages, groups, found, environ, limits["build.packages_s"])
+            versions = _versions(packages)
+            labels = {
+                "ci.flavour": "rehearsal",
+                "ci.python": found.python,
+                "ci.python_version": found.version,
+                "ci.base": base,
+            }
+            if "xllamacpp" in versions:
+                labels["ci.engine.xllamacpp"] = versions["xllamacpp"]
+            with (Path(scratch) / "context.tar").open("w+b") as context:
+                _pack(context, packages)
+                context.seek(0)
+                build_args = {"BASE": base, "SITE": found.site}
+                _build(client, context, tag, build_args, labels, emit=emit, log=log)
+        return local_fact(client, tag, source=f"built here from {base}")
+    finally:
+        client.close()
+
+
+def is_local(client: Client, reference: str) -> bool:
+    """Whether the local store has an image.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    try:
+        with faults():
+            client.api.inspect_image(reference)
+    except EngineError as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
+
+
+def local_fact(client: Client, reference: str, *, source: str) -> ImageFact:
+    """An image of the local store that was built here.
+
+    Raises:
+        InfrastructureError: it is not there, or the engine failed.
+    """
+    try:
+        with faults():
+            image = client.api.inspect_image(reference)
+    except EngineError as error:
+        raise InfrastructureError(
+            f"{reference} can't be looked at: {error.text}", cause="it was removed", then="inv image.build"
+        ) from error
+    config = image.get("Config") or {}
+    labels = config.get("Labels") or {}
+    pairs = (entry.partition("=") for entry in config.get("Env") or ())
+    return ImageFact(
+        reference=reference,
+        manifest_digest="",
+        config_digest=image["Id"],
+        flavour=labels.get("ci.flavour", ""),
+        labels=labels,
+        env={name: value for name, _, value in pairs},
+        size_bytes=int(image.get("Size", 0)),
+        age_days=None,
+        stale_after_days=0,
+        candidates=(),
+        source=source,
+    )
+
+
+def _probe(client: Client, base: str, timeout_s: float) -> _Base:
+    """Run the base once and ask its `python3`.
+
+    Raises:
+        UsageError: it is not in the local store, or has no Python that fits.
+        InfrastructureError: the engine failed.
+    """
+    try:
+        with faults():
+            container = client.containers.create(
+                base, entrypoint=["python3"], command=["-c", _PROBE], network_mode="none", init=True
+            )
+            try:
+                container.start()
+                code = container.wait(timeout=timeout_s)["StatusCode"]
+                printed = container.logs(stdout=True, stderr=True).decode(errors="replace").strip()
+            finally:
+                container.remove(force=True)
+    except EngineError as error:
+        if error.gone:
+            raise InfrastructureError(
+                f"{base} can't be asked for its Python: {error.text}", then="docker info"
+            ) from error
+        raise UsageError(
+            f"{base} can't be a base: {error.text}",
+            cause="it is not in the local store, or has no python3 on its PATH",
+            then=f"docker pull {base}, or name another: --base REF",
+        ) from error
+    try:
+        python, version, site, libc, machine, gomp = json.loads(printed)
+    except ValueError:
+        # 126 and 127 are what the engine's init says of a program that it can't start
+        missing = "it has no python3 on its PATH" if code in (126, 127) else f"its python3 ended with {code}"
+        what = f"{base} can't be a base: {missing} ({printed[-200:]!r})"
+        raise UsageError(what, then="name another: --base REF") from None
+    wrong = _misfits(tuple(version), libc, machine, gomp=gomp)
+    if wrong:
+        raise UsageError(
+            f"{base} can't be a base of a rehearsal image",
+            problems=[Problem(where=base, what=each) for each in wrong],
+            then="name another: --base REF",
+        )
+    return _Base(python=python, version=".".join(map(str, version)), site=site)
+
+
+def _misfits(version: tuple[int, ...], libc: str, machine: str, *, gomp: bool) -> list[str]:
+    """Why packages for this Python can't be had."""
+    wrong = []
+    if version[:2] < _OLDEST_PYTHON:
+        wrong.append(f"its Python is {'.'.join(map(str, version))}; our tests need 3.10 or later")
+    if machine != "x86_64":
+        wrong.append(f"it is made for {machine}; the rehearsal's engine is made for x86_64")
+    numbers = tuple(int(part) for part in libc.split(".")[:2] if part.isdecimal())
+    if numbers < _OLDEST_GLIBC:
+        wrong.append(
+            f"its C library is {'glibc ' + libc if libc else 'not glibc'}; the engine needs glibc 2.28 or later"
+        )
+    if not gomp:
+        wrong.append(
+            "it has no libgomp.so.1, which the engine needs: Debian's and Ubuntu's package is libgomp1"
+        )
+    return wrong
+
+
+def _install(
+    packages: Path, groups: Sequence[str], base: _Base, environ: Mapping[str, str], timeout_s: float
+) -> None:
+    """Lay the wheels of the groups' pins, unpacked, into a folder.
+
+    Raises:
+        InfrastructureError: uv failed.
+    """
+    files = [part for file in pin_files(REQUIREMENTS, groups) for part in ("-r", str(file))]
+    argv = [
+        *(find_uv(environ), "pip", "install", "--quiet", "--require-hashes", "--no-deps"),
+        *("--only-binary", ":all:", "--python-platform", _PLATFORM, "--python-version", base.version),
+        *("--target", str(packages), *files),
+    ]
+    done = capture(argv, timeout_s=timeout_s, env=environ)
+    if done.code != 0:
+        said = done.why or done.stderr.decode(errors="replace").strip()[-1000:]
+        raise InfrastructureError(
+            f"the packages for Python {base.version} can't be had: {said}",
+            cause="no network and an empty cache, or a pin that has no wheel for this Python",
+            then="mend that, then: inv image.build --rehearsal",
+        )
+
+
+def _versions(packages: Path) -> dict[str, str]:
+    """Version by distribution name."""
+    parts = (folder.name.removesuffix(".dist-info").partition("-") for folder in packages.glob("*.dist-info"))
+    return {name: version for name, _, version in parts}
+
+
+def _pack(context: IO[bytes], packages: Path) -> None:
+    """The build's context. Owners and times are left out, so that the same packages are the same layer."""
+
+    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        entry.mtime = 0
+        return entry
+
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        archive.add(DOCKERFILE, arcname="Dockerfile", filter=plain)
+        archive.add(packages, arcname="packages", filter=plain)
+
+
+def _build(
+    client: Client,
+    context: IO[bytes],
+    tag: str,
+    build_args: Mapping[str, str],
+    labels: Mapping[str, str],
+    *,
+    emit: Emit,
+    log: Log,
+) -> None:
+    """Build a context with the engine's own builder.
+
+    Raises:
+        InfrastructureError: the engine or the build failed.
+    """
+    lines: list[str] = []
+    failed = ""
+    try:
+        with faults():
+            for event in client.api.build(
+                fileobj=context,
+                custom_context=True,
+                tag=tag,
+                buildargs=dict(build_args),
+                labels=dict(labels),
+                network_mode="none",
+                rm=True,
+                forcerm=True,
+                decode=True,
+            ):
+                for line in str(event.get("stream") or event.get("error") or "").splitlines():
+                    if line.strip():
+                        lines.append(line)
+                        log(line)
+                if event.get("stream", "").startswith("Step "):
+                    emit(_step(event["stream"].strip()))
+                if "error" in event:
+                    failed = str(event["error"])
+    except EngineError as error:
+        failed = error.text
+    if failed:
+        raise InfrastructureError(
+            f"{tag} can't be built: {failed}",
+            cause="its last lines: " + " | ".join(lines[-3:]) if lines else "the engine refused the build",
+            then="docker info; docker system df",
+        )
+
+
+def _step(text: str) -> dict[str, Any]:
+    """`Step 3/5 : COPY ...` as progress."""
+    done, _, total = text.removeprefix("Step ").partition(" ")[0].partition("/")
+    known = done.isdecimal() and total.isdecimal()
+    return build_progress(text, done=int(done) if known else None, total=int(total) if known else None)
+
+
+def build_progress(text: str, *, done: int | None = None, total: int | None = None) -> dict[str, Any]:
+    """A step of a build as an event."""
+    return {
+        "type": "phase-progress",
+        "phase": PHASE,
+        "text": text,
+        "done": done,
+        "total": total,
+        "unit": "",
+        "rate": None,
+    }

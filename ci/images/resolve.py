@@ -1,0 +1,322 @@
+"""Looking for the image that is asked for: at its registry, or in the local store where it was made there."""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+from ci.catalog.catalog import Catalog
+from ci.docker.client import Client, EngineError, connect, faults
+from ci.errors import InfrastructureError, UsageError
+from ci.images.credentials import credentials_for
+from ci.images.registry import ImageConfig, Registry, RegistryError, base_url, env_of
+from ci.plan.container.image import (
+    Candidate,
+    Choice,
+    ImageAsk,
+    ImageFact,
+    Reference,
+    choose,
+    parse_reference,
+    tag_date,
+    tag_part,
+)
+from ci.system import clock
+
+__all__ = ["open_registry", "patiently", "resolve_image"]
+
+_T = TypeVar("_T")
+
+
+def resolve_image(
+    catalog: Catalog,
+    ask: ImageAsk,
+    environ: Mapping[str, str],
+    *,
+    engine_host: str,
+    sleep_s: Callable[[float], None] = clock.sleep_s,
+) -> ImageFact:
+    """The image that is asked for, pinned by digest; one tag list, one manifest and one config are fetched.
+
+    What can't be resolved comes back with an empty `config_digest` and its `problem`: a plan may still be shown.
+    `ci.plan.container.image.require_image` refuses it for a run.
+
+    Raises:
+        UsageError: the override is no reference, or an image of another family; what replaces the registry is none.
+    """
+    look = _Look(catalog, ask, environ, engine_host, sleep_s)
+    return look.override() if ask.override else look.newest()
+
+
+def open_registry(
+    catalog: Catalog,
+    name: str,
+    environ: Mapping[str, str],
+    *,
+    monotonic_s: Callable[[], float] = clock.monotonic_s,
+    utc_now: Callable[[], datetime] = clock.utc_now,
+    plain: bool = False,
+) -> Registry:
+    """A registry by its name in references, with the credentials that the environment has for it."""
+    credentials, note = credentials_for(catalog.images, name, environ)
+    url = base_url(name, public=catalog.images.registry, api=catalog.images.api, plain=plain)
+    registry = Registry(
+        url, catalog.limits, credentials=credentials, monotonic_s=monotonic_s, utc_now=utc_now
+    )
+    if note:
+        registry.notes.append(note)
+    return registry
+
+
+def patiently(
+    action: Callable[[], _T],
+    limits: Mapping[str, float],
+    *,
+    sleep_s: Callable[[float], None],
+    note: Callable[[str], None],
+) -> _T:
+    """Ask a registry as often as the rows `registry.*` say; each failed try is noted.
+
+    Raises:
+        RegistryError: of the last try, or of one that another try can't mend.
+    """
+
+    def wait_s(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        asked = error.retry_after_s if isinstance(error, RegistryError) else None
+        backoff = wait_exponential(limits["registry.wait_s"], limits["registry.wait_max_s"])(state)
+        return asked if asked is not None else backoff
+
+    def worth_it(error: BaseException) -> bool:
+        if not isinstance(error, RegistryError) or not error.retry:
+            return False
+        return (error.retry_after_s or 0) <= limits["registry.retry_after_max_s"]
+
+    def say(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        asked = isinstance(error, RegistryError) and error.retry_after_s is not None
+        seconds = state.next_action.sleep if state.next_action is not None else 0
+        note(f"{error}; asked again after {seconds:g} s{', as the registry wishes' if asked else ''}")
+
+    retrying = Retrying(
+        stop=stop_after_attempt(int(limits["registry.attempts"])),
+        wait=wait_s,
+        retry=retry_if_exception(worth_it),
+        sleep=sleep_s,
+        before_sleep=say,
+        reraise=True,
+    )
+    return retrying(action)
+
+
+class _Look:
+    """One look for one image."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        ask: ImageAsk,
+        environ: Mapping[str, str],
+        engine_host: str,
+        sleep_s: Callable[[float], None],
+    ) -> None:
+        self._catalog = catalog
+        self._images = catalog.images
+        self._ask = ask
+        self._environ = environ
+        self._engine_host = engine_host
+        self._sleep_s = sleep_s
+        self._notes: list[str] = []
+
+    def newest(self) -> ImageFact:
+        """The newest official tag of the flavour and family, at the public registry or what replaces it."""
+        name = self._ask.registry or self._images.registry
+        public = parse_reference(f"{name}/{self._images.repository}")
+        if public.registry != name:
+            raise UsageError(
+                f"{self._images.registry_variable} is {name!r}, not a registry",
+                cause="it is HOST:PORT or a host name with a dot",
+                then=f"{self._images.registry_variable}=127.0.0.1:5000 inv image.resolve",
+            )
+        source = f"newest of {self._ask.flavour} ({self._ask.flavour_source}) for {self._ask.family}, in {public.name}"
+        if self._ask.registry:
+            source += f", {self._images.registry_variable}"
+        none = Choice(tag="", day=None, candidates=())
+        public = replace(public, tag="")
+        with open_registry(self._catalog, public.registry, self._environ) as registry:
+            try:
+                tags = self._patiently(lambda: registry.tags(public.path))
+                choice = choose(tags, self._images, self._ask)
+                if not choice.tag:
+                    days = self._images.flavours[self._ask.flavour].look_back_days
+                    what = f"{public.name} has no {self._ask.flavour} image for {self._ask.family} of the last {days} days"
+                    return self._unresolved(public, choice, source, f"{what} ({len(tags)} tags)", registry)
+                reference = Reference(registry=public.registry, path=public.path, tag=choice.tag, digest="")
+                found = self._patiently(lambda: registry.resolve(reference))
+            except RegistryError as error:
+                return self._unresolved(public, none, source, str(error), registry)
+            self._notes += registry.notes
+        return self._fact(reference, found, source, choice.candidates)
+
+    def override(self) -> ImageFact:
+        """What was named: an image id of the local store, one that was made here, or one of its registry."""
+        reference = parse_reference(self._ask.override)
+        source = self._ask.override_source
+        self._require_family(reference)
+        here, problem = self._local(reference)
+        if reference.image_id or (here and not here.get("RepoDigests")):
+            if not here:
+                what = f"the local store has no {reference.text}{problem}"
+                return self._unresolved(
+                    reference, Choice(tag="", day=None, candidates=()), source, what, None
+                )
+            if not reference.image_id:
+                self._notes.append(f"{reference.text} was made on this machine: no registry was asked")
+            return self._local_fact(reference, here, f"{source}, in the local store")
+        with open_registry(self._catalog, reference.registry, self._environ) as registry:
+            try:
+                found = self._patiently(lambda: registry.resolve(reference))
+            except RegistryError as error:
+                none = Choice(tag="", day=None, candidates=())
+                return self._unresolved(reference, none, source, str(error), registry, here)
+            self._notes += registry.notes
+        return self._fact(reference, found, source, ())
+
+    def _require_family(self, reference: Reference) -> None:
+        """Refuse an official image of another family: on the wrong GPUs it fails late and strangely.
+
+        Raises:
+            UsageError: the tag says so.
+        """
+        family = tag_part(self._images, reference.tag, "family")
+        if family and self._ask.family and family != self._ask.family:
+            raise UsageError(
+                f"{self._ask.override_source}: {reference.text} is made for {family}, this machine is {self._ask.family}",
+                cause="one variable for both families names the wrong image for one of them",
+                then=f"name an image for {self._ask.family}: --image REF, or AMD_CI_IMAGE_MI35X for mi35x alone",
+            )
+
+    def _patiently(self, action: Callable[[], _T]) -> _T:
+        return patiently(action, self._catalog.limits, sleep_s=self._sleep_s, note=self._notes.append)
+
+    def _fact(
+        self, reference: Reference, found: ImageConfig, source: str, candidates: tuple[Candidate, ...]
+    ) -> ImageFact:
+        flavour = self._flavour(reference, found.labels, found.env)
+        return ImageFact(
+            reference=reference.text,
+            manifest_digest=found.manifest_digest,
+            config_digest=found.config_digest,
+            flavour=flavour,
+            labels=found.labels,
+            env=found.env,
+            size_bytes=found.size_bytes,
+            age_days=self._age_days(reference),
+            stale_after_days=self._stale_after_days(flavour),
+            candidates=candidates,
+            source=source,
+            notes=tuple(self._notes),
+        )
+
+    def _local_fact(self, reference: Reference, here: Mapping[str, Any], source: str) -> ImageFact:
+        config = here.get("Config") or {}
+        labels = {str(key): str(value) for key, value in (config.get("Labels") or {}).items()}
+        env = env_of(config.get("Env"))
+        flavour = self._flavour(reference, labels, env)
+        return ImageFact(
+            reference=reference.text,
+            manifest_digest="",
+            config_digest=str(here["Id"]),
+            flavour=flavour,
+            labels=labels,
+            env=env,
+            size_bytes=int(here.get("Size") or 0),
+            age_days=self._age_days(reference),
+            stale_after_days=self._stale_after_days(flavour),
+            candidates=(),
+            source=source,
+            notes=tuple(self._notes),
+        )
+
+    def _unresolved(
+        self,
+        reference: Reference,
+        choice: Choice,
+        source: str,
+        problem: str,
+        registry: Registry | None,
+        here: Mapping[str, Any] | None = None,
+    ) -> ImageFact:
+        return ImageFact(
+            reference=reference.text,
+            manifest_digest="",
+            config_digest="",
+            flavour=self._ask.flavour,
+            labels={},
+            env={},
+            size_bytes=0,
+            age_days=None,
+            stale_after_days=self._stale_after_days(self._ask.flavour),
+            candidates=choice.candidates,
+            source=source,
+            problem=problem,
+            notes=(*self._notes, *(registry.notes if registry is not None else ())),
+            local=self._local_lines(here),
+        )
+
+    def _flavour(self, reference: Reference, labels: Mapping[str, str], env: Mapping[str, str]) -> str:
+        """What the tag says, else the image's own label or stamp, else unknown (empty)."""
+        return (
+            tag_part(self._images, reference.tag, "flavour")
+            or labels.get("ci.flavour", "")
+            or self._images.flavour_of_stage(env.get("GPU_ARCH", ""))
+        )
+
+    def _age_days(self, reference: Reference) -> int | None:
+        day = tag_date(self._images, reference.tag)
+        return (self._ask.today - day).days if day is not None else None
+
+    def _stale_after_days(self, flavour: str) -> int:
+        row = self._images.flavours.get(flavour) or self._images.default_flavour
+        return row.stale_after_days
+
+    def _client(self) -> Client:
+        return connect(self._engine_host, timeout_s=self._catalog.limits["image.engine_s"])
+
+    def _local(self, reference: Reference) -> tuple[Mapping[str, Any], str]:
+        """What the local store knows of it (empty: nothing), and why it could not be asked."""
+        try:
+            with closing(self._client()) as client, faults():
+                found: Mapping[str, Any] = client.api.inspect_image(reference.text)
+                return found, ""
+        except EngineError as error:
+            return {}, "" if error.status == 404 else f": {error.text}"
+        except InfrastructureError as error:
+            self._notes.append(f"the local store was not asked: {error.what}")
+            return {}, f": {error.what}"
+
+    def _local_lines(self, here: Mapping[str, Any] | None) -> tuple[str, ...]:
+        """Images of the local store that could be named instead, each with the option that names it."""
+        if here:
+            return (f"has {self._ask.override} as it was when it was pulled: --image {here['Id']}",)
+        if self._ask.override:
+            return ()
+        try:
+            with closing(self._client()) as client, faults():
+                listed = client.api.images()
+        except (EngineError, InfrastructureError):
+            return ()
+        found = set()
+        for row in listed:
+            for text in row.get("RepoTags") or ():
+                name, _, tag = text.rpartition(":")
+                fits = (
+                    tag_part(self._images, tag, "flavour") == self._ask.flavour
+                    and tag_part(self._images, tag, "family") == self._ask.family
+                )
+                if f"/{name}".endswith(f"/{self._images.repository}") and fits:
+                    found.add((str(tag_date(self._images, tag)), f"has {tag}: --image {row['Id']}"))
+        return tuple(line for _, line in sorted(found, reverse=True))

@@ -1,0 +1,1 @@
+"""What is installed in a container, and the guards over it."""

@@ -1,0 +1,1 @@
+"""What the noxfile needs: environments, pins and exit codes. Standard library, catalog and errors alone."""

@@ -1,0 +1,363 @@
+"""Which image a container run uses: names, dates and reasons. Pure; `ci.images.resolve` looks."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from packaging.version import InvalidVersion, Version
+
+from ci.catalog.images import Flavour, ImageCatalog
+from ci.catalog.toml_reader import closest
+from ci.errors import InfrastructureError, Problem, UsageError
+
+__all__ = [
+    "Candidate",
+    "Choice",
+    "ImageAsk",
+    "ImageFact",
+    "Reference",
+    "choose",
+    "image_ask",
+    "parse_reference",
+    "require_image",
+    "tag_date",
+    "tag_part",
+]
+
+_IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
+_HOST = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\])(?::\d{1,5})?")
+_PATH = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A tag that was looked at; `refused` is empty for the one that was taken.
+
+    Tags that are not of the wanted flavour and family stand together, one row for each reason: `count` is how many there
+    were and `tag` one of them.
+    """
+
+    tag: str
+    refused: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The tag that was taken (empty: none) with its date, and every tag that was not, with the reason."""
+
+    tag: str
+    day: date | None
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """An image's name in parts; `registry` is `docker.io` when the text names none, `tag` or `digest` may be empty.
+
+    `image_id` is set, and all else empty, for `sha256:...` alone: an image of the local store by its id.
+    """
+
+    registry: str
+    path: str
+    tag: str
+    digest: str
+    image_id: str = ""
+
+    @property
+    def name(self) -> str:
+        """As the engine writes it, without tag and digest: Docker Hub is left out."""
+        if self.registry != "docker.io":
+            return f"{self.registry}/{self.path}"
+        return self.path.removeprefix("library/")
+
+    @property
+    def text(self) -> str:
+        """The whole reference as the engine writes it."""
+        if self.image_id:
+            return self.image_id
+        tag = f":{self.tag}" if self.tag else ""
+        return f"{self.name}{tag}" + (f"@{self.digest}" if self.digest else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageAsk:
+    """Which image is wanted: `override` as it is, else the newest of a flavour and family.
+
+    `flavour` and `family` are empty where only an override can be meant; `registry` replaces the public one.
+    """
+
+    family: str
+    flavour: str
+    flavour_source: str
+    today: date
+    override: str = ""
+    override_source: str = ""
+    registry: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFact:
+    """An image as it was found.
+
+    `reference` is what the daemon pulls by tag, `manifest_digest` what it is pinned by in its own registry (empty for an
+    image that only the local store has), `config_digest` its identity wherever it is copied to (empty: unresolved, and
+    `problem` says why). `labels` and `env` are the image's own. `size_bytes` is what a pull transfers. `age_days` is None for
+    an image whose tag bears no date; `stale_after_days` is the row that it was judged by. `notes` are what a reader has to
+    be told; `local` are lines that say which images of the local store could be named instead.
+    """
+
+    reference: str
+    manifest_digest: str
+    config_digest: str
+    flavour: str
+    labels: Mapping[str, str]
+    env: Mapping[str, str]
+    size_bytes: int
+    age_days: int | None
+    stale_after_days: int
+    candidates: tuple[Candidate, ...]
+    source: str
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+    local: tuple[str, ...] = ()
+
+    @property
+    def pinned(self) -> str:
+        """`name@sha256:...` where a registry has it, else the reference."""
+        name = self.reference.partition("@")[0]
+        last = name.rpartition("/")[2]
+        if ":" in last:
+            name = name.rpartition(":")[0]
+        return f"{name}@{self.manifest_digest}" if self.manifest_digest else self.reference
+
+    @property
+    def stale(self) -> bool:
+        """Whether it is older than the catalog allows."""
+        return self.age_days is not None and self.age_days > self.stale_after_days
+
+    @property
+    def stale_note(self) -> str:
+        """The warning about its age, empty when it is not stale."""
+        if not self.stale:
+            return ""
+        return (
+            f"STALE IMAGE: {self.reference} is {self.age_days} days old, the catalog allows {self.stale_after_days}: "
+            "what it tests against is not what is built now"
+        )
+
+
+def parse_reference(text: str) -> Reference:
+    """Split an image's name the way the engine does: a first part with a dot, a colon or `localhost` is a registry.
+
+    Raises:
+        UsageError: it is no image reference.
+    """
+    if _IMAGE_ID.fullmatch(text):
+        return Reference(registry="", path="", tag="", digest="", image_id=text)
+    rest, _, digest = text.partition("@")
+    first, slash, remainder = rest.partition("/")
+    registry = "docker.io"
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        registry, rest = first, remainder
+    path, _, tag = rest.partition(":")
+    wrong = [
+        what
+        for bad, what in (
+            (not _HOST.fullmatch(registry), f"{registry!r} is no registry"),
+            (not _PATH.fullmatch(path), f"{path!r} is no repository"),
+            (":" in rest and not _TAG.fullmatch(tag), f"{tag!r} is no tag"),
+            ("@" in text and not _IMAGE_ID.fullmatch(digest), f"{digest!r} is no sha256 digest"),
+        )
+        if bad
+    ]
+    if wrong:
+        raise UsageError(
+            f"{text!r} is no image reference: {'; '.join(wrong)}",
+            cause="it is [REGISTRY/]NAME[:TAG][@sha256:DIGEST], or sha256:ID of an image in the local store",
+            then="inv image.resolve",
+        )
+    if registry in ("index.docker.io", "registry-1.docker.io"):
+        registry = "docker.io"
+    if registry == "docker.io" and "/" not in path:
+        path = f"library/{path}"
+    return Reference(registry=registry, path=path, tag=tag or ("" if digest else "latest"), digest=digest)
+
+
+def image_ask(
+    images: ImageCatalog,
+    *,
+    family: str,
+    today: date,
+    environ: Mapping[str, str],
+    image: str = "",
+    rocm: str = "",
+    suite_rocm: str = "",
+    flavour: str = "",
+) -> ImageAsk:
+    """What is wanted, from the options, the suite's row, the environment and the catalog's defaults, in this order.
+
+    `image` is `--image`, `rocm` is `--rocm`, `suite_rocm` what the suite's row says (empty: nothing). The variable of the
+    ROCm version stands for `--rocm`, and so above the row.
+
+    Raises:
+        UsageError: no flavour is meant by that, or there is nothing to choose an image by.
+    """
+    override, override_source = image, "--image" if image else ""
+    if not override:
+        for row in images.overrides:
+            if environ.get(row.variable) and (not row.families or family in row.families):
+                override, override_source = environ[row.variable], row.variable
+                break
+    said = (
+        (rocm, "--rocm"),
+        (environ.get(images.rocm_variable, ""), images.rocm_variable),
+        (suite_rocm, "the suite's row"),
+    )
+    chosen, flavour_source = _flavour(images, said, flavour=flavour)
+    if not override and not family:
+        raise UsageError(
+            "no image is published for a machine without an AMD GPU",
+            cause="SGLang's images are made for mi30x and mi35x",
+            then="inv image.build --rehearsal, then add: --image sglang-amd-ci/rehearsal:latest",
+        )
+    return ImageAsk(
+        family=family,
+        flavour=chosen.id,
+        flavour_source=flavour_source,
+        today=today,
+        override=override,
+        override_source=override_source,
+        registry=environ.get(images.registry_variable, ""),
+    )
+
+
+def _flavour(images: ImageCatalog, said: Iterable[tuple[str, str]], *, flavour: str) -> tuple[Flavour, str]:
+    """The row of the flavour, and where it comes from; `said` are ROCm versions with their sources, empty ones unsaid."""
+    if flavour:
+        if flavour in images.flavours:
+            return images.flavours[flavour], "--flavour"
+        cause = closest(flavour, images.flavours)
+        raise UsageError(f"there is no flavour {flavour!r}", cause=cause, then="see ci/catalog/images.toml")
+    for wanted, source in said:
+        if wanted:
+            row = next((row for row in images.flavours.values() if row.rocm == wanted), None)
+            if row is None:
+                known = [row.rocm for row in images.flavours.values()]
+                what = f"{source} says ROCm {wanted}, for which there is no flavour"
+                raise UsageError(what, cause=closest(wanted, known), then="see ci/catalog/images.toml")
+            return row, source
+    row = images.default_flavour
+    return row, f"default: {row.source}"
+
+
+def tag_date(images: ImageCatalog, tag: str) -> date | None:
+    """The date that an official tag bears, None for any other tag."""
+    match = re.fullmatch(images.tag, tag)
+    return _day(match["date"]) if match is not None else None
+
+
+def tag_part(images: ImageCatalog, tag: str, part: str) -> str:
+    """One group of an official tag (version, flavour, family or date), empty for any other tag."""
+    match = re.fullmatch(images.tag, tag)
+    return match[part] if match is not None else ""
+
+
+def _day(text: str) -> date | None:
+    """`20260529` as a date, None when the calendar has no such day."""
+    try:
+        # strptime alone would also take fewer digits
+        return datetime.strptime(text, "%Y%m%d").date() if len(text) == len("20260529") else None  # noqa: DTZ007  # a date has no zone
+    except ValueError:
+        return None
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
+
+
+def choose(tags: Iterable[str], images: ImageCatalog, ask: ImageAsk) -> Choice:
+    """The tag of the newest day within the look-back, of these the highest version by PEP 440.
+
+    Every tag of the wanted flavour and family is a candidate with its reason; the others are counted by reason.
+    """
+    pattern = re.compile(images.tag)
+    look_back_days = images.flavours[ask.flavour].look_back_days
+    fitting: list[tuple[date, Version, str]] = []
+    refused: dict[str, str] = {}
+    counts: dict[str, tuple[int, str]] = {}
+    for tag in dict.fromkeys(tags):
+        match = pattern.fullmatch(tag)
+        if match is None:
+            _count(counts, "not an official version tag", tag)
+        elif match["flavour"] != ask.flavour or match["family"] != ask.family:
+            _count(counts, f"made for {match['flavour']} on {match['family']}", tag)
+        elif (day := _day(match["date"])) is None:
+            refused[tag] = f"{match['date']} is no date"
+        elif day > ask.today:
+            refused[tag] = f"its day, {day}, is after {ask.today}"
+        elif (ask.today - day).days >= look_back_days:
+            refused[tag] = f"{(ask.today - day).days} days old, the look-back is {look_back_days} days"
+        elif (version := _version(match["version"])) is None:
+            refused[tag] = f"{match['version']} is no version by PEP 440"
+        else:
+            fitting.append((day, version, tag))
+    fitting.sort(reverse=True)
+    taken = fitting[0] if fitting else None
+    candidates: list[Candidate] = []
+    for day, version, tag in fitting:
+        if taken is None or tag == taken[2]:
+            reason = ""
+        elif day < taken[0]:
+            reason = f"older than {taken[2]}"
+        else:
+            reason = f"of the same day, and {version} is not above {taken[1]}"
+        candidates.append(Candidate(tag=tag, refused=reason))
+    candidates += [Candidate(tag=tag, refused=refused[tag]) for tag in sorted(refused, reverse=True)]
+    candidates += [
+        Candidate(tag=tag, refused=reason, count=count) for reason, (count, tag) in sorted(counts.items())
+    ]
+    return Choice(
+        tag=taken[2] if taken else "", day=taken[0] if taken else None, candidates=tuple(candidates)
+    )
+
+
+def _count(counts: dict[str, tuple[int, str]], reason: str, tag: str) -> None:
+    """One more tag for a reason; the highest name stands for all of them."""
+    count, example = counts.get(reason, (0, ""))
+    counts[reason] = (count + 1, max(example, tag))
+
+
+def require_image(image: ImageFact, *, strict: bool) -> None:
+    """Refuse an image that a run can't use.
+
+    Raises:
+        InfrastructureError: it is unresolved, or stale and `strict`.
+    """
+    if not image.config_digest:
+        problems = [Problem(where=row.tag, what=row.refused) for row in image.candidates if row.count == 1]
+        counted = [
+            Problem(where=f"{row.count} others, e.g. {row.tag}", what=row.refused)
+            for row in image.candidates
+            if row.count > 1
+        ]
+        local = [Problem(where="local store", what=line) for line in image.local]
+        raise InfrastructureError(
+            f"no image could be resolved: {image.problem}",
+            cause="a registry that can't be asked is no reason to run an old image unasked"
+            if image.local
+            else "the registry can't be reached or has nothing recent; no other image is taken unasked",
+            then="name the image: add --image REF, or --image sha256:ID for one in the local store",
+            problems=[*local, *problems, *counted],
+        )
+    if strict and image.stale:
+        raise InfrastructureError(
+            image.stale_note,
+            cause="--strict: the nightly image has not been built, or was published under another name",
+            then="inv image.resolve; to run it all the same, leave out --strict",
+        )

@@ -1,0 +1,1 @@
+"""REMEMBER: events as they come, and the record that they fold into."""

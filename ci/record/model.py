@@ -1,0 +1,264 @@
+"""What a run was, as frozen values. Import them from `ci.record.fold`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ci.record.quarantine import QuarantineRecord, covers
+
+__all__ = [
+    "Attempt",
+    "BoundRecord",
+    "CaseRecord",
+    "DisabledTest",
+    "Leftover",
+    "MetricRecord",
+    "PhaseRecord",
+    "RunFailure",
+    "RunRecord",
+    "SkippedSuite",
+    "Status",
+    "SuiteRecord",
+    "TestRecord",
+]
+
+
+class Status(StrEnum):
+    """How a test ended, all its attempts taken together."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    # an earlier attempt failed, the last one passed
+    FLAKY = "flaky"
+    SKIPPED = "skipped"
+    # failed in what is quarantined and in nothing else: gates nothing
+    QUARANTINED = "quarantined"
+    NOT_RUN = "not-run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRecord:
+    """One case of a test file; `outcome` as pytest names it, `file` relative to the tree that holds the tests."""
+
+    case: str
+    outcome: str
+    duration_s: float = 0.0
+    message: str = ""
+    details: str = ""
+    file: str = ""
+    line: int | None = None
+    verdict: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundRecord:
+    """The row of `bounds.toml` that a metric was judged by."""
+
+    ok: bool
+    op: str
+    limit: float
+    source: str = ""
+    report_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricRecord:
+    """One measured number."""
+
+    metric: str
+    value: float
+    unit: str = ""
+    bound: BoundRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """A process that outlived its test and had to be killed."""
+
+    pid: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of one test; `outcome` is passed, failed, skipped, or unfinished when the record ends inside it.
+
+    `started_s` counts from the start of the run, `log` is relative to the run folder, `retry_because` says why
+    another attempt followed.
+    """
+
+    number: int
+    outcome: str
+    verdict: str
+    of: int = 1
+    evidence: tuple[str, ...] = ()
+    rule: str | None = None
+    started_s: float = 0.0
+    duration_s: float = 0.0
+    timeout_s: float = 0.0
+    cases: tuple[CaseRecord, ...] = ()
+    metrics: tuple[MetricRecord, ...] = ()
+    notes: tuple[str, ...] = ()
+    log: str = ""
+    log_bytes: int = 0
+    log_omitted_bytes: int = 0
+    exit_code: int | None = None
+    signal: str | None = None
+    leftovers: tuple[Leftover, ...] = ()
+    skip_reasons: tuple[str, ...] = ()
+    gpu_ids: tuple[str, ...] = ()
+    retry_wait_s: float | None = None
+    retry_because: str = ""
+
+    @property
+    def harmless(self) -> bool:
+        """Whether nothing failed in it: passed or skipped."""
+        return self.outcome in ("passed", "skipped")
+
+    @property
+    def failed_cases(self) -> tuple[CaseRecord, ...]:
+        """The cases that failed this attempt."""
+        return tuple(case for case in self.cases if case.outcome == "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestRecord:
+    """One selected test with every attempt at it, in order; `quarantine` are the rows about it or about cases of it."""
+
+    __test__ = False  # pytest would collect a class of this name
+
+    id: str
+    suite: str
+    status: Status
+    verdict: str
+    est_s: float = 0.0
+    attempts: tuple[Attempt, ...] = ()
+    not_run_because: str = ""
+    quarantine: tuple[QuarantineRecord, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of all attempts, without the waits between them."""
+        return sum(attempt.duration_s for attempt in self.attempts)
+
+    @property
+    def last(self) -> Attempt | None:
+        """The attempt that decided, None for a test that was not run; a skip after a failure decides nothing."""
+        if self.status in (Status.FAILED, Status.QUARANTINED):
+            return next(attempt for attempt in reversed(self.attempts) if not attempt.harmless)
+        return self.attempts[-1] if self.attempts else None
+
+    def quarantined(self, node: str) -> QuarantineRecord | None:
+        """The row that covers a case, None when none does."""
+        return next((row for row in self.quarantine if covers(row.test, node)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteRecord:
+    """One suite; `duration_s` is None when the suite did not end."""
+
+    id: str
+    timeout_s: float = 0.0
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedSuite:
+    """A suite of the stage that this run leaves out."""
+
+    suite: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisabledTest:
+    """A registered test that is switched off at its registration."""
+
+    suite: str
+    test: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFailure:
+    """What broke outside the tests."""
+
+    what: str
+    cause: str = ""
+    then: str = ""
+    problems: tuple[str, ...] = ()
+    verdict: str = "infra"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseRecord:
+    """What the executor did before or after the agent; `outcome` is unfinished when the record ends inside it.
+
+    `text` is what was done, `said` what its end said. `started_s` counts from the start of the run. `done` of `total` (None:
+    unknown) are in `unit`, `bytes` or empty for a count. `log` is relative to the run folder, empty when there is none.
+    """
+
+    phase: str
+    outcome: str
+    text: str = ""
+    said: str = ""
+    started_s: float = 0.0
+    duration_s: float = 0.0
+    done: float | None = None
+    total: float | None = None
+    unit: str = ""
+    log: str = ""
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A whole run. `ended_reason` is the agent's (done, cancelled, fail-fast), None when it never said so.
+
+    `started` is UTC as in the events, `command` the nox line that repeats the run, `problems` what is wrong with
+    the record itself, `recorded_exit` the code in `run-ended`.
+    """
+
+    run: str = ""
+    stage: str = ""
+    session: str = ""
+    rehearsal: bool = False
+    rehearsal_because: str = ""
+    hardware_class: str = ""
+    engine: str = ""
+    executor: str = ""
+    plan_digest: str = ""
+    commit: str = ""
+    command: str = ""
+    python: str = ""
+    host: str = ""
+    platform: str = ""
+    github_event: str = ""
+    github_url: str = ""
+    started: str = ""
+    duration_s: float = 0.0
+    suites: tuple[SuiteRecord, ...] = ()
+    tests: tuple[TestRecord, ...] = ()
+    skipped_suites: tuple[SkippedSuite, ...] = ()
+    disabled: tuple[DisabledTest, ...] = ()
+    empty_shards: tuple[str, ...] = ()
+    failures: tuple[RunFailure, ...] = ()
+    phases: tuple[PhaseRecord, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
+    quarantine: tuple[QuarantineRecord, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    ended_reason: str | None = None
+    recorded_exit: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The stage, with REHEARSAL before it when it is one; every surface shows this and not `stage`."""
+        return f"REHEARSAL of {self.stage}" if self.rehearsal else self.stage
+
+    def count(self, status: Status) -> int:
+        """How many tests ended so."""
+        return sum(test.status is status for test in self.tests)
+
+    def having(self, *statuses: Status) -> tuple[TestRecord, ...]:
+        """The tests that ended in one of these ways, in order."""
+        return tuple(test for test in self.tests if test.status in statuses)

@@ -1,0 +1,73 @@
+"""The phases of an executor as events: begun, going on, ended with an outcome, each with its log."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from ci.errors import CiError
+from ci.system import clock
+
+__all__ = ["Emit", "Phase", "Phases"]
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Phase:
+    """A phase while it goes on: set what its end is to say."""
+
+    id: str
+    logs: Path
+    outcome: str = "ok"
+    text: str = ""
+    details: list[str] = field(default_factory=list)
+    log: str = ""
+
+    def open_log(self) -> IO[bytes]:
+        """`logs/<phase>.log` of the run folder; the end of the phase names it."""
+        name = f"{self.id.replace(':', '-')}.log"
+        self.log = f"logs/{name}"
+        return (self.logs / name).open("ab")
+
+    def warn(self, text: str) -> None:
+        """It went on, but a reader has to be told."""
+        self.outcome, self.text = "warned", text
+
+
+class Phases:
+    """Where phases are told."""
+
+    def __init__(self, emit: Emit, logs: Path) -> None:
+        """`logs` is the run folder's folder of logs."""
+        self.emit = emit
+        self._logs = logs
+
+    @contextmanager
+    def phase(self, name: str, text: str) -> Iterator[Phase]:
+        """Tell its start and its end; an exception makes it `failed`, with what the error says."""
+        phase = Phase(id=name, logs=self._logs)
+        self.emit({"type": "phase-started", "phase": name, "text": text})
+        began = clock.monotonic_s()
+        try:
+            yield phase
+        except CiError as error:
+            phase.outcome, phase.text = "failed", error.what
+            phase.details += [str(problem) for problem in error.problems]
+            raise
+        except BaseException as error:
+            phase.outcome, phase.text = "failed", f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            self.emit(
+                {
+                    "type": "phase-ended",
+                    "phase": name,
+                    "outcome": phase.outcome,
+                    "duration_s": round(clock.monotonic_s() - began, 3),
+                    "text": phase.text,
+                    "log": phase.log,
+                    "details": list(phase.details),
+                }
+            )

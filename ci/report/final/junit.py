@@ -1,0 +1,276 @@
+"""junit.xml: the dialect that Jenkins, GitLab and GitHub's readers take, with every attempt kept.
+
+A case that failed and then passed is a passed `testcase` with a `flakyFailure` or `flakyError` in it; one that
+failed again has its earlier attempts as `rerunFailure` or `rerunError`. What fails a file and no case of it (a
+time limit, a crash, an import) is a `testcase` of its own, named `(file)`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import junitparser
+from junitparser import xunit2
+
+from ci.record.fold import Attempt, RunRecord, Status, TestRecord
+from ci.record.quarantine import QuarantineRecord, words
+from ci.report import model as story
+from ci.report.log_tail import LogTails
+from ci.report.text import case_name, duration, strip_ansi, visible
+
+__all__ = ["junit_xml"]
+
+# The verdicts that speak about the code under test; the others are errors in JUnit's sense.
+_FAILURES = frozenset({"product", "bounds"})
+
+_FILE = "(file)"
+_RUN = "(run)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    """What one attempt says about one testcase; `verdict` is empty where it did not fail."""
+
+    outcome: str
+    duration_s: float
+    verdict: str = ""
+    message: str = ""
+    details: str = ""
+    file: str = ""
+    line: int | None = None
+
+
+def junit_xml(record: RunRecord, *, tails: LogTails) -> bytes:
+    """The record as one XML document in UTF-8."""
+    root = xunit2.JUnitXml(_text(record.title) or "run")
+    groups: dict[str, list[TestRecord]] = {}
+    for test in record.tests:
+        groups.setdefault(test.suite, []).append(test)
+    for suite, tests in groups.items():
+        _put(root, _suite(record, suite, tests, tails))
+    if outside := list(_outside(record)):
+        _put(root, _filled(record, _RUN, outside, {}))
+    _count(root)
+    # junitparser writes by lxml where that is installed: one writer gives the same bytes everywhere
+    tree = ET.fromstring(_bytes(root))  # noqa: S314  # our own document, made above
+    ET.indent(tree)
+    return bytes(ET.tostring(tree, encoding="UTF-8", xml_declaration=True)) + b"\n"
+
+
+class _Case(xunit2.TestCase):
+    """A testcase with the place that GitLab and pytest's own readers show."""
+
+    file = junitparser.Attr()
+    line = junitparser.Attr()
+
+
+# junitparser ships as typed, yet annotates none of these methods.
+def _put(parent: Any, child: Any) -> None:
+    parent.append(child)
+
+
+def _count(parent: Any) -> None:
+    parent.update_statistics()
+
+
+def _bytes(element: Any) -> bytes:
+    return bytes(element.tostring())
+
+
+def _text(value: str) -> str:
+    return visible(strip_ansi(value))
+
+
+def _suite(record: RunRecord, name: str, tests: Sequence[TestRecord], tails: LogTails) -> xunit2.TestSuite:
+    found: list[_Case] = []
+    own: dict[str, str] = {}
+    for test in tests:
+        found += _cases(test, tails)
+        own[f"verdict: {test.id}"] = f"{test.status.value} ({test.verdict})"
+        if len(test.attempts) > 1:
+            tries = (f"{attempt.number} {attempt.outcome} ({attempt.verdict})" for attempt in test.attempts)
+            own[f"attempts: {test.id}"] = ", ".join(tries)
+        metrics = test.attempts[-1].metrics if test.attempts else ()
+        for metric in metrics:
+            judged = story.Measured(test=test, attempt=test.attempts[-1], metric=metric)
+            bound = ": ".join(part for part in (story.bound_words(metric), judged.state) if part)
+            value = story.value_words(metric) + (f" ({bound})" if metric.bound else "")
+            key = f"metric: {test.id}: {metric.metric}"
+            # a floor and a ceiling are two events of one metric
+            own[key] = f"{own[key]}, {value}" if key in own else value
+    for item in story.quarantined(record):
+        if item.row.test.partition("::")[0] in {test.id for test in tests}:
+            own[f"quarantine: {item.row.test}"] = item.words
+    return _filled(record, name, found, own)
+
+
+def _filled(record: RunRecord, name: str, cases: Sequence[_Case], own: dict[str, str]) -> xunit2.TestSuite:
+    suite = xunit2.TestSuite()  # type: ignore[no-untyped-call]  # as above
+    suite.name = _text(f"REHEARSAL {name}" if record.rehearsal else name)
+    if record.started:
+        suite.timestamp = _text(record.started)
+    if record.host:
+        suite.hostname = _text(record.host)
+    shared = {
+        "run": record.run,
+        "rehearsal": "true" if record.rehearsal else "false",
+        "rehearsal_because": record.rehearsal_because,
+        "plan_digest": record.plan_digest,
+        "hardware_class": record.hardware_class,
+        "engine": record.engine,
+        "executor": record.executor,
+        "commit": record.commit,
+        "repeat": record.command,
+        "result": story.result(record).words,
+    }
+    for phase in story.phase_rows(record):
+        said = ": ".join(part for part in (duration(phase.duration_s), phase.said or phase.text) if part)
+        shared[f"phase: {phase.phase}"] = f"{phase.outcome} in {said}"
+    for key, value in (shared | own).items():
+        suite.add_property(_text(key), _text(value))
+    for case in cases:
+        _put(suite, case)
+    _count(suite)
+    return suite
+
+
+def _cases(test: TestRecord, tails: LogTails) -> Iterator[_Case]:
+    last = test.last
+    if last is None:
+        case = _testcase(test, _FILE, 0.0)
+        if test.verdict == "cancelled":
+            _put(case, junitparser.Skipped(_text(f"not run: {test.not_run_because}")))
+        else:
+            _put(case, junitparser.Error(_text(f"not run: {test.not_run_because}"), _text(test.verdict)))
+        yield case
+        return
+    attempts = test.attempts[: test.attempts.index(last) + 1]
+    names = dict.fromkeys(case.case for attempt in attempts for case in attempt.cases)
+    trials = {name: [_of_case(attempt, name) for attempt in attempts] for name in names}
+    whole = [_of_file(attempt) for attempt in attempts]
+    if not names or any(trial is not None and trial.outcome != "passed" for trial in whole):
+        trials[_FILE] = whole
+    with_log = test.status in (Status.FAILED, Status.QUARANTINED)
+    for name, seen in trials.items():
+        case = _one(test, name, seen)
+        held = test.status is Status.QUARANTINED
+        if with_log and case.result and (held or not case.is_skipped):
+            case.system_out = _text(tails.of(last).text)
+            with_log = False
+        yield case
+
+
+def _of_case(attempt: Attempt, name: str) -> _Trial | None:
+    """What an attempt says about a case; None when it never came to it."""
+    for case in attempt.cases:
+        if case.case == name:
+            failed = case.outcome == "failed"
+            return _Trial(
+                outcome=case.outcome,
+                duration_s=case.duration_s,
+                verdict=(case.verdict or "product") if failed else "",
+                message=case.message,
+                details=case.details or case.message,
+                file=case.file,
+                line=case.line,
+            )
+    return None
+
+
+def _of_file(attempt: Attempt) -> _Trial | None:
+    """What an attempt says about the file as a whole; None when a failed case says it all."""
+    if attempt.outcome == "passed" or (attempt.outcome == "skipped" and attempt.cases):
+        return _Trial(outcome="passed", duration_s=attempt.duration_s)
+    if attempt.outcome == "skipped":
+        reasons = "; ".join(attempt.skip_reasons) or "no reason given"
+        return _Trial(outcome="skipped", duration_s=attempt.duration_s, message=reasons)
+    if any((case.verdict or "product") == attempt.verdict for case in attempt.failed_cases):
+        return None
+    words = [part for part in (attempt.verdict, story.ending(attempt)) if part]
+    details = [*attempt.evidence, *(story.leftover_words(leftover) for leftover in attempt.leftovers)]
+    return _Trial(
+        outcome="failed",
+        duration_s=attempt.duration_s,
+        verdict=attempt.verdict,
+        message=": ".join(words),
+        details="\n".join(details),
+    )
+
+
+def _one(test: TestRecord, name: str, seen: Sequence[_Trial | None]) -> _Case:
+    trials = [(number, trial) for number, trial in enumerate(seen, start=1) if trial is not None]
+    last_number, last = trials[-1] if trials else (0, _Trial(outcome="passed", duration_s=0.0))
+    # a case that an earlier attempt failed and the passing one never ran again is not failed for good
+    passed_later = test.status is Status.FLAKY and last.outcome == "failed"
+    case = _testcase(test, name, last.duration_s)
+    if last.file:
+        case.file = _text(last.file)
+    if last.line is not None:
+        case.line = str(last.line)
+    row = _held_by(test, name)
+    if last.outcome == "failed" and row is not None and not passed_later:
+        # no reader may count it as a failure, and none may take it for a pass
+        skipped = junitparser.Skipped(
+            _text(f"QUARANTINED, {words(row, 'failed')}: {last.message}"), "quarantined"
+        )
+        skipped.text = _text(last.details)
+        _put(case, skipped)
+    elif last.outcome == "failed" and not passed_later:
+        kind = junitparser.Failure if last.verdict in _FAILURES else junitparser.Error
+        failure = kind(_text(last.message), _text(last.verdict))
+        failure.text = _text(last.details)
+        _put(case, failure)
+    elif last.outcome in ("skipped", "xfailed"):
+        _put(case, junitparser.Skipped(_text(last.message) or last.outcome, f"pytest.{last.outcome}"))
+    flaky = passed_later or last.outcome != "failed"
+    for number, trial in trials:
+        if trial.outcome == "failed" and (number != last_number or passed_later):
+            _put(case, _earlier(number, trial, flaky=flaky))
+    return case
+
+
+def _held_by(test: TestRecord, name: str) -> QuarantineRecord | None:
+    """The quarantine row by which a failure of this testcase gates nothing."""
+    if test.status is Status.QUARANTINED:
+        return test.quarantined(name) or test.quarantine[0]
+    row = test.quarantined(name) if name != _FILE else None
+    # a file in quarantine that counts as failed was stopped or never ended: that is not what its row is about
+    return None if row is None or row.whole_file else row
+
+
+def _earlier(number: int, trial: _Trial, *, flaky: bool) -> xunit2.InterimResult:
+    kind: type[xunit2.InterimResult]
+    if trial.verdict in _FAILURES:
+        kind = xunit2.FlakyFailure if flaky else xunit2.RerunFailure
+    else:
+        kind = xunit2.FlakyError if flaky else xunit2.RerunError
+    entry = kind(_text(f"attempt {number}: {trial.message}"), _text(trial.verdict))
+    entry.stack_trace = _text(trial.details)
+    return entry
+
+
+def _testcase(test: TestRecord, name: str, duration_s: float) -> _Case:
+    classname = test.id.removesuffix(".py").replace("/", ".")
+    return _Case(_text(case_name(name, test.id)), _text(classname), round(duration_s, 3))
+
+
+def _outside(record: RunRecord) -> Iterator[_Case]:
+    """Testcases for what went wrong with the run itself, so that no reader takes it for a pass."""
+    for failure in record.failures:
+        details = "\n".join([*failure.problems, failure.cause, failure.then])
+        yield _run_error("executor", failure.what, failure.verdict, details)
+    if record.ended_reason == "cancelled":
+        yield _run_error("interrupted", "the run was told to stop", "cancelled", "")
+    elif not record.failures and record.tests and record.ended_reason is None:
+        yield _run_error(
+            "agent", "the agent's events stop before its end", "infra", "\n".join(record.problems)
+        )
+
+
+def _run_error(name: str, message: str, verdict: str, details: str) -> _Case:
+    case = _Case(name, _RUN, 0.0)
+    error = junitparser.Error(_text(message), _text(verdict))
+    error.text = _text(details)
+    _put(case, error)
+    return case

@@ -1,0 +1,214 @@
+"""summary.md: what a pull request's author reads on the job's page. Text from outside never becomes markup."""
+
+import html
+import re
+from collections.abc import Iterator
+
+from ci.record.fold import RunRecord, Status
+from ci.report import model as story
+from ci.report.limits import ReportLimits
+from ci.report.log_tail import LogTails
+from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
+
+__all__ = ["code", "summary_md"]
+
+_ICONS = {
+    Status.PASSED: "✅",
+    Status.FLAKY: "🔁",
+    Status.SKIPPED: "⏭️",
+    Status.QUARANTINED: "🚧",
+    Status.FAILED: "❌",
+    Status.NOT_RUN: "⛔",
+}
+
+_PHASE_ICONS = {"ok": "✅", "warned": "⚠️", "skipped": "⏭️", "failed": "❌"}
+
+# What has a meaning inside a line of Markdown, in a table's cell, or to GitHub (@name, #1, :smile:, $math$, links);
+# an underscore between letters and a colon before a space have none, and the file stays readable as it is.
+_MARKUP = re.compile(r"[\\`*\[\]#|<>&~@$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?! )")
+
+
+def plain(text: str) -> str:
+    """Text in one line in which nothing is markup, inside a table or out of it."""
+    return _MARKUP.sub(lambda match: f"&#{ord(match.group())};", one_line(strip_ansi(text)))
+
+
+def code(text: str) -> str:
+    """The same in a fixed-width font; a code span could not hold a backtick or, in a table, a bar."""
+    return f"<code>{plain(text)}</code>" if text else ""
+
+
+def block(text: str) -> str:
+    """Several lines as they are; raw HTML, because a fence can be closed by what is in it."""
+    return f"<pre>{html.escape(visible(strip_ansi(text)))}</pre>"
+
+
+def summary_md(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> str:
+    """The summary, at most `limits.summary_bytes` long: what does not fit is counted and the reader told where it is."""
+    kept: list[str] = []
+    dropped = 0
+    # room for the closing sentence
+    left = limits.summary_bytes - 300
+    for part in _parts(record, tails, limits):
+        size = len(part.encode()) + 1
+        if size <= left:
+            kept.append(part)
+            left -= size
+        else:
+            dropped += 1
+    if dropped:
+        kept.append(
+            f"\n_{dropped} parts did not fit into a summary of GitHub; report.html in the run folder has all._"
+        )
+    return "\n".join(kept) + "\n"
+
+
+def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator[str]:
+    """Parts that can each be left out: blocks that close what they open, and single rows of tables."""
+    yield from _head(record)
+    yield from _outside(record)
+    yield from _phases(record, tails)
+    for trouble in story.troubles(record):
+        yield _trouble(record, trouble, tails, limits)
+    yield from _tests(record)
+    yield from _metrics(record)
+    yield from _slowest(record, limits.slowest_tests)
+    yield from _left_out(record)
+    yield from _quarantined(record)
+    facts = [f"{plain(name)}: {code(value)}" for name, value in story.facts(record).items() if value]
+    yield "\n<details><summary>About this run</summary>\n\n" + "<br>\n".join(facts) + "\n\n</details>"
+
+
+def _head(record: RunRecord) -> Iterator[str]:
+    ended = story.result(record)
+    yield f"## {'✅' if ended.ok else '❌'} {plain(record.title)}: {plain(ended.words)}"
+    if words := story.rehearsal_words(record):
+        yield f"\n> <b>{plain(words)}</b>"
+    counted = ", ".join(f"**{count}** {words}" for words, count in story.counts(record).items()) or "no tests"
+    where = f"{plain(record.hardware_class)}, {plain(record.engine)}"
+    yield f"\n{counted} on {where} in {duration(record.duration_s)}, exit code {ended.code}"
+    if command := story.repeat(record):
+        yield f"\nRepeat it: {code(command)}"
+
+
+def _outside(record: RunRecord) -> Iterator[str]:
+    for failure in record.failures:
+        yield f"\n**Failed outside the tests:** {plain(failure.what)}"
+        if failure.problems:
+            yield "\n" + "\n".join(f"- {plain(problem)}" for problem in failure.problems)
+        if failure.cause:
+            yield f"\nCause: {plain(failure.cause)}"
+        if failure.then:
+            yield f"\nNext: {code(failure.then)}"
+    for problem in record.problems:
+        yield f"\nRecord: {plain(problem)}"
+    for leftover in record.leftovers:
+        yield f"\n{plain(story.leftover_words(leftover))}"
+
+
+def _phases(record: RunRecord, tails: LogTails) -> Iterator[str]:
+    rows = story.phase_rows(record)
+    if not rows:
+        return
+    yield "\n### Phases\n\n| | phase | took | | what |\n| --- | --- | ---: | ---: | --- |"
+    for phase in rows:
+        icon = _PHASE_ICONS.get(phase.outcome, "❌")
+        words = plain(phase.said or phase.text)
+        yield f"| {icon} {plain(phase.outcome)} | {code(phase.phase)} | {duration(phase.duration_s)} | {story.phase_amount(phase)} | {words} |"
+    for phase in rows:
+        if phase.outcome in ("ok", "skipped") or not (phase.details or phase.log):
+            continue
+        tail = tails.named(phase.log) if phase.log and phase.outcome != "warned" else None
+        lines = [
+            f"\n<details><summary>{_PHASE_ICONS.get(phase.outcome, '❌')} {code(phase.phase)}</summary>\n"
+        ]
+        if phase.details:
+            lines.append(block("\n".join(phase.details)) + "\n")
+        if tail is not None and (tail.lines or tail.note):
+            note = f" ({plain(tail.note)})" if tail.note else ""
+            lines.append(f"Last lines of {code(phase.log)}{note}:\n\n{block(tail.text)}\n")
+        yield "\n".join([*lines, "</details>"])
+
+
+def _trouble(record: RunRecord, trouble: story.Trouble, tails: LogTails, limits: ReportLimits) -> str:
+    test, attempt = trouble.test, trouble.attempt
+    held = test.status is Status.QUARANTINED
+    icon = _ICONS[test.status if trouble.final or held else Status.FLAKY]
+    words = (
+        f"{plain(attempt.verdict)}, attempt {attempt.number} of {attempt.of}, {duration(attempt.duration_s)}"
+    )
+    words = f"QUARANTINED, {words}" if held else words
+    opened = " open" if trouble.final else ""
+    lines = [f"\n<details{opened}><summary>{icon} {code(test.id)} {words}</summary>\n"]
+    if ending := story.ending(attempt):
+        lines.append(f"{plain(ending)}\n")
+    for case in attempt.failed_cases:
+        lines.append(f"{code(story.case_place(case))} <b>{plain(case_name(case.case, test.id))}</b>\n")
+        lines.append(block(clip(case.details or case.message, limits.case_lines)) + "\n")
+    if attempt.evidence:
+        rule = f" (rule {code(attempt.rule)})" if attempt.rule else ""
+        lines.append(f"Evidence{rule}:\n\n{block(chr(10).join(attempt.evidence))}\n")
+    lines += [f"{plain(story.leftover_words(leftover))}\n" for leftover in attempt.leftovers]
+    tail = tails.of(attempt)
+    note = f" ({plain(tail.note)})" if tail.note else ""
+    if tail.lines or tail.note:
+        lines.append(f"Last lines of {code(attempt.log)}{note}:\n\n{block(tail.text)}\n")
+    lines.append(f"Repeat it: {code(story.repeat_test(record, test))}\n\n</details>")
+    return "\n".join(lines)
+
+
+def _tests(record: RunRecord) -> Iterator[str]:
+    if not record.tests:
+        return
+    yield "\n### Tests\n\n| | test | verdict | took | estimate | attempts |\n| --- | --- | --- | ---: | ---: | ---: |"
+    for test in record.tests:
+        took = duration(test.duration_s) if test.attempts else ""
+        estimate = duration(test.est_s) if test.est_s else ""
+        words = f"{_ICONS[test.status]} {test.status.value}"
+        yield f"| {words} | {code(test.id)} | {'-' if test.status == 'skipped' else plain(test.verdict)} | {took} | {estimate} | {len(test.attempts)} |"
+
+
+def _metrics(record: RunRecord) -> Iterator[str]:
+    rows = story.measured(record)
+    if not rows:
+        return
+    yield "\n### Metrics\n\n| metric | value | bound | | test | source |\n| --- | ---: | --- | --- | --- | --- |"
+    icons = {
+        "holds": "✅ holds",
+        "broken": "❌ broken",
+        "reported only": "⚠️ reported only",
+        "report only": "report only",
+        "no bound": "",
+    }
+    for row in rows:
+        metric = row.metric
+        source = plain(metric.bound.source) if metric.bound else ""
+        cells = [plain(metric.metric), plain(story.value_words(metric)), plain(story.bound_words(metric))]
+        yield f"| {' | '.join(cells)} | {icons[row.state]} | {code(row.test.id)} | {source} |"
+
+
+def _slowest(record: RunRecord, most: int) -> Iterator[str]:
+    rows = story.slowest(record, most)
+    if len(rows) < 2:
+        return
+    yield "\n### Slowest tests\n\n| test | took | estimate | ratio |\n| --- | ---: | ---: | ---: |"
+    for test in rows:
+        estimate = duration(test.est_s) if test.est_s else ""
+        ratio = f"{test.duration_s / test.est_s:.1f} x" if test.est_s else ""
+        yield f"| {code(test.id)} | {duration(test.duration_s)} | {estimate} | {ratio} |"
+
+
+def _left_out(record: RunRecord) -> Iterator[str]:
+    groups = story.left_out(record)
+    if groups:
+        yield "\n### Not run\n"
+    for because, names in groups.items():
+        yield f"- {plain(because)}\n" + "\n".join(f"  - {code(name)}" for name in names)
+
+
+def _quarantined(record: RunRecord) -> Iterator[str]:
+    rows = story.quarantined(record)
+    if rows:
+        yield "\n### Quarantine\n"
+    for item in rows:
+        yield f"- {_ICONS[Status.QUARANTINED]} QUARANTINED {code(item.row.test)} {plain(item.words)}"

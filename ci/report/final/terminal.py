@@ -1,0 +1,303 @@
+"""The last thing that a run prints: what failed and why, the numbers, and the command that repeats it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ci.record.fold import PhaseRecord, RunRecord, Status
+from ci.report import model as story
+from ci.report.console import (
+    Console,
+    Group,
+    Padding,
+    RenderableType,
+    Rule,
+    Table,
+    Text,
+    fact_table,
+    new_table,
+)
+from ci.report.files import Failed, Written
+from ci.report.limits import ReportLimits
+from ci.report.log_tail import LogTails
+from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
+
+__all__ = ["final_view", "show_final"]
+
+_STYLES = {
+    Status.PASSED: "green",
+    Status.FLAKY: "yellow",
+    Status.SKIPPED: "dim",
+    Status.QUARANTINED: "magenta",
+    Status.FAILED: "bold red",
+    Status.NOT_RUN: "yellow",
+}
+
+
+_PHASE_STYLES = {"ok": "green", "warned": "yellow", "skipped": "dim", "failed": "bold red"}
+_QUARANTINE_STYLES = {"failed": "magenta", "passed": "green", "skipped": "dim", "not run": "dim"}
+
+
+def show_final(
+    console: Console,
+    record: RunRecord,
+    run_dir: Path,
+    written: Sequence[Written | Failed],
+    *,
+    limits: ReportLimits,
+) -> None:
+    """Print the whole view and, below it, the files of the run folder and those that could not be written."""
+    tails = LogTails(run_dir, lines=limits.tail_lines, size_bytes=limits.tail_bytes)
+    console.print(final_view(record, tails=tails, limits=limits))
+    beside = [
+        path for path in (run_dir / "plan.json", run_dir / "events.jsonl", run_dir / "logs") if path.exists()
+    ]
+    paths = [*beside, *(file.path for file in written if isinstance(file, Written))]
+    for path in paths:
+        # a path that wraps can't be copied
+        console.print(Text(one_line(str(path)), style="dim"), soft_wrap=True)
+    for file in written:
+        if isinstance(file, Failed):
+            words = one_line(f"{file.path} was not written: {file.because}")
+            console.print(Text(words, style="bold red"), soft_wrap=True)
+
+
+def final_view(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> Group:
+    """The view as one renderable: what a reader needs first stands last, next to the prompt."""
+    return Group(
+        *_sections(
+            [
+                _tests(record),
+                _measured(record),
+                _slowest(record, limits.slowest_tests),
+                _left_out(record),
+                _quarantined(record),
+                _phases(record, tails),
+                _troubles(record, tails, limits),
+                _outside(record),
+            ]
+        ),
+        _result(record),
+    )
+
+
+def _sections(sections: Sequence[RenderableType | None]) -> Iterator[RenderableType]:
+    for section in sections:
+        if section is not None:
+            yield section
+            yield Text("")
+
+
+def _tests(record: RunRecord) -> Table | None:
+    if not record.tests:
+        return None
+    table = new_table(f"{one_line(record.title)}: {len(record.tests)} tests")
+    table.add_column("status", no_wrap=True)
+    table.add_column("test", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("estimate", justify="right", no_wrap=True)
+    table.add_column("tries", justify="right", no_wrap=True)
+    for test in record.tests:
+        table.add_row(
+            Text(test.status.value, style=_STYLES[test.status]),
+            Text(one_line(test.id)),
+            Text("-" if test.status == "skipped" else one_line(test.verdict)),
+            duration(test.duration_s) if test.attempts else "-",
+            duration(test.est_s) if test.est_s else "-",
+            str(len(test.attempts)),
+        )
+    return table
+
+
+def _measured(record: RunRecord) -> Table | None:
+    rows = story.measured(record)
+    if not rows:
+        return None
+    styles = {
+        "holds": "green",
+        "broken": "bold red",
+        "reported only": "yellow",
+        "report only": "dim",
+        "no bound": "dim",
+    }
+    table = new_table("Metrics")
+    table.add_column("metric", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("bound", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("test", overflow="fold")
+    for row in rows:
+        table.add_row(
+            Text(one_line(row.metric.metric)),
+            Text(one_line(story.value_words(row.metric))),
+            Text(one_line(story.bound_words(row.metric))),
+            Text(row.state, style=styles[row.state]),
+            Text(one_line(row.test.id)),
+        )
+    return table
+
+
+def _slowest(record: RunRecord, most: int) -> Table | None:
+    rows = story.slowest(record, most)
+    if len(rows) < 2:
+        return None
+    table = new_table("Slowest tests")
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("estimate", justify="right", no_wrap=True)
+    table.add_column("ratio", justify="right", no_wrap=True)
+    table.add_column("test", overflow="fold")
+    for test in rows:
+        ratio = test.duration_s / test.est_s if test.est_s else None
+        table.add_row(
+            duration(test.duration_s),
+            duration(test.est_s) if test.est_s else "-",
+            Text("-" if ratio is None else f"{ratio:.1f} x", style="yellow" if ratio and ratio > 1.5 else ""),
+            Text(one_line(test.id)),
+        )
+    return table
+
+
+def _left_out(record: RunRecord) -> RenderableType | None:
+    groups = story.left_out(record)
+    if not groups:
+        return None
+    lines: list[RenderableType] = [Text("Not run", style="bold")]
+    for because, names in groups.items():
+        lines.append(Text(f"  {len(names)} {one_line(because)}", style="yellow"))
+        lines += [Text(f"      {one_line(name)}", style="dim") for name in names]
+    return Group(*lines)
+
+
+def _quarantined(record: RunRecord) -> RenderableType | None:
+    rows = story.quarantined(record)
+    if not rows:
+        return None
+    lines: list[RenderableType] = [Text("Quarantine", style="bold")]
+    for item in rows:
+        name, style = one_line(item.row.test), _QUARANTINE_STYLES[item.state]
+        lines.append(Text(f"  QUARANTINED {name}", style=style))
+        lines.append(Text(f"      {one_line(item.words)}", style="dim"))
+    return Group(*lines)
+
+
+def _phases(record: RunRecord, tails: LogTails) -> RenderableType | None:
+    rows = story.phase_rows(record)
+    if not rows:
+        return None
+    table = new_table("Phases")
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("phase", overflow="fold")
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("moved", justify="right", no_wrap=True)
+    table.add_column("what", overflow="fold")
+    parts: list[RenderableType] = [table]
+    for phase in rows:
+        table.add_row(
+            Text(one_line(phase.outcome), style=_PHASE_STYLES.get(phase.outcome, "bold red")),
+            Text(one_line(phase.phase)),
+            duration(phase.duration_s),
+            story.phase_amount(phase),
+            Text(one_line(strip_ansi(phase.said or phase.text))),
+        )
+        parts += _phase_trouble(phase, tails)
+    return Group(*parts)
+
+
+def _phase_trouble(phase: PhaseRecord, tails: LogTails) -> Iterator[RenderableType]:
+    """What a phase that did not end well has to say."""
+    if phase.outcome in ("ok", "skipped"):
+        return
+    style = "yellow" if phase.outcome == "warned" else "red"
+    if phase.details:
+        yield Text(f"{one_line(phase.phase)}:", style=f"bold {style}")
+        yield Padding(Text("\n".join(one_line(strip_ansi(line)) for line in phase.details)), (0, 0, 0, 4))
+    tail = tails.named(phase.log) if phase.log and phase.outcome != "warned" else None
+    if tail is not None:
+        note = f" ({tail.note})" if tail.note else ""
+        yield Text(f"last lines of {one_line(phase.log)}{note}:", style="bold")
+        yield Padding(Text(visible(tail.text), style="dim"), (0, 0, 0, 4))
+
+
+def _troubles(record: RunRecord, tails: LogTails, limits: ReportLimits) -> RenderableType | None:
+    found = story.troubles(record)
+    if not found:
+        return None
+    parts: list[RenderableType] = []
+    for trouble in found:
+        parts += _trouble(record, trouble, tails, limits)
+    return Group(*parts)
+
+
+def _trouble(
+    record: RunRecord, trouble: story.Trouble, tails: LogTails, limits: ReportLimits
+) -> Iterator[RenderableType]:
+    test, attempt = trouble.test, trouble.attempt
+    style = "red" if trouble.final else "yellow"
+    held = "QUARANTINED, " if test.status is Status.QUARANTINED else ""
+    heading = (
+        f"{one_line(test.id)}: {held}{one_line(attempt.verdict)}, attempt {attempt.number} of {attempt.of}"
+    )
+    yield Rule(Text(heading, style=f"bold {style}"), align="left", style=style, characters="-")
+    if ending := story.ending(attempt):
+        yield Text(f"{one_line(ending)} after {duration(attempt.duration_s)}", style="dim")
+    for case in attempt.failed_cases:
+        name = one_line(case_name(case.case, test.id))
+        yield Text.assemble((f"{one_line(story.case_place(case))} ", "cyan"), (name, "bold"), overflow="fold")
+        words = clip(visible(strip_ansi(case.details or case.message)), limits.case_lines)
+        yield Padding(Text(words, style=style), (0, 0, 0, 4))
+    if attempt.evidence:
+        rule = f" (rule {one_line(attempt.rule)})" if attempt.rule else ""
+        yield Text(f"evidence for {one_line(attempt.verdict)}{rule}:", style="bold")
+        yield Padding(Text("\n".join(one_line(strip_ansi(line)) for line in attempt.evidence)), (0, 0, 0, 4))
+    for leftover in attempt.leftovers:
+        yield Text(
+            f"left over and killed: process {leftover.pid}, {one_line(leftover.command)}", style="yellow"
+        )
+    tail = tails.of(attempt)
+    note = f" ({tail.note})" if tail.note else ""
+    yield Text(f"last lines of {one_line(attempt.log) or 'the log'}{note}:", style="bold")
+    if tail.lines:
+        yield Padding(Text(visible(tail.text), style="dim"), (0, 0, 0, 4))
+    yield _command("repeat it: ", story.repeat_test(record, test))
+    yield Text("")
+
+
+def _outside(record: RunRecord) -> RenderableType | None:
+    lines: list[RenderableType] = []
+    for failure in record.failures:
+        lines.append(Text(f"failed outside the tests: {one_line(failure.what)}", style="bold red"))
+        lines += [Text(f"  - {one_line(strip_ansi(problem))}") for problem in failure.problems]
+        if failure.cause:
+            lines.append(Text(f"  cause: {one_line(failure.cause)}"))
+        if failure.then:
+            lines.append(Text(f"  next:  {one_line(failure.then)}"))
+    lines += [Text(one_line(story.leftover_words(item)), style="yellow") for item in record.leftovers]
+    lines += [Text(f"record: {one_line(problem)}", style="yellow") for problem in record.problems]
+    return Group(*lines) if lines else None
+
+
+def _result(record: RunRecord) -> RenderableType:
+    ended = story.result(record)
+    style = "green" if ended.ok else "red"
+    counted = ", ".join(f"{count} {words}" for words, count in story.counts(record).items())
+    parts: list[RenderableType] = [
+        Rule(
+            Text(f"{one_line(record.title)}: {ended.words} (exit code {ended.code})", style=f"bold {style}"),
+            align="left",
+            style=style,
+            characters="=",
+        )
+    ]
+    if words := story.rehearsal_words(record):
+        parts.append(Text(one_line(words), style="bold yellow"))
+    shown = {
+        name: one_line(value) for name, value in story.facts(record).items() if name not in ("stage", "job")
+    }
+    parts.append(fact_table({"tests": counted, **shown}))
+    if command := story.repeat(record):
+        parts.append(_command("repeat it: " if not ended.ok else "repeat:    ", command))
+    return Group(*parts)
+
+
+def _command(label: str, command: str) -> Text:
+    return Text.assemble((label, "dim"), (one_line(command), "bold"), overflow="fold")

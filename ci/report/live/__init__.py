@@ -1,0 +1,1 @@
+"""Views of a run while it runs: terminal, log, GitHub Actions, JSON."""

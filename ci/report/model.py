@@ -1,0 +1,307 @@
+"""What every final report says of a record, in words and rows; how it looks is each report's own business."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ci.errors import ExitCode
+from ci.record import quarantine
+from ci.record.fold import (
+    Attempt,
+    CaseRecord,
+    Leftover,
+    MetricRecord,
+    PhaseRecord,
+    QuarantineRecord,
+    RunRecord,
+    Status,
+    TestRecord,
+    exit_code,
+)
+from ci.report.text import duration, quantity, size
+
+__all__ = [
+    "Measured",
+    "Quarantined",
+    "Result",
+    "Trouble",
+    "bound_words",
+    "case_place",
+    "counts",
+    "ending",
+    "facts",
+    "left_out",
+    "leftover_words",
+    "measured",
+    "phase_amount",
+    "phase_rows",
+    "quarantined",
+    "rehearsal_words",
+    "repeat",
+    "repeat_test",
+    "result",
+    "slowest",
+    "troubles",
+    "value_words",
+]
+
+_MEANING = {
+    ExitCode.OK: "passed",
+    ExitCode.TESTS_FAILED: "tests failed",
+    ExitCode.USAGE: "the request or the configuration is wrong",
+    ExitCode.NOTHING_SELECTED: "nothing was run",
+    ExitCode.INFRASTRUCTURE: "the infrastructure failed",
+    ExitCode.TIMEOUT: "out of time",
+    ExitCode.GUARD: "dependencies were changed",
+    ExitCode.QUARANTINE: "a quarantine has expired",
+    ExitCode.BOUNDS: "bounds were broken",
+    ExitCode.STALE: "a generated file is stale",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How the run ended: the process's exit code and the same in words."""
+
+    code: int
+    words: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run may be called passed."""
+        return self.code == 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """An attempt that did not pass, of a test that failed or that only passed later."""
+
+    test: TestRecord
+    attempt: Attempt
+
+    @property
+    def final(self) -> bool:
+        """Whether this attempt decided the test's status."""
+        return self.attempt is self.test.last and self.test.status is Status.FAILED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A metric with the test that measured it."""
+
+    test: TestRecord
+    attempt: Attempt
+    metric: MetricRecord
+
+    @property
+    def state(self) -> str:
+        """`holds`, `broken`, `reported only` (broken, but nothing follows), `report only` or `no bound`."""
+        bound = self.metric.bound
+        if bound is None:
+            return "no bound"
+        if not bound.op:
+            return "report only"
+        if bound.ok:
+            return "holds"
+        return "reported only" if bound.report_only else "broken"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """A quarantine row and what became of its test: `failed`, `passed`, `skipped` or `not run`."""
+
+    row: QuarantineRecord
+    state: str
+
+    @property
+    def words(self) -> str:
+        """The same in a sentence, after the test's name."""
+        return quarantine.words(self.row, self.state)
+
+
+def quarantined(record: RunRecord) -> tuple[Quarantined, ...]:
+    """Every row that held for a test of this run, failed ones first."""
+    found = [
+        Quarantined(row=row, state=_quarantine_state(test, row))
+        for test in record.tests
+        for row in test.quarantine
+    ]
+    return tuple(sorted(dict.fromkeys(found), key=lambda item: item.state != "failed"))
+
+
+def _quarantine_state(test: TestRecord, row: QuarantineRecord) -> str:
+    last = test.last
+    if last is None:
+        return "not run"
+    return quarantine.state(row, {case.case: case.outcome for case in last.cases}, last.outcome)
+
+
+def result(record: RunRecord) -> Result:
+    """The result, with the number of flaky and quarantined tests where everything that gates passed in the end."""
+    code = exit_code(record)
+    words = _MEANING[ExitCode(code)] if code in _MEANING else "ended oddly"
+    flaky = record.count(Status.FLAKY)
+    if code == 0 and not record.tests:
+        words = "nothing to run: the shard is empty by construction"
+    elif code == 0 and flaky:
+        words += f", {flaky} of them only after another attempt"
+    if code == 0 and (held := record.count(Status.QUARANTINED)):
+        words += f"; {held} failed in quarantine and gate nothing"
+    return Result(code=code, words=words)
+
+
+def rehearsal_words(record: RunRecord) -> str:
+    """The sentence that every report of a rehearsal shows, empty for a run on the stage's own hardware."""
+    if not record.rehearsal:
+        return ""
+    because = f" because {record.rehearsal_because}" if record.rehearsal_because else ""
+    return f"REHEARSAL{because}: same plan, tests and bounds table on a stand-in engine, never a pass of the stage."
+
+
+def counts(record: RunRecord) -> dict[str, int]:
+    """Tests by status, in words and in the order of `Status`, statuses without a test left out."""
+    found = {status.value.replace("-", " "): record.count(status) for status in Status}
+    return {words: count for words, count in found.items() if count}
+
+
+def facts(record: RunRecord) -> dict[str, str]:
+    """What the run was, by name; values that nobody knows are empty."""
+    return {
+        "run": record.run,
+        "stage": record.title,
+        "hardware": record.hardware_class,
+        "engine": record.engine,
+        "executor": record.executor,
+        "host": record.host,
+        "platform": record.platform,
+        "Python": record.python,
+        "commit": record.commit,
+        "plan": record.plan_digest,
+        "started": record.started,
+        "took": duration(record.duration_s),
+        "event": record.github_event,
+        "job": record.github_url,
+    }
+
+
+def troubles(record: RunRecord) -> tuple[Trouble, ...]:
+    """Every attempt that did not pass, those of tests that failed for good first, then those in quarantine."""
+    tests = tuple(
+        test for status in (Status.FAILED, Status.QUARANTINED, Status.FLAKY) for test in record.having(status)
+    )
+    return tuple(
+        Trouble(test=test, attempt=attempt)
+        for test in tests
+        for attempt in reversed(test.attempts)
+        if not attempt.harmless
+    )
+
+
+def measured(record: RunRecord) -> tuple[Measured, ...]:
+    """The metrics of each test's last attempt, broken bounds first."""
+    found = [
+        Measured(test=test, attempt=test.attempts[-1], metric=metric)
+        for test in record.tests
+        if test.attempts
+        for metric in test.attempts[-1].metrics
+    ]
+    return tuple(sorted(found, key=lambda item: item.state != "broken"))
+
+
+def phase_rows(record: RunRecord) -> tuple[PhaseRecord, ...]:
+    """The executor's phases, without `tests`, of which the tests' own rows say more."""
+    return tuple(phase for phase in record.phases if phase.phase != "tests")
+
+
+def phase_amount(phase: PhaseRecord) -> str:
+    """`23.1 GiB` for a phase that moved bytes, else empty."""
+    return size(phase.done) if phase.unit == "bytes" and phase.done else ""
+
+
+def value_words(metric: MetricRecord) -> str:
+    """`0.8125` or `41.2 token/s`."""
+    return quantity(metric.value, metric.unit)
+
+
+def bound_words(metric: MetricRecord) -> str:
+    """`>= 0.8`, empty when nothing bounds the metric."""
+    bound = metric.bound
+    return f"{bound.op} {quantity(bound.limit, metric.unit)}" if bound and bound.op else ""
+
+
+def slowest(record: RunRecord, most: int) -> tuple[TestRecord, ...]:
+    """The tests that took longest, longest first."""
+    ran = [test for test in record.tests if test.attempts]
+    return tuple(sorted(ran, key=lambda test: -test.duration_s)[:most])
+
+
+def left_out(record: RunRecord) -> dict[str, tuple[str, ...]]:
+    """What was not run or not finished and why: names by reason."""
+    found: dict[str, list[str]] = {}
+    for because, name in _left_out(record):
+        names = found.setdefault(because, [])
+        if name not in names:
+            names.append(name)
+    return {because: tuple(names) for because, names in found.items()}
+
+
+def _left_out(record: RunRecord) -> Iterator[tuple[str, str]]:
+    for test in record.having(Status.NOT_RUN):
+        yield f"not run ({test.verdict}): {test.not_run_because}", test.id
+    for test in record.tests:
+        reasons = test.attempts[-1].skip_reasons if test.attempts else ()
+        for reason in reasons or (("no reason given",) if test.status is Status.SKIPPED else ()):
+            yield f"skipped: {reason}", test.id
+    for suite in record.skipped_suites:
+        yield f"suite left out: {suite.because}", suite.suite
+    for shard in record.empty_shards:
+        yield "shard that holds no test", shard
+    for disabled in record.disabled:
+        yield f"disabled: {disabled.because}", disabled.test
+
+
+def case_place(case: CaseRecord) -> str:
+    """`file:line`, `file` or nothing."""
+    return f"{case.file}:{case.line}" if case.file and case.line is not None else case.file
+
+
+def leftover_words(leftover: Leftover) -> str:
+    """A process that had to be killed."""
+    return f"left over and killed: process {leftover.pid}, {leftover.command}"
+
+
+def ending(attempt: Attempt) -> str:
+    """How the process of an attempt ended: its exit code, signal or time limit."""
+    if attempt.verdict.startswith("timeout"):
+        return (
+            f"stopped at its limit of {duration(attempt.timeout_s)}"
+            if attempt.timeout_s
+            else "stopped at its limit"
+        )
+    if attempt.signal:
+        return f"ended by {attempt.signal}"
+    return f"exit code {attempt.exit_code}" if attempt.exit_code is not None else ""
+
+
+def repeat(record: RunRecord) -> str:
+    """The command that repeats the tests that failed or were not run, or the whole run when there are none."""
+    failed = record.having(Status.FAILED, Status.NOT_RUN)
+    return _with_tests(record, failed) if failed else record.command
+
+
+def repeat_test(record: RunRecord, test: TestRecord) -> str:
+    """The command that repeats one test under the same options."""
+    return _with_tests(record, (test,))
+
+
+def _with_tests(record: RunRecord, tests: Sequence[TestRecord]) -> str:
+    """Put `--test` right after the first `--`: what follows a second one belongs to pytest."""
+    chosen = " ".join(f"--test {shlex.quote(test.id)}" for test in tests)
+    command = record.command or f"nox -s {record.session}"
+    nox, dashes, options = f"{command} ".partition(" -- ")
+    if "--plan" in options.partition(" -- ")[0].split():
+        return (
+            command  # a plan is run as it is; `inv repro RUN_FOLDER --run --failed` takes the tests out of it
+        )
+    return f"{nox.strip()} -- {chosen} {options}".strip() if dashes else f"{nox.strip()} -- {chosen}"

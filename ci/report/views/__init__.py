@@ -1,0 +1,1 @@
+"""What the sessions and verbs print that run no tests."""

@@ -1,0 +1,40 @@
+"""Showing this project's containers."""
+
+from collections.abc import Mapping, Sequence
+
+from ci.docker.sweep import Swept, Tenant
+from ci.report.console import Text, new_table, open_console
+
+__all__ = ["show_not_looked_at", "show_swept_containers", "show_tenants"]
+
+
+def show_tenants(environ: Mapping[str, str], tenants: Sequence[Tenant]) -> None:
+    """One line each: whose it is, and whether its run still lives."""
+    console = open_console(environ)
+    table = new_table()
+    for column in ("container", "run", "state", "its run", "kept"):
+        table.add_column(column, overflow="fold")
+    for one in tenants:
+        owner = "is over" if one.ownership.dead else "lives, or can't be told"
+        kept = f"for {one.ownership.ttl_s} s from its start" if one.ownership.kept else ""
+        table.add_row(
+            Text(one.name), Text(one.ownership.run), Text(one.status or one.state), Text(owner), Text(kept)
+        )
+    if tenants:
+        console.print(table)
+    console.print(Text(f"{len(tenants)} containers of this project"))
+
+
+def show_not_looked_at(environ: Mapping[str, str], why: str) -> None:
+    """That containers of dead runs may be there."""
+    open_console(environ).print(Text(f"containers were not looked at: {why}", style="yellow"))
+
+
+def show_swept_containers(environ: Mapping[str, str], swept: Sequence[Swept]) -> None:
+    """What was removed, and what could not be."""
+    console = open_console(environ)
+    for one in swept:
+        console.print(
+            Text(f"{one.tenant.name} of run {one.tenant.ownership.run}: {one.problem or 'removed'}")
+        )
+    console.print(Text(f"{sum(not one.problem for one in swept)} containers were removed"))

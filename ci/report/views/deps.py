@@ -1,0 +1,94 @@
+"""Showing what the deps verbs plan, do and find."""
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ci.plan.container.guards import Fingerprint
+from ci.plan.container.install import InstallSteps
+from ci.report.console import Text, new_table, open_console
+
+__all__ = ["show_checked", "show_event", "show_steps"]
+
+_STYLES = {"ok": "green", "skipped": "dim", "warned": "yellow", "failed": "red"}
+
+
+def show_steps(
+    environ: Mapping[str, str], made: InstallSteps, notes: Sequence[str], *, as_json: bool
+) -> None:
+    """Every step with its commands and reason, or the reason why it is left out; then what happens to AITER."""
+    decision = made.decision.text if made.decision is not None else "nothing to decide"
+    if as_json:
+        sys.stdout.write(json.dumps({**asdict(made), "notes": [*made.notes, *notes]}, indent=1) + "\n")
+        return
+    console = open_console(environ)
+    for step in made.steps:
+        if step.skip:
+            console.print(Text(f"- {step.id}: left out, {step.skip}", style="dim"))
+            continue
+        console.print(Text(f"+ {step.id}: {step.text}", style="bold"))
+        console.print(Text(f"    {step.why} ({step.source}; {step.era})"))
+        for path in step.files:
+            console.print(Text(f"    writes {path}"))
+        env = "".join(f"{name}={shlex.quote(value)} " for name, value in step.env.items())
+        for argv in step.commands:
+            console.print(Text(f"    {env}{shlex.join(argv)}"))
+    count = sum(not step.skip for step in made.steps)
+    console.print(
+        Text(f"{count} of {len(made.steps)} steps for {made.flavour} images, with {made.installer}")
+    )
+    console.print(Text(f"AITER: {decision}"))
+    for note in (*made.notes, *notes):
+        console.print(Text(f"note: {note}"))
+
+
+def show_event(environ: Mapping[str, str], event: Mapping[str, Any]) -> None:
+    """A phase as it begins and ends, in lines on standard error."""
+    console = open_console(environ, json=True)
+    if event["type"] == "phase-started":
+        console.print(Text(f"{event['phase']}: {event['text']}"))
+    elif event["type"] == "phase-ended":
+        outcome = event["outcome"]
+        text = f"{event['phase']}: {outcome} after {event['duration_s']:g} s {event['text']}".rstrip()
+        console.print(Text(text, style=_STYLES.get(outcome, "")))
+        for line in event["details"]:
+            console.print(Text(f"    {line}"))
+    else:
+        console.print(Text(str(event.get("text", ""))))
+
+
+def show_checked(
+    environ: Mapping[str, str],
+    now: Sequence[Fingerprint],
+    lines: Sequence[str],
+    *,
+    compared: bool,
+    as_json: bool,
+) -> None:
+    """The protected distributions as they are, and what else was seen."""
+    said = (
+        "as the installation left them"
+        if compared
+        else "not compared: this container remembers no installation"
+    )
+    if as_json:
+        rows = [asdict(row) for row in now]
+        sys.stdout.write(
+            json.dumps({"protected": rows, "lines": list(lines), "compared": compared}, indent=1) + "\n"
+        )
+        return
+    console = open_console(environ)
+    table = new_table()
+    for column in ("protected", "version", "files", "imported from"):
+        table.add_column(column, overflow="fold")
+    for row in now:
+        if row.version:
+            found = ", ".join(dict.fromkeys(row.imported.values()))
+            table.add_row(Text(row.distribution), Text(row.version), Text(row.record), Text(found))
+    console.print(table)
+    for line in lines:
+        console.print(Text(line))
+    console.print(Text(f"protected distributions: {said}"))

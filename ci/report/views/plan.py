@@ -1,0 +1,239 @@
+"""Showing a plan: as tables with the source of each value, and plans side by side."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ci.plan.compare.classes import ClassDifference, bound_text
+from ci.plan.compare.diff import Difference
+from ci.plan.model import Plan, SuiteWork
+from ci.plan.shards import balance
+from ci.report.console import Console, Rule, Table, Text, new_table
+from ci.report.text import duration
+
+__all__ = ["show_class_differences", "show_differences", "show_plan"]
+
+_GIB = 2**30
+
+_SHOWN_TESTS = 40
+
+
+def show_plan(console: Console, plan: Plan) -> None:
+    """Everything that will be done, each value with where it came from."""
+    work, placement = plan.work, plan.placement
+    title = f"plan {plan.digest[:12]}  {work.stage}"
+    if work.rehearsal:
+        title += "  REHEARSAL, not a pass of the real stage"
+    console.print(Rule(Text(title, style="bold")))
+    table = new_table()
+    for column in ("what", "value", "source"):
+        table.add_column(column, overflow="fold")
+    for name in (
+        "commit",
+        "checkout",
+        "hardware_class",
+        "engine",
+        "engine_version",
+        "image",
+        "jobs",
+        "fail_fast",
+        "pytest_args",
+        "quarantine",
+    ):
+        _row(table, plan, f"work.{name}", getattr(work, name))
+    for name in ("executor", "python", "gpu_ids", "event"):
+        _row(table, plan, f"placement.{name}", getattr(placement, name))
+    _row(table, plan, "placement.root", placement.root)
+    _row(table, plan, "placement.runs_dir", placement.runs_dir)
+    _row(table, plan, "placement.pass_through", placement.pass_through)
+    _container_rows(table, plan)
+    console.print(table)
+    for suite in work.suites:
+        _show_suite(console, plan, suite)
+    _show_bounds(console, work.bounds)
+    _show_capabilities(console, work.capabilities)
+    for note in plan.notes:
+        console.print(Text(f"note: {note}", style="yellow"))
+    for missing in plan.partial:
+        console.print(Text(f"partial digest: {missing}", style="bold yellow"))
+
+
+def _container_rows(table: Table, plan: Plan) -> None:
+    """What a container run adds; nothing for one on the host."""
+    work, place = plan.work.container, plan.placement.container
+    if work is None or place is None:
+        return
+    pinned = place.image_pinned if plan.work.image else f"unresolved, of {place.image}"
+    for name in ("profile", "flavour"):
+        _row(table, plan, f"work.container.{name}", getattr(work, name))
+    mounts = tuple(f"{mount.source} at {mount.target}" for mount in place.mounts)
+    cache = place.cache
+    if place.cache_free_bytes is not None:
+        cache = f"{cache}, {place.cache_free_bytes / _GIB:.1f} GiB free"
+    rows = {
+        "docker": place.docker,
+        "image": pinned,
+        "mirror": place.mirror,
+        "devices": place.devices,
+        "mounts": mounts,
+        "cache": cache or "absent",
+        "nofile": place.nofile,
+        "keep": place.keep,
+        "strict": place.strict,
+        "exclusive_host": place.exclusive_host,
+    }
+    for name, value in rows.items():
+        _row(table, plan, f"placement.container.{name}", value)
+
+
+def _row(table: Table, plan: Plan, path: str, value: object) -> None:
+    shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    name = path.partition(".")[2]
+    table.add_row(Text(name), Text(shown or "-"), Text(plan.sources.get(path, ""), style="dim"))
+
+
+def _show_suite(console: Console, plan: Plan, suite: SuiteWork) -> None:
+    path = f"work.suites.{suite.id}"
+    shard = f"  shard {suite.shard}" if suite.shard is not None else ""
+    total_s = sum(test.est_s for test in suite.tests)
+    head = f"{suite.name}{shard}: {len(suite.tests)} tests, {duration(total_s)} estimated on its hardware"
+    console.print(Text(head, style="bold"))
+    label = plan.placement.runner_labels.get(suite.id, "")
+    facts = (
+        f"  limit {duration(suite.timeout_s)} ({plan.sources.get(f'{path}.timeout_s', '')})",
+        f"  attempts {suite.attempts}"
+        + (
+            f", {suite.retry_wait_s:g} s apart, after {', '.join(suite.retry_on)}"
+            if suite.attempts > 1
+            else ""
+        ),
+        f"  {suite.gpus} GPU{'s' if suite.gpus > 1 else ''}, runner in Actions {label} ({plan.sources.get(f'placement.runner_labels.{suite.id}', '')})",
+    )
+    for line in facts:
+        console.print(Text(line))
+    if suite.shard is not None and not suite.tests:
+        console.print(Text("  nothing in this shard: there are more shards than tests"))
+    if suite.shard is None and len(suite.tests) > 1:
+        _show_balance(console, plan, suite)
+    tests = new_table()
+    for column in ("test", "kind", "estimate", "limit"):
+        tests.add_column(column, overflow="fold")
+    for test in suite.tests[:_SHOWN_TESTS]:
+        cases = f" ({len(test.cases)} cases)" if test.cases else ""
+        tests.add_row(
+            Text(test.id + cases), Text(test.kind), Text(duration(test.est_s)), Text(duration(test.timeout_s))
+        )
+    if suite.tests:
+        console.print(tests)
+    if len(suite.tests) > _SHOWN_TESTS:
+        console.print(Text(f"  and {len(suite.tests) - _SHOWN_TESTS} more: --list or --json has all"))
+    env = new_table()
+    for column in ("variable", "value", "source"):
+        env.add_column(column, overflow="fold")
+    for name, value in suite.env.items():
+        env.add_row(Text(name), Text(value), Text(plan.sources.get(f"{path}.env.{name}", ""), style="dim"))
+    console.print(env)
+    _show_test_environments(console, plan, suite)
+
+
+def _show_test_environments(console: Console, plan: Plan, suite: SuiteWork) -> None:
+    """What single tests have over or beside the suite's environment."""
+    if not any(test.env for test in suite.tests):
+        return
+    table = new_table("  only some tests have")
+    for column in ("test", "variable", "value", "source"):
+        table.add_column(column, overflow="fold")
+    for test in suite.tests:
+        for name, value in test.env.items():
+            source = plan.sources.get(f"work.suites.{suite.id}.tests.{test.id}.env.{name}", "")
+            table.add_row(Text(test.id), Text(name), Text(value), Text(source, style="dim"))
+    console.print(table)
+
+
+def _show_bounds(console: Console, bounds: Mapping[str, Any]) -> None:
+    """What will be judged, and by which number."""
+    if not bounds:
+        return
+    table = new_table("bounds")
+    for column in ("test", "metric", "bound", "source"):
+        table.add_column(column, overflow="fold")
+    for test, metrics in bounds.items():
+        for metric, row in metrics.items():
+            for one in (row, row.get("ceiling")):
+                if one is not None:
+                    cells = (test, metric, bound_text(one))
+                    table.add_row(*(Text(cell) for cell in cells), Text(one["source"], style="dim"))
+    console.print(table)
+
+
+def _show_capabilities(console: Console, capabilities: Mapping[str, Any]) -> None:
+    """Which of the arguments that tests ask for their servers get here."""
+    if not capabilities:
+        return
+    table = new_table("server arguments that tests ask for")
+    for column in ("asked for", "here", "arguments", "why"):
+        table.add_column(column, overflow="fold")
+    for name, answer in capabilities.items():
+        style, here = ("green", "given") if answer["allowed"] else ("yellow", "left out")
+        why = answer["why"] + (f" ({answer['issue']})" if answer["issue"] else "")
+        table.add_row(
+            Text(name), Text(here, style=style), Text(" ".join(answer["args"])), Text(why, style="dim")
+        )
+    console.print(table)
+
+
+def _show_balance(console: Console, plan: Plan, suite: SuiteWork) -> None:
+    """How CI's shard count fits this suite's estimates."""
+    shards = plan.placement.shards_in_ci.get(suite.id, 1)
+    if shards < 2:
+        return
+    result = balance(suite.tests, shards)
+    text = f"  in {shards} shards: longest {duration(result.makespan_s)}, lower bound {duration(result.lower_bound_s)}, gap {result.gap:.1%}"
+    if result.blocker:
+        text += f"; {result.blocker} alone sets it: split it to gain"
+    if result.enough < shards:
+        text += f"; {result.enough} shards take as long"
+    console.print(Text(text))
+
+
+def show_differences(
+    console: Console, differences: tuple[Difference, ...], *, left: Plan, right: Plan
+) -> None:
+    """What differs between two plans, field by field, with the source of each value."""
+    same = left.digest == right.digest
+    verdict = "the same work" if same else "different work"
+    console.print(Rule(Text(f"{left.digest[:12]} and {right.digest[:12]}: {verdict}", style="bold")))
+    if not differences:
+        console.print(Text("nothing differs"))
+        return
+    table = new_table()
+    for column in ("field", "left", "its source", "right", "its source"):
+        table.add_column(column, overflow="fold")
+    for row in differences:
+        cells = (row.path, row.left, row.left_source, row.right, row.right_source)
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+
+
+def show_class_differences(
+    console: Console,
+    stage: str,
+    names: Sequence[str],
+    plans: Mapping[str, Plan],
+    rows: Sequence[ClassDifference],
+) -> None:
+    """One table: a field a row, a hardware class a column, and only the fields in which the plans differ."""
+    digests = ", ".join(f"{name} {plan.digest[:12]}" for name, plan in plans.items())
+    console.print(Rule(Text(f"{stage}: {len(rows)} fields differ ({digests})", style="bold")))
+    if not rows:
+        console.print(Text("nothing differs but the hardware class"))
+        return
+    table = new_table()
+    for column in ("field", *names):
+        table.add_column(column, overflow="fold")
+    group = ""
+    for row in rows:
+        if row.group != group:
+            group = row.group
+            table.add_row(Text(group, style="bold"))
+        table.add_row(Text(f"  {row.name}"), *(Text(row.values[name]) for name in names))
+    console.print(table)

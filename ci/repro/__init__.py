@@ -1,0 +1,1 @@
+"""From a link, a log, a folder or a name back to a request."""

@@ -1,0 +1,287 @@
+"""Doing it again: a plan once, until it fails, or over commits."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ci.errors import ExitCode, InfrastructureError, Problem, UsageError
+from ci.facts.git import commit_of
+from ci.plan.model import Plan, SuiteWork
+from ci.repro.worktree import resolve_commit, work_tree
+from ci.system.process import attached, capture
+
+__all__ = ["Again", "Bisected", "Repeated", "at_commit", "only_tests"]
+
+# what a run's exit code says about the code under test
+_GOOD = frozenset({ExitCode.OK})
+_BAD = frozenset({ExitCode.TESTS_FAILED, ExitCode.TIMEOUT, ExitCode.GUARD, ExitCode.BOUNDS})
+_SKIP = 125  # what `git bisect run` takes for "can't be tested"
+_ABORT = 128
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """How often a plan was run and how it ended; `code` is the last run's exit code."""
+
+    runs: int
+    passed: int
+    unclear: int
+    code: int
+
+    @property
+    def words(self) -> str:
+        """The counts in a sentence."""
+        unclear = f", {self.unclear} of the others failed for the machine's reasons" if self.unclear else ""
+        if self.code in _BAD:
+            return (
+                f"failed in run {self.runs} (exit code {self.code}), {self.passed} passed before it{unclear}"
+            )
+        return f"{self.passed} of {self.runs} runs passed, none failed{unclear}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bisected:
+    """The first bad commit; empty when only commits that can't be tested are left, which `between` then names."""
+
+    first_bad: str
+    subject: str
+    between: tuple[str, ...]
+
+
+def only_tests(plan: Plan, failed: Sequence[str]) -> Plan:
+    """The plan with only these tests, files or node ids, and only the suites that have one of them.
+
+    Raises:
+        UsageError: one of them is not in the plan.
+    """
+    wanted: dict[str, list[str]] = {}
+    for name in failed:
+        file, _, case = name.partition("::")
+        wanted.setdefault(file, []).extend([name] if case else [])
+    known = {test.id for suite in plan.work.suites for test in suite.tests}
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        problems = [Problem(where=name, what="is not in the plan") for name in unknown]
+        raise UsageError("the failed tests are not the plan's", problems=problems, then="leave out --failed")
+    whole = {name for name in failed if "::" not in name}
+
+    def part(suite: SuiteWork) -> SuiteWork:
+        tests = tuple(
+            test if test.id in whole else replace(test, cases=tuple(dict.fromkeys(wanted[test.id])))
+            for test in suite.tests
+            if test.id in wanted
+        )
+        return replace(suite, tests=tests)
+
+    suites = tuple(kept for suite in plan.work.suites if (kept := part(suite)).tests)
+    return replace(plan, work=replace(plan.work, suites=suites))
+
+
+def at_commit(plan: Plan, commit: str, tree: Path) -> Plan:
+    """The same plan for another commit of the tree that its tests are of."""
+    if plan.work.checkout:
+        return replace(
+            plan,
+            work=replace(plan.work, checkout=commit),
+            placement=replace(plan.placement, root=str(tree)),
+        )
+    return replace(plan, work=replace(plan.work, commit=commit))
+
+
+class Again:
+    """Runs a plan through its own Nox session, here or in a tree of another commit."""
+
+    def __init__(
+        self,
+        *,
+        repository: Path,
+        runs: Path,
+        session: str,
+        environ: Mapping[str, str],
+        limits: Mapping[str, float],
+        say: Say,
+        for_people: bool,
+    ) -> None:
+        """`say` gets a line for each thing that is done; with `for_people` the sessions' output is on standard error."""
+        self._repository = repository
+        self._runs = runs
+        self._session = session
+        self._environ = {**environ, "AMD_CI_RUNS": str(runs)}
+        self._limits = limits
+        self._say = say
+        self._for_people = for_people
+
+    def nox(self, arguments: Sequence[str], tree: Path | None = None) -> int:
+        """The session with these options, of our own tree or of another commit's; returns its exit code.
+
+        Raises:
+            InfrastructureError: there is neither nox nor uvx.
+        """
+        root = tree or self._repository
+        argv = [
+            *_launcher(self._environ),
+            *("-f", str(root / "noxfile.py"), "--envdir", str(self._repository / ".nox")),
+            *("-s", self._session, "--", *arguments),
+        ]
+        try:
+            code = attached(
+                argv,
+                cwd=root,
+                env=self._environ,
+                stop_s=self._limits["repro.stop_s"],
+                poll_s=self._limits["agent.poll_s"],
+                for_people=self._for_people,
+            )
+        except OSError as error:
+            raise InfrastructureError(f"{argv[0]} can't be started: {error.strerror}") from error
+        return code if code >= 0 else int(ExitCode.INTERRUPTED)
+
+    def plan(self, plan: Plan, tree: Path | None = None) -> int:
+        """Run exactly this plan once; returns the exit code."""
+        return self.nox(("--plan", str(self.write(plan))), tree)
+
+    def write(self, plan: Plan) -> Path:
+        """The plan as a file that `--plan` reads.
+
+        Raises:
+            InfrastructureError: it can't be written.
+        """
+        path = self._runs / ".plans" / f"{plan.work.stage}-{plan.digest[:12]}.json"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(plan.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise InfrastructureError(
+                f"{path} can't be written: {error.strerror}", then="name another folder: AMD_CI_RUNS=DIR"
+            ) from error
+        return path
+
+    def repeat(self, run: Callable[[], int], times: int) -> Repeated:
+        """Run until it fails, at most so often; a failure of the machine is no failure of the code."""
+        passed = unclear = 0
+        code = int(ExitCode.OK)
+        for number in range(1, times + 1):
+            self._say(f"run {number} of {times}: {passed} passed, {unclear} unclear so far")
+            code = run()
+            if code in _GOOD:
+                passed += 1
+            elif code == ExitCode.INFRASTRUCTURE:
+                unclear += 1
+            else:
+                return Repeated(runs=number, passed=passed, unclear=unclear, code=code)
+        return Repeated(runs=times, passed=passed, unclear=unclear, code=code if not passed else 0)
+
+    def bisect(self, plan: Plan, source: Path, good: str, bad: str) -> Bisected:
+        """Find the first commit of `source` on which the plan fails. Its ends are tried first.
+
+        Raises:
+            UsageError: a commit is not known, `good` is not good, or `bad` is not bad.
+            InfrastructureError: git fails.
+        """
+        git_s = self._limits["repro.git_s"]
+        first, last = (resolve_commit(source, revision, timeout_s=git_s) for revision in (good, bad))
+        with work_tree(source, last, self._runs, timeout_s=git_s) as tree:
+            for commit, wanted, name in ((last, 1, "BAD"), (first, 0, "GOOD")):
+                self._git(tree, "checkout", "--quiet", "--detach", commit)
+                self._say(f"bisect: {name} {commit[:12]} first")
+                found = self.judge(plan, tree)
+                if found != wanted:
+                    raise UsageError(
+                        f"{name} {commit[:12]} is {_JUDGED.get(found, 'not to be tested')}",
+                        cause="a bisection needs a commit where the plan passes and one where it fails each time",
+                        then="name other ends; see how often it fails: --run --repeat 10",
+                    )
+            self._git(tree, "bisect", "start", last, first)
+            spec = tree.parent / "step.json"
+            saved = self.write(plan)
+            spec.write_text(
+                json.dumps(
+                    {"plan": str(saved), "tree": str(tree), "session": self._session, "runs": str(self._runs)}
+                )
+            )
+            # our own code, not that of the commit that is tried
+            step = [sys.executable, "-P", "-m", "ci", "repro", "--bisect-step", str(spec)]
+            code = attached(
+                ["git", "bisect", "run", *step],
+                cwd=tree,
+                env={**self._environ, "PYTHONPATH": str(self._repository)},
+                stop_s=self._limits["repro.stop_s"],
+                poll_s=self._limits["agent.poll_s"],
+                for_people=self._for_people,
+            )
+            return self._result(tree, code)
+
+    def judge(self, plan: Plan, tree: Path) -> int:
+        """Whether the plan fails on a tree's commit, in the codes of `git bisect run`: 0 good, 1 bad, 125 neither, 128 stop.
+
+        A first failure has to come again `repro.confirmations` times before the commit is called bad.
+        """
+        commit = commit_of(tree, timeout_s=self._limits["host.probe_s"]).value
+        here = at_commit(plan, commit, tree)
+        ours = None if plan.work.checkout else tree
+        times = 1 + int(self._limits["repro.confirmations"])
+        for number in range(1, times + 1):
+            code = self.plan(here, ours)
+            if code == ExitCode.INTERRUPTED:
+                return _ABORT
+            if code in _GOOD and number == 1:
+                self._say(f"bisect: {commit[:12]} is good")
+                return 0
+            if code not in _BAD:
+                why = "a flake" if code in _GOOD else f"exit code {code}"
+                self._say(f"bisect: {commit[:12]} is left out: {why} in run {number} of {times}")
+                return _SKIP
+            self._say(f"bisect: {commit[:12]} failed in run {number} of {times} (exit code {code})")
+        self._say(f"bisect: {commit[:12]} is bad")
+        return 1
+
+    def _git(self, tree: Path, *arguments: str) -> str:
+        done = capture(["git", "-C", str(tree), *arguments], timeout_s=self._limits["repro.git_s"])
+        if done.code != 0:
+            reason = done.why or done.stderr.decode(errors="replace").strip()
+            raise InfrastructureError(
+                f"git {arguments[0]} failed", cause=reason, then=f"git -C {tree} status"
+            )
+        return done.text
+
+    def _result(self, tree: Path, code: int) -> Bisected:
+        log = self._git(tree, "bisect", "log")
+        left = tuple(
+            line.partition("[")[2].partition("]")[0]
+            for line in log.splitlines()
+            if line.startswith("# possible first bad commit:")
+        )
+        if left:
+            return Bisected(first_bad="", subject="", between=left)
+        if code != 0:
+            if code < 0 or code >= _ABORT:
+                raise KeyboardInterrupt
+            raise InfrastructureError(f"git bisect run ended with {code}", cause="its words are above")
+        found = self._git(tree, "rev-parse", "refs/bisect/bad")
+        return Bisected(
+            first_bad=found, subject=self._git(tree, "log", "-1", "--format=%s", found), between=()
+        )
+
+
+_JUDGED = {0: "good, the plan passes on it", 1: "bad, the plan fails on it each time"}
+
+
+def _launcher(environ: Mapping[str, str]) -> list[str]:
+    """Nox as it can be started here.
+
+    Raises:
+        InfrastructureError: it can't.
+    """
+    path = environ.get("PATH", "")
+    if nox := shutil.which("nox", path=path):
+        return [nox]
+    if uvx := shutil.which("uvx", path=path):
+        return [uvx, "nox"]
+    if uv := environ.get("UV"):
+        return [uv, "tool", "run", "nox"]
+    raise InfrastructureError("there is no nox and no uvx on the PATH", then="pip install uv, then again")

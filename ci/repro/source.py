@@ -1,0 +1,144 @@
+"""What a source of `inv repro` gave: the run that is meant, as far as it is known, and where each part was read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ci.github.job_names import JobName
+from ci.plan.model import Plan
+from ci.plan.shards import Shard
+
+__all__ = ["Asked", "Fact", "Understood", "from_name", "from_plan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One thing that was understood, and where it was read."""
+
+    what: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a stage session can be asked for, as far as it is known. `sglang` means a test of SGLang's own tree."""
+
+    stage: str
+    suite: str = ""
+    shard: Shard | None = None
+    tests: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    rocm: str = ""
+    sglang: bool = False
+    command: tuple[str, ...] = ()
+
+    def arguments(self, checkout: str) -> tuple[str, ...]:
+        """The session's options. `checkout` is SGLang's tree here, a placeholder where nobody said where it is."""
+        words: list[str] = []
+        if self.command:
+            # after `nox -s SESSION --`, with the tree of that machine replaced by the one here
+            return _moved(self.command[4:], checkout)
+        if self.suite:
+            words += ["--suite", self.suite]
+        if self.shard is not None:
+            words += ["--shard", str(self.shard)]
+        for test in self.tests:
+            words += ["--test", test]
+        for name, value in self.env:
+            words += ["--env", f"{name}={value}"]
+        if self.sglang:
+            words += ["--checkout", checkout]
+        return tuple(words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """What a source gave.
+
+    `plan` is there when it could be rebuilt whole. `failed` are files or node ids. `missing` names what could not be had,
+    `problem` says why; `fatal` means that the source itself is bad.
+    """
+
+    kind: str
+    facts: tuple[Fact, ...]
+    asked: Asked
+    plan: Plan | None = None
+    failed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    problem: str = ""
+    fatal: bool = False
+
+
+def from_plan(plan: Plan, *, kind: str, where: str, failed: Sequence[str] = ()) -> Understood:
+    """A whole plan, and the tests that failed when it was run."""
+    work, placement = plan.work, plan.placement
+    suites = ", ".join(
+        suite.id + (f" shard {suite.shard}" if suite.shard is not None else "") for suite in work.suites
+    )
+    values = {
+        "stage": work.stage,
+        "digest": plan.digest,
+        "commit": work.commit,
+        "checkout": work.checkout,
+        "suites": suites,
+        "tests": str(work.tests),
+        "hardware class": work.hardware_class + (" (rehearsal)" if work.rehearsal else ""),
+        "engine": f"{work.engine} {work.engine_version}".strip(),
+        "image": work.image or "",
+        "quarantine": ", ".join(work.quarantine),
+        "executor": placement.executor,
+        "event": placement.event,
+        "runner": ", ".join(dict.fromkeys(placement.runner_labels.values())),
+        "failed": ", ".join(failed),
+    }
+    facts = tuple(Fact(what=name, value=value, source=where) for name, value in values.items() if value)
+    return Understood(kind=kind, facts=facts, asked=_asked_of(plan), plan=plan, failed=tuple(failed))
+
+
+def _asked_of(plan: Plan) -> Asked:
+    """What was asked for: the plan's own command where it is known, else the least that means the same suites."""
+    work = plan.work
+    command = plan.placement.command
+    if command[:2] == ("nox", "-s"):
+        return Asked(stage=work.stage, sglang=bool(work.checkout), command=command)
+    one = work.suites[0] if len(work.suites) == 1 else None
+    return Asked(
+        stage=work.stage,
+        suite=one.id if one is not None else "",
+        shard=one.shard if one is not None else None,
+        sglang=bool(work.checkout),
+    )
+
+
+def _moved(words: Sequence[str], checkout: str) -> tuple[str, ...]:
+    """The words with the value of --checkout replaced."""
+    moved = list(words)
+    for number, word in enumerate(moved):
+        if word == "--":
+            break
+        if word == "--checkout" and number + 1 < len(moved):
+            moved[number + 1] = checkout
+        elif word.startswith("--checkout="):
+            moved[number] = f"--checkout={checkout}"
+    return tuple(moved)
+
+
+def from_name(job: JobName, *, where: str, problem: str = "") -> Understood:
+    """A job's name: suite, runner and shard, and nothing of the tests."""
+    values = {
+        "suite": job.suite.name,
+        "stage": job.suite.stage,
+        "runner": job.label.label if job.label is not None else "",
+        "shard": str(job.shard) if job.shard is not None else "",
+        "ROCm": job.rocm,
+    }
+    facts = [Fact(what=name, value=value, source=where) for name, value in values.items() if value]
+    facts += [Fact(what="reading", value=words, source=where) for words in job.readings]
+    return Understood(
+        kind="job name",
+        facts=tuple(facts),
+        asked=Asked(stage=job.suite.stage, suite=job.suite.id, shard=job.shard, rocm=job.rocm),
+        missing=("commit", "tests", "environment") if problem else (),
+        problem=problem,
+        fatal=bool(problem),
+    )

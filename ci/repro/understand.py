@@ -1,0 +1,301 @@
+"""From a source that somebody has (a log, a job of Actions, a test's name) to the run that is meant."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ci.catalog.catalog import Catalog
+from ci.catalog.records import Suite
+from ci.catalog.registrations.parse import Discovery
+from ci.catalog.toml_reader import closest
+from ci.errors import Problem, UsageError
+from ci.github.job_names import JobName, find_suite, job_name
+from ci.plan.compare.capsule import Capsule, decode, find
+from ci.plan.select import resolve_file
+from ci.plan.shards import Shard
+from ci.repro.log_text import LogLine, clean
+from ci.repro.sglang_log import SglangRun, read_sglang_log
+from ci.repro.source import Asked, Fact, Understood, from_name, from_plan
+
+__all__ = ["from_job", "from_log", "from_test"]
+
+# how the log of a run tells that a test ended: the narrator's first word
+_ENDED = re.compile(r"(?P<word>PASS|FLAKY|FAIL|SKIP|QUARANTINED|UNFINISHED) (?P<test>\S+\.py)(?: in .*)?$")
+
+
+def from_log(
+    text: str, catalog: Catalog, *, where: str, digest: str = "", job: JobName | None = None
+) -> Understood:
+    """A log of ours (it holds a capsule) or of SGLang's present CI (it holds calls of `run_suite.py`).
+
+    Raises:
+        UsageError: it is neither, or of several runs of which `digest` names none.
+    """
+    lines = list(clean(text))
+    limit = int(catalog.limits["repro.capsule_bytes"])
+    capsules = [decode(line, limit_bytes=limit) for line in find(line.text for line in lines)]
+    if capsules:
+        return _from_capsules(capsules, lines, where=where, digest=digest)
+    runs = read_sglang_log(lines)
+    if runs:
+        return _from_sglang(_one_run(runs, job, where), catalog, where=where)
+    if job is not None:
+        return from_name(job, where=where, problem=f"{where} holds no capsule and no call of run_suite.py")
+    raise UsageError(
+        f"{where} holds no run: no capsule of ours and no call of run_suite.py --hw amd",
+        cause=f"{len(lines)} lines were read; it was cut before the run's start, or is the log of another job",
+        then="name the job as Actions shows it: inv repro 'SUITE (LABEL, I/N)'",
+    )
+
+
+def _from_capsules(
+    capsules: Sequence[Capsule], lines: Sequence[LogLine], *, where: str, digest: str
+) -> Understood:
+    """The one run that the capsules are of; of two capsules of a run a whole one is taken."""
+    chosen = [capsule for capsule in capsules if capsule.digest.startswith(digest)]
+    # a damaged copy of a plan that another capsule has whole says nothing more
+    whole = {capsule.plan.digest: capsule.plan for capsule in chosen if capsule.plan is not None}
+    if len(whole) > 1 or not chosen:
+        problems = [
+            Problem(
+                where=one.digest,
+                what=f"{one.stage}, {_suites_words(one.parts)}",
+                hint=f"--digest {one.digest}",
+            )
+            for one in {
+                one.digest: one for one in (chosen or capsules) if one.plan is not None or not whole
+            }.values()
+        ]
+        what = "holds several runs" if chosen else f"holds no run whose digest begins with {digest}"
+        raise UsageError(f"{where} {what}", problems=problems, then="name one: --digest DIGEST")
+    if whole:
+        (plan,) = whole.values()
+        found = from_plan(plan, kind="log with a capsule", where=f"capsule in {where}", failed=_failed(lines))
+        spoiled = [one for one in chosen if one.plan is None]
+        if not spoiled:
+            return found
+        told = Fact(what="note", value=f"another capsule is not whole: {spoiled[0].problem}", source=where)
+        return replace(found, facts=(*found.facts, told))
+    best = max(chosen, key=lambda one: len(one.parts))
+    return _from_partial(best, where=where, failed=_failed(lines))
+
+
+def _from_partial(capsule: Capsule, *, where: str, failed: Sequence[str]) -> Understood:
+    parts = capsule.parts
+    source = f"part of a capsule in {where}"
+    suites = parts.get("suites") or parts.get("suites, some") or []
+    values = {
+        "stage": capsule.stage,
+        "digest": capsule.digest,
+        **{
+            name: str(parts[name])
+            for name in ("commit", "checkout", "hardware_class", "engine", "image")
+            if parts.get(name)
+        },
+        "suites": _suites_words(parts),
+        "tests": str(sum(len(suite.get("tests", ())) for suite in suites)) if suites else "",
+        "failed": ", ".join(failed),
+    }
+    cut = capsule.problem.startswith("it was cut")
+    one = suites[0] if len(suites) == 1 else {}
+    command = tuple(parts.get("placement.command", ()))
+    return Understood(
+        kind="log with a part of a capsule",
+        facts=tuple(Fact(what=name, value=value, source=source) for name, value in values.items() if value),
+        asked=Asked(
+            stage=capsule.stage,
+            suite=str(one.get("id", "")),
+            shard=_shard_of(one),
+            sglang=bool(parts.get("checkout")),
+            command=command if command[:2] == ("nox", "-s") else (),
+        ),
+        failed=tuple(failed),
+        missing=capsule.missing,
+        problem=f"the capsule in {where} is not whole: {capsule.problem}",
+        fatal=not cut,
+    )
+
+
+def _shard_of(suite: Mapping[str, Any]) -> Shard | None:
+    shard = suite.get("shard")
+    if not isinstance(shard, dict) or not all(isinstance(shard.get(key), int) for key in ("index", "count")):
+        return None
+    return Shard(index=shard["index"], count=shard["count"])
+
+
+def _suites_words(parts: Mapping[str, Any]) -> str:
+    suites = parts.get("suites") or parts.get("suites, some") or []
+    words = [
+        str(suite.get("id", "?")) + (f" shard {shard}" if (shard := _shard_of(suite)) is not None else "")
+        for suite in suites
+    ]
+    more = ["..."] if "suites, some" in parts else []
+    return ", ".join([*words, *more])
+
+
+def _failed(lines: Iterable[LogLine]) -> tuple[str, ...]:
+    """Tests whose last word in the log is that they failed or never ended."""
+    last: dict[str, str] = {}
+    for line in lines:
+        if found := _ENDED.match(line.text):
+            last[found["test"]] = found["word"]
+    return tuple(test for test, word in last.items() if word in ("FAIL", "UNFINISHED"))
+
+
+def _one_run(runs: Sequence[SglangRun], job: JobName | None, where: str) -> SglangRun:
+    """The call that is meant: the job's own, else the only one in which something failed, else the only one."""
+    if job is not None:
+        runs = [run for run in runs if run.suite == job.suite.name] or list(runs)
+    failing = [run for run in runs if run.failed or run.unfinished]
+    chosen = failing or list(runs)
+    if len(chosen) > 1:
+        problems = [
+            Problem(
+                where=f"line {run.line}", what=f"{run.job} {run.suite} part {run.part} of {run.parts}".strip()
+            )
+            for run in chosen
+        ]
+        raise UsageError(
+            f"{where} holds several calls of run_suite.py",
+            problems=problems,
+            then="save the log of the one job that is meant",
+        )
+    return chosen[0]
+
+
+def _from_sglang(run: SglangRun, catalog: Catalog, *, where: str) -> Understood:
+    found = find_suite(catalog, run.suite)
+    shard = Shard(index=run.part + 1, count=run.parts) if run.part is not None and run.parts else None
+    source = f"{where}, line {run.line}"
+    failed = list(run.failed)
+    if run.unfinished and run.unfinished not in failed:
+        failed.append(run.unfinished)
+    values = {
+        "suite": run.suite,
+        "shard": f"{shard} (SGLang's part {run.part}, counted from 0)" if shard is not None else "",
+        "limit of a file": f"{run.timeout_per_file_s:g} s" if run.timeout_per_file_s is not None else "",
+        "options": " ".join(run.options),
+        "environment": " ".join(f"{name}={value}" for name, value in run.env.items()),
+        "failed": ", ".join(run.failed),
+        "failed cases": ", ".join(f"{file}::{case}" for file, cases in run.cases.items() for case in cases),
+        "running when the log ends": run.unfinished,
+    }
+    facts = tuple(Fact(what=name, value=value, source=source) for name, value in values.items() if value)
+    if found is None:
+        hint = closest(run.suite, [suite.name for suite in catalog.suites])
+        raise UsageError(
+            f"{where} is a log of a suite that the catalog does not have: {run.suite!r}",
+            problems=[Problem(where=fact.what, what=fact.value) for fact in facts],
+            cause=hint,
+            then="add its row to ci/catalog/stages.toml, then: nox -s check",
+        )
+    return Understood(
+        kind="log of SGLang's run_suite.py",
+        facts=facts,
+        asked=Asked(
+            stage=found[0].stage,
+            suite=found[0].id,
+            shard=shard,
+            env=_own_env(run, found[0], catalog),
+            rocm=found[1],
+            sglang=True,
+        ),
+        failed=tuple(failed),
+    )
+
+
+def _own_env(run: SglangRun, suite: Suite, catalog: Catalog) -> tuple[tuple[str, str], ...]:
+    """What the call was given beyond the environment that the suite has here anyway."""
+    names = [*(name for layer in catalog.env_layers for name in layer.sets), *suite.env_sets]
+    ours = {
+        variable.name: variable.value
+        for name in names
+        if name in catalog.env_sets
+        for variable in catalog.env_sets[name].variables
+    }
+    return tuple(
+        (name, value) for name, value in run.env.items() if ours.get(name) != value and "$" not in value
+    )
+
+
+def from_job(
+    job: Mapping[str, Any], log: str, problem: str, catalog: Catalog, *, where: str, digest: str = ""
+) -> Understood:
+    """A job as GitHub's API describes it, with its log; `problem` says why there is no log.
+
+    Raises:
+        UsageError: neither the log nor the name can be understood.
+    """
+    name = str(job.get("name", ""))
+    known = {
+        "job": name,
+        "conclusion": str(job.get("conclusion") or job.get("status") or ""),
+        "commit of the workflow": str(job.get("head_sha", "")),
+        "runner's labels": ", ".join(map(str, job.get("labels") or ())),
+    }
+    facts = tuple(Fact(what=key, value=value, source=where) for key, value in known.items() if value)
+    try:
+        named = job_name(name, catalog)
+    except UsageError as error:
+        if problem:
+            raise UsageError(
+                problem,
+                problems=[*(Problem(where=fact.what, what=fact.value) for fact in facts), *error.problems],
+                cause=error.cause,
+                then=error.then,
+            ) from error
+        named = None
+    if problem and named is not None:
+        found = from_name(named, where="the job's name", problem=problem)
+    else:
+        found = from_log(log, catalog, where=f"the log of {where}", digest=digest, job=named)
+        if named is not None and found.plan is None:
+            readings = tuple(
+                Fact(what="reading", value=words, source="the job's name") for words in named.readings
+            )
+            found = replace(found, facts=(*found.facts, *readings))
+    return replace(found, kind=f"job of Actions: {found.kind}", facts=(*facts, *found.facts))
+
+
+def from_test(name: str, catalog: Catalog, tests: Discovery, *, root: Path, sglang: bool) -> Understood:
+    """A failing test's name, `test_x.py` or a node id: the suite that it is registered for.
+
+    Raises:
+        UsageError: no such test is registered, or it is for several suites.
+    """
+    file, _, case = name.partition("::")
+    rows = [row for row in tests.registrations if row.backend == "amd"]
+    path = resolve_file(file, {row.file for row in rows})
+    suites = {suite.name: suite for suite in catalog.suites}
+    found = [suites[row.suite] for row in rows if row.file == path and row.suite in suites]
+    if path is None or not found:
+        what = "is registered for no suite of the catalog" if path is not None else "is not registered"
+        raise UsageError(
+            f"{name} {what} in {root}",
+            cause=closest(file, {row.file for row in rows}),
+            then="a test of SGLang's own tree: add --checkout PATH; a job: inv repro 'SUITE (LABEL, I/N)'",
+        )
+    node = f"{path}::{case}" if case else path
+    if len(found) > 1:
+        problems = [
+            Problem(
+                where=suite.name,
+                what=f"nox -s {catalog.stage(suite.stage).session} -- --suite {suite.id} --test {node}",
+            )
+            for suite in found
+        ]
+        raise UsageError(
+            f"{path} is registered for {len(found)} suites", problems=problems, then="run one of these lines"
+        )
+    facts = [
+        Fact(what="test", value=node, source=f"registered in {root}"),
+        Fact(what="suite", value=found[0].name, source=f"registered in {root}"),
+    ]
+    return Understood(
+        kind="test name",
+        facts=tuple(facts),
+        asked=Asked(stage=found[0].stage, suite=found[0].id, tests=(node,), sglang=sglang),
+        failed=(node,),
+    )

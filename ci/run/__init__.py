@@ -1,1 +1,0 @@
-"""ACT: executors, the agent and the record of a run."""

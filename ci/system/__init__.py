@@ -1,0 +1,1 @@
+"""The doors to the outside: processes, the environment, the clock, signals and file locks."""

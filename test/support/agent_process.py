@@ -1,0 +1,188 @@
+"""Starts the real agent with real test files, and sees what is left of it."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # what pytest itself brings for Python 3.10
+    import tomli as tomllib
+
+REPO = Path(__file__).resolve().parents[2]
+AGENT = REPO / "ci" / "agent" / "__main__.py"
+Event = dict[str, Any]
+
+
+def catalog_limits() -> dict[str, float]:
+    """The rows `agent.*` as the executor writes them into a spec."""
+    rows = tomllib.loads((REPO / "ci/catalog/limits.toml").read_text())["limit"]
+    return {row["id"].removeprefix("agent."): row["value"] for row in rows if row["id"].startswith("agent.")}
+
+
+def catalog_rules() -> list[dict[str, str]]:
+    """The verdict rules as the executor writes them into a spec."""
+    rows = tomllib.loads((REPO / "ci/catalog/verdicts.toml").read_text())["rule"]
+    return [{key: row[key] for key in ("id", "verdict", "pattern", "why")} for row in rows]
+
+
+def a_test(path: str, **keys: object) -> dict[str, object]:
+    """A test of the spec with the id of its path."""
+    test = {"id": path, "path": path, "kind": "pytest", "cases": [], "est_s": 1, "timeout_s": 60}
+    return {**test, "env": {}, "metrics": [], "quarantine": [], **keys}
+
+
+def a_suite(tests: Sequence[Mapping[str, object]], **keys: object) -> dict[str, object]:
+    """A suite of the spec: no GPU, one attempt."""
+    suite = {"id": "suite", "name": "suite", "timeout_s": 120, "gpus": 0, "attempts": 1, "retry_wait_s": 0}
+    return {**suite, "retry_on": [], "env": {}, "tests": list(tests), **keys}
+
+
+class AgentProcess:
+    """One run of the agent over files that are written into a tree of their own.
+
+    Leaving the `with` block kills whatever carries the run's token, so that a failing test leaves nothing behind.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "tree"
+        self.run_dir = folder / "run"
+        self.events: list[Event] = []
+        self.arrived: list[float] = []
+        self.token = secrets.token_hex(8)
+        self.root.mkdir()
+        self.run_dir.mkdir()
+
+    def __enter__(self) -> "AgentProcess":  # noqa: PYI034  # Self is Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pid in self.alive():
+            os.kill(pid, signal.SIGKILL)
+        if hasattr(self, "process"):
+            self.process.kill()
+            self.process.wait()
+            self._reader.join()
+            for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+                assert stream is not None
+                stream.close()
+
+    def write(self, path: str, text: str) -> dict[str, object]:
+        """A test file of the tree; what the spec says about it."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return a_test(path)
+
+    def spec(self, *suites: Mapping[str, object], **keys: object) -> dict[str, Any]:
+        """A spec with the catalog's rules and limits; `limits` overrides single ones."""
+        limits = {**catalog_limits(), **dict(keys.pop("limits", {}))}  # type: ignore[call-overload]  # a mapping
+        top: dict[str, Any] = {"schema": 1, "run": "run", "token": self.token, "root": str(self.root)}
+        top |= {"run_dir": str(self.run_dir), "pythonpath": [], "jobs": 1, "gpu_ids": [], "fail_fast": False}
+        top |= {"pytest_args": [], "limits": limits, "verdict_rules": catalog_rules(), "suites": list(suites)}
+        return {**top, "harness": {}, **keys}
+
+    def start(self, *suites: Mapping[str, object], **keys: object) -> "AgentProcess":
+        """Start the agent; events are read as they come."""
+        path = self.run_dir / "spec.json"
+        path.write_text(json.dumps(self.spec(*suites, **keys)))
+        environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+        self.process = subprocess.Popen(
+            [sys.executable, str(AGENT), str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        return self
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.events.append(json.loads(line))
+            self.arrived.append(time.monotonic())
+
+    def run(self, *suites: Mapping[str, object], **keys: object) -> "AgentProcess":
+        """Start the agent and wait until it has ended."""
+        return self.start(*suites, **keys).wait()
+
+    def wait(self, timeout_s: float = 60) -> "AgentProcess":
+        """Until the agent has ended and every event is read."""
+        self.process.wait(timeout_s)
+        self._reader.join(timeout_s)
+        return self
+
+    def close_stdin(self) -> float:
+        """Tell the agent to stop; the time of it."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return time.monotonic()
+
+    def errors(self) -> str:
+        """What the agent wrote on standard error; call it after its end."""
+        assert self.process.stderr is not None
+        return str(self.process.stderr.read(), "utf-8")
+
+    def of(self, kind: str) -> list[Event]:
+        """The events of one kind so far."""
+        return [event for event in list(self.events) if event["type"] == kind]
+
+    def ended(self, test: str, attempt: int = 1) -> Event:
+        """The event that ended this attempt."""
+        return next(e for e in self.of("test-ended") if e["test"] == test and e["attempt"] == attempt)
+
+    def cases(self, test: str) -> dict[str, Event]:
+        """The cases of a test by the part of their id behind the file."""
+        return {e["case"].partition("::")[2] or e["case"]: e for e in self.of("case") if e["test"] == test}
+
+    def log(self, test: str, attempt: int = 1) -> str:
+        """The log of an attempt."""
+        started = next(e for e in self.of("test-started") if e["test"] == test and e["attempt"] == attempt)
+        path: Path = self.run_dir / started["log"]
+        return path.read_text(errors="replace")
+
+    def alive(self) -> list[int]:
+        """Every living process that was started with the run's token."""
+        return list(processes_with(f"AMD_CI_TOKEN={self.token}"))
+
+
+def processes_with(variable: str) -> Iterator[int]:
+    """Living processes with this `NAME=value` in their environment."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if variable.encode() in (entry / "environ").read_bytes().split(b"\0"):
+                    yield int(entry.name)
+            except OSError:
+                continue
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process and it is more than a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def wait_for(what: str, *, seconds: float = 20) -> Iterator[None]:
+    """`for _ in wait_for("..."): if condition: break`; raises when it takes too long."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        yield
+        time.sleep(0.02)
+    raise TimeoutError(f"waited {seconds} s for {what}")

@@ -1,0 +1,78 @@
+"""Facts and requests for planning tests: values alone, no machine is asked."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from functools import cache
+
+from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.registrations.parse import Discovery, Registration
+from ci.errors import Problem
+from ci.plan.facts import EngineFact, Facts, Known
+from ci.plan.request import Request
+
+STAGE_A = "stage-a-test-1-gpu-small-amd"
+STAGE_B_SMALL = "stage-b-test-1-gpu-small-amd"
+
+
+@cache
+def catalog() -> Catalog:
+    """The repository's own catalog."""
+    return load_catalog()
+
+
+def registration(file: str, suite: str = STAGE_A, est_time_s: float = 60, **changes: object) -> Registration:
+    """An enabled AMD registration."""
+    row = Registration(
+        file=file, backend="amd", suite=suite, est_time_s=est_time_s, nightly=False, disabled=None, line=1
+    )
+    return replace(row, **changes)  # type: ignore[arg-type]  # the keywords are Registration's own
+
+
+def discovery(rows: Sequence[Registration], problems: Sequence[Problem] = ()) -> Discovery:
+    """What reading a tree would have given."""
+    return Discovery(
+        registrations=tuple(rows),
+        kinds={row.file: "pytest" for row in rows},
+        problems=tuple(problems),
+        files_seen=len(rows),
+        files_parsed=len(rows),
+    )
+
+
+def facts(rows: Sequence[Registration], **changes: object) -> Facts:
+    """A laptop without a GPU, at a clean commit."""
+    engine = EngineFact(
+        python="/usr/bin/python3", python_version="3.11.7", engine_version="1.0", source="test"
+    )
+    value = Facts(
+        hardware_class="cpu",
+        hardware_source="no GPU in /sys/class/kfd",
+        gpu_ids=(),
+        commit=Known(value="a" * 40, source="git"),
+        root="/tree",
+        checkout=None,
+        runs_dir="/tree/.runs",
+        tests=discovery(rows),
+        fixed_files=frozenset(),
+        engines={"llamacpp": engine, "sglang": engine},
+        environ={"PATH": "/usr/bin", "HOME": "/home/x"},
+        event=Known(value="local", source="default"),
+        host="laptop",
+        user="x",
+        today=date(2026, 5, 29),
+        today_source="test",
+        today_tried=False,
+    )
+    return replace(value, **changes)  # type: ignore[arg-type]  # the keywords are Facts' own
+
+
+def mi300x(rows: Sequence[Registration], gpus: int = 8, **changes: object) -> Facts:
+    """A box with MI300X GPUs."""
+    ids = tuple(str(number) for number in range(gpus))
+    return facts(rows, hardware_class="mi300x", hardware_source="KFD", gpu_ids=ids, **changes)
+
+
+def request(stage: str = "stage-a-amd", **changes: object) -> Request:
+    """A request with nothing said but the stage."""
+    return replace(Request(stage=stage), **changes)  # type: ignore[arg-type]  # the keywords are Request's own

@@ -1,0 +1,247 @@
+"""The verdict over an attempt: what the process, its cases, the kernel and the log say, and in which order."""
+
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ci.agent.__main__ import AttemptFacts, FailedCase, Judgement, Rule, classify, gates
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # what pytest itself brings for Python 3.10
+    import tomli as tomllib
+
+pytestmark = pytest.mark.in_container
+
+CATALOG = Path(__file__).resolve().parents[3] / "ci/catalog/verdicts.toml"
+RULES = [
+    Rule(
+        id=row["id"], verdict=row["verdict"], pattern=re.compile(row["pattern"], re.MULTILINE), why=row["why"]
+    )
+    for row in tomllib.loads(CATALOG.read_text())["rule"]
+]
+CAUSES = ("product", "unknown", "bounds", "timeout", "oom", "infra", "hardware")
+
+# What the parts of a real log look like, by the rule that has to find it.
+PROOFS = {
+    "gpu-hang": "HW Exception by GPU node-4 (Agent handle: 0x1ebc04e0) reason :GPU Hang",
+    "gpu-memory-fault": "Memory access fault by GPU node-2 (Agent handle: 0x1) on address 0x7f. Reason: Unknown.",
+    "hsa-status": ":0:rocdevice.cpp :3586: Callback: Queue 0x7f aborting with error : HSA_STATUS_ERROR_EXCEPTION: ...",
+    "no-gpu": "RuntimeError: HIP error: hipErrorNoDevice",
+    "gpu-ecc": "torch.AcceleratorError: HIP error: uncorrectable ECC error encountered",
+    "gpu-oom": "torch.OutOfMemoryError: HIP out of memory. Tried to allocate 80.00 MiB.",
+    "host-oom": "OSError: [Errno 12] Cannot allocate memory",
+    "disk-full": "cp: error writing 'x': No space left on device",
+    "hub-refuses": "huggingface_hub.errors.HfHubHTTPError: 429 Client Error: Too Many Requests for url: https://x",
+    "hub-unreachable": "OSError: We couldn't connect to 'https://huggingface.co' to load the files, and couldn't",
+    "rccl-init": "RuntimeError: NCCL error: unhandled cuda error (run with NCCL_DEBUG=INFO for details)",
+    "port-taken": "code: -98, name: EADDRINUSE, message: address already in use",
+    "registry-unreachable": "Get https://x/v2/: dial tcp 127.0.0.1:5055: connect: connection refused",
+    "name-resolution": "socket.gaierror: [Errno -3] Temporary failure in name resolution",
+}
+
+# Lines of healthy or simply broken tests. SGLang's own patterns take them for an OOM or for something worth a retry.
+TRAPS = (
+    "AssertionError: accuracy 0.41 not greater than 0.75",
+    "AssertionError: score 3 not greater than 7",
+    "the latency is over its threshold, throughput 12 tok/s",
+    "TimeoutError: timeout while waiting for the answer",
+    "ZOOM level, BLOOM filter, headroom and room for 12 requests, OOM score adjusted",
+    "we ran out of memory slots for the bloom filter; MyHIP out of memoryless",
+    "RuntimeError: shapes do not match",
+    "ConnectionRefusedError: [Errno 111] Connection refused",
+    "AttributeError: 'NoneType' object has no attribute 'shape'",
+    "RuntimeError: HIP error: invalid argument",
+    "HIP error: invalid device function",
+    "HSA_STATUS_ERROR_INVALID_ISA: The instruction set architecture is invalid.",
+    "HSA_STATUS_ERROR_OUT_OF_REGISTERS: Kernel has requested more VGPRs than are available",
+    "hsa_status_error, gpu hang, memory access fault by gpu node (in small letters)",
+    "NCCL INFO Bootstrap : Using eth0; NCCL error: invalid usage",
+    "WARNING HTTP Error 429 thrown while requesting HEAD https://huggingface.co/gpt2; Retrying in 1s [Retry 1/5].",
+    "Server process exited with code -9",
+    "Segmentation fault (core dumped)",
+)
+
+
+def facts(**keys: object) -> AttemptFacts:
+    base: dict[str, object] = {"path": "test_a.py", "kind": "pytest", "exit_code": 1, "session_code": 1}
+    return AttemptFacts(**{**base, **keys})  # type: ignore[arg-type]  # values by name
+
+
+def judge(log: str = "", **keys: object) -> Judgement:
+    return classify(facts(**keys), RULES, lambda: log)
+
+
+def failed(
+    verdict: str | None = None, *, assertion: bool = False, case: str = "test_a.py::test_a"
+) -> FailedCase:
+    return FailedCase(case=case, message="what it said", verdict=verdict, assertion=assertion)
+
+
+def test_every_rule_finds_its_line_and_says_so() -> None:
+    assert {rule.id for rule in RULES} == set(PROOFS)
+    for rule in RULES:
+        log = f"before\n\x1b[31m{PROOFS[rule.id]}\x1b[0m\nafter\n"
+        judgement = judge(log, failed=[failed()], cases=Counter(failed=1))
+        assert (judgement.rule, judgement.verdict, judgement.outcome) == (rule.id, rule.verdict, "failed")
+        assert judgement.evidence[:2] == (PROOFS[rule.id], f"rule {rule.id}: {rule.why}")
+
+
+@pytest.mark.parametrize("line", TRAPS)
+def test_a_line_that_proves_nothing_leaves_the_failure_with_the_product(line: str) -> None:
+    for keys in ({"failed": [failed()]}, {"kind": "script", "session_code": None}, {"signal": "SIGABRT"}):
+        judgement = judge(f"start\n{line}\nend\n", **keys)
+        assert (judgement.verdict, judgement.rule) == ("product", None)
+
+
+@given(st.lists(st.sampled_from(TRAPS), max_size=6), st.text(alphabet="abcxyzOM \n", max_size=60))
+def test_no_mixture_of_harmless_lines_is_anyone_elses_fault(lines: list[str], more: str) -> None:
+    assert judge("\n".join([*lines, more]), failed=[failed()]).verdict == "product"
+
+
+def test_an_assertion_is_the_products_whatever_else_the_log_holds() -> None:
+    judgement = judge("\n".join(PROOFS.values()), failed=[failed(assertion=True)])
+    assert (judgement.verdict, judgement.rule) == ("product", None)
+    assert judgement.evidence == ("test_a.py::test_a: what it said",)
+
+
+def test_the_order_of_the_rules_decides_and_not_that_of_the_log() -> None:
+    log = f"{PROOFS['disk-full']}\n{PROOFS['gpu-oom']}\n{PROOFS['gpu-hang']}\n"
+    assert judge(log, failed=[failed()]).rule == "gpu-hang"
+
+
+def test_bounds_only_when_every_failed_case_says_so() -> None:
+    broken = [failed("bounds", assertion=True), failed("bounds")]
+    assert judge(PROOFS["gpu-hang"], failed=broken).verdict == "bounds"
+    assert judge(failed=[*broken, failed(assertion=True)]).verdict == "product"
+    mixed = judge(PROOFS["gpu-hang"], failed=[*broken, failed(case="the other")])
+    assert (mixed.verdict, mixed.rule, mixed.evidence) == ("product", None, ("the other: what it said",))
+
+
+@given(st.lists(st.sampled_from(CAUSES), min_size=1, max_size=4))
+def test_among_several_verdicts_of_cases_the_worst_for_the_product_wins(verdicts: list[str]) -> None:
+    judgement = judge(failed=[failed(verdict) for verdict in verdicts])
+    assert judgement.verdict == min(verdicts, key=CAUSES.index)
+
+
+def test_an_unexplained_case_beside_an_infra_case_is_not_excused_without_proof() -> None:
+    cases = [failed("infra"), failed(case="the other")]
+    assert judge(failed=cases).verdict == "product"
+    assert judge(PROOFS["disk-full"], failed=cases).verdict == "infra"
+
+
+def test_a_verdict_that_no_one_defined_is_taken_for_the_product() -> None:
+    assert judge(failed=[failed("fine")]).verdict == "product"
+
+
+@pytest.mark.parametrize(
+    ("keys", "verdict"),
+    [
+        ({"signal": "SIGKILL", "exit_code": None}, "unknown"),
+        ({"signal": "SIGKILL", "exit_code": None, "oom_kills": 1}, "oom"),
+        ({"signal": "SIGSEGV", "exit_code": None}, "product"),
+        ({"signal": "SIGABRT", "exit_code": None}, "product"),
+        ({"exit_code": 3, "session_code": None}, "unknown"),
+        ({"exit_code": 0, "session_code": None}, "unknown"),
+        ({"exit_code": 0, "session_code": None, "cases": Counter(passed=3)}, "unknown"),
+        ({"exit_code": 7, "session_code": 0, "cases": Counter(passed=3)}, "unknown"),
+        ({"exit_code": 4, "session_code": 4}, "product"),
+        ({"exit_code": 0, "session_code": 0}, "product"),
+        ({"exit_code": 5, "session_code": 5}, "product"),
+        ({"exit_code": 255, "session_code": None, "kind": "script"}, "product"),
+        ({"exit_code": 137, "session_code": None, "kind": "script", "oom_kills": 1}, "oom"),
+        ({"failed": [failed()], "oom_kills": 1}, "oom"),
+        ({"failed": [failed(assertion=True)], "oom_kills": 1}, "product"),
+        ({"failed": [failed()], "log_error": "the log could not be written: disk full"}, "infra"),
+        ({"deadline": "no end", "cases": Counter(passed=1)}, "timeout-while-passing"),
+        ({"deadline": "no end"}, "timeout"),
+        ({"deadline": "no end", "cases": Counter(passed=1, failed=1), "failed": [failed()]}, "timeout"),
+        ({"stopped": "got SIGTERM", "deadline": "no end"}, "cancelled"),
+    ],
+)
+def test_ends_without_a_pass(keys: dict[str, object], verdict: str) -> None:
+    judgement = judge("some output\n", **keys)
+    assert (judgement.outcome, judgement.verdict) == ("failed", verdict)
+    assert judgement.evidence
+
+
+@pytest.mark.parametrize(
+    ("keys", "outcome"),
+    [
+        ({"cases": Counter(passed=1, skipped=2), "exit_code": 0, "session_code": 0}, "passed"),
+        ({"cases": Counter(xfailed=1), "exit_code": 0, "session_code": 0}, "passed"),
+        ({"cases": Counter(skipped=2), "exit_code": 0, "session_code": 0}, "skipped"),
+        ({"cases": Counter(skipped=1), "exit_code": 5, "session_code": 5}, "skipped"),
+        ({"kind": "script", "exit_code": 0, "session_code": None}, "passed"),
+    ],
+)
+def test_ends_with_a_pass(keys: dict[str, object], outcome: str) -> None:
+    def unread() -> str:
+        raise AssertionError("the log of an attempt that passed has no say")
+
+    judgement = classify(facts(**keys), RULES, unread)
+    assert (judgement.outcome, judgement.verdict, judgement.evidence) == (outcome, "passed", ())
+
+
+def test_a_crash_is_the_hardwares_when_the_driver_says_so() -> None:
+    judgement = judge(PROOFS["gpu-hang"], signal="SIGABRT", exit_code=None, running="test_a.py::test_b")
+    assert (judgement.verdict, judgement.rule) == ("hardware", "gpu-hang")
+    assert judgement.evidence[0] == "the test process was ended by SIGABRT; running: test_a.py::test_b"
+
+
+def test_the_last_lines_stand_in_for_what_nothing_explains() -> None:
+    judgement = judge(
+        "first\nsecond\n\nthird\n\x1b[1mfourth\x1b[0m\n", kind="script", session_code=None, exit_code=3
+    )
+    assert judgement.evidence == ("the test process ended with exit code 3", "second", "third", "fourth")
+
+
+class TestMetricsThatARowAsksFor:
+    """A test that measured nothing has not shown that its bounds hold."""
+
+    def test_a_pass_without_one_of_them_is_a_failure_that_names_it(self) -> None:
+        found = judge(exit_code=0, session_code=0, cases=Counter(passed=2), asked=("a", "b"), metrics={"a"})
+        assert (found.outcome, found.verdict) == ("failed", "product")
+        (line,) = found.evidence
+        assert "no metric 'b' was recorded" in line
+        assert "ci/catalog/bounds.toml" in line
+
+    def test_a_pass_with_all_of_them_is_a_pass(self) -> None:
+        found = judge(
+            exit_code=0, session_code=0, cases=Counter(passed=1), asked=("a",), metrics={"a", "more"}
+        )
+        assert found.outcome == "passed"
+
+    @pytest.mark.parametrize("beside", ["skipped", "xfailed", "xpassed"])
+    def test_a_case_that_did_not_simply_pass_may_be_the_one_that_measures(self, beside: str) -> None:
+        found = judge(exit_code=0, session_code=0, cases=Counter({"passed": 1, beside: 1}), asked=("a",))
+        assert found.outcome == "passed"
+
+    def test_a_failure_keeps_its_own_verdict(self) -> None:
+        case = FailedCase(case="test_a.py::test_a", message="boom", verdict="bounds")
+        found = judge(cases=Counter(failed=1), failed=[case], asked=("a",))
+        assert found.verdict == "bounds"
+
+
+class TestGating:
+    """Which failures a quarantine excuses; the record has the same rule, and a test that compares the two."""
+
+    def test_a_row_without_parameters_covers_them_all_and_no_longer_name(self) -> None:
+        ended = facts(
+            failed=[FailedCase(case="test_a.py::test_a[1]"), FailedCase(case="test_a.py::test_a[2]")]
+        )
+        judgement = Judgement(outcome="failed", verdict="product")
+        assert not gates(["test_a.py::test_a"], ended, judgement)
+        assert gates(["test_a.py::test_a[1]"], ended, judgement)
+        assert gates(["test_a.py::test"], ended, judgement)
+        assert gates([], ended, judgement)
+
+    def test_a_file_is_excused_whatever_happened_but_for_a_stop(self) -> None:
+        ended = facts(exit_code=None, signal="SIGKILL")
+        assert not gates(["test_a.py"], ended, Judgement(outcome="failed", verdict="timeout"))
+        assert gates(["test_a.py"], ended, Judgement(outcome="failed", verdict="cancelled"))

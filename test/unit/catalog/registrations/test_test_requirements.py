@@ -1,0 +1,135 @@
+"""What the AST says of a test's metrics, capabilities and cases."""
+
+import ast
+
+import pytest
+
+from ci.catalog.registrations.test_requirements import (
+    Wishes,
+    case_names,
+    has_case,
+    mentions_wishes,
+    read_wishes,
+)
+
+IMPORT = "from harness.bounds import check, check_all\n"
+
+
+def wishes(text: str) -> Wishes:
+    return read_wishes(ast.parse(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "metrics"),
+    [
+        (IMPORT + 'check("a", 1)\ncheck_all({"b": 2, "c": 3})', ("a", "b", "c")),
+        (
+            IMPORT + 'def test_x():\n    for n in range(2):\n        check("a", n)\n        check("a", n)',
+            ("a",),
+        ),
+        ('from harness.bounds import check as judge\njudge("a", 1)', ("a",)),
+        ('from harness import bounds\nbounds.check_all({"a": 1})', ("a",)),
+        ('from harness import bounds as b\nb.check("a", 1)', ("a",)),
+        ('def check(name, value):\n    pass\ncheck("not ours", 1)', ()),
+        ('from elsewhere import check\ncheck("not ours", 1)', ()),
+    ],
+)
+def test_metrics_are_the_literal_names_that_the_harness_is_given(text: str, metrics: tuple[str, ...]) -> None:
+    found = wishes(text)
+    assert found.metrics == metrics
+    assert found.faults == ()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "check(f'bs{n}', 1)",
+        "check(name, 1)",
+        "check_all(values)",
+        "check_all({**values, 'a': 1})",
+        "check_all({n: 1})",
+    ],
+)
+def test_computed_names_have_to_be_declared(call: str) -> None:
+    ((line, what, hint),) = wishes(IMPORT + call).faults
+    assert line == 2
+    assert "are computed" in what
+    assert "METRICS" in hint
+    declared = wishes(IMPORT + 'METRICS = ("bs1", "bs4")\n' + call)
+    assert declared.declared == ("bs1", "bs4")
+    assert declared.faults == ()
+
+
+def test_declared_and_literal_names_are_kept_apart_and_counted_once() -> None:
+    found = wishes(IMPORT + 'METRICS: tuple[str, ...] = ("a", "b")\ncheck("a", 1)')
+    assert (found.metrics, found.declared, found.every_metric) == (("a",), ("a", "b"), ("a", "b"))
+
+
+@pytest.mark.parametrize("value", ["names()", '("a", 1)', '("a", *others)', '"a"', "None"])
+def test_a_declaration_that_is_no_literal_tuple_is_a_fault(value: str) -> None:
+    ((line, what, _),) = wishes(f"x = 1\nMETRICS = {value}").faults
+    assert line == 2
+    assert "METRICS is not a tuple of literal strings" in what
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ('launch(ServerSpec(model="m", asks=("a", "b")))', ("a", "b")),
+        ('with launch(ServerSpec(asks=["a"])) as server:\n    pass', ("a",)),
+        ('WANTED = ("a",)\nServerSpec(asks=WANTED)', ("a",)),
+        ('ASKS = ("a",)\nshared.server_spec("m")', ("a",)),
+        ('ASKS = ("a",)\nServerSpec(asks=computed())', ("a",)),
+        ("ServerSpec()", ()),
+    ],
+)
+def test_capabilities_are_the_literals_of_asks(text: str, asks: tuple[str, ...]) -> None:
+    found = wishes(text)
+    assert found.asks == asks
+    assert found.faults == ()
+
+
+def test_a_computed_asks_is_a_fault_that_names_the_way_out() -> None:
+    ((line, what, hint),) = wishes("ServerSpec(asks=computed())").faults
+    assert (line, what) == (1, "asks= is not a tuple of literal strings")
+    assert "ASKS" in hint
+
+
+def test_files_that_can_ask_for_nothing_are_not_walked() -> None:
+    assert not mentions_wishes(b"import unittest\n\nself.check('x')\n")
+    assert mentions_wishes(b"from harness.bounds import check\n")
+    assert mentions_wishes(b"METRICS = ()\n")
+
+
+CASES = case_names(
+    ast.parse(
+        "def test_a(): ...\n"
+        "async def test_b(): ...\n"
+        "def helper(): ...\n"
+        "class TestPlain:\n    def test_c(self): ...\n    def helper(self): ...\n"
+        "class TestMixed(Mixin):\n    def test_d(self): ...\n"
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "test_a",
+        "test_a[1-x]",
+        "test_b",
+        "TestPlain",
+        "TestPlain::test_c",
+        "TestMixed::test_d[2::3]",
+        "TestMixed::test_inherited",
+    ],
+)
+def test_a_case_of_the_file_is_found_without_its_parameters(case: str) -> None:
+    assert has_case(CASES, case)
+
+
+@pytest.mark.parametrize(
+    "case", ["test_z", "helper", "TestPlain::test_z", "TestOther::test_c", "test_a::test_c", ""]
+)
+def test_a_case_that_the_file_does_not_have_is_not(case: str) -> None:
+    assert not has_case(CASES, case)

@@ -1,0 +1,495 @@
+"""The rendered workflows: what they hold, that they follow the rows, and that an edit by hand is seen."""
+
+import importlib.util
+import itertools
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invoke.collection import Collection
+from invoke.exceptions import ParseError
+from invoke.parser import Parser as InvokeParser
+from ruamel.yaml import YAML
+
+from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.stages import CATALOG_DIR
+from ci.catalog.workflows import ActionsCatalog, load_actions
+from ci.cli.ci_plan import ci_plan_parser
+from ci.cli.main import main
+from ci.cli.options import parse, run_parser
+from ci.errors import Problem
+from ci.github.workflows.render import (
+    ACTIONLINT,
+    HEADER,
+    WORKFLOWS,
+    ZIZMOR,
+    find_stale,
+    render,
+    stage_waves,
+    write,
+)
+
+REPOSITORY = Path(__file__).parents[4]
+SECRET = re.compile(r"secrets\.([A-Z_]+)")
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return load_catalog()
+
+
+@pytest.fixture(scope="module")
+def rendered(catalog: Catalog) -> Mapping[str, str]:
+    return render(catalog)
+
+
+@pytest.fixture(scope="module")
+def parsed(rendered: Mapping[str, str]) -> Mapping[str, Any]:
+    """Each workflow by its short name, as YAML's own values."""
+    loader = YAML(typ="safe", pure=True)
+    return {
+        Path(path).stem: loader.load(text) for path, text in rendered.items() if path.startswith(WORKFLOWS)
+    }
+
+
+def jobs_of(parsed: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    for name, workflow in parsed.items():
+        for job_id, job in workflow["jobs"].items():
+            yield name, job_id, job
+
+
+def steps_of(parsed: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, _, job in jobs_of(parsed):
+        for step in job.get("steps", ()):
+            yield name, step
+
+
+def commands(parsed: Mapping[str, Any]) -> list[list[str]]:
+    """Every step's command in words, with its variables by name."""
+    return [shlex.split(step["run"]) for _, step in steps_of(parsed) if "run" in step]
+
+
+@cache
+def tasks() -> Collection:
+    """The verbs, as `inv` loads them."""
+    spec = importlib.util.spec_from_file_location("verbs_of_this_repository", REPOSITORY / "tasks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: Collection = module.namespace
+    return found
+
+
+def test_the_committed_files_are_what_the_catalog_says(catalog: Catalog) -> None:
+    """Written by another process, on some Python: `tests_all` asks this on every Python."""
+    assert not [file.problem for file in find_stale(catalog, REPOSITORY)]
+
+
+def test_every_file_says_how_it_is_made(rendered: Mapping[str, str]) -> None:
+    assert sorted(Path(path).name for path in rendered) == sorted(
+        [
+            "actionlint.yaml",
+            "amd-images.yml",
+            "amd-nightly.yml",
+            "amd-pr.yml",
+            "amd-stage.yml",
+            "ci.yml",
+            "zizmor.yml",
+        ]
+    )
+    assert "nox -s workflows" in HEADER
+    for text in rendered.values():
+        assert text.startswith(HEADER)
+        assert text.endswith("\n")
+        assert not re.search(r"[ \t]$|\t|<<|<%|<#", text, flags=re.MULTILINE)
+
+
+class TestSafety:
+    def test_nobody_is_granted_anything_but_reading(self, parsed: Mapping[str, Any]) -> None:
+        for name, job_id, job in jobs_of(parsed):
+            assert parsed[name]["permissions"] == {}
+            assert job["permissions"] == {"contents": "read"}, job_id
+
+    def test_every_job_and_every_stage_step_has_a_limit(self, parsed: Mapping[str, Any]) -> None:
+        for _, job_id, job in jobs_of(parsed):
+            assert ("timeout-minutes" in job) != ("uses" in job), job_id
+        (job,) = parsed["amd-stage"]["jobs"].values()
+        (step,) = [step for step in job["steps"] if "nox@" in step.get("run", "")]
+        assert step["timeout-minutes"] == "${{ matrix.step_timeout_minutes }}"
+
+    def test_actions_are_pinned_by_hash_with_the_tag_beside_it(
+        self, rendered: Mapping[str, str], catalog: Catalog
+    ) -> None:
+        lines = [line.strip() for text in rendered.values() for line in text.splitlines() if "uses: " in line]
+        wanted = {f"{pin.id}@{pin.hash} # {pin.tag}" for pin in catalog.actions.actions.values()}
+        local = "./.github/workflows/amd-stage.yml"
+        assert {line.partition("uses: ")[2] for line in lines} == wanted | {local}
+
+    def test_no_checkout_leaves_a_token_behind(self, parsed: Mapping[str, Any]) -> None:
+        checkouts = [
+            step for _, step in steps_of(parsed) if step.get("uses", "").startswith("actions/checkout@")
+        ]
+        assert len(checkouts) > 8
+        assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+    def test_no_script_holds_an_expression_or_more_than_one_command(self, parsed: Mapping[str, Any]) -> None:
+        scripts = [step["run"] for _, step in steps_of(parsed) if "run" in step]
+        assert scripts
+        for script in scripts:
+            assert script.startswith("exec ")
+            assert "${{" not in script
+            assert not set(script) & set("\n;|&`")
+
+    def test_a_plan_can_see_what_a_pull_request_of_either_tree_changed(
+        self, parsed: Mapping[str, Any]
+    ) -> None:
+        """A commit alone has no base to compare with, and everything would be selected."""
+        for name in ("amd-pr", "amd-nightly"):
+            checkouts = [
+                step for step in parsed[name]["jobs"]["plan"]["steps"] if "checkout" in step.get("uses", "")
+            ]
+            assert [step["with"]["fetch-depth"] for step in checkouts] == [0, 0]
+        stage = parsed["amd-stage"]["jobs"]["test"]["steps"]
+        assert not [step for step in stage if "fetch-depth" in step.get("with", {})], (
+            "a test needs no history"
+        )
+
+    def test_every_verb_is_one_of_ours_with_its_options(self, parsed: Mapping[str, Any]) -> None:
+        verbs = [words[words.index("inv") + 1 :] for words in commands(parsed) if "inv" in words]
+        assert {words[0] for words in verbs} == {"image.build", "image.mirror", "runs.sweep"}
+        for words in verbs:
+            (found,) = InvokeParser(contexts=tasks().to_contexts()).parse_argv(words)
+            assert found.name == words[0]
+
+    @pytest.mark.parametrize(
+        "words", ["image.bild", "image.mirror --rocm 700 --famliy mi30x", "runs.sweep --containers"]
+    )
+    def test_a_verb_or_option_that_does_not_exist_would_be_seen(self, words: str) -> None:
+        with pytest.raises(ParseError):
+            InvokeParser(contexts=tasks().to_contexts()).parse_argv(words.split())
+
+    def test_every_session_is_one_of_ours_with_its_options(self, parsed: Mapping[str, Any]) -> None:
+        sessions = [words[words.index("-s") + 1 :] for words in commands(parsed) if "-s" in words]
+        assert len(sessions) == 6
+        problems: list[Problem] = []
+        for name, *rest in sessions:
+            options = rest[1:] if rest[:1] == ["--"] else rest
+            if name == "$SESSION" and options:
+                assert parse(run_parser("x"), options, problems).executor == "docker"
+            elif name == "ci_plan":
+                parse(ci_plan_parser(), options, problems)
+            else:  # a matrix of our own sessions, which another test compares with those that there are
+                assert (name, options) == ("$SESSION", [])
+        assert problems == []
+
+    def test_secrets_reach_only_the_steps_that_need_them_and_no_fork(
+        self, parsed: Mapping[str, Any], catalog: Catalog
+    ) -> None:
+        holders: dict[str, set[str]] = {}
+        for name, step in steps_of(parsed):
+            for secret in SECRET.findall(str(step)):
+                holders.setdefault(secret, set()).add(f"{name}: {step['name']}")
+        images = {"amd-images: Build and push", "amd-images: Mirror"}
+        assert holders == {
+            row.id: {"amd-stage: Run"} | (images if "images" in row.kinds else set())
+            for row in catalog.actions.secrets
+        }
+        (stage,) = parsed["amd-stage"]["jobs"].values()
+        (run,) = [step for step in stage["steps"] if step["name"] == "Run"]
+        for row in catalog.actions.secrets:
+            value = run["env"][row.id]
+            theirs = "github.event.pull_request.head.repo.full_name == github.repository"
+            guard = f"(github.event.pull_request == null || {theirs})"
+            assert value == f"${{{{ {guard} && secrets.{row.id} || '' }}}}"
+        assert "pull_request" not in parsed["amd-images"]["on"]
+
+    def test_a_push_ends_the_run_before_it_and_a_full_run_ends_nothing(
+        self, parsed: Mapping[str, Any]
+    ) -> None:
+        for name, workflow in parsed.items():
+            if name == "amd-stage":  # part of its caller's run
+                assert "concurrency" not in workflow
+                continue
+            rule = workflow["concurrency"]
+            ends = rule["cancel-in-progress"]
+            assert ends == ("${{ github.event_name == 'pull_request' }}" if name != "amd-images" else False)
+            assert ("github.run_id" in rule["group"]) == (name != "amd-images")
+
+
+class TestWaves:
+    def test_there_are_as_many_as_the_longest_chain_of_stages(
+        self, parsed: Mapping[str, Any], catalog: Catalog
+    ) -> None:
+        assert stage_waves(catalog, catalog.actions.workflows[0]) == {
+            "stage-a-amd": 1, "stage-b-amd": 2, "stage-c-amd": 3,
+        }  # fmt: skip
+        assert list(parsed["amd-pr"]["jobs"]) == ["plan", "wave-1", "wave-2", "wave-3", "finish"]
+        assert list(parsed["amd-nightly"]["jobs"]) == ["plan", "wave-1", "finish"]
+
+    def test_a_stage_more_is_a_wave_more(self, catalog: Catalog) -> None:
+        last = catalog.stages[2]
+        more = replace(last, id="stage-d-amd", session="stage_d_amd", after=(last.id,))
+        suite = next(suite for suite in catalog.suites if suite.stage == last.id)
+        wider = replace(
+            catalog,
+            stages=(*catalog.stages, more),
+            suites=(*catalog.suites, replace(suite, stage=more.id, name="stage-d-test-amd")),
+        )
+        files = render(wider)
+        assert "needs: [plan, wave-1, wave-2, wave-3, wave-4]" in files[f"{WORKFLOWS}/amd-pr.yml"]
+        assert "wave-2" not in files[f"{WORKFLOWS}/amd-nightly.yml"]
+
+    def test_stages_in_a_circle_still_render(self, catalog: Catalog) -> None:
+        """`check` names the circle; rendering has to come to an end."""
+        stages = tuple(replace(stage, after=("stage-c-amd",)) for stage in catalog.stages)
+        assert set(stage_waves(replace(catalog, stages=stages), catalog.actions.workflows[0])) == {
+            "stage-a-amd", "stage-b-amd", "stage-c-amd",
+        }  # fmt: skip
+
+    def test_a_wave_starts_when_all_before_it_are_through(self, parsed: Mapping[str, Any]) -> None:
+        """The rendered condition, taken through every result that GitHub knows."""
+        results = ("success", "failure", "cancelled", "skipped")
+        for number in (1, 2, 3):
+            condition = parsed["amd-pr"]["jobs"][f"wave-{number}"]["if"]
+            for plan, *earlier in itertools.product(results, repeat=number):
+                for jobs in itertools.product((0, 7), repeat=number):
+                    needs = {"plan": (plan, dict(enumerate(jobs, start=1)))}
+                    needs |= {f"wave-{wave}": (result, {}) for wave, result in enumerate(earlier, start=1)}
+                    before = zip(earlier, jobs, strict=False)
+                    starts = (
+                        plan == "success"
+                        and jobs[-1] > 0
+                        and all(result == "success" or not count for result, count in before)
+                    )
+                    assert holds(condition, needs) == starts, (number, needs)
+            assert "!cancelled()" in condition
+
+    def test_finish_judges_every_job_of_its_workflow(self, parsed: Mapping[str, Any]) -> None:
+        for name in ("amd-pr", "amd-nightly"):
+            jobs = parsed[name]["jobs"]
+            assert jobs["finish"]["needs"] == [job for job in jobs if job != "finish"]
+            assert jobs["finish"]["if"] == "always()"
+
+
+def holds(condition: str, needs: Mapping[str, tuple[str, Mapping[int, int]]]) -> bool:
+    """A rendered condition in Python's words, for a run that nobody cancelled."""
+    words = re.sub(r"needs\.([\w-]+)\.result", lambda found: repr(needs[found[1]][0]), condition)
+    words = re.sub(
+        r"needs\.([\w-]+)\.outputs\.wave_(\d)_jobs",
+        lambda found: repr(str(needs[found[1]][1][int(found[2])])),
+        words,
+    )
+    words = words.replace("!cancelled()", "True").replace("&&", " and ").replace("||", " or ")
+    return bool(eval(" ".join(words.split()), {}))  # noqa: S307 - our own text
+
+
+class TestInputs:
+    def test_each_reaches_the_planner_as_a_variable(
+        self, parsed: Mapping[str, Any], catalog: Catalog
+    ) -> None:
+        for name in ("amd-pr", "amd-nightly"):
+            (step,) = [step for step in parsed[name]["jobs"]["plan"]["steps"] if step.get("id") == "plan"]
+            given = {key: value for key, value in step["env"].items() if key.startswith("INPUT_")}
+            assert given == {row.variable: f"${{{{ inputs.{row.id} }}}}" for row in catalog.actions.inputs}
+
+    def test_a_person_and_a_calling_workflow_may_give_what_the_rows_say(
+        self, parsed: Mapping[str, Any], catalog: Catalog
+    ) -> None:
+        for name in ("amd-pr", "amd-nightly"):
+            events = parsed[name]["on"]
+            rows = catalog.actions.inputs
+            assert list(events["workflow_dispatch"]["inputs"]) == [row.id for row in rows if row.dispatch]
+            assert list(events["workflow_call"]["inputs"]) == [row.id for row in rows if row.calls]
+            assert {row["type"] for row in events["workflow_call"]["inputs"].values()} == {
+                "string",
+                "boolean",
+            }
+
+    def test_dropdowns_offer_what_the_workflow_has(self, parsed: Mapping[str, Any], catalog: Catalog) -> None:
+        inputs = parsed["amd-pr"]["on"]["workflow_dispatch"]["inputs"]
+        assert inputs["runner_arch"]["options"] == ["", "mi300", "mi325"]
+        stages = inputs["target_stage_select"]["options"]
+        assert stages[:4] == ["", "stage-a-amd", "stage-b-amd", "stage-c-amd"]
+        assert stages[4:] == [suite.name for suite in catalog.suites if not suite.nightly]
+        nightly = parsed["amd-nightly"]["on"]["workflow_dispatch"]["inputs"]["target_stage_select"]["options"]
+        assert nightly[2:] == [suite.name for suite in catalog.suites if suite.nightly]
+
+
+def test_labels_and_ignores_of_the_linters_come_from_rows(catalog: Catalog) -> None:
+    files = render(catalog)
+    loader = YAML(typ="safe", pure=True)
+    labels = loader.load(files[ACTIONLINT])["self-hosted-runner"]["labels"]
+    assert set(labels) == {row.label for row in catalog.labels} | {"amd-docker-scale"}
+    ignored = loader.load(files[ZIZMOR])["rules"]
+    assert {rule: tuple(value["ignore"]) for rule, value in ignored.items()} == {
+        row.rule: row.files for row in catalog.actions.ignores
+    }
+    assert all(f"# {row.why}" in files[ZIZMOR] for row in catalog.actions.ignores)
+
+
+def test_versions_are_those_that_are_pinned(catalog: Catalog) -> None:
+    pins = (REPOSITORY / "requirements/test.txt").read_text()
+    for tool, version in catalog.actions.tools.items():
+        assert f"\n{tool}=={version} " in pins, f"actions.toml: tool[{tool}] is not what requirements/ has"
+
+
+def test_our_own_ci_runs_what_the_local_script_runs(catalog: Catalog) -> None:
+    script = (REPOSITORY / ".ci/run").read_text()
+    blocks = re.findall(r"^ +block ([a-z_ ]+)", script, flags=re.MULTILINE)
+    assert sorted(name for block in blocks for name in block.split()) == sorted(
+        own.session for own in catalog.actions.own
+    )
+    defined = re.findall(r"^def (\w+)\(session", (REPOSITORY / "noxfile.py").read_text(), flags=re.MULTILINE)
+    assert {own.session for own in catalog.actions.own} <= set(defined)
+
+
+class TestStale:
+    """What happens to a file that somebody edits, loses or adds."""
+
+    @pytest.fixture
+    def checkout(self, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Path:
+        assert sorted(write(catalog, tmp_path)) == sorted(render(catalog))
+        for module in ("workflows", "check"):
+            monkeypatch.setattr(f"ci.cli.{module}.REPOSITORY", tmp_path)
+        return tmp_path
+
+    def test_writing_again_changes_nothing(
+        self, checkout: Path, catalog: Catalog, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert write(catalog, checkout) == ()
+        assert main(["workflows"]) == 0
+        assert "nothing to write" in capsys.readouterr().err
+        assert main(["workflows", "--check"]) == 0
+
+    @pytest.mark.parametrize(
+        ("file", "old", "new"),
+        [
+            ("amd-stage.yml", "    timeout-minutes: ${{ matrix.timeout_minutes }}\n", ""),
+            ("amd-stage.yml", "${{ matrix.runner }}", "linux-mi325-1gpu-sglang"),
+            ("amd-stage.yml", "if: always()", "if: success()"),
+            ("amd-pr.yml", "persist-credentials: false", "persist-credentials: true"),
+            ("amd-pr.yml", "permissions: {}", "permissions: write-all"),
+            ("amd-nightly.yml", "30 17 * * *", "30 18 * * *"),
+            ("amd-images.yml", "family: mi35x", "family: mi30x"),
+            ("ci.yml", "session: faults, ", "session: bench, "),
+        ],
+    )
+    def test_an_edit_by_hand_is_exit_9_with_the_diff(
+        self, checkout: Path, capsys: pytest.CaptureFixture[str], file: str, old: str, new: str
+    ) -> None:
+        path = checkout / WORKFLOWS / file
+        text = path.read_text()
+        path.write_text(text.replace(old, new, 1))
+        assert path.read_text() != text
+        removed = next(line for line in text.splitlines() if old.strip() in line)
+        for command in (["workflows", "--check"], ["check"]):
+            assert main(command) == 9
+            shown = capsys.readouterr().err
+            assert "error (exit 9)" in shown
+            assert f"--- {WORKFLOWS}/{file}" in shown
+            assert f"      +{removed}" in shown
+            assert "next:  nox -s workflows" in shown
+        assert main(["workflows"]) == 0
+        assert f"written: {WORKFLOWS}/{file}" in capsys.readouterr().err
+        assert path.read_text() == text
+
+    def test_lost_added_and_unreadable_files_are_named_together(
+        self, checkout: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = checkout / WORKFLOWS
+        (folder / "ci.yml").unlink()
+        (folder / "extra.yaml").write_text("on: push\n")
+        (folder / "amd-pr.yml").write_bytes(b"\xff\xfe\n")
+        (checkout / ACTIONLINT).write_text((checkout / ACTIONLINT).read_text().replace("\n", "\r\n"))
+        assert main(["workflows", "--check"]) == 9
+        shown = capsys.readouterr().err
+        assert f"{WORKFLOWS}/ci.yml: is missing" in shown
+        assert f"{WORKFLOWS}/extra.yaml: no row of actions.toml renders it" in shown
+        assert "-\\xff\\xfe" in shown
+        assert f"{ACTIONLINT}: is not what the catalog says\n      only line endings differ" in shown
+
+    def test_a_row_that_changes_makes_its_file_stale(self, checkout: Path, catalog: Catalog) -> None:
+        rows = catalog.actions
+        changed = replace(rows, numbers={**rows.numbers, "artifact_days": 30})
+        (stale,) = find_stale(replace(catalog, actions=changed), checkout)
+        assert stale.path == f"{WORKFLOWS}/amd-stage.yml"
+        assert "-          retention-days: 7\n+          retention-days: 30" in stale.diff
+
+    def test_an_option_that_is_not_known_is_a_usage_error(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["workflows", "--chek"]) == 2
+        assert "--chek: there is no such option (did you mean '--check'" in capsys.readouterr().err
+
+
+class TestRows:
+    """What is wrong with `actions.toml` is named, all of it."""
+
+    def load(self, folder: Path, edit: Mapping[str, str]) -> tuple[ActionsCatalog, str]:
+        text = (CATALOG_DIR / "actions.toml").read_text()
+        for old, new in edit.items():
+            assert old in text
+            text = text.replace(old, new, 1)
+        (folder / "actions.toml").write_text(text)
+        problems: list[Problem] = []
+        found = load_actions(problems, folder, families=("mi30x", "mi35x"))
+        return found, "\n".join(map(str, problems))
+
+    @pytest.mark.parametrize(
+        ("old", "new", "told"),
+        [
+            ('hash = "de0fac2', 'hash = "v6 # de0fac2', "action[actions/checkout].hash: is"),
+            ('crons = ["0 12 * * *"]', 'crons = ["noon"]', "workflow[amd-images].crons: 'noon' is no schedule"),
+            ('kind = "own"', 'kind = "mine"', "workflow[ci].kind: is 'mine'"),
+            ('options = ["700", "720", "724"]', "options = []", "input[rocm].options: does not fit type choice"),
+            ('kinds = ["stage"]', 'kinds = ["stages"]', "secret[HF_TOKEN].kinds: names 'stages'"),
+            ('families = ["mi30x", "mi35x"]', 'families = ["mi40x"]', "image[700].families: names 'mi40x'"),
+            ('id = "set_up_min"', 'id = "setup_min"', "set_up_min is missing"),
+            ("value = 45", "value = 0", "number[set_up_min].value: is 0"),
+            ('files = ["amd-images.yml"]', 'files = ["amd-image.yml"]', "ignore[secrets-outside-env].files"),
+            ('why = "gated models"', "", "secret[HF_TOKEN].why: is missing"),
+            ('id = "control"', 'id = "image-mirror"', "stands there twice"),
+            ("[[tree]]", "[[trees]]", "0 rows"),
+            ('kind = "stage"', 'kind = "own"', "workflow: no row of kind stage"),
+            ('id = "astral-sh/setup-uv"', 'id = "astral/setup-uv"', "action: astral-sh/setup-uv is missing"),
+            ('why = "act, which', 'why = "one\\nact, which', "ignore[self-repository].why: is"),
+        ],
+    )  # fmt: skip
+    def test_a_fault_is_named(self, tmp_path: Path, old: str, new: str, told: str) -> None:
+        _, problems = self.load(tmp_path, {old: new})
+        assert told in problems
+
+    def test_all_at_once(self, tmp_path: Path) -> None:
+        _, problems = self.load(tmp_path, {"value = 45": "value = 0", 'kind = "own"': 'kind = "mine"'})
+        assert len(problems.splitlines()) == 2
+
+    def test_limits_of_a_job_hold_set_up_suite_and_clean_up(self, catalog: Catalog) -> None:
+        rows = catalog.actions
+        assert rows.step_limit_min(3600) == 60 + 45
+        assert rows.job_limit_min(3600) == 60 + 45 + 10
+
+
+class TestDocumentedFigures:
+    """docs/actions.md states sizes; here they are counted."""
+
+    def test_line_counts(self, rendered: Mapping[str, str]) -> None:
+        page = (REPOSITORY / "docs/actions.md").read_text()
+        lines = {
+            Path(path).name: len(text.splitlines()) for path, text in rendered.items() if "workflows/" in path
+        }
+        for name, count in lines.items():
+            assert f"| `{name}` | {count} |" in page
+        assert f"{sum(lines.values()):,} lines" in page
+        gate = lines["amd-pr.yml"] + lines["amd-nightly.yml"] + lines["amd-stage.yml"]
+        assert f"{gate:,} of them take the place of 1,199 + 1,777" in page
+
+    def test_every_row_kind_is_in_the_catalogs_page(self) -> None:
+        page = (REPOSITORY / "docs/catalog.md").read_text()
+        kinds = tomllib.loads((CATALOG_DIR / "actions.toml").read_text())
+        (line,) = [line for line in page.splitlines() if "`actions.toml`" in line]
+        assert all(f"`[[{kind}]]`" in page for kind in kinds), line

@@ -1,0 +1,285 @@
+"""Planning a container run: which profile, what stands in the plan, what is refused."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ci.errors import CiError, InfrastructureError, UsageError
+from ci.plan.compare.replay import place_again
+from ci.plan.container.image import ImageFact
+from ci.plan.container.inside import CheckoutFacts
+from ci.plan.container.needs import (
+    ContainerFacts,
+    Device,
+    Mount,
+    Need,
+    decide_executor,
+    environment_of,
+    needs_of,
+    nofile_of,
+    one_need,
+)
+from ci.plan.container.plan import require_docker
+from ci.plan.facts import DockerFacts, EngineFact, Facts, Known
+from ci.plan.make import make_plan
+from ci.plan.model import Plan
+from support.planning import catalog, facts, mi300x, registration, request
+
+DIGEST = "sha256:" + "c" * 64
+CACHE = Mount(id="cache", source="/home/runner/sglang-data", target="/sgl-data", read_only=False)
+
+
+def image(**changes: Any) -> ImageFact:
+    value = ImageFact(
+        reference="rocm/sgl-dev:v0.5.12-rocm700-mi30x-20260528",
+        manifest_digest="sha256:" + "d" * 64,
+        config_digest=DIGEST,
+        flavour="rocm700",
+        labels={},
+        env={},
+        size_bytes=1,
+        age_days=1,
+        stale_after_days=3,
+        candidates=(),
+        source="the registry",
+    )
+    return replace(value, **changes)
+
+
+def docker_facts(found: ImageFact, *, flavour: str = "rocm700", **changes: Any) -> DockerFacts:
+    container = ContainerFacts(
+        docker="unix:///run/docker.sock",
+        docker_source="default",
+        problem="",
+        devices=(Device(path="/dev/kfd", gid=110), Device(path="/dev/dri/renderD128", gid=44)),
+        device_source="/dev/dri",
+        mounts=(CACHE,),
+        absent=(),
+        cache=CACHE.source,
+        cache_free_bytes=1,
+        nofile_max=1 << 20,
+        mirror="",
+        mirror_source="none",
+    )
+    return DockerFacts(container=replace(container, **changes), image=found, flavour=flavour, tree=None)
+
+
+def in_container(base: Facts, docker: DockerFacts) -> Facts:
+    engine = EngineFact(python="python3", python_version="", engine_version="1.0", source="label")
+    return replace(base, docker=docker, engines={"llamacpp": engine, "sglang": engine})
+
+
+def contained(**changes: Any) -> Plan:
+    here = in_container(mi300x([registration("test/a.py")]), docker_facts(image(), **changes))
+    return make_plan(catalog(), here, request(executor="docker"))
+
+
+class TestTheExecutor:
+    @pytest.mark.parametrize(
+        ("asked", "hardware", "engine_here", "executor"),
+        [
+            ("docker", "cpu", True, "docker"),
+            ("host", "mi300x", False, "host"),
+            ("auto", "cpu", False, "host"),
+            ("auto", "mi300x", True, "host"),
+            ("auto", "mi355x", False, "docker"),
+        ],
+    )
+    def test_it_is_what_was_asked_for_or_the_rows(
+        self,
+        asked: str,
+        hardware: str,
+        engine_here: bool,  # noqa: FBT001  # a parameter
+        executor: str,
+    ) -> None:
+        found, source = decide_executor(catalog().containers, asked, hardware, engine_here=engine_here)
+        assert found == executor
+        assert source
+
+
+class TestOneContainerForARun:
+    def needs(self, stage: str, hardware: str) -> dict[str, Need]:
+        return needs_of(catalog().containers, catalog().suites_of(stage), hardware)
+
+    def test_a_rehearsal_takes_all_suites_of_a_stage(self) -> None:
+        assert one_need(self.needs("stage-b-amd", "cpu")).profile.id == "rehearsal"
+
+    def test_the_fabrics_suite_is_refused_beside_others_with_the_lines_to_use(self) -> None:
+        with pytest.raises(UsageError) as raised:
+            one_need(self.needs("stage-b-amd", "mi355x"))
+        text = raised.value.render()
+        assert "a disaggregation container" in text
+        assert "--suite 8-gpu-disaggregation" in text
+        assert "--suite 1-gpu-small " in text
+
+    def test_a_suite_of_another_rocm_has_its_own_image(self) -> None:
+        assert one_need(self.needs("nightly-dsv4-amd", "mi355x")).rocm == "720"
+
+
+class TestThePlan:
+    def test_the_host_and_the_container_differ_in_two_fields_alone(self) -> None:
+        rows = [registration("test/a.py")]
+        docker = docker_facts(image(labels={}), flavour="rehearsal", mounts=(), devices=())
+        host = make_plan(catalog(), facts(rows), request())
+        inside = make_plan(catalog(), in_container(facts(rows), docker), request(executor="docker"))
+        one, two = (plan.to_json()["work"] for plan in (host, inside))
+        assert {key for key in one if one[key] != two[key]} == {"image", "container"}
+        assert host.digest != inside.digest
+
+    def test_the_flags_are_those_of_the_row(self) -> None:
+        plan = contained()
+        assert plan.work.container is not None
+        assert plan.work.container.options["shm_bytes"] == 32 << 30
+        assert plan.work.container.options["init"] is True
+        assert plan.work.container.env["HF_HOME"] == "/sgl-data/hf-cache"
+        assert plan.placement.container is not None
+        assert plan.placement.container.groups == (44, 110)
+        assert "placement.container.nofile" in plan.sources
+
+    def test_a_variable_of_an_absent_mount_is_left_out(self) -> None:
+        assert "HF_HOME" not in environment_of(catalog().containers, "standard", ())
+        assert "PYTHONPATH" not in environment_of(catalog().containers, "rehearsal", ())
+
+    def test_the_callers_paths_stay_outside(self) -> None:
+        names = {"PATH": "/x", "HOME": "/x", "HF_TOKEN": "secret", "HIP_VISIBLE_DEVICES": "3"}
+        here = in_container(mi300x([registration("test/a.py")], environ=names), docker_facts(image()))
+        plan = make_plan(catalog(), here, request(executor="docker"))
+        assert plan.placement.pass_through == ("HF_TOKEN",)
+        assert "secret" not in json.dumps(plan.to_json())
+
+    def test_an_unresolved_image_makes_the_digest_partial(self) -> None:
+        lost = image(config_digest="", problem="the registry does not answer")
+        here = in_container(mi300x([registration("test/a.py")]), docker_facts(lost))
+        plan = make_plan(catalog(), here, request(executor="docker"))
+        assert plan.work.image == ""
+        assert any("image unresolved: the registry does not answer" in text for text in plan.partial)
+
+    def test_a_plan_for_another_machine_says_what_is_found_there(self) -> None:
+        docker = docker_facts(image(), elsewhere=True, devices=(Device(path="/dev/kfd", gid=None),))
+        here = in_container(mi300x([registration("test/a.py")]), docker)
+        plan = make_plan(catalog(), here, request(executor="docker"))
+        assert any("the plan is for another machine" in note for note in plan.notes)
+        assert plan.placement.container is not None
+        assert (plan.placement.container.devices, plan.placement.container.groups) == (("/dev/kfd",), ())
+
+    def test_what_overrides_a_pin_is_named(self) -> None:
+        world = {"AMD_CI_AITER_REF": "abcdef1", "AITER_COMMIT_OVERRIDE": ""}
+        here = in_container(mi300x([registration("test/a.py")], environ=world), docker_facts(image()))
+        plan = make_plan(catalog(), here, request(executor="docker"))
+        assert plan.work.container is not None
+        assert plan.work.container.install["overrides"] == {"aiter": "abcdef1"}
+        assert plan.sources["work.container.install"] == "dependencies.toml; aiter by AMD_CI_AITER_REF"
+
+    def test_a_plan_of_a_container_comes_back_from_json(self) -> None:
+        plan = contained()
+        again = Plan.from_json(json.loads(json.dumps(plan.to_json())), where="test")
+        assert again.digest == plan.digest
+
+    @pytest.mark.parametrize(
+        ("wanted", "most", "granted"),
+        [
+            (65536, 20000, 20000),
+            (65536, None, 65536),
+            (65536, 1 << 20, 65536),
+            (None, 20000, None),
+            (-1, 500, 500),
+        ],
+    )
+    def test_open_files_stay_below_what_the_engine_can_grant(
+        self, wanted: int | None, most: int | None, granted: int | None
+    ) -> None:
+        profile = replace(catalog().containers.profiles["standard"], nofile=wanted)
+        assert nofile_of(profile, most) == granted
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("docker", "strict", "said"),
+        [
+            (docker_facts(image(), problem="no such socket"), False, "no such socket"),
+            (docker_facts(image(config_digest="", problem="nobody answers")), False, "nobody answers"),
+            (docker_facts(image(age_days=9)), True, "9 days old"),
+        ],
+    )
+    def test_what_only_a_plan_can_be_made_of(self, docker: DockerFacts, strict: bool, said: str) -> None:  # noqa: FBT001  # a parameter
+        with pytest.raises(InfrastructureError, match=said):
+            require_docker(docker, strict=strict)
+
+    def test_a_stale_image_is_a_note_otherwise(self) -> None:
+        require_docker(docker_facts(image(age_days=9)), strict=False)
+        here = in_container(mi300x([registration("test/a.py")]), docker_facts(image(age_days=9)))
+        notes = make_plan(catalog(), here, request(executor="docker")).notes
+        assert any(note.startswith("STALE IMAGE") for note in notes)
+
+    @pytest.mark.parametrize(
+        ("change", "executor", "said"),
+        [
+            ({}, "host", "the plan is of docker"),
+            ({"mounts": ()}, "auto", "container.env"),
+        ],
+    )
+    def test_a_saved_plan_in_another_place(self, change: Mapping[str, Any], executor: str, said: str) -> None:
+        saved = contained()
+        here = in_container(mi300x([registration("test/a.py")]), docker_facts(image(), **change))
+        with pytest.raises(CiError) as raised:
+            place_again(catalog(), here, request(executor=executor), saved)
+        assert said in raised.value.render()
+
+    def test_a_saved_plan_is_placed_here(self) -> None:
+        saved = contained()
+        here = in_container(
+            mi300x([registration("test/a.py")]), docker_facts(image(), docker="tcp://127.0.0.1:1")
+        )
+        again = place_again(catalog(), here, request(), saved)
+        assert again.work == saved.work
+        assert again.placement.container is not None
+        assert again.placement.container.docker == "tcp://127.0.0.1:1"
+
+
+class TestPreflights:
+    """Of an SGLang tree on real hardware; the row is of stage-c-amd's eight GPUs."""
+
+    SUITE = "stage-c-test-large-8-gpu-amd"
+
+    def planned(self, *, executor: str, tree: bool, cpu: bool = False) -> Plan:
+        rows = [registration("test/a.py", suite=self.SUITE)]
+        checkout = Known(value="b" * 40, source="test") if tree else None
+        pins = {"aiter@gfx942": "abcdef1"}
+        found = CheckoutFacts(tree="b", tree_source="test", files=frozenset(), pins=pins) if tree else None
+        docker = replace(docker_facts(image(), flavour="rehearsal" if cpu else "rocm700"), tree=found)
+        base = facts(rows, checkout=checkout) if cpu else mi300x(rows, checkout=checkout)
+        here = in_container(base, docker) if executor == "docker" else base
+        return make_plan(catalog(), here, request("stage-c-amd", executor=executor))
+
+    def test_they_are_the_containers_work(self) -> None:
+        plan = self.planned(executor="docker", tree=True)
+        assert plan.work.container is not None
+        (row,) = plan.work.container.preflights
+        assert row["argv"][0] == "torchrun"
+        assert (row["timeout_s"], row["env"]["NCCL_DEBUG"]) == (300, "INFO")
+        assert not [note for note in plan.notes if "preflight" in note]
+        again = Plan.from_json(json.loads(json.dumps(plan.to_json())), where="test")
+        assert again.digest == plan.digest
+
+    @pytest.mark.parametrize(
+        ("executor", "tree", "said"),
+        [("docker", False, "add --checkout PATH"), ("host", True, "run it by hand first")],
+    )
+    def test_one_that_is_not_run_is_said_with_the_reason(
+        self,
+        executor: str,
+        tree: bool,  # noqa: FBT001  # a parameter
+        said: str,
+    ) -> None:
+        plan = self.planned(executor=executor, tree=tree)
+        assert plan.work.container is None or plan.work.container.preflights == ()
+        assert any("rccl-all-reduce is not run" in note and said in note for note in plan.notes)
+
+    def test_a_rehearsal_has_none(self) -> None:
+        plan = self.planned(executor="docker", tree=True, cpu=True)
+        assert plan.work.container is not None
+        assert plan.work.container.preflights == ()
+        assert not [note for note in plan.notes if "preflight" in note]

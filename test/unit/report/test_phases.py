@@ -1,0 +1,251 @@
+"""The executor's phases: folded into the record, told while they go on, and shown in every report."""
+
+import io
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ci.record.fold import RunRecord, Status, exit_code, fold
+from ci.report.console import Console, open_console
+from ci.report.final.html import html_report
+from ci.report.final.junit import junit_xml
+from ci.report.final.summary import summary_md
+from ci.report.final.terminal import final_view
+from ci.report.limits import ReportLimits
+from ci.report.live.github import ActionsView
+from ci.report.live.progress import Tally, phase_words
+from ci.report.live.views import LogView, TerminalView, draw
+from ci.report.log_tail import LogTails
+from ci.report.text import size
+from support.records import EVENTS, NASTY, ended, odd_text, record_of, run_events, run_started
+
+GIB = 2**30
+TEST = "test/registered/test_a.py"
+
+
+def begin(phase: str, text: str = "") -> dict[str, Any]:
+    return {"type": "phase-started", "phase": phase, "text": text, "by": "ci"}
+
+
+def go_on(phase: str, done: float | None, total: float | None = None, **more: Any) -> dict[str, Any]:
+    event = {"type": "phase-progress", "phase": phase, "text": "docker.io", "done": done, "total": total}
+    return event | {"unit": "bytes", "rate": None, "by": "ci"} | more
+
+
+def end(phase: str, outcome: str = "ok", text: str = "", **more: Any) -> dict[str, Any]:
+    event = {"type": "phase-ended", "phase": phase, "outcome": outcome, "duration_s": 1.5, "text": text}
+    return event | {"log": "", "details": [], "by": "ci"} | more
+
+
+def broken(verdict: str, *problems: str) -> dict[str, Any]:
+    return {
+        "type": "executor-failed",
+        "what": "it broke",
+        "cause": "because",
+        "then": "do that",
+        "problems": list(problems),
+        "verdict": verdict,
+        "by": "ci",
+    }
+
+
+def tails(limits: ReportLimits) -> LogTails:
+    return LogTails(EVENTS, lines=limits.tail_lines, size_bytes=limits.tail_bytes)
+
+
+class TestRecord:
+    def test_a_phase_keeps_what_it_moved_and_what_its_end_said(self) -> None:
+        record = fold(
+            [run_started([TEST]), begin("pull", "image"), go_on("pull", 5, 10), end("pull", text="done")]
+        )
+        (phase,) = record.phases
+        assert (phase.phase, phase.outcome, phase.text, phase.said) == ("pull", "ok", "image", "done")
+        assert (phase.done, phase.total, phase.unit, phase.duration_s) == (5, 10, "bytes", 1.5)
+
+    def test_a_phase_that_the_record_does_not_end_is_unfinished(self) -> None:
+        (phase,) = fold([run_started([TEST]), begin("pull")]).phases
+        assert phase.outcome == "unfinished"
+
+    def test_a_phase_that_comes_twice_is_two(self) -> None:
+        record = fold([run_started([TEST]), begin("a"), end("a"), begin("a"), end("a", "failed")])
+        assert [phase.outcome for phase in record.phases] == ["ok", "failed"]
+
+    @pytest.mark.parametrize(
+        ("verdict", "code"),
+        [("guard", 6), ("product", 1), ("infra", 4), ("timeout", 5), ("cancelled", 130), ("odd", 1)],
+    )
+    def test_the_run_ends_with_what_broke_it(self, verdict: str, code: int) -> None:
+        record = fold([run_started([TEST]), begin("guards"), end("guards", "failed"), broken(verdict)])
+        assert exit_code(record) == code
+        (test,) = record.tests
+        assert (test.status, test.verdict) == (Status.NOT_RUN, verdict)
+        assert test.not_run_because == "the run failed before it: it broke"
+
+    def test_a_failed_test_is_not_hidden_by_a_container_that_is_lost_later(self) -> None:
+        events = run_events({TEST: [ended("failed", "product")]}, reason=None)
+        assert exit_code(fold([*events, broken("infra")])) == 1
+
+    def test_a_warning_after_the_tests_changes_no_exit_code(self) -> None:
+        events = run_events({TEST: [ended("passed", "passed")]})
+        assert exit_code(fold([*events, begin("health-after"), end("health-after", "warned")])) == 0
+
+    @given(
+        st.lists(st.sampled_from(["phase-started", "phase-progress", "phase-ended"]), max_size=8), odd_text
+    )
+    def test_odd_events_never_break_it(self, kinds: list[str], odd: str) -> None:
+        events: list[dict[str, Any]] = [
+            {"type": kind, "phase": odd, "done": odd, "details": odd} for kind in kinds
+        ]
+        assert len(fold([run_started([TEST]), *events]).phases) <= len(kinds)
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1 KiB"),
+        (3.25 * 2**20, "3.25 MiB"),
+        (23.1 * GIB, "23.1 GiB"),
+        (2e15, "1862645 GiB"),
+    ],
+)
+def test_bytes_are_told_with_three_digits(count: float, words: str) -> None:
+    assert size(count) == words
+
+
+class TestProgress:
+    @pytest.mark.parametrize(
+        ("event", "words"),
+        [
+            (
+                go_on("pull", 3 * GIB, 23 * GIB, rate=112 * 2**20),
+                "docker.io: 3 GiB of 23 GiB (13 %), 112 MiB/s",
+            ),
+            (go_on("pull", 5 * GIB), "docker.io: 5 GiB"),
+            (go_on("x", 3, 7, unit=""), "docker.io: 3 of 7 (42 %)"),
+            (go_on("x", None), "docker.io"),
+            (go_on("pull", 9, 7), "docker.io: 9 B of 7 B (100 %)"),
+        ],
+    )
+    def test_in_words(self, event: dict[str, Any], words: str) -> None:
+        assert phase_words(event) == words
+
+    def test_a_log_gets_a_line_now_and_then(self, report_limits: ReportLimits) -> None:
+        now_s = 1000.0
+        stream = io.StringIO()
+        view = LogView(stream, limits=report_limits, clock=lambda: now_s)
+        view.show(run_started([TEST]))
+        view.show(begin("pull", "image"))
+        for second in range(60):
+            now_s = 1000.0 + second
+            view.show(go_on("pull", second * GIB, 60 * GIB))
+        told = [line for line in stream.getvalue().splitlines() if "... pull" in line]
+        assert len(told) == 60 // report_limits.progress_every_s - 1
+        assert "15 GiB of 60 GiB (25 %)" in told[0]
+
+    def test_a_terminal_has_a_bar_with_bytes_and_rate(self) -> None:
+        tally = Tally(lambda: 0.0)
+        for event in (
+            run_started([TEST]),
+            begin("pull", "rocm/sgl-dev"),
+            go_on("pull", 30 * GIB, 60 * GIB, rate=GIB),
+        ):
+            tally.take(event)
+        stream = io.StringIO()
+        Console(file=stream, width=100, no_color=True).print(draw(tally, width=100))
+        text = stream.getvalue()
+        assert "pull  rocm/sgl-dev" in text
+        assert "30 GiB of 60 GiB (50 %), 1 GiB/s" in text
+        assert re.search("[━╸╺]{5}", text)
+        tally.take(end("pull"))
+        stream.truncate(0)
+        Console(file=stream, width=100, no_color=True).print(draw(tally, width=100))
+        assert "pull" not in stream.getvalue()
+
+    def test_a_terminal_scrolls_the_end_of_a_phase(self, report_limits: ReportLimits) -> None:
+        class Terminal(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        stream = Terminal()
+        console = open_console({"TERM": "xterm", "COLUMNS": "100"}, json=False, stdout=stream)
+        view = TerminalView(console, limits=report_limits, clock=lambda: 0.0)
+        for event in (run_started([TEST]), begin("pull"), end("pull", "warned", "the mirror refused")):
+            view.show(event)
+        view.close()
+        assert "WARNING pull in 1.5 s: the mirror refused" in stream.getvalue()
+
+
+class TestActions:
+    def acted(self, events: Iterable[dict[str, Any]], limits: ReportLimits) -> list[str]:
+        stream = io.StringIO()
+        view = ActionsView(stream, limits=limits, clock=lambda: 0.0, tails=tails(limits))
+        for event in events:
+            view.show(event)
+        view.close()
+        return stream.getvalue().splitlines()
+
+    def test_a_warning_is_annotated_and_its_details_folded(self, report_limits: ReportLimits) -> None:
+        lines = self.acted(
+            [
+                run_started([TEST]),
+                begin("health-before"),
+                end("health-before", "warned", "busy", details=["by 4242"]),
+            ],
+            report_limits,
+        )
+        assert any(line.startswith("::group::") and "WARNING health-before" in line for line in lines)
+        assert "::warning title=health-before%3A warning::busy%0Aby 4242" in lines
+
+    def test_every_problem_is_in_the_annotation(self, report_limits: ReportLimits) -> None:
+        lines = self.acted(
+            [run_started([TEST]), broken("guard", "triton changed", "aiter shadowed")], report_limits
+        )
+        (error,) = (line for line in lines if line.startswith("::error"))
+        assert "%0A- triton changed%0A- aiter shadowed%0A" in error
+
+    @pytest.mark.parametrize("nasty", NASTY)
+    def test_no_text_of_a_phase_becomes_a_command(self, nasty: str, report_limits: ReportLimits) -> None:
+        events = [run_started([TEST]), begin("x", nasty), end("x", "failed", nasty, details=[nasty])]
+        ours = re.compile(r"::(group|endgroup|error|warning|notice|add-mask)")
+        for line in self.acted(events, report_limits):
+            assert not line.startswith("::") or ours.match(line)
+            assert "##[" not in line
+
+
+@pytest.mark.parametrize("nasty", NASTY)
+def test_no_report_breaks_on_the_text_of_a_phase(nasty: str, report_limits: ReportLimits) -> None:
+    events = [
+        run_started([TEST]),
+        begin("x", nasty),
+        end("x", "failed", nasty, details=[nasty], log="logs/guards.log"),
+        broken("infra", nasty),
+    ]
+    record = fold(events)
+    assert "<script>" not in html_report(record, tails=tails(report_limits), limits=report_limits)
+    assert b"<testsuites" in junit_xml(record, tails=tails(report_limits))
+    row = next(
+        line
+        for line in summary_md(record, tails=tails(report_limits), limits=report_limits).splitlines()
+        if line.startswith("| ❌ failed")
+    )
+    assert row.count("|") == 6
+    console = Console(file=io.StringIO(), width=100)
+    console.print(final_view(record, tails=tails(report_limits), limits=report_limits))
+
+
+def test_every_report_says_what_was_pulled_and_what_was_warned(report_limits: ReportLimits) -> None:
+    record: RunRecord = record_of("container")
+    for text in (
+        summary_md(record, tails=tails(report_limits), limits=report_limits),
+        html_report(record, tails=tails(report_limits), limits=report_limits),
+    ):
+        for words in ("23.1 GiB", "11.2 GiB of 192 GiB VRAM are in use", "process 4242", "3 min 32 s"):
+            assert words in text
+    junit = junit_xml(record, tails=tails(report_limits)).decode()
+    assert 'name="phase: pull" value="ok in 3 min 32 s' in junit
