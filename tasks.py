@@ -14,7 +14,8 @@ from invoke.tasks import task
 
 from ci.catalog.catalog import load_catalog
 from ci.errors import CiError
-from ci.system import clock, environ
+from ci.system import clock
+from ci.system.environ import read_environ
 
 
 def _exits(verb: Callable[..., None]) -> Callable[..., None]:
@@ -37,8 +38,8 @@ def doctor(_c: Context) -> None:
     from ci.facts.doctor import examine  # noqa: PLC0415
     from ci.report.views.doctor import show_findings  # noqa: PLC0415  # `inv --list` needs no rich
 
-    world = environ.read()
-    show_findings(world, examine(load_catalog(), world))
+    environ = read_environ()
+    show_findings(environ, examine(load_catalog(), environ))
 
 
 @task
@@ -50,10 +51,10 @@ def sweep(_c: Context) -> None:
     from ci.facts.gather import runs_dir  # noqa: PLC0415
     from ci.report.views.doctor import show_swept  # noqa: PLC0415
 
-    world = environ.read()
+    environ = read_environ()
     passes = int(load_catalog().limits["agent.sweep_passes"])
-    show_swept(world, sweep_dead(runs_dir(world) / ".live", passes=passes, wait=clock.sleep_s))
-    sweep_verb(world)
+    show_swept(environ, sweep_dead(runs_dir(environ) / ".live", passes=passes, wait=clock.sleep_s))
+    sweep_verb(environ)
 
 
 @task(help={"keep": "how many of the newest run folders stay", "dry": "only say what would be removed"})
@@ -64,8 +65,8 @@ def prune(_c: Context, keep: int = 20, *, dry: bool = False) -> None:
     from ci.facts.gather import runs_dir  # noqa: PLC0415
     from ci.report.views.doctor import show_pruned  # noqa: PLC0415
 
-    world = environ.read()
-    show_pruned(world, prune_folders(runs_dir(world), keep=keep, dry=dry), dry=dry)
+    environ = read_environ()
+    show_pruned(environ, prune_folders(runs_dir(environ), keep=keep, dry=dry), dry=dry)
 
 
 _IMAGE_HELP = {
@@ -94,7 +95,7 @@ def resolve(
     from ci.cli.images import ImageOptions, resolve_verb  # noqa: PLC0415
 
     options = ImageOptions(family=family, flavour=flavour, rocm=rocm, image=image, strict=strict, json=json)
-    resolve_verb(environ.read(), options)
+    resolve_verb(read_environ(), options)
 
 
 @task(help=_IMAGE_HELP)
@@ -113,7 +114,7 @@ def pull(
     from ci.cli.images import ImageOptions, pull_verb  # noqa: PLC0415
 
     options = ImageOptions(family=family, flavour=flavour, rocm=rocm, image=image, strict=strict, json=json)
-    pull_verb(environ.read(), options)
+    pull_verb(read_environ(), options)
 
 
 @task(help={**_IMAGE_HELP, "to": "HOST:PORT; not said: the mirror of this machine's runner pool"})
@@ -133,7 +134,7 @@ def mirror(
     from ci.cli.images import ImageOptions, mirror_verb  # noqa: PLC0415
 
     options = ImageOptions(family=family, flavour=flavour, rocm=rocm, image=image, strict=strict, json=json)
-    mirror_verb(environ.read(), options, to)
+    mirror_verb(read_environ(), options, to)
 
 
 @task(
@@ -151,7 +152,7 @@ def prune_local(
     """Remove old local images of our repository, never one that a container uses."""
     from ci.cli.images import prune_verb  # noqa: PLC0415
 
-    prune_verb(environ.read(), older=older, keep=keep, dry=dry, json=json)
+    prune_verb(read_environ(), older=older, keep=keep, dry=dry, json=json)
 
 
 @task(
@@ -183,7 +184,7 @@ def build(
     options = BuildOptions(
         rehearsal=rehearsal, base=base, checkout=checkout, rocm=rocm, family=family, tag=tag, json=json
     )
-    build_verb(environ.read(), options)
+    build_verb(read_environ(), options)
 
 
 _DEPS_HELP = {
@@ -222,7 +223,7 @@ def deps_plan(
         python=python,
         json=json,
     )
-    plan_verb(environ.read(), options)
+    plan_verb(read_environ(), options)
 
 
 @task(name="install", help={key: _DEPS_HELP[key] for key in ("container", "checkout", "rocm", "python")})
@@ -234,7 +235,7 @@ def deps_install(
     from ci.cli.deps import DepsOptions, install_verb  # noqa: PLC0415
 
     install_verb(
-        environ.read(), DepsOptions(container=container, checkout=checkout, rocm=rocm, python=python)
+        read_environ(), DepsOptions(container=container, checkout=checkout, rocm=rocm, python=python)
     )
 
 
@@ -246,7 +247,7 @@ def deps_check(
     """Check a container's protected distributions, imports and requirements; exit 6 when something is wrong."""
     from ci.cli.deps import DepsOptions, check_verb  # noqa: PLC0415
 
-    check_verb(environ.read(), DepsOptions(container=container, rocm=rocm, python=python, json=json))
+    check_verb(read_environ(), DepsOptions(container=container, rocm=rocm, python=python, json=json))
 
 
 @task(name="list", help={"json": "machine-readable standard output"})
@@ -255,7 +256,7 @@ def container_list(_c: Context, *, json: bool = False) -> None:
     """Show this project's containers, and whose they are."""
     from ci.cli.containers import list_verb  # noqa: PLC0415
 
-    list_verb(environ.read(), as_json=json)
+    list_verb(read_environ(), as_json=json)
 
 
 @task(name="stop", help={"name": "as container.list shows it"})
@@ -264,7 +265,7 @@ def container_stop(_c: Context, name: str) -> None:
     """End and remove one of this project's containers, kept or not."""
     from ci.cli.containers import stop_verb  # noqa: PLC0415
 
-    stop_verb(environ.read(), name)
+    stop_verb(read_environ(), name)
 
 
 @task(name="prune", help={"kept": "also those that were kept with --keep, when their run is over"})
@@ -273,7 +274,7 @@ def container_prune(_c: Context, *, kept: bool = False) -> None:
     """Remove containers that dead runs have left; a living run's is not touched."""
     from ci.cli.containers import prune_verb  # noqa: PLC0415
 
-    prune_verb(environ.read(), kept=kept)
+    prune_verb(read_environ(), kept=kept)
 
 
 @task(help={"checkout": "an SGLang tree: the jobs of its tests", "as_json": "machine-readable"})

@@ -38,7 +38,7 @@ class BuildOptions:
     json: bool = False
 
 
-def build_verb(world: Mapping[str, str], options: BuildOptions) -> None:
+def build_verb(environ: Mapping[str, str], options: BuildOptions) -> None:
     """Build one image, and say how to run on it.
 
     Raises:
@@ -55,38 +55,38 @@ def build_verb(world: Mapping[str, str], options: BuildOptions) -> None:
     view = BuildView(json=options.json)
     try:
         image = (
-            _rehearsal(catalog, world, options, view)
+            _rehearsal(catalog, environ, options, view)
             if options.rehearsal
-            else _sglang(catalog, world, options, view)
+            else _sglang(catalog, environ, options, view)
         )
     finally:
         view.close()
-    show_built(world, image, as_json=options.json)
+    show_built(environ, image, as_json=options.json)
 
 
 def _rehearsal(
-    catalog: Catalog, world: Mapping[str, str], options: BuildOptions, view: BuildView
+    catalog: Catalog, environ: Mapping[str, str], options: BuildOptions, view: BuildView
 ) -> ImageFact:
     base = options.base or catalog.builds.base.reference
-    _have(catalog, world, base, view)
+    _have(catalog, environ, base, view)
     return build_rehearsal(
         base=base,
         tag=options.tag or REHEARSAL_TAG,
-        engine_host=docker_host(world)[0],
-        environ=world,
+        engine_host=docker_host(environ)[0],
+        environ=environ,
         limits=catalog.limits,
         emit=view.show,
         log=view.log,
     )
 
 
-def _have(catalog: Catalog, world: Mapping[str, str], base: str, view: BuildView) -> None:
+def _have(catalog: Catalog, environ: Mapping[str, str], base: str, view: BuildView) -> None:
     """Pull a base that is not in the local store.
 
     Raises:
         InfrastructureError: the engine does not answer, or the base can't be had.
     """
-    host = docker_host(world)[0]
+    host = docker_host(environ)[0]
     try:
         with closing(connect(host, timeout_s=catalog.limits["container.engine_s"])) as client:
             if is_local(client, base):
@@ -95,8 +95,8 @@ def _have(catalog: Catalog, world: Mapping[str, str], base: str, view: BuildView
         raise InfrastructureError(
             f"the engine at {host} can't be asked for {base}: {error.text}", then="docker info"
         ) from error
-    ask = image_ask(catalog.images, family="", today=find_today(world)[0], environ=world, image=base)
-    image = resolve_image(catalog, ask, world, engine_host=host)
+    ask = image_ask(catalog.images, family="", today=find_today(environ)[0], environ=environ, image=base)
+    image = resolve_image(catalog, ask, environ, engine_host=host)
     if not image.config_digest:
         raise InfrastructureError(
             f"the base {base} is not in the local store and can't be had: {image.problem}",
@@ -108,10 +108,10 @@ def _have(catalog: Catalog, world: Mapping[str, str], base: str, view: BuildView
         catalog=catalog,
         engine_host=host,
         mirror="",
-        environ=world,
+        environ=environ,
         emit=view.show,
         stopped=_told_to_stop(),
-        lock_dir=pull_locks(world),
+        lock_dir=pull_locks(environ),
         who="inv image.build",
     )
 
@@ -128,7 +128,9 @@ def _told_to_stop() -> Callable[[], bool]:
     return lambda: bool(told)
 
 
-def _sglang(catalog: Catalog, world: Mapping[str, str], options: BuildOptions, view: BuildView) -> ImageFact:
+def _sglang(
+    catalog: Catalog, environ: Mapping[str, str], options: BuildOptions, view: BuildView
+) -> ImageFact:
     if options.base or options.tag:
         given = "--base" if options.base else "--tag"
         raise UsageError(
@@ -145,15 +147,15 @@ def _sglang(catalog: Catalog, world: Mapping[str, str], options: BuildOptions, v
         )
     checkout = Path(options.checkout).expanduser().absolute()
     commit = commit_of(checkout, timeout_s=catalog.limits["host.probe_s"])
-    family = options.family or catalog.family_of(find_hardware(catalog, world).cls)
+    family = options.family or catalog.family_of(find_hardware(catalog, environ).cls)
     wanted = wanted_image(catalog, checkout, commit, flavour=flavour, family=family)
     for text in wanted.notes:
         view.show(_note(text))
     return build_from_dockerfile(
         catalog,
         wanted,
-        engine_host=docker_host(world)[0],
-        environ=world,
+        engine_host=docker_host(environ)[0],
+        environ=environ,
         emit=view.show,
         log=view.log,
         stopped=_told_to_stop(),

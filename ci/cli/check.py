@@ -17,7 +17,7 @@ from ci.plan.check import check_registrations
 from ci.plan.environment import Layer, layers_for, resolve
 from ci.plan.quarantine import expiring, quarantine_problems, tried_date_note
 from ci.report.console import Text, open_console
-from ci.system import environ
+from ci.system.environ import TODAY, read_environ
 
 __all__ = ["check"]
 
@@ -41,9 +41,9 @@ def check(arguments: Sequence[str]) -> int:
     if not found:
         problems += _workflows(catalog, root, tests, own=not known.checkout)
     notes = check_registrations(catalog, tests, own=not known.checkout, problems=problems)
-    today, today_source = find_today(environ.read())
+    today, today_source = find_today(read_environ())
     notes += expiring(catalog, today=today)
-    if today_source.startswith(environ.TODAY):
+    if today_source.startswith(TODAY):
         notes.insert(0, tried_date_note(today, today_source))
     problems = list(dict.fromkeys(problems))
     quarantined = quarantine_problems(catalog, tests, today=today, own=not known.checkout)
@@ -109,7 +109,7 @@ def _environments(catalog: Catalog) -> list[Problem]:
 
 
 def _show(catalog: Catalog, tests: Discovery, notes: list[str], root: str) -> None:
-    console = open_console(environ.read())
+    console = open_console(read_environ())
     console.print(
         Text(
             f"catalog: {len(catalog.stages)} stages, {len(catalog.suites)} suites, {len(catalog.env_sets)} env sets, "

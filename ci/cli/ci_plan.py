@@ -25,7 +25,7 @@ from ci.images.resolve import resolve_image
 from ci.plan.facts import Facts
 from ci.plan.jobs import Changes, Reason, Selection, everything, select_changed
 from ci.report.console import Text, open_console
-from ci.system import environ
+from ci.system.environ import read_environ
 
 __all__ = ["ci_plan", "ci_plan_parser"]
 
@@ -37,19 +37,19 @@ def ci_plan(arguments: Sequence[str]) -> int:
     known = parse(parser, arguments, problems)
     if problems:
         raise UsageError("the options can't be meant", problems=problems, then="nox -s ci_plan -- --help")
-    world = environ.read()
+    environ = read_environ()
     if known.verdict:
-        return _verdict(world, as_json=known.json)
+        return _verdict(environ, as_json=known.json)
     catalog = load_catalog()
-    asked, event_source = _asked(catalog, known, world)
-    facts = tree_facts(catalog, known.checkout, world)
+    asked, event_source = _asked(catalog, known, environ)
+    facts = tree_facts(catalog, known.checkout, environ)
     tests = tests_of_suites(catalog, facts, asked.suites)
-    images = _images(catalog, world, facts, look=known.images or world.get("GITHUB_ACTIONS") == "true")
+    images = _images(catalog, environ, facts, look=known.images or environ.get("GITHUB_ACTIONS") == "true")
     full = everything(asked.suites, Reason(file="", rule="full-run", why=asked.full))
     changes = Changes(tree="own", base="", files=())
     chosen = full
     if not asked.full:
-        changes = _changes(catalog, known, world, facts)
+        changes = _changes(catalog, known, environ, facts)
         chosen = _within(select_changed(catalog, facts.tests, changes), asked)
     shadow = not asked.full and (known.shadow or catalog.changes.shadow)
     wave_of = stage_waves(catalog, asked.workflow)
@@ -77,11 +77,11 @@ def ci_plan(arguments: Sequence[str]) -> int:
         would_skip=would_skip,
         notes=(*_uncommitted(changes), *images.notes),
     )
-    _hand_out(world, shown)
+    _hand_out(environ, shown)
     if known.json:
         sys.stdout.write(json.dumps(_data(shown, catalog, images), indent=1, sort_keys=True) + "\n")
     else:
-        show_ci_plan(open_console(world), shown, why=known.why)
+        show_ci_plan(open_console(environ), shown, why=known.why)
     return 0
 
 
@@ -105,22 +105,22 @@ def ci_plan_parser() -> Parser:
     return parser
 
 
-def _asked(catalog: Catalog, known: Any, world: Mapping[str, str]) -> tuple[Asked, str]:
+def _asked(catalog: Catalog, known: Any, environ: Mapping[str, str]) -> tuple[Asked, str]:
     """What is asked for, and who named the event.
 
     Raises:
         UsageError: with every input that can't be meant.
     """
     event, source = known.event, "--event"
-    if not event and world.get("GITHUB_ACTIONS") == "true":
-        event, source = world.get("GITHUB_EVENT_NAME", ""), "GITHUB_EVENT_NAME"
+    if not event and environ.get("GITHUB_ACTIONS") == "true":
+        event, source = environ.get("GITHUB_EVENT_NAME", ""), "GITHUB_EVENT_NAME"
     if not event:
         event, source = PULL_REQUEST, "default: not in Actions"
     problems: list[Problem] = []
     asked = read_ask(
         catalog,
-        world,
-        workflow=known.workflow or world.get("AMD_CI_WORKFLOW", ""),
+        environ,
+        workflow=known.workflow or environ.get("AMD_CI_WORKFLOW", ""),
         event=event,
         stages=known.stage,
         problems=problems,
@@ -130,9 +130,9 @@ def _asked(catalog: Catalog, known: Any, world: Mapping[str, str]) -> tuple[Aske
     return asked, source
 
 
-def _changes(catalog: Catalog, known: Any, world: Mapping[str, str], facts: Facts) -> Changes:
+def _changes(catalog: Catalog, known: Any, environ: Mapping[str, str], facts: Facts) -> Changes:
     base, source = known.base, "--base"
-    if not base and (event_file := world.get("GITHUB_EVENT_PATH")):
+    if not base and (event_file := environ.get("GITHUB_EVENT_PATH")):
         source = "the event's pull_request.base.sha"
         try:
             base = base_of_event(Path(event_file).read_text(errors="replace"))
@@ -157,10 +157,10 @@ def _within(selection: Selection, asked: Asked) -> Selection:
     return replace(selection, choices=choices)
 
 
-def _images(catalog: Catalog, world: Mapping[str, str], facts: Facts, *, look: bool) -> PlannedImages:
-    host, _ = docker_host(world)
-    resolve = partial(resolve_image, catalog, environ=world, engine_host=host)
-    return PlannedImages(catalog=catalog, environ=world, today=facts.today, look=look, resolve=resolve)
+def _images(catalog: Catalog, environ: Mapping[str, str], facts: Facts, *, look: bool) -> PlannedImages:
+    host, _ = docker_host(environ)
+    resolve = partial(resolve_image, catalog, environ=environ, engine_host=host)
+    return PlannedImages(catalog=catalog, environ=environ, today=facts.today, look=look, resolve=resolve)
 
 
 def _check_size(catalog: Catalog, made: Waves) -> None:
@@ -179,14 +179,14 @@ def _check_size(catalog: Catalog, made: Waves) -> None:
             )
 
 
-def _hand_out(world: Mapping[str, str], shown: ShownPlan) -> None:
+def _hand_out(environ: Mapping[str, str], shown: ShownPlan) -> None:
     """The outputs that the waves' jobs are made from, and the run's page."""
     outputs: dict[str, str] = {}
     for number, wave in enumerate(shown.waves.waves, start=1):
         outputs[f"wave_{number}"] = matrix_json(wave)
         outputs[f"wave_{number}_jobs"] = str(len(wave))
-    set_outputs(world, outputs)
-    add_summary(world, plan_markdown(shown))
+    set_outputs(environ, outputs)
+    add_summary(environ, plan_markdown(shown))
 
 
 def _data(shown: ShownPlan, catalog: Catalog, images: PlannedImages) -> dict[str, Any]:
@@ -219,22 +219,22 @@ def _data(shown: ShownPlan, catalog: Catalog, images: PlannedImages) -> dict[str
     }
 
 
-def _verdict(world: Mapping[str, str], *, as_json: bool) -> int:
+def _verdict(environ: Mapping[str, str], *, as_json: bool) -> int:
     """Judge the jobs before the finish job.
 
     Raises:
         CiError: with every job that failed, was cancelled or was wrongly skipped.
     """
-    code, problems, told = judge(read_needs(world.get("NEEDS", "")))
+    code, problems, told = judge(read_needs(environ.get("NEEDS", "")))
     if as_json:
         rows = [asdict(problem) for problem in problems]
         sys.stdout.write(json.dumps({"code": code, "jobs": list(told), "problems": rows}, indent=1) + "\n")
     else:
-        console = open_console(world)
+        console = open_console(environ)
         for line in told:
             console.print(Text(line))
     summary = [f"- {line}" for line in told] + [f"- **{problem}**" for problem in problems]
-    add_summary(world, "\n".join(["## Finish", "", *summary, ""]) + "\n")
+    add_summary(environ, "\n".join(["## Finish", "", *summary, ""]) + "\n")
     if problems:
         raise CiError(
             f"{len(problems)} of the jobs did not end as planned",

@@ -14,13 +14,13 @@ from ci.report.views.containers import show_not_looked_at, show_swept_containers
 __all__ = ["list_verb", "prune_verb", "stop_verb", "sweep_verb"]
 
 
-def list_verb(world: Mapping[str, str], *, as_json: bool) -> None:
+def list_verb(environ: Mapping[str, str], *, as_json: bool) -> None:
     """Show them all.
 
     Raises:
         InfrastructureError: the engine does not answer.
     """
-    tenants = _tenants(world)
+    tenants = _tenants(environ)
     if as_json:
         rows = [
             {
@@ -35,49 +35,49 @@ def list_verb(world: Mapping[str, str], *, as_json: bool) -> None:
         ]
         sys.stdout.write(json.dumps(rows, indent=1) + "\n")
         return
-    show_tenants(world, tenants)
+    show_tenants(environ, tenants)
 
 
-def stop_verb(world: Mapping[str, str], name: str) -> None:
+def stop_verb(environ: Mapping[str, str], name: str) -> None:
     """End and remove one by its name, kept or not.
 
     Raises:
         UsageError: none of ours has this name.
         InfrastructureError: the engine does not answer, or the container stays.
     """
-    names = [one.name for one in _tenants(world)]
+    names = [one.name for one in _tenants(environ)]
     if name not in names:
         what = f"no container of ours is named {name!r}"
         raise UsageError(what, cause=f"there are: {', '.join(names) or 'none'}", then="inv container.list")
-    _sweep(world, lambda one: one.name == name)
+    _sweep(environ, lambda one: one.name == name)
 
 
-def prune_verb(world: Mapping[str, str], *, kept: bool) -> None:
+def prune_verb(environ: Mapping[str, str], *, kept: bool) -> None:
     """Remove what dead runs have left; with `kept` also what they have kept on purpose.
 
     Raises:
         InfrastructureError: the engine does not answer, or a container stays.
     """
-    _sweep(world, lambda one: is_left_over(one) or (kept and one.ownership.kept and one.ownership.dead))
+    _sweep(environ, lambda one: is_left_over(one) or (kept and one.ownership.kept and one.ownership.dead))
 
 
-def sweep_verb(world: Mapping[str, str]) -> None:
+def sweep_verb(environ: Mapping[str, str]) -> None:
     """Remove what dead runs have left, as `prune_verb` does; without an engine say that nothing was looked at.
 
     Raises:
         InfrastructureError: a container stays.
     """
-    host, source = docker_host(world)
+    host, source = docker_host(environ)
     try:
         connect(host, timeout_s=load_catalog().limits["container.engine_s"]).close()
     except InfrastructureError as error:
-        show_not_looked_at(world, f"{error.what} ({source})")
+        show_not_looked_at(environ, f"{error.what} ({source})")
         return
-    prune_verb(world, kept=False)
+    prune_verb(environ, kept=False)
 
 
-def _tenants(world: Mapping[str, str]) -> tuple[Tenant, ...]:
-    host, _ = docker_host(world)
+def _tenants(environ: Mapping[str, str]) -> tuple[Tenant, ...]:
+    host, _ = docker_host(environ)
     try:
         with closing(connect(host, timeout_s=load_catalog().limits["container.engine_s"])) as client:
             return list_containers(client)
@@ -85,15 +85,15 @@ def _tenants(world: Mapping[str, str]) -> tuple[Tenant, ...]:
         raise _failed(host, error) from error
 
 
-def _sweep(world: Mapping[str, str], chosen: Callable[[Tenant], bool]) -> None:
+def _sweep(environ: Mapping[str, str], chosen: Callable[[Tenant], bool]) -> None:
     limits = load_catalog().limits
-    host, _ = docker_host(world)
+    host, _ = docker_host(environ)
     try:
         with closing(connect(host, timeout_s=limits["container.engine_s"])) as client:
             swept = sweep_containers(client, wait_s=limits["container.remove_s"], chosen=chosen)
     except EngineError as error:
         raise _failed(host, error) from error
-    show_swept_containers(world, swept)
+    show_swept_containers(environ, swept)
     left = [f"{one.tenant.name}: {one.problem}" for one in swept if one.problem]
     if left:
         raise InfrastructureError(

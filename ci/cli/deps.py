@@ -40,13 +40,13 @@ class DepsOptions:
     json: bool = False
 
 
-def plan_verb(world: Mapping[str, str], options: DepsOptions) -> None:
+def plan_verb(environ: Mapping[str, str], options: DepsOptions) -> None:
     """Show the steps with their reasons; with a container they are final, without one what it has is not known."""
     catalog = load_catalog()
-    install = _install(catalog, world, options)
+    install = _install(catalog, environ, options)
     notes: tuple[str, ...] = ()
     if options.container:
-        inside = _look(catalog, world, options)
+        inside = _look(catalog, environ, options)
     else:
         if not install["flavour"]:
             raise UsageError(
@@ -64,25 +64,25 @@ def plan_verb(world: Mapping[str, str], options: DepsOptions) -> None:
             f"AITER is wanted at {made.decision.commit}; what the container has decides whether it is built",
         )
         made = replace(made, decision=None)
-    show_steps(world, made, notes, as_json=options.json)
+    show_steps(environ, made, notes, as_json=options.json)
 
 
-def install_verb(world: Mapping[str, str], options: DepsOptions) -> None:
+def install_verb(environ: Mapping[str, str], options: DepsOptions) -> None:
     """Install in a container that runs.
 
     Raises:
         CiError: as ci.install.install.Installation.run.
     """
     catalog = load_catalog()
-    install = _install(catalog, world, options)
+    install = _install(catalog, environ, options)
     stopped = threading.Event()
-    container, image = _attach(catalog, world, options, stopped)
+    container, image = _attach(catalog, environ, options, stopped)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: stopped.set())
     guards = guards_of(catalog.guards, flavour=_flavour_inside(catalog, install, container, options))
     logs = Path(tempfile.mkdtemp(prefix="amd-ci-deps-")) / "logs"
     logs.mkdir()
-    show_event(world, {"type": "note", "text": f"logs: {logs.parent}"})
+    show_event(environ, {"type": "note", "text": f"logs: {logs.parent}"})
     Installation(
         shell=container,
         python=options.python,
@@ -90,22 +90,22 @@ def install_verb(world: Mapping[str, str], options: DepsOptions) -> None:
         install=install,
         guards=guards,
         image=image,
-        environ=world,
+        environ=environ,
         limits=catalog.limits,
-        phases=Phases(lambda event: show_event(world, event), logs),
+        phases=Phases(lambda event: show_event(environ, event), logs),
         stopped=stopped.is_set,
     ).run()
 
 
-def check_verb(world: Mapping[str, str], options: DepsOptions) -> None:
+def check_verb(environ: Mapping[str, str], options: DepsOptions) -> None:
     """Look at what is installed: fingerprints, imports, and requirements among the protected distributions.
 
     Raises:
         GuardError: something is not as it has to be.
     """
     catalog = load_catalog()
-    install = _install(catalog, world, options)
-    container, image = _attach(catalog, world, options, threading.Event())
+    install = _install(catalog, environ, options)
+    container, image = _attach(catalog, environ, options, threading.Event())
     guards = guards_of(catalog.guards, flavour=_flavour_inside(catalog, install, container, options))
     now = fingerprint(container, options.python, guards, limits=catalog.limits)
     state = read_state(container)
@@ -116,7 +116,7 @@ def check_verb(world: Mapping[str, str], options: DepsOptions) -> None:
             raise violation(changes, step="something after the installation", then="take a fresh container")
     lines = probe(container, options.python, guards, now, limits=catalog.limits)
     unmet = _unmet(catalog, container, options.python, {row.distribution for row in now if row.version})
-    show_checked(world, now, [*lines, *unmet], compared=known, as_json=options.json)
+    show_checked(environ, now, [*lines, *unmet], compared=known, as_json=options.json)
 
 
 def _unmet(catalog: Catalog, container: Container, python: str, protected: set[str]) -> list[str]:
@@ -146,7 +146,7 @@ def _unmet(catalog: Catalog, container: Container, python: str, protected: set[s
     return [f"not met: {line}" for line in lines]
 
 
-def _install(catalog: Catalog, world: Mapping[str, str], options: DepsOptions) -> dict[str, Any]:
+def _install(catalog: Catalog, environ: Mapping[str, str], options: DepsOptions) -> dict[str, Any]:
     flavour, family = (f"rocm{options.rocm.removeprefix('rocm')}" if options.rocm else ""), options.family
     if options.image:
         tag = parse_reference(options.image).tag
@@ -168,12 +168,12 @@ def _install(catalog: Catalog, world: Mapping[str, str], options: DepsOptions) -
         # a container's stamp says which family it is for
         family=family or ("" if options.container else next(iter(targets))),
         checkout=checkout,
-        overrides=world,
+        overrides=environ,
     )
 
 
 def _attach(
-    catalog: Catalog, world: Mapping[str, str], options: DepsOptions, stopped: threading.Event
+    catalog: Catalog, environ: Mapping[str, str], options: DepsOptions, stopped: threading.Event
 ) -> tuple[Container, str]:
     """A running container with our programs in it, and its image's id.
 
@@ -182,7 +182,7 @@ def _attach(
     """
     if not options.container:
         raise UsageError("which container?", then="inv container.list; then --container NAME")
-    client = connect(docker_host(world)[0], timeout_s=catalog.limits["container.engine_s"])
+    client = connect(docker_host(environ)[0], timeout_s=catalog.limits["container.engine_s"])
     try:
         with faults():
             found = client.api.inspect_container(options.container)
@@ -202,8 +202,8 @@ def _attach(
     return container, str(found["Image"])
 
 
-def _look(catalog: Catalog, world: Mapping[str, str], options: DepsOptions) -> InsideFacts:
-    container, _ = _attach(catalog, world, options, threading.Event())
+def _look(catalog: Catalog, environ: Mapping[str, str], options: DepsOptions) -> InsideFacts:
+    container, _ = _attach(catalog, environ, options, threading.Event())
     return look_inside(container, options.python, catalog.dependencies, limits=catalog.limits)
 
 

@@ -15,7 +15,7 @@ from ci.plan.environment import Layer, Resolved, Setting, layers_for, resolve
 from ci.plan.select import resolve_file
 from ci.report.console import open_console
 from ci.report.views.envs import show_environment, show_environment_differences, show_explanation
-from ci.system import environ
+from ci.system.environ import read_environ
 
 __all__ = ["envs"]
 
@@ -45,7 +45,7 @@ def envs(arguments: Sequence[str]) -> int:
 
 def _show(catalog: Catalog, names: Sequence[str], *, as_json: bool) -> int:
     """Without names: every set."""
-    console = open_console(environ.read())
+    console = open_console(read_environ())
     wanted = [(name,) for name in catalog.env_sets] if not names else [tuple(names)]
     shown = {}
     for group in wanted:
@@ -76,7 +76,7 @@ def _diff(catalog: Catalog, names: Sequence[str], *, as_json: bool) -> int:
         ]
         sys.stdout.write(json.dumps(data, indent=1) + "\n")
     else:
-        show_environment_differences(open_console(environ.read()), names[0], names[1], rows)
+        show_environment_differences(open_console(read_environ()), names[0], names[1], rows)
     return 0
 
 
@@ -117,7 +117,7 @@ def _explain(catalog: Catalog, names: Sequence[str], *, as_json: bool) -> int:
         }
         sys.stdout.write(json.dumps(data, indent=1) + "\n")
     else:
-        show_explanation(open_console(environ.read()), name, stories, passed)
+        show_explanation(open_console(read_environ()), name, stories, passed)
     return 0
 
 

@@ -41,55 +41,55 @@ class ImageOptions:
     json: bool = False
 
 
-def resolve_verb(world: Mapping[str, str], options: ImageOptions) -> None:
+def resolve_verb(environ: Mapping[str, str], options: ImageOptions) -> None:
     """Show which image is meant, and why no other.
 
     Raises:
         InfrastructureError: there is none, or it is stale and `strict`.
     """
-    image = _resolve(load_catalog(), world, options)
-    show_image(world, image, as_json=options.json)
+    image = _resolve(load_catalog(), environ, options)
+    show_image(environ, image, as_json=options.json)
     require_image(image, strict=options.strict)
 
 
-def pull_verb(world: Mapping[str, str], options: ImageOptions) -> None:
+def pull_verb(environ: Mapping[str, str], options: ImageOptions) -> None:
     """Have the image in the local store."""
     catalog = load_catalog()
-    image = _resolve(catalog, world, options)
+    image = _resolve(catalog, environ, options)
     require_image(image, strict=options.strict)
-    mirror, source = mirror_for(catalog.images, pool_of(catalog, world), world)
+    mirror, source = mirror_for(catalog.images, pool_of(catalog, environ), environ)
     show_progress({"type": "note", "text": f"mirror: {mirror or 'none'} ({source})"})
-    show_pulled(world, image, _pull(catalog, world, image, mirror), as_json=options.json)
+    show_pulled(environ, image, _pull(catalog, environ, image, mirror), as_json=options.json)
 
 
-def mirror_verb(world: Mapping[str, str], options: ImageOptions, to: str) -> None:
+def mirror_verb(environ: Mapping[str, str], options: ImageOptions, to: str) -> None:
     """Copy the image to a mirror: from the public registry, never from the mirror itself.
 
     Raises:
         UsageError: there is no mirror to copy to.
     """
     catalog = load_catalog()
-    mirror, source = (to, "--to") if to else mirror_for(catalog.images, pool_of(catalog, world), world)
+    mirror, source = (to, "--to") if to else mirror_for(catalog.images, pool_of(catalog, environ), environ)
     if not mirror:
         raise UsageError(
             "there is no mirror to copy to", cause=source, then="inv image.mirror --to HOST:PORT"
         )
-    image = _resolve(catalog, world, options)
+    image = _resolve(catalog, environ, options)
     require_image(image, strict=options.strict)
     show_progress({"type": "note", "text": f"mirror: {mirror} ({source})"})
-    pulled = _pull(catalog, world, image, "")
+    pulled = _pull(catalog, environ, image, "")
     mirrored = mirror_image(
         image,
         pulled.local_id,
         mirror,
         catalog=catalog,
-        engine_host=docker_host(world)[0],
+        engine_host=docker_host(environ)[0],
         emit=show_progress,
     )
-    show_mirrored(world, mirrored, as_json=options.json)
+    show_mirrored(environ, mirrored, as_json=options.json)
 
 
-def prune_verb(world: Mapping[str, str], *, older: str, keep: str, dry: bool, json: bool) -> None:
+def prune_verb(environ: Mapping[str, str], *, older: str, keep: str, dry: bool, json: bool) -> None:
     """Remove old images of our repository.
 
     Raises:
@@ -99,18 +99,18 @@ def prune_verb(world: Mapping[str, str], *, older: str, keep: str, dry: bool, js
     older_days = _count("--older", older, catalog.limits["image.prune_days"])
     images, freed_bytes = prune_images(
         catalog,
-        engine_host=docker_host(world)[0],
-        today=find_today(world)[0],
+        engine_host=docker_host(environ)[0],
+        today=find_today(environ)[0],
         older_days=older_days,
         keep=_count("--keep", keep, catalog.limits["image.prune_keep"]),
         dry=dry,
     )
-    show_old_images(world, images, freed_bytes, dry=dry, as_json=json)
+    show_old_images(environ, images, freed_bytes, dry=dry, as_json=json)
 
 
-def pull_locks(world: Mapping[str, str]) -> Path:
+def pull_locks(environ: Mapping[str, str]) -> Path:
     """Where pulls of one image on this host find each other."""
-    return cache_dir(world) / "locks"
+    return cache_dir(environ) / "locks"
 
 
 def _count(option: str, text: str, default: float) -> int:
@@ -121,26 +121,26 @@ def _count(option: str, text: str, default: float) -> int:
     return int(text)
 
 
-def _resolve(catalog: Catalog, world: Mapping[str, str], options: ImageOptions) -> ImageFact:
+def _resolve(catalog: Catalog, environ: Mapping[str, str], options: ImageOptions) -> ImageFact:
     family = options.family
     if not family:
-        family = catalog.family_of(find_hardware(catalog, world).cls)
+        family = catalog.family_of(find_hardware(catalog, environ).cls)
     elif family not in families(catalog.hardware):
         cause = closest(family, families(catalog.hardware))
         raise UsageError(f"there is no family {family!r}", cause=cause, then="see ci/catalog/hardware.toml")
     ask = image_ask(
         catalog.images,
         family="" if family not in families(catalog.hardware) else family,
-        today=find_today(world)[0],
-        environ=world,
+        today=find_today(environ)[0],
+        environ=environ,
         image=options.image,
         rocm=options.rocm,
         flavour=options.flavour,
     )
-    return resolve_image(catalog, ask, world, engine_host=docker_host(world)[0])
+    return resolve_image(catalog, ask, environ, engine_host=docker_host(environ)[0])
 
 
-def _pull(catalog: Catalog, world: Mapping[str, str], image: ImageFact, mirror: str) -> Pulled:
+def _pull(catalog: Catalog, environ: Mapping[str, str], image: ImageFact, mirror: str) -> Pulled:
     """Pull, and stop calmly when told to."""
     told: list[int] = []
 
@@ -152,11 +152,11 @@ def _pull(catalog: Catalog, world: Mapping[str, str], image: ImageFact, mirror: 
     return pull_image(
         image,
         catalog=catalog,
-        engine_host=docker_host(world)[0],
+        engine_host=docker_host(environ)[0],
         mirror=mirror,
-        environ=world,
+        environ=environ,
         emit=show_progress,
         stopped=lambda: bool(told),
-        lock_dir=pull_locks(world),
+        lock_dir=pull_locks(environ),
         who="inv image",
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from ci.catalog.toml_reader import closest
 from ci.errors import CiError, ExitCode, UsageError
-from ci.system import environ
+from ci.system.environ import read_environ
 
 __all__ = ["main"]
 
@@ -74,7 +74,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def _annotate(error: CiError) -> None:
     """In Actions the error is shown beside the job as well."""
-    if environ.read().get("GITHUB_ACTIONS") == "true":
+    if read_environ().get("GITHUB_ACTIONS") == "true":
         from ci.report.live.github import command  # noqa: PLC0415
 
         sys.stderr.write(command("error", {"title": f"exit {int(error.exit_code)}"}, error.render()) + "\n")

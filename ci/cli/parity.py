@@ -24,7 +24,7 @@ from ci.plan.jobs import Reason, everything
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.report.console import Text, open_console
-from ci.system import environ
+from ci.system.environ import read_environ
 
 __all__ = ["full_runs", "parity", "planner"]
 
@@ -62,7 +62,7 @@ def parity(arguments: Sequence[str]) -> int:
     if known.json:
         sys.stdout.write(json.dumps({name: asdict(one) for name, one in found.items()}, indent=1) + "\n")
     else:
-        console = open_console(environ.read())
+        console = open_console(read_environ())
         show_parity(console, catalog.parity, found)
         console.print(Text(f"note: the image of each job is {PLACEHOLDER}; both sides have to keep it"))
     faults = [gap for one in found.values() for gap in one.faults]
@@ -112,7 +112,7 @@ def planner(catalog: Catalog, machine: Path, checkout: str = "") -> PlanOf:
     tree that both have, under the names that they call it by.
     """
     known: dict[tuple[object, ...], Facts] = {}
-    path = environ.read().get("PATH", "")
+    path = read_environ().get("PATH", "")
 
     def plan_of(side: Side) -> Plan | None:
         stage = catalog.stage(side.session)
@@ -121,22 +121,22 @@ def planner(catalog: Catalog, machine: Path, checkout: str = "") -> PlanOf:
         said = options.request.hardware
         request = replace(options.request, hardware=side.hardware if said == "auto" else said)
         # what names the job itself reaches its command line alone, so one look serves all jobs of a stage
-        world = {
+        environ = {
             name: value for name, value in side.environ.items() if name not in ("SESSION", "SUITE", "SHARD")
         }
-        world = {"PATH": path, "HOME": "/home/somebody", **world}
+        environ = {"PATH": path, "HOME": "/home/somebody", **environ}
         place = (stage.id, options.place.checkout, request.hardware, side.in_actions)
-        key = (*place, request.executor, tuple(sorted(world.items())))
+        key = (*place, request.executor, tuple(sorted(environ.items())))
         if key not in known:
             # a side that names a tree means the one that we have; one that names none tests this repository
             tree = checkout if options.place.checkout else ""
             where = replace(options.place, planning_only=True, checkout=tree)
             bare = replace(request, executor="host", image="", rocm="")
-            known[key] = gather(catalog, bare, where, world)
+            known[key] = gather(catalog, bare, where, environ)
         facts = known[key]
         try:
             if request.executor == "docker":
-                facts = contained(catalog, facts, request, world, machine)
+                facts = contained(catalog, facts, request, environ, machine)
             return make_plan(catalog, _elsewhere(facts, side), request)
         except NothingSelectedError:
             return None

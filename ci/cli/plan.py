@@ -17,7 +17,7 @@ from ci.plan.compare.diff import compare
 from ci.plan.model import Plan
 from ci.report.console import open_console
 from ci.report.views.plan import show_class_differences, show_differences, show_plan
-from ci.system import environ
+from ci.system.environ import read_environ
 
 __all__ = ["plan", "print_plan"]
 
@@ -44,7 +44,7 @@ def plan(arguments: Sequence[str]) -> int:
         stage.id, prog, ("nox", "-s", stage.session, "--", *arguments[1:]), arguments[1:]
     )
     options.place = replace(options.place, planning_only=True)
-    print_plan(plan_for(catalog, options, environ.read()), as_json=options.json)
+    print_plan(plan_for(catalog, options, read_environ()), as_json=options.json)
     return 0
 
 
@@ -80,7 +80,7 @@ def _compare(catalog: Catalog, arguments: Sequence[str]) -> int:
     plans = {}
     for name in classes:
         options.request = replace(options.request, hardware=name, compared=True)
-        plans[name] = plan_for(catalog, options, environ.read())
+        plans[name] = plan_for(catalog, options, read_environ())
     rows = compare_classes(plans)
     tests = {
         test for made in plans.values() for suite in made.work.suites for test in (t.id for t in suite.tests)
@@ -96,7 +96,7 @@ def _compare(catalog: Catalog, arguments: Sequence[str]) -> int:
         }
         sys.stdout.write(json.dumps(result, indent=1) + "\n")
     else:
-        show_class_differences(open_console(environ.read()), stage.id, names, plans, rows)
+        show_class_differences(open_console(read_environ()), stage.id, names, plans, rows)
     return 0
 
 
@@ -105,7 +105,7 @@ def print_plan(made: Plan, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(made.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     else:
-        show_plan(open_console(environ.read()), made)
+        show_plan(open_console(read_environ()), made)
 
 
 def _diff(arguments: Sequence[str]) -> int:
@@ -128,5 +128,5 @@ def _diff(arguments: Sequence[str]) -> int:
         }
         sys.stdout.write(json.dumps(result, indent=1) + "\n")
     else:
-        show_differences(open_console(environ.read()), differences, left=left, right=right)
+        show_differences(open_console(read_environ()), differences, left=left, right=right)
     return 0

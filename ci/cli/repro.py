@@ -27,7 +27,7 @@ from ci.repro.source import Understood, from_name, from_plan
 from ci.repro.understand import from_job, from_log, from_test
 from ci.repro.view import show_result, show_understood
 from ci.repro.worktree import resolve_commit, stop_after_owner, sweep_trees, work_tree
-from ci.system import environ
+from ci.system.environ import read_environ
 from ci.system.signals import stop_once
 
 __all__ = ["repro"]
@@ -36,26 +36,26 @@ __all__ = ["repro"]
 def repro(arguments: Sequence[str]) -> int:
     """`SOURCE [options]`: print what was understood and the lines that repeat it; with `--run` do it."""
     known = read_repro_options(arguments)
-    catalog, world = load_catalog(), environ.read()
+    catalog, environ = load_catalog(), read_environ()
     if known.bisect_step:
-        return _step(Path(known.bisect_step), catalog, world)
+        return _step(Path(known.bisect_step), catalog, environ)
     if known.run:
         stop_once(lambda _number: None)
     try:
-        return _Repro(known, catalog, world).act()
+        return _Repro(known, catalog, environ).act()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; what was started has ended, work trees are removed\n")
         return int(ExitCode.INTERRUPTED)
 
 
-def _step(file: Path, catalog: Catalog, world: Mapping[str, str]) -> int:
+def _step(file: Path, catalog: Catalog, environ: Mapping[str, str]) -> int:
     """One commit of a bisection, for `git bisect run`; only its codes come out, whatever happens."""
     spec = json.loads(file.read_text())
     again = Again(
         repository=REPOSITORY,
         runs=Path(spec["runs"]),
         session=spec["session"],
-        environ={name: value for name, value in world.items() if name != "PYTHONPATH"},
+        environ={name: value for name, value in environ.items() if name != "PYTHONPATH"},
         limits=catalog.limits,
         say=_say,
         for_people=True,
@@ -76,12 +76,12 @@ def _step(file: Path, catalog: Catalog, world: Mapping[str, str]) -> int:
 class _Repro:
     """One call of the verb."""
 
-    def __init__(self, known: Any, catalog: Catalog, world: Mapping[str, str]) -> None:
+    def __init__(self, known: Any, catalog: Catalog, environ: Mapping[str, str]) -> None:
         self._known = known
         self._catalog = catalog
-        self._world = world
-        self._runs = runs_dir(world)
-        self._console = open_console(world, json=known.json)
+        self._environ = environ
+        self._runs = runs_dir(environ)
+        self._console = open_console(environ, json=known.json)
         self._report: dict[str, Any] = {}
 
     def act(self) -> int:
@@ -159,7 +159,7 @@ class _Repro:
             ) from error
 
         link = parse_link(url)
-        base = api_base(link, self._world, self._known.api)
+        base = api_base(link, self._environ, self._known.api)
         _say(f"asking {base.url} ({base.why})")
         with GitHub(base, self._catalog.limits, _say) as github:
             if link.job:
@@ -234,7 +234,7 @@ class _Repro:
             repository=REPOSITORY,
             runs=self._runs,
             session=self._catalog.stage(found.asked.stage).session,
-            environ=self._world,
+            environ=self._environ,
             limits=self._catalog.limits,
             say=_say,
             for_people=self._known.json,
@@ -295,7 +295,7 @@ class _Repro:
             text = f"not looked for: {error}"
         else:
             try:
-                text = check_image(plan, self._catalog, self._world, today=find_today(self._world)[0])
+                text = check_image(plan, self._catalog, self._environ, today=find_today(self._environ)[0])
             except UsageError as error:
                 self._report["problem"] = error.what
                 self._finish(int(ExitCode.USAGE))

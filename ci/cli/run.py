@@ -35,7 +35,8 @@ from ci.report.live.views import View, open_view
 from ci.report.model import repeat
 from ci.report.text import one_line
 from ci.report.write import write_reports
-from ci.system import clock, environ
+from ci.system import clock
+from ci.system.environ import TODAY, read_environ
 from ci.system.signals import die_with_parent, stop_once
 
 __all__ = ["run"]
@@ -45,8 +46,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run a stage: the first argument is its id, the rest are the session's options."""
     if not arguments:
         raise UsageError("run which stage?", then="nox -l lists them")
-    world = environ.read()
-    if "NOX_CURRENT_SESSION" in world:
+    environ = read_environ()
+    if "NOX_CURRENT_SESSION" in environ:
         # only under nox: started by hand with nohup, we are to outlive the shell
         die_with_parent(signal.SIGTERM)
     # until the run takes its signals itself: an end while it plans is an interrupted run too
@@ -56,11 +57,11 @@ def run(arguments: Sequence[str]) -> int:
     rest = tuple(arguments[1:])
     command = ("nox", "-s", stage.session, *(("--", *rest) if rest else ()))
     options = read_run_options(stage.id, f"nox -s {stage.session} --", command, rest)
-    if world.get("GITHUB_ACTIONS") == "true":
+    if environ.get("GITHUB_ACTIONS") == "true":
         # before the first line that could hold one
-        mask(open_console(world, json=options.json).file, _secrets(catalog, world))
-    _refuse_secret_values(catalog, options, world)
-    plan = plan_for(catalog, options, world)
+        mask(open_console(environ, json=options.json).file, _secrets(catalog, environ))
+    _refuse_secret_values(catalog, options, environ)
+    plan = plan_for(catalog, options, environ)
     if options.list:
         return _list(plan, as_json=options.json)
     if options.dry_run:
@@ -69,15 +70,15 @@ def run(arguments: Sequence[str]) -> int:
     if plan.work.rehearsal:
         require_rehearsal_platform()
         _refuse_sglang_tests(plan)
-    return _Run(catalog, plan, options, world).act()
+    return _Run(catalog, plan, options, environ).act()
 
 
-def _secrets(catalog: Catalog, world: Mapping[str, str]) -> tuple[str, ...]:
+def _secrets(catalog: Catalog, environ: Mapping[str, str]) -> tuple[str, ...]:
     """The values of the caller's variables whose names say that they are secrets."""
-    return tuple(value for name, value in world.items() if value and is_secret(name, catalog.secrets))
+    return tuple(value for name, value in environ.items() if value and is_secret(name, catalog.secrets))
 
 
-def _refuse_secret_values(catalog: Catalog, options: RunOptions, world: Mapping[str, str]) -> None:
+def _refuse_secret_values(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) -> None:
     """Under another name a secret would stand in the plan, the log and the capsule, where no mask reaches it.
 
     Raises:
@@ -86,7 +87,7 @@ def _refuse_secret_values(catalog: Catalog, options: RunOptions, world: Mapping[
     least = int(catalog.limits["plan.secret_chars"])
     secrets = {
         name: value
-        for name, value in world.items()
+        for name, value in environ.items()
         if len(value) >= least and is_secret(name, catalog.secrets)
     }
     given = [(f"--env {name}", value) for name, value in options.request.env]
@@ -145,11 +146,11 @@ def _list(plan: Plan, *, as_json: bool) -> int:
 class _Run:
     """One run from its folder to its reports."""
 
-    def __init__(self, catalog: Catalog, plan: Plan, options: RunOptions, world: Mapping[str, str]) -> None:
+    def __init__(self, catalog: Catalog, plan: Plan, options: RunOptions, environ: Mapping[str, str]) -> None:
         self._catalog = catalog
         self._plan = plan
         self._options = options
-        self._world = world
+        self._environ = environ
         self._interrupted = False
         self._executor: Executor | None = None
         self._token = clock.new_token()
@@ -193,12 +194,12 @@ class _Run:
         if not self._options.json:
             print_plan(self._plan, as_json=False)
         view = open_view(
-            self._world,
+            self._environ,
             json=self._options.json,
             run_dir=folder.path,
             limits=self._limits,
             clock=clock.monotonic_s,
-            prefix=workspace_prefix(self._plan.placement.root, self._world),
+            prefix=workspace_prefix(self._plan.placement.root, self._environ),
         )
         failure: CiError | None = None
         record = RecordWriter(folder.events)
@@ -206,8 +207,8 @@ class _Run:
             with record:
                 self._emit(record, view, self._started(folder), by="ci")
                 self._emit(record, view, self._capsule(), by="ci")
-                if self._world.get(environ.TODAY):
-                    text = tried_date_note(*find_today(self._world))
+                if self._environ.get(TODAY):
+                    text = tried_date_note(*find_today(self._environ))
                     self._emit(record, view, {"type": "note", "text": text}, by="ci")
                 if self._plan.work.tests:
                     self._execute(folder, record, view)
@@ -250,13 +251,13 @@ class _Run:
                 catalog=self._catalog,
                 repository=REPOSITORY,
                 token=self._token,
-                environ=self._world,
+                environ=self._environ,
             )
         return HostExecutor(
             self._plan,
             folder,
             token=self._token,
-            environ=self._world,
+            environ=self._environ,
             limits=self._catalog.limits,
             monotonic_s=clock.monotonic_s,
             sleep_s=clock.sleep_s,
@@ -270,11 +271,13 @@ class _Run:
     def _started(self, folder: RunFolder) -> dict[str, Any]:
         plan, work = self._plan, self._plan.work
         github = None
-        if self._world.get("GITHUB_ACTIONS") == "true":
-            base = f"{self._world.get('GITHUB_SERVER_URL', '')}/{self._world.get('GITHUB_REPOSITORY', '')}"
+        if self._environ.get("GITHUB_ACTIONS") == "true":
+            base = (
+                f"{self._environ.get('GITHUB_SERVER_URL', '')}/{self._environ.get('GITHUB_REPOSITORY', '')}"
+            )
             github = {
                 "event": plan.placement.event,
-                "run_url": f"{base}/actions/runs/{self._world.get('GITHUB_RUN_ID', '')}",
+                "run_url": f"{base}/actions/runs/{self._environ.get('GITHUB_RUN_ID', '')}",
             }
         return {
             "type": "run-started",
@@ -336,8 +339,8 @@ class _Run:
         codes = [exit_code(record)]
         if self._interrupted:
             codes.append(int(ExitCode.INTERRUPTED))
-        console = open_console(self._world, json=self._options.json)
-        written = write_reports(record, folder.path, environ=self._world, limits=self._limits)
+        console = open_console(self._environ, json=self._options.json)
+        written = write_reports(record, folder.path, environ=self._environ, limits=self._limits)
         show_final(console, record, folder.path, written, limits=self._limits)
         if failure is not None:
             codes.append(int(failure.exit_code))

@@ -16,7 +16,7 @@ from ci.plan.select import select
 __all__ = ["tests_of_suites", "tree_facts"]
 
 
-def tree_facts(catalog: Catalog, checkout: str, world: Mapping[str, str]) -> Facts:
+def tree_facts(catalog: Catalog, checkout: str, environ: Mapping[str, str]) -> Facts:
     """The tree's tests; hardware and engine play no part, so none is looked for.
 
     Raises:
@@ -25,7 +25,7 @@ def tree_facts(catalog: Catalog, checkout: str, world: Mapping[str, str]) -> Fac
     hardware = next(iter(catalog.pools.values())).hardware
     # where they run plays no part either: no registry and no engine is asked
     request = Request(stage=catalog.stages[0].id, hardware=hardware, executor="host", compared=True)
-    facts = gather(catalog, request, Place(checkout=checkout, planning_only=True), world)
+    facts = gather(catalog, request, Place(checkout=checkout, planning_only=True), environ)
     if facts.tests.problems:
         raise UsageError(
             "the registered tests can't be read",

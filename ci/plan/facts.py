@@ -1,4 +1,4 @@
-"""What a plan needs to know of the world, gathered at the edge and handed in as values."""
+"""What a plan depends on, gathered at the edge and handed in as values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,19 +1,18 @@
 """The one door to the environment of this process."""
 
 import os
-import sys
 from collections.abc import Mapping
 from datetime import date
 
 from ci.errors import UsageError
 
-__all__ = ["TODAY", "isatty", "read", "wished_today"]
+__all__ = ["TODAY", "read_environ", "wished_today"]
 
 # Tries a date: what will `check` and the plans say on that day?
 TODAY = "AMD_CI_TODAY"
 
 
-def read() -> Mapping[str, str]:
+def read_environ() -> Mapping[str, str]:
     """A copy of the environment; everything else takes it as an argument."""
     return dict(os.environ)
 
@@ -38,8 +37,3 @@ def wished_today(environ: Mapping[str, str]) -> date | None:
         cause="a date is YYYY-MM-DD",
         then=f"{TODAY}=2026-05-29 nox -s check",
     )
-
-
-def isatty() -> bool:
-    """Whether standard output is a terminal."""
-    return sys.stdout.isatty()

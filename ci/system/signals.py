@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from ci.system import environ
+from ci.system.environ import read_environ
 
 __all__ = ["STOP_SIGNALS", "die_with_parent", "main", "parent_command", "stop_once"]
 
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> None:
     if not arguments:
         sys.stderr.write("usage: python -m ci.system.signals MODULE [ARGUMENTS]\n")
         raise SystemExit(2)
-    if environ.read().get("NOX_CURRENT_SESSION"):  # else `nohup python -m ... &` would die with its shell
+    if read_environ().get("NOX_CURRENT_SESSION"):  # else `nohup python -m ... &` would die with its shell
         die_with_parent()
     stop_once(lambda _number: None)
     sys.argv = arguments

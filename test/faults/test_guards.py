@@ -150,23 +150,23 @@ def test_a_newer_pin_is_built_and_nothing_else_changes(runner: Runner, standin: 
 def test_the_check_verb_compares_imports_and_asks_pip(
     runner: Runner, engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world = {"DOCKER_HOST": engine.host}
+    environ = {"DOCKER_HOST": engine.host}
     options = DepsOptions(container=runner.container.name)
-    check_verb(world, options)
+    check_verb(environ, options)
     assert "this container remembers no installation" in capsys.readouterr().out
     runner.image = str(engine.client.api.inspect_container(runner.container.id)["Image"])
     runner.install(runner.rows())
-    check_verb(world, options)
+    check_verb(environ, options)
     assert "as the installation left them" in capsys.readouterr().out
-    plan_verb(world, replace(options, json=True))
+    plan_verb(environ, replace(options, json=True))
     assert json.loads(capsys.readouterr().out)["stage"] == STAMP
 
     broken = ["rm", "-rf", "/usr/local/lib/python3.11/dist-packages/torch/version.py"]
     assert runner.container.run(broken, timeout_s=30).code == 0
     with pytest.raises(GuardError, match=r"can't import torch\.version"):
-        check_verb(world, options)
+        check_verb(environ, options)
     with pytest.raises(UsageError, match="there is no container no-such-container"):
-        check_verb(world, DepsOptions(container="no-such-container"))
+        check_verb(environ, DepsOptions(container="no-such-container"))
 
 
 def test_a_build_that_replaces_triton_is_caught_at_its_step(runner: Runner, standin: StandIn) -> None:

@@ -99,7 +99,7 @@ class Bench:
         words = ("--executor", "docker", "--checkout", str(self.tree), *options)
         asked = read_run_options(STAGE, "nox -s stage_a_amd --", ("nox", "-s", "stage_a_amd"), words)
         request = replace(asked.request, hardware="mi300x")
-        world = {
+        environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.runs.parent),
             "DOCKER_HOST": self.engine.host,
@@ -117,7 +117,7 @@ class Bench:
             tests=tests,
             fixed_files=frozenset(),
             engines={},
-            environ=world,
+            environ=environ,
             event=Known(value="local", source="test"),
             host="test",
             user="test",
@@ -131,7 +131,7 @@ class Bench:
         need = one_need(needs_of(catalog.containers, catalog.suites_of(STAGE), "mi300x"))
         facts = with_image(catalog, facts, need, image, python="", engine_id="sglang")
         plan = make_plan(catalog, replace(facts, gpu_ids=("0",)), request)
-        return _Run(acting or catalog, plan, asked, world).act()
+        return _Run(acting or catalog, plan, asked, environ).act()
 
     def folder(self) -> Path:
         """The newest run folder."""

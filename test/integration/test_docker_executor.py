@@ -139,7 +139,7 @@ class TestKeep:
     def test_the_next_run_finds_the_container(
         self, runs: Runs, engine: Engine, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        world = {"DOCKER_HOST": engine.host}
+        environ = {"DOCKER_HOST": engine.host}
         try:
             assert runs.run("--keep", "--test", PASSING).code == 0
             (kept,) = ours(engine)
@@ -154,12 +154,12 @@ class TestKeep:
             assert f"{kept}, kept by run" in created["text"]
 
             # its run is over, and it was kept on purpose: only who asks for it by name or kind ends it
-            list_verb(world, as_json=True)
+            list_verb(environ, as_json=True)
             (row,) = json.loads(capsys.readouterr().out)
             assert (row["name"], row["kept"], row["owner_dead"]) == (kept, True, True)
-            sweep_verb(world)
+            sweep_verb(environ)
             assert ours(engine) == [kept]
-            prune_verb(world, kept=True)
+            prune_verb(environ, kept=True)
             assert "1 containers were removed" in capsys.readouterr().out
             assert not ours(engine)
         finally:
@@ -183,10 +183,10 @@ class TestKeep:
                 ]
 
             wait_for("an empty container", lambda: not hanging(), 10)
-            world = {"DOCKER_HOST": engine.host}
+            environ = {"DOCKER_HOST": engine.host}
             with pytest.raises(UsageError, match="no container of ours"):
-                stop_verb(world, "somebody-elses")
-            stop_verb(world, kept)
+                stop_verb(environ, "somebody-elses")
+            stop_verb(environ, kept)
             assert not ours(engine)
         finally:
             for name in ours(engine):
@@ -215,13 +215,13 @@ def test_an_engine_of_another_machine_is_refused_without_being_asked(runs: Runs,
 
 
 def test_another_machines_plan_needs_neither_its_gpus_nor_a_network(runs: Runs, tmp_path: Path) -> None:
-    world = {"DOCKER_HOST": f"unix://{tmp_path}/no.sock", "AMD_CI_REGISTRY": "127.0.0.1:1"}
+    environ = {"DOCKER_HOST": f"unix://{tmp_path}/no.sock", "AMD_CI_REGISTRY": "127.0.0.1:1"}
     arguments = ("--executor", "docker", "--hardware", "mi300x", "--dry-run", "--json")
     argv = [sys.executable, "-m", "ci", "run", STAGE, *arguments]
     done = subprocess.run(
         argv,
         cwd=runs.repository,
-        env=runs.env(world),
+        env=runs.env(environ),
         capture_output=True,
         text=True,
         timeout=60,

@@ -83,8 +83,8 @@ def test_a_plan_for_another_machine_names_its_devices_without_looking(
     catalog: Catalog, tmp_path: Path
 ) -> None:
     rows = catalog.containers.profiles["standard"]
-    world = {"DOCKER_HOST": "unix:///nowhere.sock"}
-    found = gather_container_facts(catalog, rows, world, elsewhere=True, sysroot=tmp_path)
+    environ = {"DOCKER_HOST": "unix:///nowhere.sock"}
+    found = gather_container_facts(catalog, rows, environ, elsewhere=True, sysroot=tmp_path)
     assert [(device.path, device.gid) for device in found.devices] == [("/dev/kfd", None)]
     assert "planned" in found.device_source
     assert (found.problem, found.nofile_max) == ("", None)

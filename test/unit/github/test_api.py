@@ -79,12 +79,12 @@ class TestWhereTheTokenGoes:
         assert TOKEN not in repr(base)
 
     def test_to_the_server_of_the_job_that_we_run_in(self) -> None:
-        world = {
+        environ = {
             "GH_TOKEN": TOKEN,
             "GITHUB_SERVER_URL": "https://ghe.example",
             "GITHUB_API_URL": "https://ghe.example/api/v3",
         }
-        base = api_base(parse_link("https://ghe.example/o/r/actions/runs/7"), world, "")
+        base = api_base(parse_link("https://ghe.example/o/r/actions/runs/7"), environ, "")
         assert (base.url, base.token) == ("https://ghe.example/api/v3", TOKEN)
 
     def test_not_to_a_server_that_only_the_link_names(self) -> None:

@@ -164,16 +164,16 @@ def asked(
     workflow: str = "",
 ) -> Asked:
     problems: list[Problem] = []
-    world = {f"INPUT_{name.upper()}": value for name, value in (inputs or {}).items()}
-    found = read_ask(catalog(), world, workflow=workflow, event=event, stages=stages, problems=problems)
+    environ = {f"INPUT_{name.upper()}": value for name, value in (inputs or {}).items()}
+    found = read_ask(catalog(), environ, workflow=workflow, event=event, stages=stages, problems=problems)
     assert problems == []
     return found
 
 
 def refused(**inputs: str) -> list[str]:
     problems: list[Problem] = []
-    world = {f"INPUT_{name.upper()}": value for name, value in inputs.items()}
-    read_ask(catalog(), world, workflow="", event="workflow_dispatch", stages=(), problems=problems)
+    environ = {f"INPUT_{name.upper()}": value for name, value in inputs.items()}
+    read_ask(catalog(), environ, workflow="", event="workflow_dispatch", stages=(), problems=problems)
     return [problem.where for problem in problems]
 
 

@@ -166,8 +166,8 @@ class TestThePlan:
         assert (plan.placement.container.devices, plan.placement.container.groups) == (("/dev/kfd",), ())
 
     def test_what_overrides_a_pin_is_named(self) -> None:
-        world = {"AMD_CI_AITER_REF": "abcdef1", "AITER_COMMIT_OVERRIDE": ""}
-        here = in_container(mi300x([registration("test/a.py")], environ=world), docker_facts(image()))
+        environ = {"AMD_CI_AITER_REF": "abcdef1", "AITER_COMMIT_OVERRIDE": ""}
+        here = in_container(mi300x([registration("test/a.py")], environ=environ), docker_facts(image()))
         plan = make_plan(catalog(), here, request(executor="docker"))
         assert plan.work.container is not None
         assert plan.work.container.install["overrides"] == {"aiter": "abcdef1"}
