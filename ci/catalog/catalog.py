@@ -41,14 +41,12 @@ from ci.catalog.records import (
 from ci.catalog.registrations.roots import DiscoveryRules, load_discovery
 from ci.catalog.stages import CATALOG_DIR, load_stages
 from ci.catalog.toml_reader import Row, Tables, closest
+from ci.catalog.verdicts import CAUSES, Verdict
 from ci.catalog.workflows import ActionsCatalog, load_actions
 from ci.errors import Problem, UsageError
 
-__all__ = ["VERDICTS", "Catalog", "families", "load_catalog", "read_catalog"]
+__all__ = ["Catalog", "families", "load_catalog", "read_catalog"]
 
-VERDICTS = (
-    "passed", "product", "bounds", "infra", "hardware", "timeout", "timeout-while-passing", "oom", "cancelled", "unknown",
-)  # fmt: skip
 _EVENTS = {"pull_request": "pull_request", "schedule": "schedule", "dispatch": "workflow_dispatch"}
 
 
@@ -323,11 +321,15 @@ def _verdict_rules(problems: list[Problem], folder: Path) -> tuple[VerdictRule, 
     for row in rows:
         rule = VerdictRule(
             id=row.text("id"),
-            verdict=row.text("verdict", among=VERDICTS),
+            verdict=row.text("verdict", among=tuple(Verdict)),
             pattern=row.text("pattern"),
             why=row.text("why"),
             source=row.text("source"),
         )
+        if rule.verdict in set(Verdict) - set(CAUSES):
+            row.problem(
+                "verdict", f"is {rule.verdict!r}, which no rule can give", closest(rule.verdict, CAUSES)
+            )
         try:
             re.compile(rule.pattern)
         except re.error as error:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ci.catalog.toml_reader import Tables
+from ci.catalog.verdicts import Verdict
 from ci.errors import Problem
 
 __all__ = ["Counter", "HealthRows", "HealthTool", "load_health"]
@@ -51,7 +52,7 @@ def load_health(problems: list[Problem], folder: Path) -> HealthRows:
             id=row.text("id"),
             glob=row.text("glob"),
             field=row.text("field"),
-            verdict=row.text("verdict", among=("hardware", "note")),
+            verdict=row.text("verdict", among=(Verdict.HARDWARE, "note")),
             why=row.text("why"),
             source=row.text("source"),
         )

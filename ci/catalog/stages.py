@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ci.catalog.records import Preflight, Retry, Stage, Suite
-from ci.catalog.toml_reader import Row, Tables
+from ci.catalog.toml_reader import Row, Tables, closest
+from ci.catalog.verdicts import RETRIABLE, Verdict
 from ci.errors import Problem
 
 __all__ = ["CATALOG_DIR", "StageTable", "load_stages"]
@@ -125,10 +126,14 @@ def _preflight(row: Row) -> Preflight:
 
 def _retry(row: Row) -> Retry:
     retry = Retry(
-        verdict=row.text("verdict", among=("infra", "hardware", "oom", "timeout", "unknown")),
+        verdict=row.text("verdict", among=tuple(Verdict)),
         why=row.text("why"),
         source=row.text("source"),
     )
+    if retry.verdict in set(Verdict) - set(RETRIABLE):
+        row.problem(
+            "verdict", f"is {retry.verdict!r}, which is never tried again", closest(retry.verdict, RETRIABLE)
+        )
     row.done()
     return retry
 

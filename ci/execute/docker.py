@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ci.catalog.catalog import Catalog
+from ci.catalog.verdicts import Verdict
 from ci.docker.client import Client, EngineError, connect
 from ci.docker.container import Container, Rows, StoppedError, adopt, create
 from ci.docker.create_args import create_arguments, key_of, parts_of
@@ -40,14 +41,6 @@ from ci.system import clock
 from ci.system.file_lock import cache_dir
 
 __all__ = ["DockerExecutor"]
-
-_VERDICTS = {
-    ExitCode.GUARD: "guard",
-    ExitCode.TESTS_FAILED: "product",
-    ExitCode.TIMEOUT: "timeout",
-    ExitCode.INTERRUPTED: "cancelled",
-    ExitCode.USAGE: "usage",
-}
 
 
 class DockerExecutor:
@@ -345,7 +338,7 @@ class DockerExecutor:
             "cause": error.cause,
             "then": error.then,
             "problems": [str(problem) for problem in error.problems],
-            "verdict": "cancelled" if stopped else _VERDICTS.get(error.exit_code, "infra"),
+            "verdict": Verdict.CANCELLED if stopped else Verdict.of_phase(error.exit_code),
         }
 
     def _overdue(self) -> dict[str, Any]:
@@ -356,7 +349,7 @@ class DockerExecutor:
             "cause": f"the engine does not answer; its container: {name}",
             "then": "inv container.prune",
             "problems": [],
-            "verdict": "cancelled",
+            "verdict": Verdict.CANCELLED,
         }
 
 

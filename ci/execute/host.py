@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from ci.catalog.verdicts import Verdict
 from ci.errors import InfrastructureError
 from ci.execute.executor import event_of
 from ci.execute.process_sweep import Found, sweep
@@ -178,7 +179,7 @@ class HostExecutor:
             "what": what,
             "cause": cause,
             "then": f"read {self._folder.logs / 'agent.log'}",
-            "verdict": "infra",
+            "verdict": Verdict.INFRA,
         }
 
     def _log_tail(self) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ci.catalog.verdicts import Status, Verdict
 from ci.errors import ExitCode, worst
 from ci.record.event_log import DAMAGED, Event, RecordWriter, encode_event, read_events
 from ci.record.fields import integer, moment_s, number, objects, text, texts
@@ -18,7 +19,6 @@ from ci.record.model import (
     RunFailure,
     RunRecord,
     SkippedSuite,
-    Status,
     SuiteRecord,
     TestRecord,
 )
@@ -26,7 +26,6 @@ from ci.record.phase_fold import PhaseFold
 from ci.record.quarantine import QuarantineRecord, gates, rows_of
 
 __all__ = [
-    "VERDICT_EXIT",
     "Attempt",
     "BoundRecord",
     "CaseRecord",
@@ -40,7 +39,6 @@ __all__ = [
     "RunFailure",
     "RunRecord",
     "SkippedSuite",
-    "Status",
     "SuiteRecord",
     "TestRecord",
     "encode_event",
@@ -53,22 +51,6 @@ __all__ = [
     "texts",
 ]
 
-# docs/agent.md, "Verdicts": what a run with a test of this verdict ends with.
-VERDICT_EXIT: Mapping[str, ExitCode] = {
-    "passed": ExitCode.OK,
-    "product": ExitCode.TESTS_FAILED,
-    "bounds": ExitCode.BOUNDS,
-    "guard": ExitCode.GUARD,
-    "usage": ExitCode.USAGE,
-    "infra": ExitCode.INFRASTRUCTURE,
-    "hardware": ExitCode.INFRASTRUCTURE,
-    "oom": ExitCode.INFRASTRUCTURE,
-    "timeout": ExitCode.TIMEOUT,
-    "timeout-while-passing": ExitCode.TIMEOUT,
-    "cancelled": ExitCode.INTERRUPTED,
-    "unknown": ExitCode.TESTS_FAILED,
-}
-
 
 def exit_code(record: RunRecord) -> int:
     """What the run ends with, by the table in docs/agent.md and `ci.errors.worst`.
@@ -77,7 +59,7 @@ def exit_code(record: RunRecord) -> int:
     pass. What `--fail-fast` left out adds nothing to the failure that caused it, as long as there is one that gates. A
     quarantined test gates nothing.
     """
-    codes = {_verdict_exit(failure.verdict) for failure in record.failures}
+    codes: set[int] = {failure.verdict.row.exit_code for failure in record.failures}
     if record.recorded_exit is not None:
         codes.add(record.recorded_exit)
     cancelled = record.ended_reason == "cancelled" or ExitCode.INTERRUPTED in codes
@@ -93,16 +75,12 @@ def exit_code(record: RunRecord) -> int:
     left_out = record.ended_reason == "fail-fast" and record.count(Status.FAILED) > 0
     for test in record.tests:
         if test.status is Status.FAILED or (
-            test.status is Status.NOT_RUN and not (left_out and test.verdict == "cancelled")
+            test.status is Status.NOT_RUN and not (left_out and test.verdict is Verdict.CANCELLED)
         ):
-            codes.add(_verdict_exit(test.verdict))
-    if record.tests and record.count(Status.SKIPPED) == len(record.tests):
+            codes.add(test.verdict.row.exit_code)
+    if record.tests and not any(test.status.row.judged for test in record.tests):
         codes.add(ExitCode.NOTHING_SELECTED)
     return worst(codes)
-
-
-def _verdict_exit(verdict: str) -> int:
-    return VERDICT_EXIT.get(verdict, ExitCode.TESTS_FAILED)
 
 
 def quarantine_rows(event: Event) -> tuple[QuarantineRecord, ...]:
@@ -140,14 +118,14 @@ class _Trial:
     def freeze(self, *, cancelled: bool) -> Attempt:
         end = self.end
         if end is None:
-            outcome, verdict = "unfinished", "cancelled" if cancelled else "infra"
+            outcome, verdict = "unfinished", Verdict.CANCELLED if cancelled else Verdict.INFRA
             evidence: tuple[str, ...] = ("the record ends while this attempt was running",)
             end = {"duration_s": max(0.0, self.seen_s - self.started_s)}
         else:
             outcome = text(end, "outcome") or "failed"
-            verdict = text(end, "verdict") or "passed"
-            if outcome not in ("passed", "skipped") and verdict == "passed":
-                verdict = "unknown"
+            verdict = Verdict.of_name(text(end, "verdict") or Verdict.PASSED)
+            if outcome not in ("passed", "skipped") and verdict is Verdict.PASSED:
+                verdict = Verdict.UNKNOWN
             evidence = texts(end, "evidence")
         retry = self.retry
         return Attempt(
@@ -208,7 +186,7 @@ class _Fold:
             case "run-ended":
                 self.ended = event
             case "executor-failed":
-                verdict = text(event, "verdict") or "infra"
+                verdict = Verdict.of_name(text(event, "verdict") or Verdict.INFRA)
                 what, cause, then = text(event, "what"), text(event, "cause"), text(event, "then")
                 problems = texts(event, "problems")
                 self.failures.append(
@@ -379,19 +357,22 @@ class _Fold:
             quarantine=quarantine,
         )
 
-    def _why_not_run(self, event: Event, *, cancelled: bool) -> tuple[str, str]:
+    def _why_not_run(self, event: Event, *, cancelled: bool) -> tuple[Verdict, str]:
         """Verdict and reason of a test without an attempt: its own event, else what broke the run before it."""
         because = text(event, "because")
         failure = self.failures[0] if self.failures else None
         if not because and failure is not None:
             because = f"the run failed before it: {failure.what}"
-        verdict = text(event, "verdict") or ("cancelled" if cancelled else "")
-        if not verdict:
-            verdict = failure.verdict if failure is not None else "infra"
+        if event.get("verdict"):
+            verdict = Verdict.of_name(text(event, "verdict"))
+        elif cancelled:
+            verdict = Verdict.CANCELLED
+        else:
+            verdict = failure.verdict if failure is not None else Verdict.INFRA
         return verdict, because or "the record holds nothing about this test"
 
 
-def _judge(attempts: tuple[Attempt, ...], quarantine: tuple[QuarantineRecord, ...]) -> tuple[Status, str]:
+def _judge(attempts: tuple[Attempt, ...], quarantine: tuple[QuarantineRecord, ...]) -> tuple[Status, Verdict]:
     """Status and verdict of a test; the last attempt decides, but a skip never wipes out a failure before it."""
     failed = [attempt for attempt in attempts if not attempt.harmless]
     last = attempts[-1]
@@ -433,7 +414,7 @@ def _case(event: Event) -> CaseRecord:
         details=text(event, "details"),
         file=text(event, "file"),
         line=integer(event, "line"),
-        verdict=text(event, "verdict") or None,
+        verdict=Verdict.of_name(text(event, "verdict")) if event.get("verdict") else None,
     )
 
 

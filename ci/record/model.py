@@ -1,8 +1,8 @@
 """What a run was, as frozen values. Import them from `ci.record.fold`."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from ci.catalog.verdicts import Status, Verdict
 from ci.record.quarantine import QuarantineRecord, covers
 
 __all__ = [
@@ -16,23 +16,9 @@ __all__ = [
     "RunFailure",
     "RunRecord",
     "SkippedSuite",
-    "Status",
     "SuiteRecord",
     "TestRecord",
 ]
-
-
-class Status(StrEnum):
-    """How a test ended, all its attempts taken together."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    # an earlier attempt failed, the last one passed
-    FLAKY = "flaky"
-    SKIPPED = "skipped"
-    # failed in what is quarantined and in nothing else: gates nothing
-    QUARANTINED = "quarantined"
-    NOT_RUN = "not-run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +32,7 @@ class CaseRecord:
     details: str = ""
     file: str = ""
     line: int | None = None
-    verdict: str | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +74,7 @@ class Attempt:
 
     number: int
     outcome: str
-    verdict: str
+    verdict: Verdict
     of: int = 1
     evidence: tuple[str, ...] = ()
     rule: str | None = None
@@ -129,7 +115,7 @@ class TestRecord:
     id: str
     suite: str
     status: Status
-    verdict: str
+    verdict: Verdict
     est_s: float = 0.0
     attempts: tuple[Attempt, ...] = ()
     not_run_because: str = ""
@@ -186,7 +172,7 @@ class RunFailure:
     cause: str = ""
     then: str = ""
     problems: tuple[str, ...] = ()
-    verdict: str = "infra"
+    verdict: Verdict = Verdict.INFRA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

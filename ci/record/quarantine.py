@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ci.catalog.verdicts import Gates, Verdict
+
 __all__ = ["QuarantineRecord", "covers", "gates", "rows_of", "state", "words"]
 
 # pytest's exit code when cases failed and nothing else went wrong
@@ -36,7 +38,7 @@ def covers(row: str, node: str) -> bool:
 
 
 def gates(
-    rows: Sequence[QuarantineRecord], failed: Sequence[str], *, verdict: str, exit_code: int | None
+    rows: Sequence[QuarantineRecord], failed: Sequence[str], *, verdict: Verdict, exit_code: int | None
 ) -> bool:
     """Whether a failed attempt counts although these rows hold for its file.
 
@@ -49,11 +51,11 @@ def gates(
         verdict: the attempt's.
         exit_code: of the test process, None when a signal ended it.
     """
-    if verdict == "cancelled":
+    if verdict.row.gates is Gates.ALWAYS:
         return True
     if any(row.whole_file for row in rows):
         return False
-    if not failed or exit_code != _CASES_FAILED or verdict.startswith("timeout"):
+    if verdict.row.gates is Gates.UNLESS_FILE_QUARANTINED or not failed or exit_code != _CASES_FAILED:
         return True
     return not all(any(covers(row.test, node) for row in rows) for node in failed)
 

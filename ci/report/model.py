@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ci.catalog.verdicts import Status
 from ci.errors import ExitCode
 from ci.record import quarantine
 from ci.record.fold import (
@@ -14,7 +15,6 @@ from ci.record.fold import (
     PhaseRecord,
     QuarantineRecord,
     RunRecord,
-    Status,
     TestRecord,
     exit_code,
 )
@@ -161,7 +161,7 @@ def rehearsal_words(record: RunRecord) -> str:
 
 def counts(record: RunRecord) -> dict[str, int]:
     """Tests by status, in words and in the order of `Status`, statuses without a test left out."""
-    found = {status.value.replace("-", " "): record.count(status) for status in Status}
+    found = {status.plain: record.count(status) for status in Status}
     return {words: count for words, count in found.items() if count}
 
 
@@ -273,7 +273,7 @@ def leftover_words(leftover: Leftover) -> str:
 
 def ending(attempt: Attempt) -> str:
     """How the process of an attempt ended: its exit code, signal or time limit."""
-    if attempt.verdict.startswith("timeout"):
+    if attempt.verdict.row.exit_code is ExitCode.TIMEOUT:
         return (
             f"stopped at its limit of {duration(attempt.timeout_s)}"
             if attempt.timeout_s

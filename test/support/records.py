@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from ci.catalog.verdicts import Gates, Verdict
 from ci.record.fold import Attempt, CaseRecord, MetricRecord, RunRecord, fold, read_events
 
 DATA = Path(__file__).parents[1] / "data"
@@ -140,10 +141,10 @@ def run_events(
 
 def ended(outcome: str, verdict: str, number: int = 1, **more: Any) -> Attempt:
     """An attempt that ended so."""
-    return Attempt(number=number, outcome=outcome, verdict=verdict, **more)
+    return Attempt(number=number, outcome=outcome, verdict=Verdict.of_name(verdict), **more)
 
 
-_VERDICTS = st.sampled_from(["product", "bounds", "infra", "oom", "timeout", "unknown"])
+_VERDICTS = st.sampled_from([verdict for verdict in Verdict if verdict.row.gates is not Gates.NEVER])
 _SECONDS = st.floats(0, 1e5)
 
 _CASES = {
@@ -179,7 +180,7 @@ def attempt_lists(draw: st.DrawFn) -> tuple[Attempt, ...]:
                 number=number,
                 of=of,
                 outcome=outcome,
-                verdict=draw(_VERDICTS) if outcome == "failed" else "passed",
+                verdict=draw(_VERDICTS) if outcome == "failed" else Verdict.PASSED,
                 evidence=tuple(draw(st.lists(odd_text, max_size=2))),
                 rule=draw(st.none() | st.just("some-rule")),
                 duration_s=draw(_SECONDS),

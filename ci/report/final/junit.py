@@ -13,7 +13,8 @@ from xml.etree import ElementTree as ET
 import junitparser
 from junitparser import xunit2
 
-from ci.record.fold import Attempt, RunRecord, Status, TestRecord
+from ci.catalog.verdicts import Status, Verdict
+from ci.record.fold import Attempt, RunRecord, TestRecord
 from ci.record.quarantine import QuarantineRecord, words
 from ci.report import model as story
 from ci.report.log_tail import LogTails
@@ -21,20 +22,17 @@ from ci.report.text import case_name, duration, strip_ansi, visible
 
 __all__ = ["junit_xml"]
 
-# The verdicts that speak about the code under test; the others are errors in JUnit's sense.
-_FAILURES = frozenset({"product", "bounds"})
-
 _FILE = "(file)"
 _RUN = "(run)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trial:
-    """What one attempt says about one testcase; `verdict` is empty where it did not fail."""
+    """What one attempt says about one testcase; `verdict` is None where it did not fail."""
 
     outcome: str
     duration_s: float
-    verdict: str = ""
+    verdict: Verdict | None = None
     message: str = ""
     details: str = ""
     file: str = ""
@@ -139,7 +137,7 @@ def _cases(test: TestRecord, tails: LogTails) -> Iterator[_Case]:
     last = test.last
     if last is None:
         case = _testcase(test, _FILE, 0.0)
-        if test.verdict == "cancelled":
+        if test.verdict is Verdict.CANCELLED:
             _put(case, junitparser.Skipped(_text(f"not run: {test.not_run_because}")))
         else:
             _put(case, junitparser.Error(_text(f"not run: {test.not_run_because}"), _text(test.verdict)))
@@ -169,7 +167,7 @@ def _of_case(attempt: Attempt, name: str) -> _Trial | None:
             return _Trial(
                 outcome=case.outcome,
                 duration_s=case.duration_s,
-                verdict=(case.verdict or "product") if failed else "",
+                verdict=(case.verdict or Verdict.PRODUCT) if failed else None,
                 message=case.message,
                 details=case.details or case.message,
                 file=case.file,
@@ -185,7 +183,7 @@ def _of_file(attempt: Attempt) -> _Trial | None:
     if attempt.outcome == "skipped":
         reasons = "; ".join(attempt.skip_reasons) or "no reason given"
         return _Trial(outcome="skipped", duration_s=attempt.duration_s, message=reasons)
-    if any((case.verdict or "product") == attempt.verdict for case in attempt.failed_cases):
+    if any((case.verdict or Verdict.PRODUCT) is attempt.verdict for case in attempt.failed_cases):
         return None
     words = [part for part in (attempt.verdict, story.ending(attempt)) if part]
     details = [*attempt.evidence, *(story.leftover_words(leftover) for leftover in attempt.leftovers)]
@@ -217,8 +215,8 @@ def _one(test: TestRecord, name: str, seen: Sequence[_Trial | None]) -> _Case:
         skipped.text = _text(last.details)
         _put(case, skipped)
     elif last.outcome == "failed" and not passed_later:
-        kind = junitparser.Failure if last.verdict in _FAILURES else junitparser.Error
-        failure = kind(_text(last.message), _text(last.verdict))
+        kind = junitparser.Failure if _about_code(last) else junitparser.Error
+        failure = kind(_text(last.message), _text(last.verdict or ""))
         failure.text = _text(last.details)
         _put(case, failure)
     elif last.outcome in ("skipped", "xfailed"):
@@ -228,6 +226,11 @@ def _one(test: TestRecord, name: str, seen: Sequence[_Trial | None]) -> _Case:
         if trial.outcome == "failed" and (number != last_number or passed_later):
             _put(case, _earlier(number, trial, flaky=flaky))
     return case
+
+
+def _about_code(trial: _Trial) -> bool:
+    """Whether it is a failure in JUnit's sense, and not an error."""
+    return trial.verdict is not None and trial.verdict.row.about_code
 
 
 def _held_by(test: TestRecord, name: str) -> QuarantineRecord | None:
@@ -241,11 +244,11 @@ def _held_by(test: TestRecord, name: str) -> QuarantineRecord | None:
 
 def _earlier(number: int, trial: _Trial, *, flaky: bool) -> xunit2.InterimResult:
     kind: type[xunit2.InterimResult]
-    if trial.verdict in _FAILURES:
+    if _about_code(trial):
         kind = xunit2.FlakyFailure if flaky else xunit2.RerunFailure
     else:
         kind = xunit2.FlakyError if flaky else xunit2.RerunError
-    entry = kind(_text(f"attempt {number}: {trial.message}"), _text(trial.verdict))
+    entry = kind(_text(f"attempt {number}: {trial.message}"), _text(trial.verdict or ""))
     entry.stack_trace = _text(trial.details)
     return entry
 
@@ -261,14 +264,14 @@ def _outside(record: RunRecord) -> Iterator[_Case]:
         details = "\n".join([*failure.problems, failure.cause, failure.then])
         yield _run_error("executor", failure.what, failure.verdict, details)
     if record.ended_reason == "cancelled":
-        yield _run_error("interrupted", "the run was told to stop", "cancelled", "")
+        yield _run_error("interrupted", "the run was told to stop", Verdict.CANCELLED, "")
     elif not record.failures and record.tests and record.ended_reason is None:
         yield _run_error(
-            "agent", "the agent's events stop before its end", "infra", "\n".join(record.problems)
+            "agent", "the agent's events stop before its end", Verdict.INFRA, "\n".join(record.problems)
         )
 
 
-def _run_error(name: str, message: str, verdict: str, details: str) -> _Case:
+def _run_error(name: str, message: str, verdict: Verdict, details: str) -> _Case:
     case = _Case(name, _RUN, 0.0)
     error = junitparser.Error(_text(message), _text(verdict))
     error.text = _text(details)

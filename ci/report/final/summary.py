@@ -4,22 +4,14 @@ import html
 import re
 from collections.abc import Iterator
 
-from ci.record.fold import RunRecord, Status
+from ci.catalog.verdicts import Status
+from ci.record.fold import RunRecord
 from ci.report import model as story
 from ci.report.limits import ReportLimits
 from ci.report.log_tail import LogTails
 from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
 
 __all__ = ["code", "summary_md"]
-
-_ICONS = {
-    Status.PASSED: "✅",
-    Status.FLAKY: "🔁",
-    Status.SKIPPED: "⏭️",
-    Status.QUARANTINED: "🚧",
-    Status.FAILED: "❌",
-    Status.NOT_RUN: "⛔",
-}
 
 _PHASE_ICONS = {"ok": "✅", "warned": "⚠️", "skipped": "⏭️", "failed": "❌"}
 
@@ -133,7 +125,7 @@ def _phases(record: RunRecord, tails: LogTails) -> Iterator[str]:
 def _trouble(record: RunRecord, trouble: story.Trouble, tails: LogTails, limits: ReportLimits) -> str:
     test, attempt = trouble.test, trouble.attempt
     held = test.status is Status.QUARANTINED
-    icon = _ICONS[test.status if trouble.final or held else Status.FLAKY]
+    icon = (test.status if trouble.final or held else Status.FLAKY).row.icon
     words = (
         f"{plain(attempt.verdict)}, attempt {attempt.number} of {attempt.of}, {duration(attempt.duration_s)}"
     )
@@ -164,8 +156,8 @@ def _tests(record: RunRecord) -> Iterator[str]:
     for test in record.tests:
         took = duration(test.duration_s) if test.attempts else ""
         estimate = duration(test.est_s) if test.est_s else ""
-        words = f"{_ICONS[test.status]} {test.status.value}"
-        yield f"| {words} | {code(test.id)} | {'-' if test.status == 'skipped' else plain(test.verdict)} | {took} | {estimate} | {len(test.attempts)} |"
+        words = f"{test.status.row.icon} {test.status.value}"
+        yield f"| {words} | {code(test.id)} | {'-' if test.status is Status.SKIPPED else plain(test.verdict)} | {took} | {estimate} | {len(test.attempts)} |"
 
 
 def _metrics(record: RunRecord) -> Iterator[str]:
@@ -211,4 +203,4 @@ def _quarantined(record: RunRecord) -> Iterator[str]:
     if rows:
         yield "\n### Quarantine\n"
     for item in rows:
-        yield f"- {_ICONS[Status.QUARANTINED]} QUARANTINED {code(item.row.test)} {plain(item.words)}"
+        yield f"- {Status.QUARANTINED.row.icon} QUARANTINED {code(item.row.test)} {plain(item.words)}"

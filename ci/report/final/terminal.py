@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ci.record.fold import PhaseRecord, RunRecord, Status
+from ci.catalog.verdicts import Status
+from ci.record.fold import PhaseRecord, RunRecord
 from ci.report import model as story
 from ci.report.console import (
     Console,
@@ -22,16 +23,6 @@ from ci.report.log_tail import LogTails
 from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
 
 __all__ = ["final_view", "show_final"]
-
-_STYLES = {
-    Status.PASSED: "green",
-    Status.FLAKY: "yellow",
-    Status.SKIPPED: "dim",
-    Status.QUARANTINED: "magenta",
-    Status.FAILED: "bold red",
-    Status.NOT_RUN: "yellow",
-}
-
 
 _PHASE_STYLES = {"ok": "green", "warned": "yellow", "skipped": "dim", "failed": "bold red"}
 _QUARANTINE_STYLES = {"failed": "magenta", "passed": "green", "skipped": "dim", "not run": "dim"}
@@ -99,9 +90,9 @@ def _tests(record: RunRecord) -> Table | None:
     table.add_column("tries", justify="right", no_wrap=True)
     for test in record.tests:
         table.add_row(
-            Text(test.status.value, style=_STYLES[test.status]),
+            Text(test.status.value, style=test.status.row.colour),
             Text(one_line(test.id)),
-            Text("-" if test.status == "skipped" else one_line(test.verdict)),
+            Text("-" if test.status is Status.SKIPPED else one_line(test.verdict)),
             duration(test.duration_s) if test.attempts else "-",
             duration(test.est_s) if test.est_s else "-",
             str(len(test.attempts)),

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import IO
 
-from ci.record.fold import Event, Status, text, texts
+from ci.catalog.verdicts import Status
+from ci.record.fold import Event, text, texts
 from ci.report.limits import ReportLimits
 from ci.report.live.log_lines import Line, Narrator
 from ci.report.live.progress import Key, Tally

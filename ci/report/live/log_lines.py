@@ -3,17 +3,15 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
+from ci.catalog.verdicts import Status, Tone
 from ci.record import quarantine
-from ci.record.fold import Event, Status, number, quarantine_rows, text, texts
+from ci.record.fold import Event, number, quarantine_rows, text, texts
 from ci.report.limits import ReportLimits
 from ci.report.live.progress import Tally, phase_words, progress_words
 from ci.report.text import case_name, clip, duration, one_line, quantity, strip_ansi, visible
 
-__all__ = ["Line", "Narrator", "Tone", "count_words", "place"]
-
-Tone = Literal["plain", "title", "good", "bad", "warn", "dim"]
+__all__ = ["Line", "Narrator", "count_words", "place"]
 
 # How the end of a phase is told; an outcome that is none of these is shown as a failure.
 _PHASE_WORDS: dict[str, tuple[str, Tone]] = {
@@ -21,15 +19,6 @@ _PHASE_WORDS: dict[str, tuple[str, Tone]] = {
     "warned": ("WARNING", "warn"),
     "skipped": ("skipped", "dim"),
     "failed": ("FAILED", "bad"),
-}
-
-_WORDS: dict[Status, tuple[str, Tone]] = {
-    Status.PASSED: ("PASS", "good"),
-    Status.FLAKY: ("FLAKY", "warn"),
-    Status.SKIPPED: ("SKIP", "dim"),
-    Status.QUARANTINED: ("QUARANTINED", "warn"),
-    Status.FAILED: ("FAIL", "bad"),
-    Status.NOT_RUN: ("NOT RUN", "warn"),
 }
 
 
@@ -49,10 +38,7 @@ def place(event: Event) -> str:
 
 def count_words(counts: dict[Status, int]) -> str:
     """`12 passed, 1 failed`."""
-    return (
-        ", ".join(f"{count} {status.value.replace('-', ' ')}" for status, count in counts.items())
-        or "nothing yet"
-    )
+    return ", ".join(f"{count} {status.plain}" for status, count in counts.items()) or "nothing yet"
 
 
 class Narrator:
@@ -212,8 +198,8 @@ class Narrator:
 
     def _ended(self, event: Event, name: str) -> Iterator[Line]:
         status = self._tally.status(text(event, "suite"), text(event, "test")) or Status.FAILED
-        word, tone = _WORDS[status]
-        words = f"{word} {name} in {duration(number(event, 'duration_s'))}"
+        tone = status.row.tone
+        words = f"{status.row.label} {name} in {duration(number(event, 'duration_s'))}"
         cases = event.get("cases")
         if isinstance(cases, dict) and cases:
             words += (

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ci.record.fold import Event, Status, number, quarantine_rows, text, texts
+from ci.catalog.verdicts import Status, Verdict
+from ci.record.fold import Event, number, quarantine_rows, text, texts
 from ci.record.quarantine import QuarantineRecord, covers, gates, rows_of, state
 from ci.report.text import one_line, size, strip_ansi
 
@@ -136,7 +137,7 @@ class Tally:
         gating = outcome != "failed" or gates(
             self.quarantine(key[1]),
             failed,
-            verdict=text(event, "verdict"),
+            verdict=Verdict.of_name(text(event, "verdict")),
             exit_code=code if isinstance(code, int) else None,
         )
         return Status.FAILED if gating else Status.QUARANTINED

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Protocol, TextIO
 
+from ci.catalog.verdicts import Tone
 from ci.record.fold import Event, encode_event, text
 from ci.report.console import (
     Console,
@@ -20,7 +21,7 @@ from ci.report.console import (
 )
 from ci.report.limits import ReportLimits
 from ci.report.live.github import ActionsView
-from ci.report.live.log_lines import Line, Narrator, Tone, count_words
+from ci.report.live.log_lines import Line, Narrator, count_words
 from ci.report.live.progress import Running, RunningPhase, Tally
 from ci.report.log_tail import LogTails
 from ci.report.text import duration, one_line

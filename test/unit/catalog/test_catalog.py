@@ -157,6 +157,24 @@ def test_the_dsv4_sets_are_those_of_the_report() -> None:
         ("catalog/limits.toml", 'source = "', 'sauce = "', "source: is missing"),
         ("catalog/verdicts.toml", "pattern = ", "pattern = '(' # ", "is not a regular expression"),
         (
+            "catalog/verdicts.toml",
+            'verdict = "infra"',
+            'verdict = "cancelled"',
+            "verdict: is 'cancelled', which no rule can give (known: bounds, device, hardware",
+        ),
+        (
+            "catalog/verdicts.toml",
+            'verdict = "infra"',
+            'verdict = "infar"',
+            "verdict: is 'infar', which is not known (did you mean",
+        ),
+        (
+            "catalog/stages.toml",
+            'verdict = "hardware"',
+            'verdict = "product"',
+            "verdict: is 'product', which is never tried again",
+        ),
+        (
             "catalog/engines.toml",
             'default_for = ["cpu"]',
             "default_for = []",

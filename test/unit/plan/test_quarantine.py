@@ -18,12 +18,13 @@ from ci.catalog.catalog import Catalog, read_catalog
 from ci.catalog.quarantine import QuarantineTable
 from ci.catalog.records import Quarantine
 from ci.catalog.stages import CATALOG_DIR
+from ci.catalog.verdicts import CAUSES, Status, Verdict
 from ci.cli.main import main
 from ci.cli.planning import read_plan
 from ci.errors import ExitCode, QuarantineError
 from ci.plan.make import make_plan
 from ci.plan.quarantine import applying, expiring, quarantine_problems, require_sound_quarantine
-from ci.record.fold import Attempt, CaseRecord, Status, exit_code, fold
+from ci.record.fold import Attempt, CaseRecord, exit_code, fold
 from ci.record.quarantine import QuarantineRecord, gates
 from ci.report.final.junit import junit_xml
 from ci.report.limits import ReportLimits
@@ -247,16 +248,14 @@ def test_a_plan_of_before_this_schema_says_which_version_reads_it(tmp_path: Path
 nodes = st.sampled_from(
     [TEST, GREEDY, f"{GREEDY}[1]", f"{TEST}::TestA", f"{TEST}::TestA::test_b", f"{TEST}::test_greedy_too"]
 )
-verdicts = st.sampled_from(
-    ["product", "bounds", "infra", "timeout", "timeout-while-passing", "cancelled", "unknown"]
-)
+verdicts = st.sampled_from([*CAUSES, Verdict.TIMEOUT_WHILE_PASSING, Verdict.CANCELLED])
 
 
 @given(
     st.lists(nodes, max_size=3), st.lists(nodes, max_size=3), verdicts, st.sampled_from([None, 0, 1, 2, 139])
 )
 def test_the_agent_and_the_record_agree_on_what_gates(
-    rows: list[str], failed: list[str], verdict: str, code: int | None
+    rows: list[str], failed: list[str], verdict: Verdict, code: int | None
 ) -> None:
     ours = gates([QuarantineRecord(test=test) for test in rows], failed, verdict=verdict, exit_code=code)
     attempt = agent.AttemptFacts(
@@ -271,7 +270,7 @@ def test_the_agent_and_the_record_agree_on_what_gates(
 
 
 @given(st.lists(nodes, min_size=1, max_size=3), verdicts, st.sampled_from([None, 1]))
-def test_without_a_row_everything_gates(failed: list[str], verdict: str, code: int | None) -> None:
+def test_without_a_row_everything_gates(failed: list[str], verdict: Verdict, code: int | None) -> None:
     assert gates([], failed, verdict=verdict, exit_code=code)
 
 

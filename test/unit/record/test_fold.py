@@ -13,13 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ci.catalog.verdicts import Status, Verdict
 from ci.errors import InfrastructureError, UsageError
 from ci.record.fold import (
-    VERDICT_EXIT,
     Attempt,
     Leftover,
     RecordWriter,
-    Status,
     encode_event,
     exit_code,
     fold,
@@ -270,7 +269,7 @@ def documented_exits() -> dict[str, int]:
 
 class TestExitCode:
     def test_the_table_is_the_documents(self) -> None:
-        assert {verdict: int(code) for verdict, code in VERDICT_EXIT.items()} == documented_exits()
+        assert {verdict.value: int(verdict.row.exit_code) for verdict in Verdict} == documented_exits()
 
     @pytest.mark.parametrize(("verdict", "code"), documented_exits().items())
     def test_by_verdict(self, verdict: str, code: int) -> None:

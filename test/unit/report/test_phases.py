@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.record.fold import RunRecord, Status, exit_code, fold
+from ci.catalog.verdicts import Status, Verdict
+from ci.record.fold import RunRecord, exit_code, fold
 from ci.report.console import Console, open_console
 from ci.report.final.html import html_report
 from ci.report.final.junit import junit_xml
@@ -82,7 +83,7 @@ class TestRecord:
         record = fold([run_started([TEST]), begin("guards"), end("guards", "failed"), broken(verdict)])
         assert exit_code(record) == code
         (test,) = record.tests
-        assert (test.status, test.verdict) == (Status.NOT_RUN, verdict)
+        assert (test.status, test.verdict) == (Status.NOT_RUN, Verdict.of_name(verdict))
         assert test.not_run_because == "the run failed before it: it broke"
 
     def test_a_failed_test_is_not_hidden_by_a_container_that_is_lost_later(self) -> None:

@@ -9,7 +9,8 @@ import xmlschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ci.record.fold import Attempt, CaseRecord, RunRecord, Status, fold
+from ci.catalog.verdicts import Status, Verdict
+from ci.record.fold import Attempt, CaseRecord, RunRecord, fold
 from ci.report.final.junit import junit_xml
 from ci.report.log_tail import LogTails
 from ci.report.text import strip_ansi, visible
@@ -50,7 +51,7 @@ def of_attempts(*attempts: Attempt) -> dict[str, ET.Element]:
     return cases_of(parse(fold(run_events({"a.py": attempts}))))
 
 
-def case(outcome: str, name: str = "test_x", message: str = "", verdict: str | None = None) -> CaseRecord:
+def case(outcome: str, name: str = "test_x", message: str = "", verdict: Verdict | None = None) -> CaseRecord:
     return CaseRecord(
         case=f"a.py::{name}", outcome=outcome, message=message, verdict=verdict, file="a.py", line=3
     )

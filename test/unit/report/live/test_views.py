@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from ci.record.fold import CaseRecord, Status, text
+from ci.catalog.verdicts import Status
+from ci.record.fold import CaseRecord, text
 from ci.report.console import Console, open_console, plain_console
 from ci.report.limits import ReportLimits
 from ci.report.live.github import ActionsView, command, mask_commands

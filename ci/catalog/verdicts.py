@@ -1,0 +1,302 @@
+"""Verdicts of attempts and statuses of tests: the two closed sets, and what follows from each member.
+
+A member carries its row: to add a verdict is to add one member here, and the rules that give it.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Self
+
+from ci.errors import ExitCode
+
+__all__ = ["CAUSES", "RETRIABLE", "Gates", "Status", "StatusRow", "Tone", "Verdict", "VerdictRow"]
+
+Tone = Literal["plain", "title", "good", "bad", "warn", "dim"]
+
+
+class Gates(StrEnum):
+    """Whether an attempt with this verdict counts against the run."""
+
+    NEVER = "never"
+    UNLESS_QUARANTINED = "unless-quarantined"
+    # a row for single cases does not excuse it
+    UNLESS_FILE_QUARANTINED = "unless-file-quarantined"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRow:
+    """What follows from a verdict.
+
+    `cause`: a failed case or a rule over its log may give it. `retriable`: a retry row may name it. `phase`: an error of
+    its exit code that stops an executor's phase becomes it. `about_code`: it speaks about the code under test, so JUnit's
+    readers get a failure and not an error.
+    """
+
+    exit_code: ExitCode
+    words: str
+    gates: Gates = Gates.UNLESS_QUARANTINED
+    cause: bool = False
+    retriable: bool = False
+    phase: bool = False
+    about_code: bool = False
+
+
+class Verdict(StrEnum):
+    """Why an attempt, or a phase of the run, ended as it did; worst for the code under test first."""
+
+    row: VerdictRow
+
+    def __new__(cls, value: str, row: VerdictRow) -> Self:
+        """Make a member out of its value and its row."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.row = row
+        return member
+
+    PRODUCT = (
+        "product",
+        VerdictRow(
+            exit_code=ExitCode.TESTS_FAILED,
+            words="the code under test failed",
+            cause=True,
+            phase=True,
+            about_code=True,
+        ),
+    )
+    DEVICE = (
+        "device",
+        VerdictRow(
+            exit_code=ExitCode.TESTS_FAILED,
+            words="the GPU stopped; whether by the code or by the hardware is undecided",
+            cause=True,
+            retriable=True,
+        ),
+    )
+    UNKNOWN = (
+        "unknown",
+        VerdictRow(
+            exit_code=ExitCode.TESTS_FAILED, words="nothing explains the end", cause=True, retriable=True
+        ),
+    )
+    BOUNDS = (
+        "bounds",
+        VerdictRow(exit_code=ExitCode.BOUNDS, words="only bounds were broken", cause=True, about_code=True),
+    )
+    TIMEOUT = (
+        "timeout",
+        VerdictRow(
+            exit_code=ExitCode.TIMEOUT,
+            words="out of time",
+            gates=Gates.UNLESS_FILE_QUARANTINED,
+            cause=True,
+            retriable=True,
+            phase=True,
+        ),
+    )
+    TIMEOUT_WHILE_PASSING = (
+        "timeout-while-passing",
+        VerdictRow(
+            exit_code=ExitCode.TIMEOUT,
+            words="out of time, and no case had failed",
+            gates=Gates.UNLESS_FILE_QUARANTINED,
+        ),
+    )
+    OOM = (
+        "oom",
+        VerdictRow(
+            exit_code=ExitCode.INFRASTRUCTURE,
+            words="memory was used up by something else",
+            cause=True,
+            retriable=True,
+        ),
+    )
+    INFRA = (
+        "infra",
+        VerdictRow(
+            exit_code=ExitCode.INFRASTRUCTURE,
+            words="a machine, disk, network or tool failed",
+            cause=True,
+            retriable=True,
+            phase=True,
+        ),
+    )
+    HARDWARE = (
+        "hardware",
+        VerdictRow(
+            exit_code=ExitCode.INFRASTRUCTURE,
+            words="the GPU is broken or missing",
+            cause=True,
+            retriable=True,
+        ),
+    )
+    GUARD = (
+        "guard",
+        VerdictRow(
+            exit_code=ExitCode.GUARD,
+            words="a protected dependency was changed",
+            gates=Gates.ALWAYS,
+            phase=True,
+        ),
+    )
+    USAGE = (
+        "usage",
+        VerdictRow(
+            exit_code=ExitCode.USAGE,
+            words="the request or the configuration is invalid",
+            gates=Gates.ALWAYS,
+            phase=True,
+        ),
+    )
+    CANCELLED = (
+        "cancelled",
+        VerdictRow(
+            exit_code=ExitCode.INTERRUPTED, words="the run was stopped", gates=Gates.ALWAYS, phase=True
+        ),
+    )
+    PASSED = ("passed", VerdictRow(exit_code=ExitCode.OK, words="nothing failed", gates=Gates.NEVER))
+
+    @classmethod
+    def of_phase(cls, code: int) -> "Verdict":
+        """The verdict of a phase that an error with this exit code stopped."""
+        return next(
+            (verdict for verdict in cls if verdict.row.phase and verdict.row.exit_code == code), cls.INFRA
+        )
+
+    @classmethod
+    def of_name(cls, name: str) -> "Verdict":
+        """The verdict of this name; `unknown` for a name that only another version has."""
+        return next((verdict for verdict in cls if verdict == name), cls.UNKNOWN)
+
+
+CAUSES: Collection[Verdict] = tuple(verdict for verdict in Verdict if verdict.row.cause)
+RETRIABLE: Collection[Verdict] = tuple(verdict for verdict in Verdict if verdict.row.retriable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRow:
+    """What follows from a status, and how it is shown.
+
+    `judged`: it says something about the test; a run in which no test has such a status selected nothing. `ok`: it
+    counts as a pass. `label` stands in logs, `icon` in the summary, `colour` in the final view.
+    """
+
+    words: str
+    label: str
+    icon: str
+    tone: Tone
+    colour: str
+    judged: bool = False
+    ok: bool = False
+
+
+class Status(StrEnum):
+    """How a test ended, all its attempts taken together; reports count in this order."""
+
+    row: StatusRow
+
+    def __new__(cls, value: str, row: StatusRow) -> Self:
+        """Make a member out of its value and its row."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.row = row
+        return member
+
+    PASSED = (
+        "passed",
+        StatusRow(
+            words="every case passed",
+            label="PASS",
+            icon="✅",
+            tone="good",
+            colour="green",
+            judged=True,
+            ok=True,
+        ),
+    )
+    FAILED = (
+        "failed",
+        StatusRow(
+            words="it counts against the run",
+            label="FAIL",
+            icon="❌",
+            tone="bad",
+            colour="bold red",
+            judged=True,
+        ),
+    )
+    FLAKY = (
+        "flaky",
+        StatusRow(
+            words="an earlier attempt failed, the last one passed",
+            label="FLAKY",
+            icon="🔁",
+            tone="warn",
+            colour="yellow",
+            judged=True,
+            ok=True,
+        ),
+    )
+    SKIPPED = (
+        "skipped",
+        StatusRow(words="every case skipped itself", label="SKIP", icon="⏭️", tone="dim", colour="dim"),
+    )
+    XFAILED = (
+        "xfailed",
+        StatusRow(
+            words="every case failed as it was expected to",
+            label="XFAIL",
+            icon="🚧",
+            tone="warn",
+            colour="yellow",
+        ),
+    )
+    NEEDS_GPU = (
+        "needs-gpu",
+        StatusRow(
+            words="it stopped where it needed a GPU", label="NEEDS GPU", icon="⏭️", tone="dim", colour="dim"
+        ),
+    )
+    NOT_JUDGED = (
+        "not-judged",
+        StatusRow(
+            words="it judges a model that a stand-in replaced",
+            label="NOT JUDGED",
+            icon="⏭️",
+            tone="dim",
+            colour="dim",
+        ),
+    )
+    QUARANTINED = (
+        "quarantined",
+        StatusRow(
+            words="it failed in what is quarantined and in nothing else",
+            label="QUARANTINED",
+            icon="🚧",
+            tone="warn",
+            colour="magenta",
+            judged=True,
+        ),
+    )
+    CANCELLED = (
+        "cancelled",
+        StatusRow(
+            words="it was stopped before it ended", label="CANCELLED", icon="⛔", tone="warn", colour="yellow"
+        ),
+    )
+    NOT_RUN = (
+        "not-run",
+        StatusRow(
+            words="it was selected and never started",
+            label="NOT RUN",
+            icon="⛔",
+            tone="warn",
+            colour="yellow",
+        ),
+    )
+
+    @property
+    def plain(self) -> str:
+        """`not run`."""
+        return self.value.replace("-", " ")
