@@ -14,12 +14,11 @@ from ci.errors import Problem, UsageError
 from ci.plan.bounds import bounds_of
 from ci.plan.compare.classes import compare_classes, reference_column
 from ci.plan.compare.diff import compare
-from ci.plan.model import Plan
 from ci.report.console import open_console
-from ci.report.views.plan import show_class_differences, show_differences, show_plan
+from ci.report.views.plan import print_plan, show_class_differences, show_differences
 from ci.system.environ import read_environ
 
-__all__ = ["plan", "print_plan"]
+__all__ = ["plan"]
 
 
 def plan(arguments: Sequence[str]) -> int:
@@ -44,7 +43,8 @@ def plan(arguments: Sequence[str]) -> int:
         stage.id, prog, ("nox", "-s", stage.session, "--", *arguments[1:]), arguments[1:]
     )
     options.place = replace(options.place, planning_only=True)
-    print_plan(plan_for(catalog, options, read_environ()), as_json=options.json)
+    environ = read_environ()
+    print_plan(plan_for(catalog, options, environ), environ, as_json=options.json)
     return 0
 
 
@@ -98,14 +98,6 @@ def _compare(catalog: Catalog, arguments: Sequence[str]) -> int:
     else:
         show_class_differences(open_console(read_environ()), stage.id, names, plans, rows)
     return 0
-
-
-def print_plan(made: Plan, *, as_json: bool) -> None:
-    """The plan as tables, or as JSON that `--plan` reads."""
-    if as_json:
-        sys.stdout.write(json.dumps(made.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-    else:
-        show_plan(open_console(read_environ()), made)
 
 
 def _diff(arguments: Sequence[str]) -> int:

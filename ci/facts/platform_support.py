@@ -1,8 +1,4 @@
-"""Whether this machine can rehearse: Linux x86-64 with glibc and a CPU with AVX2.
-
-Not named `platform`: the agent beside it runs as a program, so this folder is the first on its path and a module of
-that name would be imported instead of Python's own.
-"""
+"""Whether this machine can rehearse: Linux x86-64 with glibc and a CPU with AVX2."""
 
 import platform
 from collections.abc import Sequence
@@ -10,8 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ci.errors import InfrastructureError
+from ci.plan.model import Plan
 
-__all__ = ["PlatformFacts", "gather_platform", "rehearsal_problem", "require_rehearsal_platform"]
+__all__ = [
+    "PlatformFacts",
+    "gather_platform",
+    "rehearsal_problem",
+    "require_rehearsal",
+    "require_rehearsal_platform",
+]
 
 _X86_64 = {"x86_64", "amd64"}
 
@@ -24,6 +27,21 @@ class PlatformFacts:
     machine: str
     libc: str
     has_avx2: bool | None
+
+
+def require_rehearsal(plan: Plan) -> None:
+    """Check that a plan can be rehearsed here: on this machine, with an engine that stands in for what its tests start.
+
+    Raises:
+        InfrastructureError: it can't; the message names what is missing.
+    """
+    require_rehearsal_platform()
+    if plan.work.checkout:
+        raise InfrastructureError(
+            f"the tests of {plan.placement.root} need SGLang and a GPU; this machine is {plan.work.hardware_class}",
+            cause="they start SGLang themselves, so llama.cpp can't stand in: only this repository's tests are rehearsed",
+            then="see what would run: add --list or --dry-run; rehearse this repository's tests: leave out --checkout",
+        )
 
 
 def require_rehearsal_platform() -> None:

@@ -38,6 +38,7 @@ __all__ = [
     "open_console",
     "plain_console",
     "recording_console",
+    "say",
 ]
 
 # Columns of everything that is not a terminal: Actions, pipes and files have no width of their own.
@@ -93,6 +94,12 @@ def recording_console(*, width: int) -> Console:
         emoji=False,
         _environ={},
     )
+
+
+def say(line: str) -> None:
+    """A line of progress on standard error: for people, also when standard output is for machines."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def new_table(title: str = "", *, headed: bool = True) -> Table:

@@ -20,7 +20,7 @@ import pytest
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.dependencies import StepRow
 from ci.cli.options import read_run_options
-from ci.cli.run import _Run
+from ci.cli.run import act
 from ci.docker.client import connect
 from ci.facts.container import with_image
 from ci.facts.gather import discover_tests
@@ -131,7 +131,7 @@ class Bench:
         need = one_need(needs_of(catalog.containers, catalog.suites_of(STAGE), "mi300x"))
         facts = with_image(catalog, facts, need, image, python="", engine_id="sglang")
         plan = make_plan(catalog, replace(facts, gpu_ids=("0",)), request)
-        return _Run(acting or catalog, plan, asked, environ).act()
+        return act(acting or catalog, plan, environ, json=False)
 
     def folder(self) -> Path:
         """The newest run folder."""

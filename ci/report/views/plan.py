@@ -1,5 +1,7 @@
 """Showing a plan: as tables with the source of each value, and plans side by side."""
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,14 +9,41 @@ from ci.plan.compare.classes import ClassDifference, bound_text
 from ci.plan.compare.diff import Difference
 from ci.plan.model import Plan, SuiteWork
 from ci.plan.shards import balance
-from ci.report.console import Console, Rule, Table, Text, new_table
+from ci.report.console import Console, Rule, Table, Text, new_table, open_console, say
 from ci.report.text import duration
 
-__all__ = ["show_class_differences", "show_differences", "show_plan"]
+__all__ = ["list_tests", "print_plan", "show_class_differences", "show_differences", "show_plan"]
 
 _GIB = 2**30
 
 _SHOWN_TESTS = 40
+
+
+def print_plan(plan: Plan, environ: Mapping[str, str], *, as_json: bool) -> None:
+    """The plan as tables, or as JSON that `--plan` reads."""
+    if as_json:
+        sys.stdout.write(json.dumps(plan.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    else:
+        show_plan(open_console(environ), plan)
+
+
+def list_tests(plan: Plan, *, as_json: bool) -> None:
+    """Tests with estimates, one per line; nothing else on standard output."""
+    rows = [
+        {"suite": suite.id, "test": test.id, "est_s": test.est_s, "kind": test.kind}
+        for suite in plan.work.suites
+        for test in suite.tests
+    ]
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+    else:
+        sys.stdout.writelines(f"{row['test']}\t{row['est_s']:g}\t{row['suite']}\n" for row in rows)
+    for suite in plan.work.suites:
+        if not suite.tests:
+            where = f"shard {suite.shard}" if suite.shard is not None else "this suite"
+            say(f"{suite.id}: nothing in {where}")
+    for note in plan.notes:
+        say(f"note: {note}")
 
 
 def show_plan(console: Console, plan: Plan) -> None:

@@ -1,0 +1,256 @@
+"""One run from its folder to its end: events of the executor into the record, and to whoever looks on."""
+
+import json
+import shlex
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+from ci.catalog.catalog import Catalog
+from ci.errors import CiError, ExitCode, InfrastructureError, worst
+from ci.execute.docker import DockerExecutor
+from ci.execute.executor import Executor
+from ci.execute.host import HostExecutor
+from ci.execute.process_sweep import register, sweep_dead, unregister
+from ci.execute.run_folder import RunFolder, make_folder
+from ci.execute.spec import make_spec
+from ci.facts.gather import REPOSITORY, find_today
+from ci.plan.compare import capsule
+from ci.plan.model import Plan
+from ci.plan.quarantine import tried_date_note
+from ci.record.fold import Event, RecordWriter, RunRecord, exit_code, fold, read_events
+from ci.system import clock
+from ci.system.environ import TODAY
+
+__all__ = ["Ending", "Run", "Show"]
+
+
+# shows an event as it happens
+Show = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a run ended. `failure` is why the record stops early, None when it is whole."""
+
+    folder: RunFolder
+    record: RunRecord
+    failure: CiError | None
+    exit_code: int
+
+
+class Run:
+    """One run of a plan. It takes INT, TERM and HUP for itself."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        catalog: Catalog,
+        environ: Mapping[str, str],
+        view: Callable[[RunFolder], AbstractContextManager[Show]],
+        report: Callable[[Ending], None],
+        say: Callable[[str], None],
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            plan: what is run.
+            catalog: limits, engines and quarantine rows.
+            environ: the caller's; only what the plan passes through reaches the tests.
+            view: entered once the folder is there, left before `report`.
+            report: called last, with the folded record.
+            say: takes a line about what an earlier run had left.
+        """
+        self._plan = plan
+        self._catalog = catalog
+        self._environ = environ
+        self._view = view
+        self._report = report
+        self._say = say
+        self._interrupted = False
+        self._executor: Executor | None = None
+        self._token = clock.new_token()
+
+    def act(self) -> int:
+        """Do it; returns the exit code.
+
+        Raises:
+            InfrastructureError: the run folder can't be made or written.
+        """
+        runs = Path(self._plan.placement.runs_dir)
+        live = runs / ".live"
+        passes = int(self._catalog.limits["agent.sweep_passes"])
+        for process in sweep_dead(live, passes=passes, wait=clock.sleep_s):
+            self._say(f"swept: process {process.pid} of a run that was killed ({process.command})")
+        folder = make_folder(self._plan, clock.utc_now())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        try:
+            register(live, self._token)
+            folder.plan.write_text(
+                json.dumps(self._plan.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+            )
+        except OSError as error:
+            raise InfrastructureError(
+                f"{folder.path} can't be written: {error.strerror}",
+                cause="the disk is full or the folder is not writable",
+                then=f"df -h {runs}",
+            ) from error
+        try:
+            ending = self._record(folder)
+            self._report(ending)
+            return ending.exit_code
+        finally:
+            unregister(live, self._token)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """The first signal ends the tests, later ones change nothing: GitHub sends INT, then TERM."""
+        self._interrupted = True
+        if self._executor is not None:
+            self._executor.stop()
+
+    def _record(self, folder: RunFolder) -> Ending:
+        """Run and record; a record that can't be written ends the run, not the reports."""
+        failure: CiError | None = None
+        with self._view(folder) as show:
+            record = RecordWriter(folder.events)
+
+            def emit(event: dict[str, Any]) -> None:
+                event.setdefault("time", clock.iso(clock.utc_now()))
+                by: Literal["agent", "ci"] = "agent" if "seq" in event else "ci"
+                record.append(event, by=by)
+                show({**event, "by": by})
+
+            try:
+                with record:
+                    emit(_started(self._plan, self._catalog, self._environ, folder))
+                    emit(self._capsule())
+                    if self._environ.get(TODAY):
+                        emit(_note(tried_date_note(*find_today(self._environ))))
+                    if self._plan.work.tests:
+                        self._execute(folder, emit)
+                    code = self._code(fold(read_events(folder.events)))
+                    # again at the end: a log may be cut at either side
+                    emit(self._capsule())
+                    emit({"type": "run-ended", "exit_code": code})
+            except CiError as error:
+                failure = error
+        folded = fold(read_events(folder.events))
+        code = self._code(folded)
+        if failure is not None:
+            code = worst((code, int(failure.exit_code)))
+        return Ending(folder=folder, record=folded, failure=failure, exit_code=code)
+
+    def _execute(self, folder: RunFolder, emit: Callable[[dict[str, Any]], None]) -> None:
+        executor = self._make_executor(folder)
+        features = {feature for engine in self._catalog.engines.values() for feature in engine.features}
+        spec = make_spec(
+            self._plan,
+            run=folder.name,
+            run_dir=str(folder.path),
+            token=self._token,
+            known_features=tuple(sorted(features)),
+        )
+        with executor:
+            executor.start(spec)
+            self._executor = executor
+            if self._interrupted:
+                executor.stop()
+            for event in executor.events():
+                emit(event)
+        for process in executor.swept:
+            emit(_note(f"swept after the agent's end: process {process.pid} ({process.command})"))
+
+    def _make_executor(self, folder: RunFolder) -> Executor:
+        if self._plan.placement.executor == "docker":
+            return DockerExecutor(
+                self._plan,
+                folder,
+                catalog=self._catalog,
+                repository=REPOSITORY,
+                token=self._token,
+                environ=self._environ,
+            )
+        return HostExecutor(
+            self._plan,
+            folder,
+            token=self._token,
+            environ=self._environ,
+            limits=self._catalog.limits,
+            monotonic_s=clock.monotonic_s,
+            sleep_s=clock.sleep_s,
+        )
+
+    def _capsule(self) -> dict[str, Any]:
+        """The plan in one line, for whoever has nothing but the log."""
+        return {"type": "capsule", "text": capsule.encode(self._plan)}
+
+    def _code(self, record: RunRecord) -> int:
+        code = exit_code(record)
+        return worst((code, int(ExitCode.INTERRUPTED))) if self._interrupted else code
+
+
+def _note(text: str) -> dict[str, Any]:
+    return {"type": "note", "text": text}
+
+
+def _started(plan: Plan, catalog: Catalog, environ: Mapping[str, str], folder: RunFolder) -> dict[str, Any]:
+    """The `run-started` event: what is run, and what is left out with the reasons."""
+    work = plan.work
+    github = None
+    if environ.get("GITHUB_ACTIONS") == "true":
+        base = f"{environ.get('GITHUB_SERVER_URL', '')}/{environ.get('GITHUB_REPOSITORY', '')}"
+        github = {
+            "event": plan.placement.event,
+            "run_url": f"{base}/actions/runs/{environ.get('GITHUB_RUN_ID', '')}",
+        }
+    return {
+        "type": "run-started",
+        "run": folder.name,
+        "stage": work.stage,
+        "session": catalog.stage(work.stage).session,
+        "plan_digest": plan.digest,
+        "rehearsal": work.rehearsal,
+        "rehearsal_because": plan.sources.get("work.hardware_class", "") if work.rehearsal else "",
+        "hardware_class": work.hardware_class,
+        "engine": f"{work.engine} {work.engine_version}".strip(),
+        "executor": plan.placement.executor,
+        "commit": work.commit,
+        "command": shlex.join(plan.placement.command),
+        "python": plan.placement.python_version,
+        "github": github,
+        "tests": [
+            {"suite": suite.id, "test": test.id, "est_s": test.est_s}
+            for suite in work.suites
+            for test in suite.tests
+        ],
+        "skipped_suites": [
+            {"suite": row.suite, "because": row.because} for row in plan.left_out if not row.test
+        ],
+        "disabled": [
+            {"suite": row.suite, "test": row.test, "because": row.because}
+            for row in plan.left_out
+            if row.test
+        ],
+        "quarantine": [
+            {
+                "test": row.test,
+                "reason": row.reason,
+                "issue": row.issue,
+                "since": row.since.isoformat(),
+                "expires": row.expires.isoformat(),
+            }
+            for test in work.quarantine
+            if (row := catalog.quarantine.row(test, work.hardware_class)) is not None
+        ],
+        "empty_shards": [
+            {"suite": suite.id, "shard": str(suite.shard)}
+            for suite in work.suites
+            if not suite.tests and suite.shard is not None
+        ],
+    }
