@@ -52,8 +52,7 @@ def sweep(_c: Context) -> None:
     from ci.report.views.doctor import show_swept  # noqa: PLC0415
 
     environ = read_environ()
-    passes = int(load_catalog().limits["agent.sweep_passes"])
-    show_swept(environ, sweep_dead(runs_dir(environ) / ".live", passes=passes, wait=clock.sleep_s))
+    show_swept(environ, sweep_dead(runs_dir(environ) / ".live", wait=clock.sleep_s))
     sweep_verb(environ)
 
 

@@ -62,6 +62,21 @@ CAUSES = ("product", "unknown", "bounds", "timeout", "oom", "infra", "hardware")
 # itself ends with one of the last two.
 PYTEST_OK, PYTEST_USAGE, PYTEST_NO_TESTS = 0, 4, 5
 PYTEST_CASES_FAILED = 1
+# how often an attempt looks at its deadlines, its orphans and whether it was stopped: one look takes 1.3 ms
+POLL_S = 0.1
+# a fork between listing and killing escapes one pass; all passes, before and after the last event, stay below the two
+# seconds that a stop leaves
+SWEEP_PASSES = 20
+SWEEP_PAUSE_S = 0.05
+# a live view needs no more than two updates a second, of a terminal's height; the log holds the rest
+OUTPUT_EVERY_S = 0.5
+OUTPUT_LINES = 40
+# a longer line in an output event or as evidence is cut
+LINE_CHARS = 2000
+# lines that prove a verdict; an annotation has no room for more
+EVIDENCE_LINES = 8
+# a traceback in an event: one message on the socket is at most 64 KiB
+DETAILS_BYTES = 20000
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the flags of /proc/PID/stat
 PR_SET_PDEATHSIG = 1
@@ -89,16 +104,8 @@ class Limits:
     stop_int_grace_s: float
     stop_term_grace_s: float
     settle_s: float
-    poll_s: float
-    sweep_passes: int
-    sweep_pause_s: float
     log_head_bytes: int
     log_tail_bytes: int
-    output_every_s: float
-    output_lines: int
-    line_chars: int
-    evidence_lines: int
-    details_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -730,8 +737,7 @@ class Children:
     their pid, so that reaping an orphan never takes the exit code of a test away from its `Popen`.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tests: set[int] = set()
 
@@ -805,14 +811,14 @@ class Children:
         A fork between listing and killing escapes one pass.
         """
         hit: dict[int, str] = {}
-        for _ in range(self._limits.sweep_passes):
+        for _ in range(SWEEP_PASSES):
             found = find()
             if not found:
                 return hit
             for pid in found:
                 hit.setdefault(pid, command_of(pid))
                 send_signal(pid, signal.SIGKILL)
-            time.sleep(self._limits.sweep_pause_s)
+            time.sleep(SWEEP_PAUSE_S)
             self.reap()
         for pid in find():
             complain(f"process {pid} ({hit.get(pid, '')}) can't be killed: a call into a driver may hold it")
@@ -859,7 +865,7 @@ class Attempt:
         shop.log_names.add(self._log_name)
         path = shop.spec.run_dir / "logs" / self._log_name
         self._log = LogFile(path, head_bytes=limits.log_head_bytes, tail_bytes=limits.log_tail_bytes)
-        self._recent = RecentLines(lines=limits.output_lines, line_chars=limits.line_chars)
+        self._recent = RecentLines(lines=OUTPUT_LINES, line_chars=LINE_CHARS)
         self._selector = selectors.DefaultSelector()
         self._leftovers: dict[int, str] = {}
         self._next_output = 0.0
@@ -938,7 +944,7 @@ class Attempt:
         """Until the test process has ended, by itself or by us."""
         facts, limit_s = self.facts, self._test.timeout_s
         while self._process.poll() is None:
-            self._pump(self._limits.poll_s)
+            self._pump(POLL_S)
             now = time.monotonic()
             if self._shop.stop.reason is not None:
                 facts.stopped = self._shop.stop.reason
@@ -954,7 +960,7 @@ class Attempt:
             if facts.deadline is not None and handles(self._process.pid, signal.SIGUSR1):
                 # our child mode answers with the stacks of all its threads: where it hangs
                 send_signal(self._process.pid, signal.SIGUSR1)
-                self._pump(self._limits.poll_s)
+                self._pump(POLL_S)
             self._escalate()
             return
 
@@ -962,7 +968,7 @@ class Attempt:
         """End what outlived the test process, after a moment in which it may end by itself."""
         until = time.monotonic() + self._limits.settle_s
         while self._members() and time.monotonic() < until and self._shop.stop.reason is None:
-            self._pump(self._limits.poll_s)
+            self._pump(POLL_S)
         self._escalate()
 
     def _escalate(self) -> None:
@@ -980,7 +986,7 @@ class Attempt:
                     return
                 if time.monotonic() - sent >= (grace_s if self._shop.stop.reason is None else stop_grace_s):
                     break
-                self._pump(limits.poll_s)
+                self._pump(POLL_S)
         self._shop.children.kill(self._members_to_end)
 
     def _members(self) -> set[int]:
@@ -1004,7 +1010,7 @@ class Attempt:
         while True:
             now = time.monotonic()
             if now >= self._next_reap:
-                self._next_reap = now + self._limits.poll_s
+                self._next_reap = now + POLL_S
                 self._shop.children.reap()
             if now >= self._next_output:
                 self._emit_output()
@@ -1073,16 +1079,16 @@ class Attempt:
     def _emit_output(self, *, all_of_it: bool = False) -> None:
         lines = self._recent.take(all_of_it=all_of_it)
         if lines:
-            self._next_output = time.monotonic() + self._limits.output_every_s
+            self._next_output = time.monotonic() + OUTPUT_EVERY_S
             self._emit("output", lines=lines)
 
     def _ended(self, judgement: Judgement, duration_s: float) -> Judgement:
-        evidence = judgement.evidence[: self._limits.evidence_lines]
+        evidence = judgement.evidence[:EVIDENCE_LINES]
         self._emit(
             "test-ended",
             outcome=judgement.outcome,
             verdict=judgement.verdict,
-            evidence=[line[: self._limits.line_chars] for line in evidence],
+            evidence=[line[:LINE_CHARS] for line in evidence],
             rule=judgement.rule,
             exit_code=self.facts.exit_code,
             signal=self.facts.signal,
@@ -1174,7 +1180,7 @@ class Agent:
         for worker in workers:
             worker.start()
         while any(worker.is_alive() for worker in workers):
-            time.sleep(self._spec.limits.poll_s)  # and not join: signals are handled in this thread
+            time.sleep(POLL_S)  # and not join: signals are handled in this thread
         self._emit("suite-ended", suite=suite.id, duration_s=round(time.monotonic() - started, 3))
 
     def _run_test(
@@ -1217,7 +1223,7 @@ class Agent:
         because = f"attempt {number} of {suite.attempts} ended with the verdict {judgement.verdict}"
         self._emit("retry", wait_s=suite.retry_wait_s, because=because, **tags)
         while self._stop.reason is None and (left := resume - time.monotonic()) > 0:
-            time.sleep(min(self._spec.limits.poll_s, left))
+            time.sleep(min(POLL_S, left))
         if self._stop.reason is not None:
             self._emit("note", text=f"no further attempt: {self._stop.reason}", **tags)
         return self._stop.reason is None
@@ -1267,7 +1273,6 @@ class CaseReporter:
     def __init__(self, channel: Channel, spec: Spec, path: str, library: "ModuleType") -> None:
         self._channel = channel
         self._root = spec.root.resolve()
-        self._details_bytes = spec.limits.details_bytes
         self._path = path
         self._assertions = (AssertionError, library.fail.Exception)
         self._own_stop = library.Session.Interrupted
@@ -1365,8 +1370,8 @@ class CaseReporter:
 
     def _send(self, case: str, outcome: str, keys: Failure, details: str = "") -> None:
         text = (details or keys.details).encode("utf-8", "replace")
-        if len(text) > self._details_bytes:
-            text = b"[...]\n" + text[-self._details_bytes :]
+        if len(text) > DETAILS_BYTES:
+            text = b"[...]\n" + text[-DETAILS_BYTES:]
         self._channel.send(
             type="case",
             case=case,
@@ -1489,7 +1494,7 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(number, on_signal)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     threading.Thread(target=_watch_standard_input, args=(stop,), daemon=True).start()
-    emitter, children = Emitter(output, stop), Children(spec.limits)
+    emitter, children = Emitter(output, stop), Children()
     try:
         shop = Workplace(
             spec=spec, spec_path=spec_path, emitter=emitter, children=children, stop=stop, log_names=set()

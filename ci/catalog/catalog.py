@@ -16,6 +16,7 @@ from ci.catalog.hardware import CPU, HardwareCatalog, load_hardware
 from ci.catalog.health import HealthRows, load_health
 from ci.catalog.image_builds import BuildRows, load_builds
 from ci.catalog.images import ImageCatalog, load_images
+from ci.catalog.limits import Limits, load_limits
 from ci.catalog.parity import ParityRules, load_parity
 from ci.catalog.quarantine import QuarantineTable, load_quarantine
 from ci.catalog.records import (
@@ -24,7 +25,6 @@ from ci.catalog.records import (
     Engine,
     EnvLayer,
     Label,
-    Limit,
     Model,
     PassThrough,
     Pool,
@@ -68,7 +68,7 @@ class Catalog:
     bounds: tuple[Bound, ...]
     capabilities: tuple[Capability, ...]
     quarantine: QuarantineTable
-    limits: Mapping[str, float]
+    limits: Limits
     verdict_rules: tuple[VerdictRule, ...]
     env_sets: Mapping[str, EnvSet]
     env_layers: tuple[EnvLayer, ...]
@@ -147,7 +147,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         bounds=load_bounds(problems, folder, hardware),
         capabilities=load_capabilities(problems, folder, hardware, engines),
         quarantine=load_quarantine(folder, hardware),
-        limits=_limits(problems, folder),
+        limits=load_limits(problems, folder),
         verdict_rules=_verdict_rules(problems, folder),
         env_sets=load_env_sets(problems, secrets, envs),
         env_layers=layers,
@@ -294,23 +294,6 @@ def _models(
         row.done()
         models[model.id] = model
     return models, stand_ins
-
-
-def _limits(problems: list[Problem], folder: Path) -> Mapping[str, float]:
-    tables = Tables(folder / "limits.toml", problems, arrays=("limit",))
-    rows = tables.rows("limit")
-    tables.unique(rows)
-    limits = {}
-    for row in rows:
-        limit = Limit(
-            id=row.text("id", matches=r"[a-z]+\.[a-z_]+"),
-            value=row.number("value", least=0),
-            why=row.text("why"),
-            source=row.text("source"),
-        )
-        row.done()
-        limits[limit.id] = limit.value
-    return limits
 
 
 def _verdict_rules(problems: list[Problem], folder: Path) -> tuple[VerdictRule, ...]:

@@ -11,7 +11,6 @@ __all__ = [
     "Engine",
     "EnvLayer",
     "Label",
-    "Limit",
     "Model",
     "PassThrough",
     "Pool",
@@ -209,16 +208,6 @@ class Quarantine:
     issue: str
     since: date
     expires: date
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """A number that the code waits, retries or cuts by."""
-
-    id: str
-    value: float
-    why: str
-    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,6 @@ def _rehearsal(
         tag=options.tag or REHEARSAL_TAG,
         engine_host=docker_host(environ)[0],
         environ=environ,
-        limits=catalog.limits,
         emit=view.show,
         log=view.log,
     )
@@ -88,7 +87,7 @@ def _have(catalog: Catalog, environ: Mapping[str, str], base: str, view: BuildVi
     """
     host = docker_host(environ)[0]
     try:
-        with closing(connect(host, timeout_s=catalog.limits["container.engine_s"])) as client:
+        with closing(connect(host)) as client:
             if is_local(client, base):
                 return
     except EngineError as error:
@@ -146,13 +145,12 @@ def _sglang(
             f"there is no ROCm {rocm!r}", cause=closest(rocm, known), then="see ci/catalog/images.toml"
         )
     checkout = Path(options.checkout).expanduser().absolute()
-    commit = commit_of(checkout, timeout_s=catalog.limits["host.probe_s"])
+    commit = commit_of(checkout)
     family = options.family or catalog.family_of(find_hardware(catalog, environ).cls)
     wanted = wanted_image(catalog, checkout, commit, flavour=flavour, family=family)
     for text in wanted.notes:
         view.show(_note(text))
     return build_from_dockerfile(
-        catalog,
         wanted,
         engine_host=docker_host(environ)[0],
         environ=environ,

@@ -113,7 +113,7 @@ def _show(catalog: Catalog, tests: Discovery, notes: list[str], root: str) -> No
     console.print(
         Text(
             f"catalog: {len(catalog.stages)} stages, {len(catalog.suites)} suites, {len(catalog.env_sets)} env sets, "
-            f"{len(catalog.bounds)} bounds, {len(catalog.limits)} limits, "
+            f"{len(catalog.bounds)} bounds, "
             f"{len({row.id for row in catalog.capabilities})} capabilities, "
             f"{len(catalog.quarantine.rows)} in quarantine"
         )

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 
-from ci.catalog.catalog import load_catalog
 from ci.docker.client import EngineError, connect, docker_host
 from ci.docker.sweep import Tenant, is_left_over, list_containers, sweep_containers
 from ci.errors import InfrastructureError, UsageError
@@ -69,7 +68,7 @@ def sweep_verb(environ: Mapping[str, str]) -> None:
     """
     host, source = docker_host(environ)
     try:
-        connect(host, timeout_s=load_catalog().limits["container.engine_s"]).close()
+        connect(host).close()
     except InfrastructureError as error:
         show_not_looked_at(environ, f"{error.what} ({source})")
         return
@@ -79,18 +78,17 @@ def sweep_verb(environ: Mapping[str, str]) -> None:
 def _tenants(environ: Mapping[str, str]) -> tuple[Tenant, ...]:
     host, _ = docker_host(environ)
     try:
-        with closing(connect(host, timeout_s=load_catalog().limits["container.engine_s"])) as client:
+        with closing(connect(host)) as client:
             return list_containers(client)
     except EngineError as error:
         raise _failed(host, error) from error
 
 
 def _sweep(environ: Mapping[str, str], chosen: Callable[[Tenant], bool]) -> None:
-    limits = load_catalog().limits
     host, _ = docker_host(environ)
     try:
-        with closing(connect(host, timeout_s=limits["container.engine_s"])) as client:
-            swept = sweep_containers(client, wait_s=limits["container.remove_s"], chosen=chosen)
+        with closing(connect(host)) as client:
+            swept = sweep_containers(client, chosen=chosen)
     except EngineError as error:
         raise _failed(host, error) from error
     show_swept_containers(environ, swept)

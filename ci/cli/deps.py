@@ -10,11 +10,11 @@ from typing import Any
 
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.docker.client import EngineError, connect, docker_host, faults
-from ci.docker.container import Container, Rows, adopt
+from ci.docker.container import Container, adopt
 from ci.errors import GuardError, InfrastructureError, Problem, UsageError
 from ci.facts.dockerfile import look_at_checkout
 from ci.facts.git import commit_of
-from ci.install.guards import fingerprint, probe
+from ci.install.guards import PROBE_TIMEOUT_S, fingerprint, probe
 from ci.install.install import Installation, look_inside, read_state
 from ci.plan.container.aiter import AiterFact
 from ci.plan.container.guards import compare, guards_of, violation
@@ -58,7 +58,7 @@ def plan_verb(environ: Mapping[str, str], options: DepsOptions) -> None:
             f"for {install['stage'] or install['flavour']}; another: --family and --rocm",
             "no --container: its folders and its AITER are not known, so steps that depend on them are shown",
         )
-    made = steps(catalog.dependencies, install, inside, limits=catalog.limits)
+    made = steps(catalog.dependencies, install, inside, limits=catalog.limits.deps)
     if not options.container and made.decision is not None:
         notes += (
             f"AITER is wanted at {made.decision.commit}; what the container has decides whether it is built",
@@ -91,7 +91,7 @@ def install_verb(environ: Mapping[str, str], options: DepsOptions) -> None:
         guards=guards,
         image=image,
         environ=environ,
-        limits=catalog.limits,
+        limits=catalog.limits.deps,
         phases=Phases(lambda event: show_event(environ, event), logs),
         stopped=stopped.is_set,
     ).run()
@@ -107,26 +107,25 @@ def check_verb(environ: Mapping[str, str], options: DepsOptions) -> None:
     install = _install(catalog, environ, options)
     container, image = _attach(catalog, environ, options, threading.Event())
     guards = guards_of(catalog.guards, flavour=_flavour_inside(catalog, install, container, options))
-    now = fingerprint(container, options.python, guards, limits=catalog.limits)
+    now = fingerprint(container, options.python, guards)
     state = read_state(container)
     known = state is not None and state.image == image
     if state is not None and known:
         changes = compare(state.fingerprints, now, state.under_way)
         if changes:
             raise violation(changes, step="something after the installation", then="take a fresh container")
-    lines = probe(container, options.python, guards, now, limits=catalog.limits)
-    unmet = _unmet(catalog, container, options.python, {row.distribution for row in now if row.version})
+    lines = probe(container, options.python, guards, now)
+    unmet = _unmet(container, options.python, {row.distribution for row in now if row.version})
     show_checked(environ, now, [*lines, *unmet], compared=known, as_json=options.json)
 
 
-def _unmet(catalog: Catalog, container: Container, python: str, protected: set[str]) -> list[str]:
+def _unmet(container: Container, python: str, protected: set[str]) -> list[str]:
     """Requirements that are not met: a violation when a protected distribution is in it, else a line.
 
     Raises:
         GuardError: a protected distribution lacks something or is not what another needs.
     """
-    timeout_s = catalog.limits["deps.probe_timeout_s"]
-    done = container.run([python, "-m", "pip", "check"], timeout_s=timeout_s)
+    done = container.run([python, "-m", "pip", "check"], timeout_s=PROBE_TIMEOUT_S)
     if done.code is None:
         raise InfrastructureError(f"pip check did not end: {done.why}", then="inv container.list")
     lines = [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
@@ -157,7 +156,7 @@ def _install(catalog: Catalog, environ: Mapping[str, str], options: DepsOptions)
         tree = Path(options.checkout).resolve()
         if not tree.is_dir():
             raise UsageError(f"--checkout {options.checkout} is no folder", then="ls")
-        commit = commit_of(tree, timeout_s=catalog.limits["host.probe_s"])
+        commit = commit_of(tree)
         checkout = look_at_checkout(catalog.dependencies, tree, commit)
     targets = catalog.dependencies.targets
     if family and family not in targets:
@@ -182,7 +181,7 @@ def _attach(
     """
     if not options.container:
         raise UsageError("which container?", then="inv container.list; then --container NAME")
-    client = connect(docker_host(environ)[0], timeout_s=catalog.limits["container.engine_s"])
+    client = connect(docker_host(environ)[0])
     try:
         with faults():
             found = client.api.inspect_container(options.container)
@@ -194,25 +193,29 @@ def _attach(
         ) from error
     if not found["State"]["Running"]:
         raise UsageError(f"the container {options.container} does not run", then="docker ps -a")
-    rows = Rows.of(catalog.limits)
     name = found["Name"].lstrip("/")
     container = adopt(
-        client, found["Id"], name=name, python=options.python, rows=rows, stopped=stopped.is_set
+        client,
+        found["Id"],
+        name=name,
+        python=options.python,
+        paused_s=catalog.limits.container.paused_s,
+        stopped=stopped.is_set,
     )
     return container, str(found["Image"])
 
 
 def _look(catalog: Catalog, environ: Mapping[str, str], options: DepsOptions) -> InsideFacts:
     container, _ = _attach(catalog, environ, options, threading.Event())
-    return look_inside(container, options.python, catalog.dependencies, limits=catalog.limits)
+    return look_inside(container, options.python, catalog.dependencies)
 
 
 def _flavour_inside(
     catalog: Catalog, install: Mapping[str, Any], container: Container, options: DepsOptions
 ) -> str:
     """The flavour that decides which imports are required."""
-    inside = look_inside(container, options.python, catalog.dependencies, limits=catalog.limits)
-    made: InstallSteps = steps(catalog.dependencies, install, inside, limits=catalog.limits)
+    inside = look_inside(container, options.python, catalog.dependencies)
+    made: InstallSteps = steps(catalog.dependencies, install, inside, limits=catalog.limits.deps)
     return made.flavour
 
 
@@ -227,6 +230,6 @@ def _unknown(catalog: Catalog, python: str) -> InsideFacts:
         stamp="",
         variables={},
         programs={},
-        dirs=frozenset(question(catalog.dependencies, limits=catalog.limits)["dirs"]),
+        dirs=frozenset(question(catalog.dependencies)["dirs"]),
         aiter=AiterFact(version="", head="", installed="", modified=False),
     )

@@ -96,13 +96,13 @@ def prune_verb(environ: Mapping[str, str], *, older: str, keep: str, dry: bool, 
         UsageError: a count is none.
     """
     catalog = load_catalog()
-    older_days = _count("--older", older, catalog.limits["image.prune_days"])
+    older_days = _count("--older", older, catalog.limits.policy.image_prune_days)
     images, freed_bytes = prune_images(
         catalog,
         engine_host=docker_host(environ)[0],
         today=find_today(environ)[0],
         older_days=older_days,
-        keep=_count("--keep", keep, catalog.limits["image.prune_keep"]),
+        keep=_count("--keep", keep, catalog.limits.policy.image_prune_keep),
         dry=dry,
     )
     show_old_images(environ, images, freed_bytes, dry=dry, as_json=json)

@@ -56,7 +56,7 @@ def _step(file: Path, catalog: Catalog, environ: Mapping[str, str]) -> int:
         runs=Path(spec["runs"]),
         session=spec["session"],
         environ={name: value for name, value in environ.items() if name != "PYTHONPATH"},
-        limits=catalog.limits,
+        confirmations=catalog.limits.policy.bisect_confirmations,
         say=_say,
         for_people=True,
     )
@@ -86,7 +86,7 @@ class _Repro:
 
     def act(self) -> int:
         """Understand, show, and with `--run` do; returns the exit code."""
-        for tree in sweep_trees(self._runs, timeout_s=self._catalog.limits["repro.git_s"]):
+        for tree in sweep_trees(self._runs):
             _say(f"swept: work tree {tree} of a call that was killed")
         found = self._understand()
         plan = self._plan(found)
@@ -161,7 +161,7 @@ class _Repro:
         link = parse_link(url)
         base = api_base(link, self._environ, self._known.api)
         _say(f"asking {base.url} ({base.why})")
-        with GitHub(base, self._catalog.limits, _say) as github:
+        with GitHub(base, _say) as github:
             if link.job:
                 job = github.job(link)
             else:
@@ -235,7 +235,7 @@ class _Repro:
             runs=self._runs,
             session=self._catalog.stage(found.asked.stage).session,
             environ=self._environ,
-            limits=self._catalog.limits,
+            confirmations=self._catalog.limits.policy.bisect_confirmations,
             say=_say,
             for_people=self._known.json,
         )
@@ -304,7 +304,7 @@ class _Repro:
 
     def _commit_lines(self, plan: Plan) -> dict[str, str]:
         """What to do when this tree is not at the plan's commit."""
-        here = commit_of(REPOSITORY, timeout_s=self._catalog.limits["host.probe_s"]).text
+        here = commit_of(REPOSITORY).text
         wanted, _, dirty = plan.work.commit.partition("+")
         if here == plan.work.commit:
             return {}
@@ -344,7 +344,7 @@ class _Repro:
             good, _, bad = self._known.bisect.partition("..")
             source = Path(plan.placement.root) if plan.work.checkout else REPOSITORY
             return self._bisected(again.bisect(plan, source, good, bad.lstrip(".")))
-        here = commit_of(REPOSITORY, timeout_s=self._catalog.limits["host.probe_s"]).text
+        here = commit_of(REPOSITORY).text
         if here == plan.work.commit:
             return self._do(again, lambda: again.plan(plan))
         if "+" in plan.work.commit or plan.work.commit == "unknown":
@@ -355,9 +355,8 @@ class _Repro:
                 else "nobody knows it",
                 then=f"what was asked for, on this tree: {self._report['lines']['as it was asked for']}",
             )
-        git_s = self._catalog.limits["repro.git_s"]
-        commit = resolve_commit(REPOSITORY, plan.work.commit, timeout_s=git_s)
-        with work_tree(REPOSITORY, commit, self._runs, timeout_s=git_s) as tree:
+        commit = resolve_commit(REPOSITORY, plan.work.commit)
+        with work_tree(REPOSITORY, commit, self._runs) as tree:
             _say(f"commit {commit} in a work tree of its own: {tree}")
             return self._do(again, lambda: again.plan(plan, tree))
 

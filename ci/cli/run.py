@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.limits import ReportLimits
 from ci.cli.options import read_run_options
 from ci.cli.planning import plan_for
 from ci.errors import UsageError
@@ -16,7 +17,6 @@ from ci.plan.model import Plan
 from ci.plan.secret_values import refuse_secret_values, secret_values
 from ci.report.console import Text, open_console, say
 from ci.report.final.terminal import show_final
-from ci.report.limits import ReportLimits
 from ci.report.live.github import mask, workspace_prefix
 from ci.report.live.views import open_view
 from ci.report.model import repeat
@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def act(catalog: Catalog, plan: Plan, environ: Mapping[str, str], *, json: bool) -> int:
     """Run a plan, shown and reported as it fits where it was started; returns the exit code."""
-    limits = ReportLimits.of(catalog.limits)
+    limits = catalog.limits.report
     return Run(
         plan,
         catalog=catalog,

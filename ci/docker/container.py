@@ -8,7 +8,6 @@ import contextlib
 import io
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,10 @@ from ci.system import clock
 
 __all__ = [
     "BY_SIGNAL",
+    "KILL_S",
+    "LOOK_S",
+    "REMOVE_S",
     "Container",
-    "Rows",
     "StoppedError",
     "Watch",
     "adopt",
@@ -44,25 +45,20 @@ BY_SIGNAL = 128
 _EXEC_TOKEN = "AMD_CI_EXEC"  # noqa: S105 - a variable's name
 
 
+# how often a silent exec looks at stops, deadlines and whether the container still moves: one look takes 1 ms
+LOOK_S = 0.2
+# the engine reports an exec's exit code a moment after its stream has ended: 2.05 s when a child holds the output
+_EXEC_CODE_S = 5.0
+# one pass of the sweep inside takes 59 to 81 ms; the container itself is killed when it takes longer
+KILL_S = 1.0
+# the engine reports the end of a container within 0.1 s of that of what ran in it
+_DEATH_S = 0.5
+# removing a container with its volumes takes 0.14 s; what is left then is named, and the next start removes it
+REMOVE_S = 2.0
+
+
 class StoppedError(CiError):
     """We were told to stop."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """The rows `container.*` of limits.toml that commands in a container need."""
-
-    look_s: float
-    paused_s: float
-    exec_code_s: float
-    kill_s: float
-    death_s: float
-    remove_s: float
-
-    @classmethod
-    def of(cls, limits: Mapping[str, float]) -> "Rows":
-        """From the catalog's limits."""
-        return cls(**{name: limits[f"container.{name}"] for name in cls.__dataclass_fields__})
 
 
 class Container:
@@ -75,7 +71,7 @@ class Container:
         *,
         name: str,
         python: str,
-        rows: Rows,
+        paused_s: float,
         stopped: Callable[[], bool],
     ) -> None:
         """`stopped` says whether the run was told to stop."""
@@ -83,7 +79,7 @@ class Container:
         self.id = identity
         self.name = name
         self.python = python
-        self.rows = rows
+        self.paused_s = paused_s
         self._stopped = stopped
         # set for the cleanup: what that runs is not cut by the stop that began it
         self.ending = False
@@ -129,7 +125,7 @@ class Container:
             deadline = clock.monotonic_s() + timeout_s
             watch = Watch(self)
             while not command.ended:
-                for stream, data in command.read(self.rows.look_s):
+                for stream, data in command.read(LOOK_S):
                     kept[stream].append(data)
                     if on_output is not None:
                         on_output(data)
@@ -165,15 +161,13 @@ class Container:
     def ending_of(self, command: Exec) -> tuple[int | None, Death | None, str]:
         """The exit code if it can be had, what died if anything but the command did, and why there is no code."""
         try:
-            code = command.code(
-                wait_s=self.rows.exec_code_s, monotonic_s=clock.monotonic_s, sleep_s=clock.sleep_s
-            )
+            code = command.code(wait_s=_EXEC_CODE_S, monotonic_s=clock.monotonic_s, sleep_s=clock.sleep_s)
         except EngineError as error:
             return None, self.death(), error.text
         if code <= BY_SIGNAL:
             return code, None, ""
         # the engine tells of the container's end a moment after that of what ran in it
-        deadline = clock.monotonic_s() + self.rows.death_s
+        deadline = clock.monotonic_s() + _DEATH_S
         while (death := self.death()) is None and clock.monotonic_s() < deadline:
             clock.sleep_s(0.02)
         return code, death or self.death(exit_code=code, since_s=command.started_s), ""
@@ -198,9 +192,9 @@ class Container:
         argv = [self.python, f"{BIN_DIR}/inspector.py", "kill", token]
         with contextlib.suppress(EngineError):
             killer = Exec(self.client, self.id, argv, env={}, cwd="/")
-            deadline = clock.monotonic_s() + self.rows.kill_s
+            deadline = clock.monotonic_s() + KILL_S
             while not killer.ended and clock.monotonic_s() < deadline:
-                killer.read(self.rows.look_s)
+                killer.read(LOOK_S)
             killer.close()
 
     def put(self, folder: str, files: Mapping[str, bytes]) -> None:
@@ -237,7 +231,7 @@ class Container:
 
     def remove(self) -> str:
         """End and remove it with its anonymous volumes; what is left in words, empty when nothing is."""
-        left = remove_container(self.client, self.id, wait_s=self.rows.remove_s)
+        left = remove_container(self.client, self.id)
         self.let_go()
         return left
 
@@ -251,7 +245,7 @@ class Watch:
         self._next = 0.0
 
     def look(self) -> None:
-        """Ask the engine, at most every `look_s`.
+        """Ask the engine, at most every `LOOK_S`.
 
         Raises:
             InfrastructureError: the container or the engine is gone, or it has been paused for `paused_s`.
@@ -259,8 +253,7 @@ class Watch:
         now = clock.monotonic_s()
         if now < self._next:
             return
-        rows = self._container.rows
-        self._next = now + rows.look_s
+        self._next = now + LOOK_S
         try:
             paused = is_paused(self._container.client, self._container.id)
         except EngineError:
@@ -269,10 +262,10 @@ class Watch:
             self._paused_since = None
         elif self._paused_since is None:
             self._paused_since = now
-        elif now - self._paused_since > rows.paused_s:
+        elif now - self._paused_since > self._container.paused_s:
             name = self._container.name
             raise InfrastructureError(
-                f"container {name} has been paused for {rows.paused_s:g} s",
+                f"container {name} has been paused for {self._container.paused_s:g} s",
                 cause="somebody froze it: nothing in it moves, and no deadline inside holds",
                 then=f"docker unpause {name}, or docker rm -f {name}",
             )
@@ -284,7 +277,7 @@ def create(
     *,
     name: str,
     python: str,
-    rows: Rows,
+    paused_s: float,
     stopped: Callable[[], bool],
 ) -> Container:
     """Make a container, put our programs into it, hold its standard input and start it; nothing is left when that fails.
@@ -301,7 +294,7 @@ def create(
             cause="the image is missing, a path is not there, or the engine does not take a flag",
             then="see the profile in ci/catalog/containers.toml; docker info",
         ) from error
-    container = Container(client, made["Id"], name=name, python=python, rows=rows, stopped=stopped)
+    container = Container(client, made["Id"], name=name, python=python, paused_s=paused_s, stopped=stopped)
     try:
         container.put(BIN_DIR, programs())
         try:
@@ -321,14 +314,14 @@ def create(
 
 
 def adopt(
-    client: Client, identity: str, *, name: str, python: str, rows: Rows, stopped: Callable[[], bool]
+    client: Client, identity: str, *, name: str, python: str, paused_s: float, stopped: Callable[[], bool]
 ) -> Container:
     """A kept container of an earlier run, with our programs of today in it.
 
     Raises:
         InfrastructureError: it is gone or full.
     """
-    container = Container(client, identity, name=name, python=python, rows=rows, stopped=stopped)
+    container = Container(client, identity, name=name, python=python, paused_s=paused_s, stopped=stopped)
     container.put(BIN_DIR, programs())
     return container
 
@@ -338,9 +331,9 @@ def programs() -> dict[str, bytes]:
     return {name: source.read_bytes() for name, source in _PROGRAMS.items()}
 
 
-def remove_container(client: Client, identity: str, *, wait_s: float) -> str:
+def remove_container(client: Client, identity: str) -> str:
     """Remove a container with its anonymous volumes and wait until it is gone; what went wrong, empty when it is."""
-    deadline = clock.monotonic_s() + wait_s
+    deadline = clock.monotonic_s() + REMOVE_S
     why = ""
     while True:
         try:
@@ -353,7 +346,7 @@ def remove_container(client: Client, identity: str, *, wait_s: float) -> str:
             if error.gone:
                 return f"the engine is gone: {why}"
         if clock.monotonic_s() > deadline:
-            return why or f"it is still there after {wait_s:g} s"
+            return why or f"it is still there after {REMOVE_S:g} s"
         clock.sleep_s(0.02)
 
 

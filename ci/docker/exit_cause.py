@@ -101,7 +101,7 @@ def _by_code(code: int, evidence: tuple[str, ...]) -> Death:
         return Death(
             kind="ttl",
             cause="the container's time to live was over: this run hung, or took longer than all its limits together",
-            then="see limits.toml: container.ttl_margin_s, container.keep_s",
+            then="see ci/catalog/limits.toml: container.ttl_margin_s, container.keep_s",
             evidence=evidence,
         )
     how = f"by signal {code - 128}" if code > 128 else f"with exit code {code}"

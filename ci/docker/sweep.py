@@ -56,9 +56,7 @@ def list_containers(client: Client) -> tuple[Tenant, ...]:
     return tuple(tenants)
 
 
-def sweep_containers(
-    client: Client, *, wait_s: float, chosen: Callable[[Tenant], bool] | None = None
-) -> tuple[Swept, ...]:
+def sweep_containers(client: Client, *, chosen: Callable[[Tenant], bool] | None = None) -> tuple[Swept, ...]:
     """Remove what dead runs have left: a living run's, a kept one that still runs, and any other tenant's stay.
 
     `chosen` replaces that rule.
@@ -69,7 +67,7 @@ def sweep_containers(
     swept = []
     for tenant in list_containers(client):
         if chosen(tenant) if chosen is not None else is_left_over(tenant):
-            problem = remove_container(client, tenant.id, wait_s=wait_s)
+            problem = remove_container(client, tenant.id)
             swept.append(Swept(tenant=tenant, problem=problem))
     return tuple(swept)
 

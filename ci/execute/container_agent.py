@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
-from ci.docker.container import BY_SIGNAL, Container, Watch
+from ci.docker.container import BY_SIGNAL, LOOK_S, Container, Watch
 from ci.docker.exec import Exec
 from ci.docker.stream import STDOUT
 from ci.errors import InfrastructureError
@@ -17,10 +17,10 @@ __all__ = ["ContainerAgent", "agent_argv"]
 class ContainerAgent:
     """Runs the agent and hands out its events. `stop` may come from a signal handler at any moment."""
 
-    def __init__(self, container: Container, *, limits: Mapping[str, float], token: str) -> None:
-        """`token` is the run's: all that the agent starts carries it."""
+    def __init__(self, container: Container, *, stop_s: float, token: str) -> None:
+        """The agent is killed `stop_s` after a stop. `token` is the run's: all that the agent starts carries it."""
         self._container = container
-        self._limits = limits
+        self._stop_s = stop_s
         self._token = token
         self._exec: Exec | None = None
         self._kill_at: float | None = None
@@ -31,7 +31,7 @@ class ContainerAgent:
         if self._exec is not None:
             self._exec.close_stdin()
         if self._kill_at is None:
-            self._kill_at = clock.monotonic_s() + self._limits["container.stop_agent_s"]
+            self._kill_at = clock.monotonic_s() + self._stop_s
 
     def events(
         self, argv: list[str], *, env: Mapping[str, str], cwd: str, overall_s: float, log: IO[bytes]
@@ -49,7 +49,7 @@ class ContainerAgent:
         watch = Watch(self._container)
         try:
             while not self._exec.ended:
-                for stream, data in self._exec.read(self._limits["container.look_s"]):
+                for stream, data in self._exec.read(LOOK_S):
                     if stream != STDOUT:
                         log.write(data)
                         log.flush()

@@ -7,11 +7,12 @@ from typing import IO, Any
 
 from ci.catalog.catalog import Catalog
 from ci.docker.command_runner import Ended
-from ci.docker.container import Container
+from ci.docker.container import KILL_S, Container
 from ci.errors import CiError, InfrastructureError
 from ci.plan.container.needs import CHECKOUT_COPY, CHECKOUT_DIR, ROOT_DIR, STATE_DIR
 from ci.plan.model import Plan
 from ci.record.phases import Phase
+from ci.system.process import PROBE_S
 
 __all__ = [
     "checked",
@@ -23,6 +24,8 @@ __all__ = [
 ]
 
 _MARK = "checkout"
+# a tree of 1 GB on a busy disk
+_COPY_S = 600.0
 
 
 def working_root(plan: Plan) -> str:
@@ -30,7 +33,7 @@ def working_root(plan: Plan) -> str:
     return CHECKOUT_COPY if plan.work.checkout else ROOT_DIR
 
 
-def copy_checkout(container: Container, plan: Plan, limits: Mapping[str, float], phase: Phase) -> None:
+def copy_checkout(container: Container, plan: Plan, phase: Phase) -> None:
     """Copy the checkout as it is; a kept container that has a copy of this very tree keeps it, with what was built in it.
 
     Raises:
@@ -51,7 +54,7 @@ def copy_checkout(container: Container, plan: Plan, limits: Mapping[str, float],
     )
     with phase.open_log() as log:
         for argv in commands:
-            checked(container.run(argv, timeout_s=limits["container.copy_s"], on_output=_into(log)))
+            checked(container.run(argv, timeout_s=_COPY_S, on_output=_into(log)))
     container.put(STATE_DIR, {_MARK: tree.encode()})
     phase.text = f"{tree} is in {CHECKOUT_COPY}"
 
@@ -81,7 +84,7 @@ def look_at_engine(container: Container, plan: Plan, catalog: Catalog) -> str:
     package = catalog.engines[plan.work.engine].package
     program = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
     argv = [plan.placement.python, "-c", program, package]
-    ended = container.run(argv, timeout_s=catalog.limits["host.probe_s"])
+    ended = container.run(argv, timeout_s=PROBE_S)
     found = ended.stdout.decode(errors="replace").strip() if ended.code == 0 else ""
     planned = plan.work.engine_version
     if planned and found != planned and not plan.work.checkout:
@@ -124,7 +127,7 @@ def give_back(container: Container, inside: str, run_dir: Path, phase: Phase) ->
         return
     argv = ["chown", "-h", "-R", f"{owner.st_uid}:{owner.st_gid}", f"{inside}/logs"]
     try:
-        ended = container.run(argv, timeout_s=container.rows.kill_s)
+        ended = container.run(argv, timeout_s=KILL_S)
     except CiError as error:
         phase.warn(f"{len(logs)} files in {run_dir}/logs stay root's: {error.what}")
         return

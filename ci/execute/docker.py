@@ -14,7 +14,7 @@ from typing import Any, Self
 from ci.catalog.catalog import Catalog
 from ci.catalog.verdicts import Verdict
 from ci.docker.client import Client, EngineError, connect
-from ci.docker.container import Container, Rows, StoppedError, adopt, create
+from ci.docker.container import LOOK_S, REMOVE_S, Container, StoppedError, adopt, create
 from ci.docker.create_args import create_arguments, key_of, parts_of
 from ci.docker.keep_lock import KeptLock
 from ci.docker.labels import labels_of
@@ -28,6 +28,7 @@ from ci.execute.container_setup import (
     run_preflight,
     working_root,
 )
+from ci.execute.executor import OVERRUN_S
 from ci.execute.process_sweep import Found, sweep
 from ci.execute.run_folder import RunFolder
 from ci.health.snapshot import Health, this_machine
@@ -41,6 +42,11 @@ from ci.system import clock
 from ci.system.file_lock import cache_dir
 
 __all__ = ["DockerExecutor"]
+
+# from our stop until the executor must be through with its cleanup: GitHub Actions kills 10 s after SIGINT
+_JOIN_S = 6.8
+# the agent's sweep after its tests were given their time to end; the container is killed with all that is in it then
+_SWEEP_S = 0.5
 
 
 class DockerExecutor:
@@ -92,7 +98,7 @@ class DockerExecutor:
     def stop(self) -> None:
         """End the tests and whatever phase is under way; safe in a signal handler, and when called again."""
         if self._stop_at is None:
-            self._stop_at = clock.monotonic_s() + self._limits["container.join_s"]
+            self._stop_at = clock.monotonic_s() + _JOIN_S
         self._stop.set()
         if self._agent is not None:
             self._agent.stop()
@@ -101,7 +107,7 @@ class DockerExecutor:
         """Phases and the agent's events to the end of the cleanup."""
         while True:
             try:
-                event = self._events.get(timeout=self._limits["container.look_s"])
+                event = self._events.get(timeout=LOOK_S)
             except queue.Empty:
                 if self._stop_at is not None and clock.monotonic_s() > self._stop_at:
                     yield self._overdue()
@@ -118,7 +124,7 @@ class DockerExecutor:
         self.stop()
         if self._worker.is_alive():
             left_s = (self._stop_at or 0) - clock.monotonic_s()
-            self._worker.join(max(left_s, self._limits["container.remove_s"]))
+            self._worker.join(max(left_s, REMOVE_S))
         self._kept.release()
 
     def __enter__(self) -> Self:
@@ -149,10 +155,10 @@ class DockerExecutor:
 
     def _work_through(self) -> None:
         phases = self._phases
-        client = connect(self._place.docker, timeout_s=self._limits["container.engine_s"])
+        client = connect(self._place.docker)
         self._client = client
         with phases.phase("sweep", "containers of dead runs") as phase:
-            swept = sweep_containers(client, wait_s=self._limits["container.remove_s"])
+            swept = sweep_containers(client)
             phase.details += [
                 f"{one.tenant.name} of run {one.tenant.ownership.run}: {one.problem or 'removed'}"
                 for one in swept
@@ -160,10 +166,10 @@ class DockerExecutor:
             phase.text = f"{len(swept)} removed" if swept else "nothing was left"
         self._go_on()
         health = Health(
-            machine=this_machine(self._limits),
+            machine=this_machine(self._limits.health.tool_s),
             nodes=[path for path in self._place.devices if path.rpartition("/")[2].startswith("renderD")],
             rows=self._catalog.health,
-            limits=self._limits,
+            limits=self._limits.health,
             run=self._folder.name,
             token=self._token,
             leaks=Path(self._plan.placement.runs_dir) / ".live" / "leaks.json",
@@ -194,7 +200,7 @@ class DockerExecutor:
             self._container = container
         self._go_on()
         with phases.phase("copy", "agent, harness and checkout") as phase:
-            copy_checkout(container, self._plan, self._limits, phase)
+            copy_checkout(container, self._plan, phase)
         self._go_on()
         Installation(
             shell=container,
@@ -204,7 +210,7 @@ class DockerExecutor:
             guards=self._work.guards,
             image=self._image,
             environ=self._environ,
-            limits=self._limits,
+            limits=self._limits.deps,
             phases=phases,
             stopped=self._stop.is_set,
         ).run()
@@ -226,7 +232,7 @@ class DockerExecutor:
 
     def _make(self, client: Client, image: str) -> tuple[Container, str]:
         """The container of this run: a kept one that was made for the same, or a new one; and how it came about."""
-        rows, python = Rows.of(self._limits), self._plan.placement.python
+        paused_s, python = self._limits.container.paused_s, self._plan.placement.python
         keep, root = self._place.keep, str(self._repository)
         key = key_of(self._plan, root=root) if keep else ""
         note = ""
@@ -235,14 +241,12 @@ class DockerExecutor:
         found = find_kept(client, key) if keep else None
         if found is not None:
             container = adopt(
-                client, found.id, name=found.name, python=python, rows=rows, stopped=self._stop.is_set
+                client, found.id, name=found.name, python=python, paused_s=paused_s, stopped=self._stop.is_set
             )
             return container, f"{found.name}, kept by run {found.ownership.run}"
         name = f"amd-ci-{self._folder.name}-{self._token[-8:]}"
         ttl_s = int(
-            self._limits["container.keep_s"]
-            if keep
-            else self._overall_s() + self._limits["container.ttl_margin_s"]
+            self._limits.container.keep_s if keep else self._overall_s() + self._limits.container.ttl_margin_s
         )
         labels = labels_of(
             run=self._folder.name, token=self._token, plan=self._plan.digest, kept=keep, key=key, ttl_s=ttl_s
@@ -251,7 +255,9 @@ class DockerExecutor:
             self._plan, image=image, name=name, labels=labels,
             run_dir=str(self._folder.path), root=root, ttl_s=ttl_s, kept=keep,
         )  # fmt: skip
-        container = create(client, arguments, name=name, python=python, rows=rows, stopped=self._stop.is_set)
+        container = create(
+            client, arguments, name=name, python=python, paused_s=paused_s, stopped=self._stop.is_set
+        )
         return container, f"{name}{note}"
 
     def _test(self, container: Container) -> None:
@@ -277,7 +283,9 @@ class DockerExecutor:
                     cause="the disk is full",
                     then="df -h",
                 ) from error
-            agent = ContainerAgent(container, limits=self._limits, token=self._token)
+            agent = ContainerAgent(
+                container, stop_s=self._plan.work.limits.agent.stop_s + _SWEEP_S, token=self._token
+            )
             self._agent = agent
             if self._stop.is_set():
                 agent.stop()
@@ -304,9 +312,7 @@ class DockerExecutor:
             phase.text = "removed"
             if left:
                 # the engine is gone: what of it runs on this host can still be found by the token
-                self.swept = sweep(
-                    self._token, passes=int(self._limits["agent.sweep_passes"]), wait=clock.sleep_s
-                )
+                self.swept = sweep(self._token, wait=clock.sleep_s)
                 phase.warn(f"container {container.name} is left: {left}; the next start removes it")
 
     # ---- helpers
@@ -322,7 +328,7 @@ class DockerExecutor:
 
     def _overall_s(self) -> float:
         """The agent keeps the suites' deadlines; this is for an agent that hangs itself."""
-        return sum(suite.timeout_s for suite in self._plan.work.suites) + self._limits["host.overrun_s"]
+        return sum(suite.timeout_s for suite in self._plan.work.suites) + OVERRUN_S
 
     def _engine_failed(self, error: EngineError) -> InfrastructureError:
         cause = "the engine is gone" if error.gone else "the engine refused"

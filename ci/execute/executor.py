@@ -6,7 +6,10 @@ from typing import Any, Protocol, Self
 
 from ci.execute.process_sweep import Found
 
-__all__ = ["Executor", "event_of"]
+__all__ = ["OVERRUN_S", "Executor", "event_of"]
+
+# past the suites' own limits by this much, the agent itself hangs: its graces, sweeps and reports take less than 20 s
+OVERRUN_S = 120.0
 
 
 class Executor(Protocol):

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from ci.catalog.verdicts import Verdict
 from ci.errors import InfrastructureError
-from ci.execute.executor import event_of
+from ci.execute.executor import OVERRUN_S, event_of
 from ci.execute.process_sweep import Found, sweep
 from ci.execute.run_folder import RunFolder
 from ci.plan.model import Plan
@@ -21,6 +21,8 @@ AGENT = Path(__file__).parents[1] / "agent" / "__main__.py"
 
 _READ_BYTES = 1 << 16
 _LOOK_EVERY_S = 0.2
+# the agent's sweep and its last events after the tests were given their time to end: below 7 s in all
+_SWEEP_S = 2.5
 
 
 class HostExecutor:
@@ -33,7 +35,6 @@ class HostExecutor:
         *,
         token: str,
         environ: Mapping[str, str],
-        limits: Mapping[str, float],
         monotonic_s: Callable[[], float],
         sleep_s: Callable[[float], None],
     ) -> None:
@@ -42,9 +43,9 @@ class HostExecutor:
         self._folder = folder
         self._token = token
         self._environ = environ
-        self._limits = limits
         self._now = monotonic_s
         self._sleep = sleep_s
+        self._end_s = plan.work.limits.agent.stop_s + _SWEEP_S
         self._agent: Process | None = None
         self._kill_at: float | None = None
         self._killed = False
@@ -80,7 +81,7 @@ class HostExecutor:
         if self._agent.stdin is not None and not self._agent.stdin.closed:
             self._agent.stdin.close()
         if self._kill_at is None:
-            self._kill_at = self._now() + self._limits["host.agent_end_s"]
+            self._kill_at = self._now() + self._end_s
 
     def events(self) -> Iterator[dict[str, Any]]:
         """The agent's events as they come, to the end of its stream.
@@ -133,7 +134,7 @@ class HostExecutor:
     def _overall_s(self) -> float:
         """The agent keeps the suites' deadlines; this is for an agent that hangs itself."""
         suites = self._plan.work.suites
-        return sum(suite.timeout_s for suite in suites) + self._limits["host.overrun_s"]
+        return sum(suite.timeout_s for suite in suites) + OVERRUN_S
 
     def _kill(self) -> None:
         if self._agent is not None and not self._killed:
@@ -146,7 +147,7 @@ class HostExecutor:
         agent = self._agent
         if agent is None:
             return 0
-        give_up = self._now() + self._limits["host.agent_end_s"]
+        give_up = self._now() + self._end_s
         if self._kill_at is not None:
             give_up = min(give_up, self._kill_at)
         while agent.poll() is None and self._now() < give_up:
@@ -162,7 +163,7 @@ class HostExecutor:
         return code
 
     def _sweep(self) -> None:
-        self.swept += sweep(self._token, passes=int(self._limits["agent.sweep_passes"]), wait=self._sleep)
+        self.swept += sweep(self._token, wait=self._sleep)
 
     def _failure(self, code: int, seq: int, rest: bytes) -> dict[str, Any]:
         tail = self._log_tail()

@@ -19,6 +19,9 @@ __all__ = [
 ]
 
 _PROC = Path("/proc")
+# a fork between listing and killing escapes one pass
+_PASSES = 20
+_PASS_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +50,13 @@ def processes_with(token: str) -> tuple[Found, ...]:
     return tuple(found)
 
 
-def sweep(token: str, *, passes: int, wait: Callable[[float], None]) -> tuple[Found, ...]:
+def sweep(token: str, *, wait: Callable[[float], None]) -> tuple[Found, ...]:
     """Kill every process with the token until a pass finds none; returns what was killed.
 
     A fork between listing and killing escapes one pass, hence several. `wait` is called with seconds between them.
     """
     killed: dict[int, Found] = {}
-    for _ in range(passes):
+    for _ in range(_PASSES):
         found = processes_with(token)
         if not found:
             break
@@ -63,7 +66,7 @@ def sweep(token: str, *, passes: int, wait: Callable[[float], None]) -> tuple[Fo
                 os.kill(process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        wait(0.02)
+        wait(_PASS_S)
     return tuple(killed.values())
 
 
@@ -80,7 +83,7 @@ def unregister(live_dir: Path, token: str) -> None:
     (live_dir / f"{token}.json").unlink(missing_ok=True)
 
 
-def sweep_dead(live_dir: Path, *, passes: int, wait: Callable[[float], None]) -> tuple[Found, ...]:
+def sweep_dead(live_dir: Path, *, wait: Callable[[float], None]) -> tuple[Found, ...]:
     """End what runs whose owner is provably dead have left; a run whose owner lives is not touched."""
     killed: list[Found] = []
     for path in sorted(live_dir.glob("amdci-*.json")):
@@ -93,6 +96,6 @@ def sweep_dead(live_dir: Path, *, passes: int, wait: Callable[[float], None]) ->
             )
         if owner is not None and owner.alive:
             continue
-        killed += sweep(path.stem, passes=passes, wait=wait)
+        killed += sweep(path.stem, wait=wait)
         path.unlink(missing_ok=True)
     return tuple(killed)

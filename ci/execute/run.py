@@ -84,8 +84,7 @@ class Run:
         """
         runs = Path(self._plan.placement.runs_dir)
         live = runs / ".live"
-        passes = int(self._catalog.limits["agent.sweep_passes"])
-        for process in sweep_dead(live, passes=passes, wait=clock.sleep_s):
+        for process in sweep_dead(live, wait=clock.sleep_s):
             self._say(f"swept: process {process.pid} of a run that was killed ({process.command})")
         folder = make_folder(self._plan, clock.utc_now())
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -181,7 +180,6 @@ class Run:
             folder,
             token=self._token,
             environ=self._environ,
-            limits=self._catalog.limits,
             monotonic_s=clock.monotonic_s,
             sleep_s=clock.sleep_s,
         )

@@ -1,5 +1,6 @@
 """The plan as the agent's spec: see docs/agent.md and docs/harness.md."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ def make_spec(
 ) -> dict[str, Any]:
     """What the agent is told. It holds no secret: passed-through values reach the agent by its own environment."""
     work = plan.work
-    limits = dict(work.limits)
+    limits = work.limits
     return {
         "schema": 1,
         "run": run,
@@ -27,7 +28,7 @@ def make_spec(
         "gpu_ids": list(plan.placement.gpu_ids),
         "fail_fast": work.fail_fast,
         "pytest_args": list(work.pytest_args),
-        "limits": _section(limits, "agent."),
+        "limits": asdict(limits.agent),
         "verdict_rules": [dict(rule) for rule in work.verdict_rules],
         "suites": [_suite(suite, work) for suite in work.suites if suite.tests],
         "harness": {
@@ -39,13 +40,9 @@ def make_spec(
             "models": dict(work.models),
             "bounds": dict(work.bounds),
             "capabilities": dict(work.capabilities),
-            "limits": _section(limits, "harness."),
+            "limits": {**asdict(limits.harness), "launch_s": limits.launch_s},
         },
     }
-
-
-def _section(limits: dict[str, float], prefix: str) -> dict[str, float]:
-    return {name.removeprefix(prefix): value for name, value in limits.items() if name.startswith(prefix)}
 
 
 def _suite(suite: SuiteWork, work: Work) -> dict[str, Any]:

@@ -12,14 +12,13 @@ __all__ = ["changes_since"]
 
 
 class _Git:
-    """One tree's repository; every question ends within `timeout_s`."""
+    """One tree's repository; every question ends within seconds."""
 
-    def __init__(self, tree: Path, timeout_s: float) -> None:
+    def __init__(self, tree: Path) -> None:
         self._tree = tree
-        self._timeout_s = timeout_s
 
     def ask(self, *arguments: str) -> Completed:
-        return capture(["git", "-C", str(self._tree), *arguments], timeout_s=self._timeout_s)
+        return capture(["git", "-C", str(self._tree), *arguments])
 
     def content(self, commit: str, path: str) -> bytes | None:
         """A file as it was in a commit; None when it was not there."""
@@ -44,7 +43,7 @@ def changes_since(
     def unknown(why: str) -> Changes:
         return Changes(tree=kind, base=base, files=(), unknown=why)
 
-    git = _Git(tree, catalog.limits["host.probe_s"])
+    git = _Git(tree)
     if not base:
         return unknown(f"nobody said what to compare with: {base_source}")
     start = git.ask("merge-base", "--end-of-options", base, "HEAD")

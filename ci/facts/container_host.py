@@ -61,7 +61,7 @@ def gather_container_facts(
     return ContainerFacts(
         docker=host,
         docker_source=host_source,
-        problem="" if elsewhere else _engine_problem(host, catalog.limits["container.engine_s"]),
+        problem="" if elsewhere else _engine_problem(host),
         devices=tuple(devices),
         device_source=device_source,
         mounts=tuple(mounts),
@@ -107,11 +107,11 @@ def nofile_max(host: str) -> int | None:
     return int(hard[1]) if hard else most
 
 
-def _engine_problem(host: str, timeout_s: float) -> str:
+def _engine_problem(host: str) -> str:
     if remote := remote_because(host):
         return f"the engine at {host} is of no use: {remote}"
     try:
-        connect(host, timeout_s=timeout_s).close()
+        connect(host).close()
     except InfrastructureError as error:
         return error.what
     return ""

@@ -33,14 +33,12 @@ def examine(catalog: Catalog, environ: Mapping[str, str]) -> tuple[Finding, ...]
     for engine in catalog.engines.values():
         ours = "cpu" in engine.default_for
         try:
-            fact = find_engine(
-                engine, given="", ours=ours, environ=environ, timeout_s=catalog.limits["host.probe_s"]
-            )
+            fact = find_engine(engine, given="", ours=ours, environ=environ)
         except CiError as error:
             findings.append(Finding(name=f"engine {engine.id}", ok=False, text=error.what))
             continue
         findings.append(_engine(engine, fact, ours=ours))
-    commit = commit_of(REPOSITORY, timeout_s=catalog.limits["host.probe_s"])
+    commit = commit_of(REPOSITORY)
     findings.append(Finding(name="commit", ok=bool(commit.value), text=f"{commit.text} ({commit.source})"))
     findings.append(_disk(runs_dir(environ)))
     findings += _docker(catalog, environ)

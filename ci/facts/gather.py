@@ -52,10 +52,9 @@ def runs_dir(environ: Mapping[str, str]) -> Path:
 
 def find_hardware(catalog: Catalog, environ: Mapping[str, str]) -> Hardware:
     """What this machine is, by KFD, tools and the runner's label."""
-    probe_s = catalog.limits["host.probe_s"]
 
     def run(argv: tuple[str, ...]) -> str | None:
-        done = capture(argv, timeout_s=probe_s)
+        done = capture(argv)
         return done.text if done.code == 0 else None
 
     return detect(
@@ -108,7 +107,6 @@ def gather(
     """
     root, tests = discover_tests(catalog, place.checkout)
     hardware_class, source, gpu_ids = _hardware(catalog, request, place, environ)
-    probe_s = catalog.limits["host.probe_s"]
     today, today_source = find_today(environ)
     fixed = frozenset(
         file for suite in catalog.suites_of(request.stage) for file in suite.files if (root / file).is_file()
@@ -119,9 +117,9 @@ def gather(
         hardware_class=hardware_class,
         hardware_source=source,
         gpu_ids=gpu_ids,
-        commit=commit_of(REPOSITORY, timeout_s=probe_s),
+        commit=commit_of(REPOSITORY),
         root=str(root),
-        checkout=commit_of(root, timeout_s=probe_s) if place.checkout else None,
+        checkout=commit_of(root) if place.checkout else None,
         runs_dir=str(runs_dir(environ)),
         tests=tests,
         fixed_files=fixed,
@@ -208,7 +206,6 @@ def _engines(
         given=place.python,
         ours=rehearsal,
         environ=environ,
-        timeout_s=catalog.limits["host.probe_s"],
     )
     return {wanted: fact} if fact is not None else {}
 

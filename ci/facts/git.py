@@ -9,14 +9,14 @@ from ci.system.process import Completed, capture
 __all__ = ["commit_of"]
 
 
-def commit_of(tree: Path, *, timeout_s: float) -> Known:
+def commit_of(tree: Path) -> Known:
     """The commit of a tree; a changed one as `<sha>+dirty.<12 hex>`, the hex over all that differs from the commit.
 
     Unknown, with git's reason, when there is no repository or git refuses a tree that someone else owns.
     """
 
     def git(*arguments: str) -> Completed:
-        return capture(["git", "-C", str(tree), *arguments], timeout_s=timeout_s)
+        return capture(["git", "-C", str(tree), *arguments])
 
     head = git("rev-parse", "--verify", "HEAD^{commit}")
     if head.code != 0:

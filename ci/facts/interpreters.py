@@ -38,9 +38,7 @@ class _Refusal:
     is_python: bool
 
 
-def find_engine(
-    engine: Engine, *, given: str, ours: bool, environ: Mapping[str, str], timeout_s: float
-) -> EngineFact | None:
+def find_engine(engine: Engine, *, given: str, ours: bool, environ: Mapping[str, str]) -> EngineFact | None:
     """The interpreter for an engine: the one given, else ours (in rehearsal), else the first on the PATH that has it.
 
     Raises:
@@ -49,7 +47,7 @@ def find_engine(
             not pytest, which runs the tests.
     """
     if given:
-        fact = _ask(engine, Path(given), environ, timeout_s, source="--python")
+        fact = _ask(engine, Path(given), environ, source="--python")
         if isinstance(fact, EngineFact):
             return fact
         cause = (
@@ -58,9 +56,7 @@ def find_engine(
         kind = InfrastructureError if fact.is_python else UsageError
         raise kind(f"--python {given}: {fact.why}", cause=cause, then=f"{given} -m pip list")
     if ours:
-        fact = _ask(
-            engine, Path(sys.executable), environ, timeout_s, source="default: this project's environment"
-        )
+        fact = _ask(engine, Path(sys.executable), environ, source="default: this project's environment")
         return fact if isinstance(fact, EngineFact) else None
     for folder in environ.get("PATH", "").split(":"):
         path = Path(folder) / "python3"
@@ -70,7 +66,6 @@ def find_engine(
             engine,
             path,
             environ,
-            timeout_s,
             source=f"default: the first python3 on the PATH with {engine.package}",
         )
         if isinstance(fact, EngineFact):
@@ -78,13 +73,9 @@ def find_engine(
     return None
 
 
-def _ask(
-    engine: Engine, python: Path, environ: Mapping[str, str], timeout_s: float, *, source: str
-) -> "EngineFact | _Refusal":
+def _ask(engine: Engine, python: Path, environ: Mapping[str, str], *, source: str) -> "EngineFact | _Refusal":
     """The fact, or why this interpreter won't do."""
-    done = capture(
-        [str(python), "-c", _QUESTION, engine.package], timeout_s=timeout_s, cwd=Path("/"), env=environ
-    )
+    done = capture([str(python), "-c", _QUESTION, engine.package], cwd=Path("/"), env=environ)
     try:
         answer = json.loads(done.stdout.decode().splitlines()[-1]) if done.code == 0 else None
     except (ValueError, IndexError):

@@ -16,6 +16,19 @@ from ci.system.clock import sleep_s
 
 __all__ = ["ApiBase", "GitHub", "Link", "api_base", "parse_link"]
 
+# silence after which a request has failed
+_TIMEOUT_S = 30.0
+# a lost connection or a 5xx is tried again, after waits that double
+_ATTEMPTS = 3
+_RETRY_WAIT_S = 1.0
+_RETRY_WAIT_MAX_S = 10.0
+# a log is one redirect away, a renamed repository another
+_REDIRECTS_MAX = 5
+# the API gives 100 at most; SGLang's largest workflow has some 130 jobs, a run with more than 1,000 is read in part
+_PAGE_ITEMS = 100
+_PAGES_MAX = 10
+# the failure and the second capsule stand at a log's end
+_LOG_BYTES = 1 << 28
 _PUBLIC = "github.com"
 _PUBLIC_API = "https://api.github.com"
 _LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -116,16 +129,23 @@ def api_base(link: Link, environ: Mapping[str, str], given: str) -> ApiBase:
 class GitHub:
     """Reads jobs and logs. Failures are errors of ours that say what to do; no message holds the token."""
 
-    def __init__(self, base: ApiBase, limits: Mapping[str, float], say: Callable[[str], None]) -> None:
-        """`limits` are the rows `github.*`, `say` gets a line for each attempt that is made again."""
+    def __init__(
+        self,
+        base: ApiBase,
+        say: Callable[[str], None],
+        *,
+        timeout_s: float = _TIMEOUT_S,
+        retry_wait_s: float = _RETRY_WAIT_S,
+    ) -> None:
+        """`say` gets a line for each attempt that is made again, `retry_wait_s` after the first one, then doubled."""
         self._base = base
-        self._limits = limits
+        self._retry_wait_s = retry_wait_s
         self._say = say
         # a redirect to another origin loses the Authorization header: httpx sees to it
         self._client = httpx.Client(
-            timeout=limits["github.timeout_s"],
+            timeout=timeout_s,
             follow_redirects=True,
-            max_redirects=int(limits["github.redirects_max"]),
+            max_redirects=_REDIRECTS_MAX,
         )
 
     def __enter__(self) -> Self:
@@ -157,26 +177,25 @@ class GitHub:
         return list(self._paged(path, f"run {link.run}"))
 
     def log(self, link: Link) -> bytes:
-        """A job's log, at most `github.log_bytes` of its end.
+        """A job's log, at most 256 MiB of its end.
 
         Raises:
             UsageError: it has expired, there is none yet, or we may not see it.
             InfrastructureError: GitHub or its storage can't be reached.
         """
         path = f"/repos/{link.repository}/actions/jobs/{link.job}/logs"
-        return self._get(path, f"the log of job {link.job}").content[-int(self._limits["github.log_bytes"]) :]
+        return self._get(path, f"the log of job {link.job}").content[-_LOG_BYTES:]
 
     def _paged(self, path: str, what: str) -> Iterator[Mapping[str, Any]]:
-        size = int(self._limits["github.page_items"])
-        for page in range(1, int(self._limits["github.pages_max"]) + 1):
-            answer = self._json(path, what, {"per_page": str(size), "page": str(page)})
+        for page in range(1, _PAGES_MAX + 1):
+            answer = self._json(path, what, {"per_page": str(_PAGE_ITEMS), "page": str(page)})
             jobs = answer.get("jobs")
             if not isinstance(jobs, list):
                 raise InfrastructureError(f"GitHub's answer about {what} holds no jobs", cause=self._where())
             yield from (job for job in jobs if isinstance(job, dict))
-            if len(jobs) < size:
+            if len(jobs) < _PAGE_ITEMS:
                 return
-        self._say(f"{what} has more jobs than {page * size}: the others were not read")
+        self._say(f"{what} has more jobs than {page * _PAGE_ITEMS}: the others were not read")
 
     def _json(self, path: str, what: str, query: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         answer = self._get(path, what, query)
@@ -197,27 +216,26 @@ class GitHub:
         if self._base.token:
             headers["Authorization"] = f"Bearer {self._base.token}"
         url = self._base.url + path
-        attempts = int(self._limits["github.attempts"])
         try:
             for attempt in Retrying(
                 retry=retry_if_exception_type((httpx.TransportError, _BusyError)),
-                stop=stop_after_attempt(attempts),
+                stop=stop_after_attempt(_ATTEMPTS),
                 wait=wait_exponential(
-                    multiplier=self._limits["github.retry_wait_s"],
-                    max=self._limits["github.retry_wait_max_s"],
+                    multiplier=self._retry_wait_s,
+                    max=_RETRY_WAIT_MAX_S,
                 ),
                 sleep=sleep_s,
                 reraise=True,
             ):
                 number = attempt.retry_state.attempt_number
                 if number > 1:
-                    self._say(f"GitHub did not answer, attempt {number} of {attempts}")
+                    self._say(f"GitHub did not answer, attempt {number} of {_ATTEMPTS}")
                 with attempt:
                     answer = self._once(url, headers, query)
         except _BusyError as error:
             raise InfrastructureError(
                 f"{what} can't be read: GitHub answers {error.status}",
-                cause=f"{self._where()}, {attempts} attempts",
+                cause=f"{self._where()}, {_ATTEMPTS} attempts",
                 then="https://www.githubstatus.com; then again",
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ci.catalog.health import HealthRows
+from ci.catalog.limits import HealthLimits
 from ci.catalog.verdicts import Verdict
 from ci.docker.client import EngineError
 from ci.docker.sweep import Tenant
@@ -25,6 +26,8 @@ from ci.system.process_identity import owner_of_self
 
 __all__ = ["Health", "this_machine"]
 
+# how often VRAM in use is read while it is waited for
+_POLL_S = 1.0
 _MIB = 2**20
 _GIB = 2**30
 _NO_HOLDER = (
@@ -32,11 +35,11 @@ _NO_HOLDER = (
 )
 
 
-def this_machine(limits: Mapping[str, float]) -> Machine:
+def this_machine(tool_s: float) -> Machine:
     """The real `/sys` and `/proc`; a tool that hangs is a tool that failed."""
 
     def run(argv: tuple[str, ...]) -> str | None:
-        done = capture(argv, timeout_s=limits["health.tool_s"])
+        done = capture(argv, timeout_s=tool_s)
         return done.text if done.code == 0 else None
 
     return Machine(sysfs=Path("/sys"), proc=Path("/proc"), run=run)
@@ -53,7 +56,7 @@ class Health:
     machine: Machine
     nodes: Sequence[str]
     rows: HealthRows
-    limits: Mapping[str, float]
+    limits: HealthLimits
     run: str
     token: str
     leaks: Path
@@ -76,10 +79,10 @@ class Health:
         seen = look(self.machine, self.nodes, self.rows)
         if not self._can_say(seen, phase):
             return
-        wait_s = self.limits["health.settle_s"]
+        wait_s = self.limits.settle_s
         if self.exclusive and self._busy(seen):
             self._end(seen.holders, phase)
-            wait_s = self.limits["health.clear_s"]
+            wait_s = self.limits.clear_s
         seen = self._wait(seen, self._busy, wait_s)
         if busy := self._busy(seen):
             raise self._not_clear(busy, seen)
@@ -105,7 +108,7 @@ class Health:
             )
             return
         seen = look(self.machine, self.nodes, self.rows)
-        seen = self._wait(seen, lambda now: self._leaked(before, now), self.limits["health.settle_s"])
+        seen = self._wait(seen, lambda now: self._leaked(before, now), self.limits.settle_s)
         if not self._can_say(seen, phase):
             return
         phase.text = _in_use(seen)
@@ -125,11 +128,11 @@ class Health:
     # ---- what is in use
 
     def _busy(self, seen: Look) -> list[GpuState]:
-        return [gpu for gpu in seen.gpus if gpu.share > self.limits["health.busy_share"]]
+        return [gpu for gpu in seen.gpus if gpu.share > self.limits.busy_share]
 
     def _leaked(self, before: Look, now: Look) -> list[GpuState]:
         was = {gpu.name: gpu.used_bytes for gpu in before.gpus}
-        most = self.limits["health.residue_mib"] * _MIB
+        most = self.limits.residue_mib * _MIB
         return [gpu for gpu in now.gpus if gpu.used_bytes - was.get(gpu.name, 0) > most]
 
     def _worse(self, before: Look, now: Look) -> list[str]:
@@ -146,7 +149,7 @@ class Health:
         """Look until it is clear, at most so long."""
         until_s = self.monotonic_s() + wait_s
         while unclear(seen) and self.monotonic_s() < until_s and not self.stopped():
-            self.sleep_s(self.limits["health.poll_s"])
+            self.sleep_s(_POLL_S)
             seen = look(self.machine, self.nodes, self.rows)
         return seen
 
@@ -247,7 +250,7 @@ class Health:
                     continue
                 phase.details.append(f"{number.name} (--exclusive-host): {self._words(holder)}")
             if number is signal.SIGTERM:
-                self.sleep_s(self.limits["health.term_s"])
+                self.sleep_s(self.limits.term_s)
                 holders = [
                     each for each in look(self.machine, self.nodes, self.rows).holders if not each.zombie
                 ]

@@ -43,6 +43,10 @@ _PROBE = (
     "print(json.dumps([sys.executable,list(sys.version_info[:3]),sysconfig.get_path('purelib'),"
     "platform.libc_ver()[1],platform.machine(),bool(ctypes.util.find_library('gomp'))]))"
 )
+# starting a base once takes 0.4 s; a cold disk is slower
+_PROBE_S = 30.0
+# 100 MB of wheels on a slow line
+_PACKAGES_S = 600.0
 _OLDEST_PYTHON = (3, 10)
 # what the rehearsal engine's wheels are built for
 _OLDEST_GLIBC = (2, 28)
@@ -66,7 +70,6 @@ def build_rehearsal(
     tag: str,
     engine_host: str,
     environ: Mapping[str, str],
-    limits: Mapping[str, float],
     emit: Emit,
     log: Log,
     groups: Sequence[str] = IN_IMAGE,
@@ -80,14 +83,14 @@ def build_rehearsal(
         UsageError: the base has no Python that fits, or is not in the local store.
         InfrastructureError: the engine, uv or the build failed.
     """
-    client = connect(engine_host, timeout_s=limits["container.engine_s"])
+    client = connect(engine_host)
     try:
         emit(build_progress(f"asking {base} for its Python"))
-        found = _probe(client, base, limits["build.probe_s"])
+        found = _probe(client, base)
         with tempfile.TemporaryDirectory(prefix="amd-ci-build-") as scratch:
             packages = Path(scratch) / "packages"
             emit(build_progress(f"packages of {', '.join(groups)} for Python {found.version}"))
-            _install(packages, groups, found, environ, limits["build.packages_s"])
+            _install(packages, groups, found, environ)
             versions = _versions(packages)
             labels = {
                 "ci.flavour": "rehearsal",
@@ -154,7 +157,7 @@ def local_fact(client: Client, reference: str, *, source: str) -> ImageFact:
     )
 
 
-def _probe(client: Client, base: str, timeout_s: float) -> _Base:
+def _probe(client: Client, base: str) -> _Base:
     """Run the base once and ask its `python3`.
 
     Raises:
@@ -168,7 +171,7 @@ def _probe(client: Client, base: str, timeout_s: float) -> _Base:
             )
             try:
                 container.start()
-                code = container.wait(timeout=timeout_s)["StatusCode"]
+                code = container.wait(timeout=_PROBE_S)["StatusCode"]
                 printed = container.logs(stdout=True, stderr=True).decode(errors="replace").strip()
             finally:
                 container.remove(force=True)
@@ -218,9 +221,7 @@ def _misfits(version: tuple[int, ...], libc: str, machine: str, *, gomp: bool) -
     return wrong
 
 
-def _install(
-    packages: Path, groups: Sequence[str], base: _Base, environ: Mapping[str, str], timeout_s: float
-) -> None:
+def _install(packages: Path, groups: Sequence[str], base: _Base, environ: Mapping[str, str]) -> None:
     """Lay the wheels of the groups' pins, unpacked, into a folder.
 
     Raises:
@@ -232,7 +233,7 @@ def _install(
         *("--only-binary", ":all:", "--python-platform", _PLATFORM, "--python-version", base.version),
         *("--target", str(packages), *files),
     ]
-    done = capture(argv, timeout_s=timeout_s, env=environ)
+    done = capture(argv, timeout_s=_PACKAGES_S, env=environ)
     if done.code != 0:
         said = done.why or done.stderr.decode(errors="replace").strip()[-1000:]
         raise InfrastructureError(

@@ -6,6 +6,8 @@ from typing import Any
 
 __all__ = ["Progress"]
 
+# the rate is the mean of the last seconds
+_RATE_WINDOW_S = 10.0
 _PRESENT = "Already exists"
 _DOWNLOADED = ("Verifying Checksum", "Download complete", "Pull complete", "Pushed")
 _MOVING = ("Downloading", "Pushing")
@@ -14,10 +16,8 @@ _MOVING = ("Downloading", "Pushing")
 class Progress:
     """Bytes over all layers. `expected_bytes` is the whole transfer if no layer is there yet, 0 when not known."""
 
-    def __init__(self, expected_bytes: int, *, window_s: float) -> None:
-        """`window_s` is over how many seconds the rate is taken."""
+    def __init__(self, expected_bytes: int) -> None:
         self._expected = expected_bytes
-        self._window_s = window_s
         self._layers: dict[str, str] = {}
         self._totals: dict[str, int] = {}
         self._done: dict[str, int] = {}
@@ -44,7 +44,7 @@ class Progress:
             self._unpacked[layer] = current
         moved = before != (self._layers[layer], self._done.get(layer), self._unpacked.get(layer))
         self._seen.append((now_s, self.done_bytes))
-        while len(self._seen) > 2 and now_s - self._seen[0][0] > self._window_s:
+        while len(self._seen) > 2 and now_s - self._seen[0][0] > _RATE_WINDOW_S:
             self._seen.popleft()
         return moved
 

@@ -19,10 +19,10 @@ from tenacity import (
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.images import PullFault
-from ci.docker.client import Client, EngineError, connect, faults
+from ci.docker.client import IMAGE_ANSWER_S, Client, EngineError, connect, faults
 from ci.errors import ExitCode, InfrastructureError, Problem
 from ci.images.credentials import Credentials, credentials_for
-from ci.images.pull_process import Outcome, Transfer
+from ci.images.pull_process import POLL_S, Outcome, Transfer
 from ci.images.registry import Registry, RegistryError, base_url
 from ci.plan.container.image import ImageFact, Reference, parse_reference
 from ci.record.phases import Emit
@@ -111,7 +111,8 @@ class _Chain:
         self._image = image
         self._reference: Reference = parse_reference(image.reference)
         self._images = catalog.images
-        self._limits = catalog.limits
+        self._limits = catalog.limits.pull
+        self._registry_limits = catalog.limits.registry
         self._engine_host = engine_host
         self._environ = environ
         self._emit = emit
@@ -128,13 +129,13 @@ class _Chain:
         self._transfer = Transfer(
             engine_host=engine_host,
             environ=environ,
-            limits=catalog.limits,
+            stall_s=catalog.limits.pull.stall_s,
             emit=emit,
             phase=phase,
             stopped=stopped,
             monotonic_s=monotonic_s,
         )
-        self._client: Client = connect(engine_host, timeout_s=self._limits["image.engine_s"])
+        self._client: Client = connect(engine_host, timeout_s=IMAGE_ANSWER_S)
 
     def close(self) -> None:
         """Leave the engine."""
@@ -191,7 +192,7 @@ class _Chain:
             self._failed("mirror", f"skipped: {reason}")
             return None
         name, tag = f"{mirror}/{self._reference.path}", self._reference.tag
-        outcome = self._try(f"mirror {mirror}", name, tag, None, self._limits["pull.mirror_max_s"])
+        outcome = self._try(f"mirror {mirror}", name, tag, None, self._limits.mirror_max_s)
         if outcome.problem:
             self._failed("mirror", f"{name}:{tag}: {outcome.problem}")
             self._await_engine(outcome)
@@ -218,7 +219,7 @@ class _Chain:
     def _public(self) -> Pulled:
         """The image's own registry, by digest, as often as the rows say."""
         retrying = Retrying(
-            stop=stop_after_attempt(int(self._limits["pull.attempts"])),
+            stop=stop_after_attempt(self._limits.attempts),
             retry=retry_if_exception(lambda error: isinstance(error, _FailedPullError) and error.retry),
             wait=self._wait_s,
             sleep=self._sleep,
@@ -233,8 +234,8 @@ class _Chain:
     def _public_once(self) -> Pulled:
         name, digest = self._reference.name, self._image.manifest_digest
         self._tries += 1
-        where = f"{self._reference.registry}, try {self._tries} of {int(self._limits['pull.attempts'])}"
-        outcome = self._try(where, name, digest, self._credentials, self._limits["pull.public_max_s"])
+        where = f"{self._reference.registry}, try {self._tries} of {self._limits.attempts}"
+        outcome = self._try(where, name, digest, self._credentials, self._limits.public_max_s)
         if outcome.problem:
             self._failed("public", f"try {self._tries}: {outcome.problem}")
             self._await_engine(outcome)
@@ -264,7 +265,7 @@ class _Chain:
         try:
             with Registry(
                 url,
-                self._limits,
+                self._registry_limits,
                 credentials=self._credentials,
                 monotonic_s=self._monotonic_s,
                 utc_now=self._utc_now,
@@ -277,13 +278,13 @@ class _Chain:
     def _wait_s(self, state: RetryCallState) -> float:
         limits = self._limits
         error = state.outcome.exception() if state.outcome is not None else None
-        jitter_s = wait_random(0, limits["pull.jitter_s"])(state)
+        jitter_s = wait_random(0, limits.jitter_s)(state)
         if isinstance(error, _FailedPullError) and error.retry_after_s is not None:
-            most_s = limits["pull.retry_after_max_s"]
+            most_s = limits.retry_after_max_s
             if error.retry_after_s > most_s:
                 self._note(f"the registry asks to wait {error.retry_after_s:g} s; we wait {most_s:g} s")
             return min(error.retry_after_s, most_s) + jitter_s
-        return wait_exponential(limits["pull.wait_s"], limits["pull.wait_max_s"])(state) + jitter_s
+        return wait_exponential(limits.wait_s, limits.wait_max_s)(state) + jitter_s
 
     def _say_retry(self, state: RetryCallState) -> None:
         wait_s = state.next_action.sleep if state.next_action is not None else 0
@@ -299,7 +300,7 @@ class _Chain:
 
     def _pause(self) -> None:
         self._transfer.require_wanted()
-        self._sleep_s(self._limits["pull.poll_s"])
+        self._sleep_s(POLL_S)
 
     def _try(
         self, where: str, name: str, tag: str, credentials: Credentials | None, most_s: float
@@ -326,8 +327,8 @@ class _Chain:
         """
         if not outcome.gone:
             return
-        until = self._monotonic_s() + self._limits["pull.engine_back_s"]
-        self._note(f"the engine went away: waiting {self._limits['pull.engine_back_s']:g} s for it")
+        until = self._monotonic_s() + self._limits.engine_back_s
+        self._note(f"the engine went away: waiting {self._limits.engine_back_s:g} s for it")
         while True:
             try:
                 with faults():

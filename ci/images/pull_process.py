@@ -17,7 +17,14 @@ from ci.images.progress import Progress
 from ci.record.phases import Emit
 from ci.system.process import Process, start
 
-__all__ = ["Outcome", "Transfer"]
+__all__ = ["POLL_S", "PROGRESS_EVERY_S", "Outcome", "Transfer"]
+
+# how often a waiting pull looks at its deadlines, its lock and whether it was stopped
+POLL_S = 0.1
+# a live view needs two updates a second; the engine sends four for each layer
+PROGRESS_EVERY_S = 0.5
+# a process that was killed ends within 0.1 s
+_END_S = 2.0
 
 _REPOSITORY = Path(__file__).parent.parent.parent
 _PASSED = ("PATH", "HOME", "LANG", "DOCKER_CONFIG", "AMD_CI_TOKEN")
@@ -46,16 +53,16 @@ class Transfer:
         *,
         engine_host: str,
         environ: Mapping[str, str],
-        limits: Mapping[str, float],
+        stall_s: float,
         emit: Emit,
         phase: str,
         stopped: Callable[[], bool],
         monotonic_s: Callable[[], float],
     ) -> None:
-        """`limits` are the rows `pull.*`; of `environ` only what a client of the engine needs reaches the process."""
+        """A pull without progress for `stall_s` is ended; the process gets only a client's variables of `environ`."""
         self._engine_host = engine_host
         self._env = {name: environ[name] for name in _PASSED if name in environ}
-        self._limits = limits
+        self._stall_s = stall_s
         self._emit = emit
         self._phase = phase
         self._stopped = stopped
@@ -89,7 +96,6 @@ class Transfer:
         self.require_wanted()
         spec = {
             "engine_host": self._engine_host,
-            "engine_s": self._limits["image.engine_s"],
             "name": name,
             "tag": tag,
             "login_registry": _HUB_LOGIN if registry == "docker.io" else registry,
@@ -100,11 +106,11 @@ class Transfer:
         secrets = (credentials.token,) if credentials is not None else ()
         with tempfile.TemporaryFile() as stderr:
             process = self._start(spec, stderr)
-            watch = _Watch(Progress(expected_bytes, window_s=self._limits["pull.rate_window_s"]), self._now())
+            watch = _Watch(Progress(expected_bytes), self._now())
             try:
                 outcome = self._follow(process, watch, most_s, where)
             finally:
-                _end(process, self._limits["pull.end_s"])
+                _end(process, _END_S)
             if outcome is None:
                 outcome = Outcome(
                     problem=f"the pulling process ended with {process.returncode}{_tail(stderr)}",
@@ -137,7 +143,7 @@ class Transfer:
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while True:
-                ready = selector.select(self._limits["pull.poll_s"])
+                ready = selector.select(POLL_S)
                 self.require_wanted()
                 if ready:
                     chunk = os.read(process.stdout.fileno(), _READ_BYTES)
@@ -150,8 +156,8 @@ class Transfer:
                             return end
                     self._show(watch, where)
                 now = self._now()
-                if now - watch.moved_s > self._limits["pull.stall_s"]:
-                    what = f"no progress for {self._limits['pull.stall_s']:g} s ({watch.progress.text})"
+                if now - watch.moved_s > self._stall_s:
+                    what = f"no progress for {self._stall_s:g} s ({watch.progress.text})"
                     return Outcome(problem=f"{what}{watch.last_retry}", stalled=True, login=watch.login)
                 if now - started > most_s:
                     what = f"not done after {most_s:g} s ({watch.progress.text}, {watch.progress.done_bytes} bytes)"
@@ -159,7 +165,7 @@ class Transfer:
 
     def _show(self, watch: "_Watch", where: str) -> None:
         now = self._now()
-        if now - watch.shown_s < self._limits["pull.progress_every_s"]:
+        if now - watch.shown_s < PROGRESS_EVERY_S:
             return
         watch.shown_s = now
         self._emit(watch.progress.event(self._phase, where))

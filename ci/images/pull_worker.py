@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Any
 
-from ci.docker.client import Client, EngineError, connect, faults
+from ci.docker.client import IMAGE_ANSWER_S, Client, EngineError, connect, faults
 from ci.errors import CiError
 
 __all__ = ["main"]
@@ -24,7 +24,7 @@ def main() -> None:
     spec = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
-        client = connect(spec["engine_host"], timeout_s=spec["engine_s"])
+        client = connect(spec["engine_host"], timeout_s=IMAGE_ANSWER_S)
     except CiError as error:
         _say({"end": "error", "text": error.what, "status": None})
         return

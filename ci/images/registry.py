@@ -16,10 +16,13 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from ci.catalog.limits import RegistryLimits
 from ci.images.credentials import Credentials
 from ci.plan.container.image import Reference
 
 __all__ = [
+    "BODY_BYTES_MAX",
+    "PAGES_MAX",
     "Answer",
     "Challenge",
     "ImageConfig",
@@ -47,6 +50,12 @@ _PLATFORM = ("linux", "amd64")
 _PARAMETER = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"|(\w+)=([^\s,"]+)')
 _LINK = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?', re.IGNORECASE)
 _CHUNK_BYTES = 1 << 16
+# Docker Hub answers with 1,000 at most
+_PAGE_TAGS = 1000
+# a list whose next page always leads on must end
+PAGES_MAX = 200
+# 10,000 tags take 0.5 MB; what is far larger is no answer and must not fill the memory
+BODY_BYTES_MAX = 1 << 26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,20 +163,21 @@ class Registry:
     def __init__(
         self,
         url: str,
-        limits: Mapping[str, float],
+        limits: RegistryLimits,
         *,
         credentials: Credentials | None,
         monotonic_s: Callable[[], float],
         utc_now: Callable[[], datetime],
     ) -> None:
-        """`url` is the API's address without `/v2`; `limits` are the rows `registry.*`."""
+        """`url` is the API's address without `/v2`."""
         self._url = url.rstrip("/")
-        self._limits = limits
+        # an answer that drips byte by byte is never silent
+        self._total_s = 2 * limits.read_s
         self._credentials = credentials
         self._monotonic_s = monotonic_s
         self._utc_now = utc_now
         self._authorization: dict[str, str] = {}
-        timeout = httpx.Timeout(limits["registry.read_s"], connect=limits["registry.connect_s"])
+        timeout = httpx.Timeout(limits.read_s, connect=limits.connect_s)
         self._client = httpx.Client(timeout=timeout, follow_redirects=True)
         self.requests = 0
         self.notes: list[str] = []
@@ -184,10 +194,9 @@ class Registry:
         Raises:
             RegistryError: the list can't be had whole.
         """
-        page = int(self._limits["registry.page_tags"])
-        url = f"{self._url}/v2/{path}/tags/list?n={page}"
+        url = f"{self._url}/v2/{path}/tags/list?n={_PAGE_TAGS}"
         tags: list[str] = []
-        for _ in range(int(self._limits["registry.pages_max"])):
+        for _ in range(PAGES_MAX):
             answer = self._get(url, path)
             data = _json(answer)
             listed = data.get("tags") if isinstance(data, dict) else None
@@ -328,18 +337,18 @@ class Registry:
             RegistryError: there was no whole answer.
         """
         self.requests += 1
-        deadline = self._monotonic_s() + self._limits["registry.total_s"]
-        most = int(self._limits["registry.body_bytes_max"])
+        deadline = self._monotonic_s() + self._total_s
         body = bytearray()
         try:
             with self._client.stream(method, url, headers=dict(headers), auth=auth) as response:
                 for chunk in response.iter_bytes(_CHUNK_BYTES):
                     body += chunk
-                    if len(body) > most:
-                        raise RegistryError(f"{url} answers with more than {most} bytes")
+                    if len(body) > BODY_BYTES_MAX:
+                        raise RegistryError(f"{url} answers with more than {BODY_BYTES_MAX} bytes")
                     if self._monotonic_s() > deadline:
-                        whole = self._limits["registry.total_s"]
-                        raise RegistryError(f"{url} is not done answering after {whole:g} s", retry=True)
+                        raise RegistryError(
+                            f"{url} is not done answering after {self._total_s:g} s", retry=True
+                        )
                 return Answer(
                     status=response.status_code,
                     headers={key.lower(): value for key, value in response.headers.items()},

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from ci.catalog.catalog import Catalog
-from ci.docker.client import Client, EngineError, connect, faults
+from ci.catalog.limits import RegistryLimits
+from ci.docker.client import IMAGE_ANSWER_S, Client, EngineError, connect, faults
 from ci.errors import InfrastructureError, UsageError
 from ci.images.credentials import credentials_for
 from ci.images.registry import ImageConfig, Registry, RegistryError, base_url, env_of
@@ -29,6 +30,11 @@ from ci.system import clock
 __all__ = ["open_registry", "patiently", "resolve_image"]
 
 _T = TypeVar("_T")
+# a person waits for the plan: short waits, the first one before the second try, doubled after that
+_WAIT_S = 1.0
+_WAIT_MAX_S = 10.0
+# a registry that asks for more patience is reported as failed
+_RETRY_AFTER_MAX_S = 60.0
 
 
 def resolve_image(
@@ -64,7 +70,7 @@ def open_registry(
     credentials, note = credentials_for(catalog.images, name, environ)
     url = base_url(name, public=catalog.images.registry, api=catalog.images.api, plain=plain)
     registry = Registry(
-        url, catalog.limits, credentials=credentials, monotonic_s=monotonic_s, utc_now=utc_now
+        url, catalog.limits.registry, credentials=credentials, monotonic_s=monotonic_s, utc_now=utc_now
     )
     if note:
         registry.notes.append(note)
@@ -73,12 +79,12 @@ def open_registry(
 
 def patiently(
     action: Callable[[], _T],
-    limits: Mapping[str, float],
+    limits: RegistryLimits,
     *,
     sleep_s: Callable[[float], None],
     note: Callable[[str], None],
 ) -> _T:
-    """Ask a registry as often as the rows `registry.*` say; each failed try is noted.
+    """Ask a registry `limits.attempts` times; each failed try is noted.
 
     Raises:
         RegistryError: of the last try, or of one that another try can't mend.
@@ -87,13 +93,13 @@ def patiently(
     def wait_s(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
         asked = error.retry_after_s if isinstance(error, RegistryError) else None
-        backoff = wait_exponential(limits["registry.wait_s"], limits["registry.wait_max_s"])(state)
+        backoff = wait_exponential(_WAIT_S, _WAIT_MAX_S)(state)
         return asked if asked is not None else backoff
 
     def worth_it(error: BaseException) -> bool:
         if not isinstance(error, RegistryError) or not error.retry:
             return False
-        return (error.retry_after_s or 0) <= limits["registry.retry_after_max_s"]
+        return (error.retry_after_s or 0) <= _RETRY_AFTER_MAX_S
 
     def say(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
@@ -102,7 +108,7 @@ def patiently(
         note(f"{error}; asked again after {seconds:g} s{', as the registry wishes' if asked else ''}")
 
     retrying = Retrying(
-        stop=stop_after_attempt(int(limits["registry.attempts"])),
+        stop=stop_after_attempt(limits.attempts),
         wait=wait_s,
         retry=retry_if_exception(worth_it),
         sleep=sleep_s,
@@ -200,7 +206,9 @@ class _Look:
             )
 
     def _patiently(self, action: Callable[[], _T]) -> _T:
-        return patiently(action, self._catalog.limits, sleep_s=self._sleep_s, note=self._notes.append)
+        return patiently(
+            action, self._catalog.limits.registry, sleep_s=self._sleep_s, note=self._notes.append
+        )
 
     def _fact(
         self, reference: Reference, found: ImageConfig, source: str, candidates: tuple[Candidate, ...]
@@ -284,7 +292,7 @@ class _Look:
         return row.stale_after_days
 
     def _client(self) -> Client:
-        return connect(self._engine_host, timeout_s=self._catalog.limits["image.engine_s"])
+        return connect(self._engine_host, timeout_s=IMAGE_ANSWER_S)
 
     def _local(self, reference: Reference) -> tuple[Mapping[str, Any], str]:
         """What the local store knows of it (empty: nothing), and why it could not be asked."""

@@ -8,9 +8,10 @@ from typing import Any
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.images import ImageCatalog
-from ci.docker.client import Client, EngineError, connect, faults
+from ci.docker.client import IMAGE_ANSWER_S, Client, EngineError, connect, faults
 from ci.errors import InfrastructureError, UsageError
 from ci.images.progress import Progress
+from ci.images.pull_process import PROGRESS_EVERY_S
 from ci.images.registry import RegistryError
 from ci.images.resolve import open_registry, patiently
 from ci.plan.container.image import ImageFact, Reference, parse_reference, tag_date
@@ -68,7 +69,7 @@ def mirror_image(
     copy = Reference(registry=mirror, path=reference.path, tag=reference.tag, digest="")
     copier = _Copier(image, copy, catalog, emit, sleep_s, monotonic_s)
     try:
-        with closing(connect(engine_host, timeout_s=catalog.limits["image.engine_s"])) as client, faults():
+        with closing(connect(engine_host, timeout_s=IMAGE_ANSWER_S)) as client, faults():
             return copier.copy(client, local_id)
     except (EngineError, RegistryError) as error:
         raise copier.failed(error.text) from error
@@ -117,7 +118,7 @@ class _Copier:
         with open_registry(self._catalog, self._copy.registry, {}, plain=plain) as registry:
             found = patiently(
                 lambda: registry.resolve(self._copy),
-                self._catalog.limits,
+                self._catalog.limits.registry,
                 sleep_s=self._sleep_s,
                 note=lambda text: self._emit({"type": "note", "text": text}),
             )
@@ -125,8 +126,7 @@ class _Copier:
 
     def _push(self, client: Client, local_id: str) -> None:
         """Tag and push; the engine says most failures as an event."""
-        limits = self._catalog.limits
-        progress = Progress(0, window_s=limits["pull.rate_window_s"])
+        progress = Progress(0)
         shown_s = self._monotonic_s()
         client.api.tag(local_id, self._copy.name, tag=self._copy.tag, force=True)
         for event in client.api.push(self._copy.name, tag=self._copy.tag, stream=True, decode=True):
@@ -134,7 +134,7 @@ class _Copier:
                 raise self.failed(str(event["error"]))
             now = self._monotonic_s()
             progress.feed(event, now)
-            if now - shown_s >= limits["pull.progress_every_s"]:
+            if now - shown_s >= PROGRESS_EVERY_S:
                 shown_s = now
                 self._emit(progress.event("mirror", self._copy.registry))
 
@@ -168,7 +168,7 @@ def prune_images(
     if older_days < 0 or keep < 0:
         raise UsageError("--older and --keep are counts", then="inv image.prune --dry")
     try:
-        with closing(connect(engine_host, timeout_s=catalog.limits["image.engine_s"])) as client, faults():
+        with closing(connect(engine_host, timeout_s=IMAGE_ANSWER_S)) as client, faults():
             rows = client.api.images()
             used = {row["ImageID"] for row in client.api.containers(all=True)}
             images = choose_old(

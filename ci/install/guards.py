@@ -9,8 +9,20 @@ from ci.errors import InfrastructureError
 from ci.plan.container.guards import Fingerprint, Probed, probe_error
 from ci.plan.container.needs import BIN_DIR
 
-__all__ = ["INSPECTOR", "ask", "fingerprint", "fingerprints_of", "probe"]
+__all__ = [
+    "FINGERPRINT_TIMEOUT_S",
+    "INSPECTOR",
+    "PROBE_TIMEOUT_S",
+    "ask",
+    "fingerprint",
+    "fingerprints_of",
+    "probe",
+]
 
+# reads lists of files: 0.1 s warm, a cold disk takes seconds for torch's
+FINGERPRINT_TIMEOUT_S = 60.0
+# the first import of AITER may compile a module
+PROBE_TIMEOUT_S = 300.0
 INSPECTOR = f"{BIN_DIR}/inspector.py"
 
 
@@ -33,17 +45,14 @@ def ask(
     return answers
 
 
-def fingerprint(
-    shell: Shell, python: str, guards: Mapping[str, Any], *, limits: Mapping[str, float]
-) -> tuple[Fingerprint, ...]:
+def fingerprint(shell: Shell, python: str, guards: Mapping[str, Any]) -> tuple[Fingerprint, ...]:
     """The protected distributions as they are now; `guards` is what `ci.plan.container.guards.guards_of` made.
 
     Raises:
         InfrastructureError: they could not be had.
     """
     question = {"protected": dict(guards["protected"]), "starts": list(guards["starts"])}
-    timeout_s = limits["deps.fingerprint_timeout_s"]
-    (answer,) = ask(shell, python, "fingerprint", question, timeout_s=timeout_s)
+    (answer,) = ask(shell, python, "fingerprint", question, timeout_s=FINGERPRINT_TIMEOUT_S)
     return fingerprints_of(answer["distributions"])
 
 
@@ -67,8 +76,6 @@ def probe(
     python: str,
     guards: Mapping[str, Any],
     now: Sequence[Fingerprint],
-    *,
-    limits: Mapping[str, float],
 ) -> tuple[str, ...]:
     """Import the rows' names from every start directory that is there; returns what to say about it, line by line.
 
@@ -90,7 +97,7 @@ def probe(
         else:
             lines.append(f"{name}: not probed, {row['distribution']} is not installed")
     for cwd in starts if names else ():
-        for done in _import(shell, python, names, cwd, limits["deps.probe_timeout_s"]):
+        for done in _import(shell, python, names, cwd, PROBE_TIMEOUT_S):
             if done.problem:
                 failed.append(done)
             else:

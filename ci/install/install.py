@@ -8,12 +8,13 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from ci.catalog.dependencies import ALWAYS, Dependencies
+from ci.catalog.limits import DepsLimits
 from ci.docker.command_runner import Shell
 from ci.errors import CiError, ExitCode, InfrastructureError
-from ci.install.guards import ask, fingerprint, fingerprints_of, probe
+from ci.install.guards import FINGERPRINT_TIMEOUT_S, ask, fingerprint, fingerprints_of, probe
 from ci.plan.container.aiter import AiterFact
 from ci.plan.container.guards import Fingerprint, compare, violation
-from ci.plan.container.inside import STAMP, InsideFacts, question
+from ci.plan.container.inside import GIT_TIMEOUT_S, STAMP, InsideFacts, question
 from ci.plan.container.install import InstallSteps, Step, steps
 from ci.plan.container.needs import STATE_DIR
 from ci.record.phases import Phase, Phases
@@ -24,6 +25,8 @@ __all__ = ["STATE_FILE", "Installation", "Installed", "State", "look_inside", "r
 # what a kept container remembers of its installation
 STATE_FILE = "steps.json"
 _STATE_SCHEMA = 1
+# how often a wait between attempts looks whether it was stopped
+_POLL_S = 0.1
 # characters of a last line that go into a message
 _LAST_LINE = 300
 _FRESH = "take a fresh container: run without --keep"
@@ -52,14 +55,14 @@ class Installed:
     fingerprints: tuple[Fingerprint, ...]
 
 
-def look_inside(shell: Shell, python: str, rows: Dependencies, *, limits: Mapping[str, float]) -> InsideFacts:
+def look_inside(shell: Shell, python: str, rows: Dependencies) -> InsideFacts:
     """What the container says about itself.
 
     Raises:
         InfrastructureError: it does not answer.
     """
-    timeout_s = limits["deps.fingerprint_timeout_s"] + limits["deps.git_timeout_s"]
-    (answer,) = ask(shell, python, "facts", question(rows, limits=limits), timeout_s=timeout_s)
+    timeout_s = FINGERPRINT_TIMEOUT_S + GIT_TIMEOUT_S
+    (answer,) = ask(shell, python, "facts", question(rows), timeout_s=timeout_s)
     package, repository = answer["distributions"]["amd-aiter"], answer["repositories"]["amd-aiter"]
     variables = dict(answer["variables"])
     return InsideFacts(
@@ -116,7 +119,7 @@ class Installation:
     guards: Mapping[str, Any]
     image: str
     environ: Mapping[str, str]
-    limits: Mapping[str, float]
+    limits: DepsLimits
     phases: Phases
     stopped: Callable[[], bool]
     leave_out: frozenset[str] = frozenset()
@@ -150,7 +153,7 @@ class Installation:
                     self._run_step(step, phase)
         self._unless_stopped()
         with self.phases.phase("guards", "imports from where servers and tests start") as phase:
-            phase.details += probe(self.shell, self.python, self.guards, self._now, limits=self.limits)
+            phase.details += probe(self.shell, self.python, self.guards, self._now)
         self._save()
         return Installed(ran=tuple(self._ran), skipped=skipped, warned=self._warned, fingerprints=self._now)
 
@@ -158,7 +161,7 @@ class Installation:
         """The state before anything is installed; in a kept container it has to be the one that was left."""
         self._unless_stopped()
         with self.phases.phase("fingerprint", "the protected distributions before the installation") as phase:
-            self._now = fingerprint(self.shell, self.python, self.guards, limits=self.limits)
+            self._now = fingerprint(self.shell, self.python, self.guards)
             phase.details += [f"{row.distribution} {row.version}" for row in self._now if row.version]
             state = read_state(self.shell)
             if state is None or state.image != self.image:
@@ -172,7 +175,7 @@ class Installation:
         """The steps for this container; says once which are left out and why, and what happens to AITER."""
         self._unless_stopped()
         with self.phases.phase("install", "which steps this container needs") as phase:
-            inside = look_inside(self.shell, self.python, self.rows, limits=self.limits)
+            inside = look_inside(self.shell, self.python, self.rows)
             made = steps(self.rows, self.install, inside, limits=self.limits, leave_out=self.leave_out)
             left_out = [step for step in made.steps if step.skip]
             count = f"{len(made.steps) - len(left_out)} of {len(made.steps)} steps"
@@ -198,7 +201,7 @@ class Installation:
         self._done.pop(step.id, None)
         self._save(under_way=step.announces)
         failure = self._attempts(step, phase)
-        after = fingerprint(self.shell, self.python, self.guards, limits=self.limits)
+        after = fingerprint(self.shell, self.python, self.guards)
         changes = compare(self._now, after, step.announces)
         if changes:
             then = f"read {phase.log}; {_FRESH}" if phase.log else _FRESH
@@ -235,7 +238,7 @@ class Installation:
     def _index(self, step: Step, number: int) -> tuple[dict[str, str], str]:
         """The environment of an attempt; late ones ask the alternative index, whose address is shown nowhere."""
         env = dict(step.env)
-        if not step.index_variable or number <= int(self.limits["deps.alternative_after"]):
+        if not step.index_variable or number <= self.limits.alternative_after:
             return env, ""
         value = self.environ.get(self.rows.alternative_index, "")
         if not value:
@@ -280,7 +283,7 @@ class Installation:
     ) -> tuple[CiError | None, bool]:
         file.write(f"# in {step.cwd}: {shlex.join(argv)}\n".encode())
         output = _Output(file, self.environ.get(self.rows.alternative_index, ""))
-        left_s = max(deadline_s - clock.monotonic_s(), self.limits["deps.poll_s"])
+        left_s = max(deadline_s - clock.monotonic_s(), _POLL_S)
         ended = self.shell.run(argv, timeout_s=left_s, cwd=step.cwd, env=env, on_output=output.take)
         output.end()
         ending = ended.why or "no reason known" if ended.code is None else f"exit {ended.code}"
@@ -300,7 +303,7 @@ class Installation:
         end = clock.monotonic_s() + seconds
         while clock.monotonic_s() < end:
             self._unless_stopped()
-            clock.sleep_s(self.limits["deps.poll_s"])
+            clock.sleep_s(_POLL_S)
 
     def _unless_stopped(self) -> None:
         if self.stopped():

@@ -21,7 +21,7 @@ from ci.plan.container.plan import (
 )
 from ci.plan.environment import Resolved, Setting, check_given, layers_for, pass_through_names, resolve
 from ci.plan.facts import Facts
-from ci.plan.model import Placement, Plan, SuiteWork, Work
+from ci.plan.model import Placement, Plan, SuiteWork, Work, WorkLimits
 from ci.plan.quarantine import applying, expiring, tried_date_note
 from ci.plan.request import Request
 from ci.plan.route import label_of
@@ -113,7 +113,11 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
         bounds=bounds_of(catalog, facts.hardware_class, files if facts.checkout is None else ()),
         capabilities=capabilities,
         quarantine=tuple(row.test for row in quarantine),
-        limits=_limits(catalog, engine_id),
+        limits=WorkLimits(
+            agent=catalog.limits.agent,
+            harness=catalog.limits.harness,
+            launch_s=catalog.engines[engine_id].launch_s,
+        ),
         verdict_rules=tuple(
             {"id": rule.id, "verdict": rule.verdict, "pattern": rule.pattern, "why": rule.why}
             for rule in catalog.verdict_rules
@@ -303,12 +307,6 @@ def _jobs(facts: Facts, request: Request, suites: list[SuiteWork]) -> int:
     if request.jobs == "gpus":
         return max(1, len(facts.gpu_ids) // max((suite.gpus for suite in suites), default=1))
     return int(request.jobs or 1)
-
-
-def _limits(catalog: Catalog, engine_id: str) -> Mapping[str, float]:
-    """The rows that reach the agent and the harness, and how long the engine's server may take to be ready."""
-    rows = {name: value for name, value in catalog.limits.items() if name.startswith(("agent.", "harness."))}
-    return {**rows, "harness.launch_s": catalog.engines[engine_id].launch_s}
 
 
 def _models(catalog: Catalog, *, rehearsal: bool) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ci.catalog.limits import AgentLimits, HarnessLimits
 from ci.errors import UsageError
 from ci.plan.container.needs import ContainerPlace, ContainerWork
 from ci.plan.shards import Shard
@@ -26,11 +27,12 @@ __all__ = [
     "SuiteWork",
     "TestWork",
     "Work",
+    "WorkLimits",
     "canonical",
     "digest_of",
 ]
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,15 @@ class SuiteWork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkLimits:
+    """What the agent and the harness wait and cut by; `launch_s` is how long the engine's server may take to be ready."""
+
+    agent: AgentLimits
+    harness: HarnessLimits
+    launch_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What decides a verdict. `bounds` and `capabilities` are as docs/harness.md has them, `quarantine` the ids that hold.
 
@@ -91,7 +102,7 @@ class Work:
     bounds: Mapping[str, Any]
     capabilities: Mapping[str, Any]
     quarantine: tuple[str, ...]
-    limits: Mapping[str, float]
+    limits: WorkLimits
     verdict_rules: tuple[Mapping[str, str], ...]
     jobs: int
     fail_fast: bool

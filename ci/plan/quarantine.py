@@ -82,7 +82,7 @@ def tried_date_note(today: date, source: str) -> str:
 
 def expiring(catalog: Catalog, *, today: date) -> tuple[str, ...]:
     """Rows that will have expired soon, as notes."""
-    notice = timedelta(days=catalog.limits["quarantine.notice_days"])
+    notice = timedelta(days=catalog.limits.policy.quarantine_notice_days)
     return tuple(
         f"the quarantine of {row.test} holds until {row.expires}, {(row.expires - today).days} days from now: {row.issue}"
         for row in catalog.quarantine.rows

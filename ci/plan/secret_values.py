@@ -9,6 +9,9 @@ from ci.plan.request import Request
 
 __all__ = ["refuse_secret_values", "secret_values"]
 
+# a shorter value would be found by chance; the shortest token that services give has 16
+_SECRET_CHARS = 8
+
 
 def secret_values(catalog: Catalog, environ: Mapping[str, str]) -> dict[str, str]:
     """The caller's variables whose names say that they are secrets, those that hold something."""
@@ -21,8 +24,8 @@ def refuse_secret_values(catalog: Catalog, request: Request, environ: Mapping[st
     Raises:
         UsageError: with every option that does.
     """
-    least = int(catalog.limits["plan.secret_chars"])
-    secrets = {name: value for name, value in secret_values(catalog, environ).items() if len(value) >= least}
+    known = secret_values(catalog, environ)
+    secrets = {name: value for name, value in known.items() if len(value) >= _SECRET_CHARS}
     given = [(f"--env {name}", value) for name, value in request.env]
     given += [("pytest's arguments", word) for word in request.pytest_args]
     problems = [

@@ -10,6 +10,10 @@ from ci.report.text import strip_ansi
 __all__ = ["LogTails", "Tail", "read_tail"]
 
 
+# a log can be 17 MiB; its last lines are in its last 256 KiB
+_TAIL_BYTES = 1 << 18
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tail:
     """The end of a log; `note` says why there are no lines, or that there are more above them."""
@@ -23,7 +27,7 @@ class Tail:
         return "\n".join(self.lines)
 
 
-def read_tail(path: Path, *, lines: int, size_bytes: int) -> Tail:
+def read_tail(path: Path, *, lines: int, size_bytes: int = _TAIL_BYTES) -> Tail:
     """At most `lines` lines out of the last `size_bytes` of a file, bytes that are no UTF-8 replaced, no colours.
 
     Of a line that a progress bar wrote over again and again, what stood there last is kept.
@@ -53,10 +57,9 @@ def _last_written(line: str) -> str:
 class LogTails:
     """Log tails of one run folder, each read once."""
 
-    def __init__(self, run_dir: Path, *, lines: int, size_bytes: int) -> None:
+    def __init__(self, run_dir: Path, *, lines: int) -> None:
         self._folder = run_dir
         self._lines = lines
-        self._size_bytes = size_bytes
         self._read: dict[str, Tail] = {}
 
     def named(self, log: str) -> Tail:
@@ -68,7 +71,7 @@ class LogTails:
             elif not path.is_relative_to(self._folder.resolve()):
                 tail = Tail(lines=(), note="the record names a log outside the run folder")
             else:
-                tail = read_tail(path, lines=self._lines, size_bytes=self._size_bytes)
+                tail = read_tail(path, lines=self._lines)
             self._read[log] = tail
         return self._read[log]
 

@@ -45,6 +45,8 @@ __all__ = [
     "value_words",
 ]
 
+# a screen's worth
+_SLOWEST = 10
 _MEANING = {
     ExitCode.OK: "passed",
     ExitCode.TESTS_FAILED: "tests failed",
@@ -230,10 +232,10 @@ def bound_words(metric: MetricRecord) -> str:
     return f"{bound.op} {quantity(bound.limit, metric.unit)}" if bound and bound.op else ""
 
 
-def slowest(record: RunRecord, most: int) -> tuple[TestRecord, ...]:
+def slowest(record: RunRecord) -> tuple[TestRecord, ...]:
     """The tests that took longest, longest first."""
     ran = [test for test in record.tests if test.attempts]
-    return tuple(sorted(ran, key=lambda test: -test.duration_s)[:most])
+    return tuple(sorted(ran, key=lambda test: -test.duration_s)[:_SLOWEST])
 
 
 def left_out(record: RunRecord) -> dict[str, tuple[str, ...]]:

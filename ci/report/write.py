@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ci.catalog.limits import ReportLimits
 from ci.record.fold import RunRecord
 from ci.report.files import Failed, Written
 from ci.report.final.html import html_report
 from ci.report.final.junit import junit_xml
 from ci.report.final.summary import summary_md
 from ci.report.final.svg import picture
-from ci.report.limits import ReportLimits
 from ci.report.log_tail import LogTails
 
 __all__ = ["Failed", "Written", "write_reports"]
@@ -22,11 +22,11 @@ def write_reports(
     record: RunRecord, run_dir: Path, *, environ: Mapping[str, str], limits: ReportLimits
 ) -> list[Written | Failed]:
     """Write junit.xml, summary.md, report.html and terminal.svg, and add the summary to `GITHUB_STEP_SUMMARY`."""
-    tails = LogTails(run_dir, lines=limits.tail_lines, size_bytes=limits.tail_bytes)
+    tails = LogTails(run_dir, lines=limits.tail_lines)
     reports: dict[str, Callable[[], bytes]] = {
         "junit.xml": lambda: junit_xml(record, tails=tails),
         "summary.md": lambda: _utf8(summary_md(record, tails=tails, limits=limits)),
-        "report.html": lambda: _utf8(html_report(record, tails=tails, limits=limits)),
+        "report.html": lambda: _utf8(html_report(record, tails=tails)),
         "terminal.svg": lambda: _utf8(picture(record, tails=tails, limits=limits)),
     }
     results = [_attempt(run_dir / name, render, _replace) for name, render in reports.items()]

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from ci.catalog.catalog import Catalog
-from ci.docker.client import EngineError, connect, docker_host, faults
+from ci.docker.client import IMAGE_ANSWER_S, EngineError, connect, docker_host, faults
 from ci.errors import CiError, InfrastructureError
 from ci.images.registry import RegistryError
 from ci.images.resolve import open_registry, resolve_image
@@ -26,7 +26,7 @@ def check_image(plan: Plan, catalog: Catalog, environ: Mapping[str, str], *, tod
     place, wanted = plan.placement.container, plan.work.image
     if place is None or not wanted:
         return ""
-    here, listed, silent = _local(catalog, environ, (wanted, place.image_pinned))
+    here, listed, silent = _local(environ, (wanted, place.image_pinned))
     if here:
         return "the local store has it"
     reference = parse_reference(place.image_pinned)
@@ -43,13 +43,11 @@ def check_image(plan: Plan, catalog: Catalog, environ: Mapping[str, str], *, tod
     return "found under another name"
 
 
-def _local(
-    catalog: Catalog, environ: Mapping[str, str], names: tuple[str, ...]
-) -> tuple[bool, list[ImageFact], str]:
+def _local(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[bool, list[ImageFact], str]:
     """Whether the local store has one of the names, else all that have a tag; and why it could not be asked."""
     host, _ = docker_host(environ)
     try:
-        with closing(connect(host, timeout_s=catalog.limits["image.engine_s"])) as client, faults():
+        with closing(connect(host, timeout_s=IMAGE_ANSWER_S)) as client, faults():
             for name in names:
                 try:
                     with faults():

@@ -10,7 +10,7 @@ from pathlib import Path
 from ci.errors import ExitCode, InfrastructureError, Problem, UsageError
 from ci.facts.git import commit_of
 from ci.plan.model import Plan, SuiteWork
-from ci.repro.worktree import resolve_commit, work_tree
+from ci.repro.worktree import GIT_S, resolve_commit, work_tree
 from ci.system.process import attached, capture
 
 __all__ = ["Again", "Bisected", "Repeated", "at_commit", "only_tests"]
@@ -20,6 +20,9 @@ _GOOD = frozenset({ExitCode.OK})
 _BAD = frozenset({ExitCode.TESTS_FAILED, ExitCode.TIMEOUT, ExitCode.GUARD, ExitCode.BOUNDS})
 _SKIP = 125  # what `git bisect run` takes for "can't be tested"
 _ABORT = 128
+# an interrupted session cleans up: Nox waits 8.3 s for it (noxfile.py)
+_STOP_S = 12.0
+_POLL_S = 0.1
 
 Say = Callable[[str], None]
 
@@ -103,7 +106,7 @@ class Again:
         runs: Path,
         session: str,
         environ: Mapping[str, str],
-        limits: Mapping[str, float],
+        confirmations: int,
         say: Say,
         for_people: bool,
     ) -> None:
@@ -112,7 +115,7 @@ class Again:
         self._runs = runs
         self._session = session
         self._environ = {**environ, "AMD_CI_RUNS": str(runs)}
-        self._limits = limits
+        self._confirmations = confirmations
         self._say = say
         self._for_people = for_people
 
@@ -133,8 +136,8 @@ class Again:
                 argv,
                 cwd=root,
                 env=self._environ,
-                stop_s=self._limits["repro.stop_s"],
-                poll_s=self._limits["agent.poll_s"],
+                stop_s=_STOP_S,
+                poll_s=_POLL_S,
                 for_people=self._for_people,
             )
         except OSError as error:
@@ -183,9 +186,8 @@ class Again:
             UsageError: a commit is not known, `good` is not good, or `bad` is not bad.
             InfrastructureError: git fails.
         """
-        git_s = self._limits["repro.git_s"]
-        first, last = (resolve_commit(source, revision, timeout_s=git_s) for revision in (good, bad))
-        with work_tree(source, last, self._runs, timeout_s=git_s) as tree:
+        first, last = (resolve_commit(source, revision) for revision in (good, bad))
+        with work_tree(source, last, self._runs) as tree:
             for commit, wanted, name in ((last, 1, "BAD"), (first, 0, "GOOD")):
                 self._git(tree, "checkout", "--quiet", "--detach", commit)
                 self._say(f"bisect: {name} {commit[:12]} first")
@@ -210,8 +212,8 @@ class Again:
                 ["git", "bisect", "run", *step],
                 cwd=tree,
                 env={**self._environ, "PYTHONPATH": str(self._repository)},
-                stop_s=self._limits["repro.stop_s"],
-                poll_s=self._limits["agent.poll_s"],
+                stop_s=_STOP_S,
+                poll_s=_POLL_S,
                 for_people=self._for_people,
             )
             return self._result(tree, code)
@@ -219,12 +221,12 @@ class Again:
     def judge(self, plan: Plan, tree: Path) -> int:
         """Whether the plan fails on a tree's commit, in the codes of `git bisect run`: 0 good, 1 bad, 125 neither, 128 stop.
 
-        A first failure has to come again `repro.confirmations` times before the commit is called bad.
+        A first failure has to come again `confirmations` times before the commit is called bad.
         """
-        commit = commit_of(tree, timeout_s=self._limits["host.probe_s"]).value
+        commit = commit_of(tree).value
         here = at_commit(plan, commit, tree)
         ours = None if plan.work.checkout else tree
-        times = 1 + int(self._limits["repro.confirmations"])
+        times = 1 + self._confirmations
         for number in range(1, times + 1):
             code = self.plan(here, ours)
             if code == ExitCode.INTERRUPTED:
@@ -241,7 +243,7 @@ class Again:
         return 1
 
     def _git(self, tree: Path, *arguments: str) -> str:
-        done = capture(["git", "-C", str(tree), *arguments], timeout_s=self._limits["repro.git_s"])
+        done = capture(["git", "-C", str(tree), *arguments], timeout_s=GIT_S)
         if done.code != 0:
             reason = done.why or done.stderr.decode(errors="replace").strip()
             raise InfrastructureError(

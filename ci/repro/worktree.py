@@ -16,9 +16,11 @@ from ci.system.process import capture
 __all__ = ["resolve_commit", "stop_after_owner", "sweep_trees", "work_tree"]
 
 _FOLDER = ".trees"
+# git makes or removes a work tree of SGLang in 3 s
+GIT_S = 120.0
 
 
-def resolve_commit(repository: Path, revision: str, *, timeout_s: float) -> str:
+def resolve_commit(repository: Path, revision: str) -> str:
     """The full hash of a revision.
 
     Raises:
@@ -33,7 +35,7 @@ def resolve_commit(repository: Path, revision: str, *, timeout_s: float) -> str:
         "--end-of-options",
         f"{revision}^{{commit}}",
     ]
-    done = capture(argv, timeout_s=timeout_s)
+    done = capture(argv, timeout_s=GIT_S)
     if done.code != 0:
         raise UsageError(
             f"{repository} has no commit {revision!r}",
@@ -44,7 +46,7 @@ def resolve_commit(repository: Path, revision: str, *, timeout_s: float) -> str:
 
 
 @contextlib.contextmanager
-def work_tree(repository: Path, commit: str, runs: Path, *, timeout_s: float) -> Iterator[Path]:
+def work_tree(repository: Path, commit: str, runs: Path) -> Iterator[Path]:
     """A tree at a commit, gone at the end; a lock beside it says that its owner lives.
 
     Raises:
@@ -62,7 +64,7 @@ def work_tree(repository: Path, commit: str, runs: Path, *, timeout_s: float) ->
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             argv = ["git", "-C", str(repository), "worktree", "add", "--quiet", "--detach", str(tree), commit]
-            done = capture(argv, timeout_s=timeout_s)
+            done = capture(argv, timeout_s=GIT_S)
             if done.code != 0:
                 reason = done.why or done.stderr.decode(errors="replace").strip()
                 raise InfrastructureError(
@@ -72,10 +74,10 @@ def work_tree(repository: Path, commit: str, runs: Path, *, timeout_s: float) ->
                 )
             yield tree
         finally:
-            _remove(place, repository, timeout_s)
+            _remove(place, repository)
 
 
-def sweep_trees(runs: Path, *, timeout_s: float) -> tuple[Path, ...]:
+def sweep_trees(runs: Path) -> tuple[Path, ...]:
     """Remove work trees whose owner was killed; returns them. Those of living owners are locked."""
     folder = runs / _FOLDER
     swept = []
@@ -91,7 +93,7 @@ def sweep_trees(runs: Path, *, timeout_s: float) -> tuple[Path, ...]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue
-            _remove(place, repository, timeout_s)
+            _remove(place, repository)
             swept.append(place / "tree")
     return tuple(swept)
 
@@ -103,10 +105,10 @@ def stop_after_owner(tree: Path) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _remove(place: Path, repository: Path, timeout_s: float) -> None:
+def _remove(place: Path, repository: Path) -> None:
     tree = place / "tree"
     if tree.exists():
         argv = ["git", "-C", str(repository), "worktree", "remove", "--force", "--force", str(tree)]
-        capture(argv, timeout_s=timeout_s)
+        capture(argv, timeout_s=GIT_S)
     shutil.rmtree(place, ignore_errors=True)
-    capture(["git", "-C", str(repository), "worktree", "prune"], timeout_s=timeout_s)
+    capture(["git", "-C", str(repository), "worktree", "prune"], timeout_s=GIT_S)

@@ -13,8 +13,10 @@ from typing import IO
 from ci.system import clock
 from ci.system.signals import die_with_parent
 
-__all__ = ["Completed", "Process", "attached", "capture", "kill_group", "start"]
+__all__ = ["PROBE_S", "Completed", "Process", "attached", "capture", "kill_group", "start"]
 
+# a program that answers at once; an interpreter on a cold network file system starts slowly
+PROBE_S = 60.0
 # What `start` returns: callers annotate with it and never open this door themselves.
 Process = subprocess.Popen[bytes]
 
@@ -36,7 +38,11 @@ class Completed:
 
 
 def capture(
-    argv: Sequence[str], *, timeout_s: float, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    timeout_s: float = PROBE_S,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Completed:
     """Run a command to its end and keep what it printed; never raises for a command that is missing or hangs."""
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ci.docker.client import connect
-from ci.docker.container import Container, Rows, StoppedError, create
+from ci.docker.container import Container, StoppedError, create
 from ci.docker.labels import RUN, labels_of
 from ci.errors import CiError, InfrastructureError
 from ci.execute.container_setup import checked
@@ -25,7 +25,7 @@ from support.docker_runs import HANGING, PASSING, SLOW_STEP, Runs, make_reposito
 from support.engines import Engine, PrivateEngine, Registry, make_tiny_image
 from support.files import processes_of, send, token_of, wait_for
 
-ROWS = Rows(look_s=0.05, paused_s=0.3, exec_code_s=2, kill_s=2, death_s=0.3, remove_s=5)
+PAUSED_S = 0.3
 SLEEPER = ["/usr/bin/python3", "-c", "import time; print('up', flush=True); time.sleep(600)"]
 
 
@@ -74,7 +74,7 @@ def made(
         "detach": False,
         "host_config": {"AutoRemove": True, "Init": True, "NetworkMode": "none", **host},
     }
-    return create(client, arguments, name=name, python="/usr/bin/python3", rows=ROWS, stopped=stopped)
+    return create(client, arguments, name=name, python="/usr/bin/python3", paused_s=PAUSED_S, stopped=stopped)
 
 
 @pytest.fixture

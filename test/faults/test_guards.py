@@ -16,7 +16,7 @@ import pytest
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.dependencies import Dependencies
 from ci.cli.deps import DepsOptions, check_verb, plan_verb
-from ci.docker.container import Container, Rows, create
+from ci.docker.container import Container, create
 from ci.errors import CiError, ExitCode, GuardError, UsageError
 from ci.install.guards import fingerprint, probe
 from ci.install.install import Installation, Installed
@@ -49,8 +49,7 @@ def container(engine: Engine, standin: StandIn, catalog: Catalog) -> Iterator[Co
         "stdin_open": True,
         "host_config": {"AutoRemove": True, "NetworkMode": "none", "Init": True},
     }
-    rows = Rows.of(catalog.limits)
-    made = create(engine.client, arguments, name=name, python="python3", rows=rows, stopped=lambda: False)
+    made = create(engine.client, arguments, name=name, python="python3", paused_s=10, stopped=lambda: False)
     yield made
     made.remove()
 
@@ -63,7 +62,7 @@ class Runner:
         self.container = container
         self.logs = logs
         self.events: list[dict[str, Any]] = []
-        self.limits = {**catalog.limits, "deps.wait_s": 0.01, "deps.poll_s": 0.01}
+        self.limits = replace(catalog.limits.deps, wait_s=0.01)
         self.guards = guards_of(catalog.guards, flavour="rocm720")
         self.environ: dict[str, str] = {}
         self.image = "sha256:standin"
@@ -199,9 +198,9 @@ def test_a_namespace_that_hides_the_package_is_caught_at_its_step(runner: Runner
     assert "empty namespace package /sgl-workspace/aiter" in text
 
     # the probe says the same in the words of who imports it, with the fix
-    now = fingerprint(runner.container, "python3", runner.guards, limits=runner.limits)
+    now = fingerprint(runner.container, "python3", runner.guards)
     with pytest.raises(GuardError) as probed:
-        probe(runner.container, "python3", runner.guards, now, limits=runner.limits)
+        probe(runner.container, "python3", runner.guards, now)
     text = probed.value.render()
     assert "the folder /sgl-workspace/aiter was taken for the package" in text
     assert "the package itself is /sgl-workspace/aiter/aiter/__init__.py" in text

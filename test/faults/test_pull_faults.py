@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.limits import RegistryLimits
 from ci.errors import ExitCode, InfrastructureError
 from ci.images.pull import Pulled, pull_image
 from ci.images.resolve import resolve_image
@@ -28,26 +29,16 @@ from support.registry_faults import BLOB, MANIFEST, FaultyRegistry, garbage, ref
 TODAY = date(2026, 5, 29)
 TAG = "v0.5.12.post1-rocm700-mi30x-20260528"
 NAME = f"rocm/sgl-dev:{TAG}"
-SHORT: Mapping[str, float] = {
-    "registry.connect_s": 1,
-    "registry.read_s": 1,
-    "registry.total_s": 3,
-    "registry.wait_s": 0.05,
-    "pull.wait_s": 0.05,
-    "pull.jitter_s": 0,
-    "pull.stall_s": 1.5,
-    "pull.poll_s": 0.03,
-    "pull.engine_back_s": 0.3,
-    "pull.attempts": 2,
-    "pull.progress_every_s": 0.01,
-}
 
 
-def catalog(**limits: float) -> Catalog:
+def catalog(*, registry_read_s: float = 1, **pull: Any) -> Catalog:
     """The repository's rows with short waits."""
     whole = load_catalog()
-    changed = {name.replace("_", ".", 1): value for name, value in limits.items()}
-    return replace(whole, limits={**whole.limits, **SHORT, **changed})
+    registry = RegistryLimits(connect_s=1, read_s=registry_read_s, attempts=3)
+    short = {"wait_s": 0.05, "jitter_s": 0, "stall_s": 1.5, "engine_back_s": 0.3, "attempts": 2}
+    waits = replace(whole.limits.pull, **{**short, **pull})
+    limits = replace(whole.limits, registry=registry, pull=waits)
+    return replace(whole, limits=limits)
 
 
 @dataclass
@@ -204,7 +195,7 @@ def test_a_good_mirror_is_used_by_its_config_digest_and_the_plain_name_is_set(
 def test_a_mirror_that_crawls_is_left(stage: Stage) -> None:
     with FaultyRegistry(stage.upstream.address) as mirror:
         mirror.breaks(BLOB, drip=True, after_bytes=1000)
-        rows = catalog(pull_mirror_max_s=1)
+        rows = catalog(mirror_max_s=1)
         pulled = stage.pull(stage.resolve(), mirror=mirror.address, rows=rows)
         assert "not done after 1 s" in pulled.hops[1].what
         # the engine lets the transfer go when the process that asked for it is killed
@@ -265,7 +256,7 @@ def test_server_errors_are_tried_again_as_often_as_the_row_says_and_every_try_is
     with FaultyRegistry(stage.upstream.address) as public:
         image = stage.resolve(public.address)
         public.breaks(MANIFEST, status=500)
-        error = stage.fails(image, rows=catalog(pull_attempts=3))
+        error = stage.fails(image, rows=catalog(attempts=3))
     tries = [line for line in problems(error) if line.startswith("public")]
     assert [line.partition(": ")[2][:5] for line in tries] == ["try 1", "try 2", "try 3"]
     assert "[server-error]" in error.cause
@@ -392,7 +383,7 @@ def test_a_killed_engine_is_reported_and_one_that_comes_back_is_used(
     def pull(image: ImageFact, back_s: float) -> threading.Thread:
         def work() -> None:
             try:
-                results.append(stage.pull(image, rows=catalog(pull_engine_back_s=back_s, pull_stall_s=60)))
+                results.append(stage.pull(image, rows=catalog(engine_back_s=back_s, stall_s=60)))
             except InfrastructureError as error:
                 results.append(error.cause)
 

@@ -37,7 +37,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = copy_repository(tmp_path_factory.mktemp("repro-faults") / "repository")
     only_tests(copy, {"a/test_slow.py": registered(GOOD)})
     rows = {"agent.stop_int_grace_s": 0.2, "agent.stop_term_grace_s": 0.2, "agent.settle_s": 0.05}
-    set_limits(copy, {**rows, "repro.confirmations": 0})
+    set_limits(copy, {**rows, "policy.bisect_confirmations": 0})
     git(copy, "commit", "-qam", "rows")
     for body in (SLOW, BAD):
         (copy / "test/registered/a/test_slow.py").write_text(registered(body))

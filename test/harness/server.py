@@ -29,6 +29,15 @@ from harness.spec import Spec, child_environment, current, with_path_of
 
 __all__ = ["Server", "ServerSpec", "launch"]
 
+# llama.cpp's server is ready after 0.5 s warm; a second's poll would double the wait
+READY_POLL_S = 0.1
+# how often a test says that it still waits for its server
+PROGRESS_EVERY_S = 5.0
+# a dying server resets its connections before its process can be waited for: below 0.1 s for SIGKILL
+DEATH_WAIT_S = 2.0
+# lines of the server's log in the failure of a test: fits a terminal and an annotation
+LOG_TAIL_LINES = 50
+
 _ENGINES: Mapping[str, Callable[[Start], Command]] = {"llamacpp": llamacpp.command, "sglang": sglang.command}
 
 
@@ -81,12 +90,12 @@ class Server:
         self.client = Client(
             port=start.port,
             model=start.alias,
-            timeout_s=spec.limit("request_s"),
+            timeout_s=spec.limits.request_s,
             defaults=command.request_defaults,
             diagnose=self._diagnose,
         )
         # while it starts a refused connection means "not yet" and needs no diagnosis
-        self._probe = Client(port=start.port, model=start.alias, timeout_s=spec.limit("probe_s"))
+        self._probe = Client(port=start.port, model=start.alias, timeout_s=spec.limits.probe_s)
 
     @property
     def pid(self) -> int:
@@ -98,9 +107,9 @@ class Server:
         return min(asked, self._command.slots or asked)
 
     def log_tail(self) -> str:
-        """The last lines of the server's log, at most `harness.log_tail_lines`."""
+        """The last lines of the server's log, at most `LOG_TAIL_LINES`."""
         with self.log_path.open(encoding="utf-8", errors="replace") as lines:
-            return "".join(deque(lines, maxlen=int(self._spec.limit("log_tail_lines")))).rstrip()
+            return "".join(deque(lines, maxlen=LOG_TAIL_LINES)).rstrip()
 
     def ending(self) -> str | None:
         """How the server's process ended, e.g. `signal SIGSEGV`; None while it lives."""
@@ -127,9 +136,9 @@ class Server:
 
     def _diagnose(self, what: str, error: Exception) -> HarnessError:
         # a dying server resets its connections before its process can be waited for
-        deadline = time.monotonic() + self._spec.limit("death_wait_s")
+        deadline = time.monotonic() + DEATH_WAIT_S
         while self.ending() is None and not isinstance(error, TimeoutError) and time.monotonic() < deadline:
-            time.sleep(self._spec.limit("ready_poll_s"))
+            time.sleep(READY_POLL_S)
         if self.ending() is not None:
             return self.failure(f"the server died under the test: {what}: {type(error).__name__}: {error}")
         if isinstance(error, TimeoutError):
@@ -151,7 +160,7 @@ class Server:
                 )
             if elapsed > timeout_s:
                 raise self.failure(f"the server for {self.model} was not ready after {timeout_s:g} s")
-            if elapsed - told >= self._spec.limit("progress_every_s"):
+            if elapsed - told >= PROGRESS_EVERY_S:
                 told = elapsed
                 events.progress(
                     f"waiting for the server of {self.model} (seconds)", round(elapsed, 1), timeout_s
@@ -163,14 +172,14 @@ class Server:
                 if self.alias in names:
                     break
                 raise _Stranger(names)
-            time.sleep(self._spec.limit("ready_poll_s"))
+            time.sleep(READY_POLL_S)
         events.note(
             f"server of {self.model} ready after {time.monotonic() - started:.1f} s, log {self.log_path.name}"
         )
 
     def stop(self) -> None:
         """End the server and everything in its process group; silent when it is gone."""
-        stop_s = self._spec.limit("stop_s")
+        stop_s = self._spec.limits.stop_s
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -220,7 +229,7 @@ def _claim(port: int) -> int:
 
 def _launch_timeout_s(spec: Spec, wanted: ServerSpec) -> float:
     """What the test grants, else the engine's own; a stand-in's start never takes what a large model's may."""
-    own = spec.limit("launch_s")
+    own = spec.limits.launch_s
     asked = wanted.launch_timeout_s or own
     return min(asked, own) if spec.rehearsal else asked
 

@@ -20,6 +20,7 @@ from harness.errors import MissingRowError, SpecError
 __all__ = [
     "Bound",
     "Capability",
+    "Limits",
     "Model",
     "Spec",
     "StandIn",
@@ -89,6 +90,18 @@ class Capability:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The rows `harness.*` of `ci/catalog/limits.toml`, and how long this engine's server may take to be ready."""
+
+    request_s: float
+    probe_s: float
+    stop_s: float
+    failed_requests_max: float
+    client_overhead_max: float
+    launch_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """One run as this test sees it. `bounds` and `models` are whole; `test` is the id of the running test."""
 
@@ -102,15 +115,7 @@ class Spec:
     models: Mapping[str, Model]
     capabilities: Mapping[str, Capability]
     bounds: Mapping[str, Mapping[str, Bound]]
-    limits: Mapping[str, float]
-
-    def limit(self, name: str) -> float:
-        """The value of row `harness.<name>` of `ci/catalog/limits.toml`."""
-        if name not in self.limits:
-            raise SpecError(
-                f"the spec has no limit {name!r}", then=f"add a row harness.{name} to ci/catalog/limits.toml"
-            )
-        return self.limits[name]
+    limits: Limits
 
     def model(self, model_id: str) -> Model:
         """The model's row; raises `MissingRowError` when the catalog has none."""
@@ -214,7 +219,7 @@ def _parse(data: Mapping[str, Any], test: str) -> Spec:
             test_id: {metric: _bound(row) for metric, row in rows.items()}
             for test_id, rows in harness["bounds"].items()
         },
-        limits=dict(harness["limits"]),
+        limits=Limits(**harness["limits"]),
     )
 
 

@@ -27,26 +27,26 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_a_clean_tree_is_at_its_commit(tree: Path) -> None:
-    known = commit_of(tree, timeout_s=20)
+    known = commit_of(tree)
     assert known.value == git(tree, "rev-parse", "HEAD")
 
 
 def test_each_edit_is_a_commit_of_its_own_and_undoing_it_is_the_old_one(tree: Path) -> None:
-    clean = commit_of(tree, timeout_s=20).value
+    clean = commit_of(tree).value
     seen = {clean}
     for text in ("a = 2\n", "a = 3\n"):
         (tree / "a.py").write_text(text)
-        known = commit_of(tree, timeout_s=20)
+        known = commit_of(tree)
         assert known.value.startswith(f"{clean}+dirty.")
         assert "1 changed" in known.source
         seen.add(known.value)
     (tree / "a.py").write_text("a = 1\n")
     for text in ("x", "y"):
         (tree / "new ü.txt").write_text(text)
-        seen.add(commit_of(tree, timeout_s=20).value)
+        seen.add(commit_of(tree).value)
     assert len(seen) == 5
     (tree / "new ü.txt").unlink()
-    assert commit_of(tree, timeout_s=20).value == clean
+    assert commit_of(tree).value == clean
 
 
 def test_no_repository_and_a_folder_within_one_are_unknown_with_the_reason(
@@ -54,8 +54,8 @@ def test_no_repository_and_a_folder_within_one_are_unknown_with_the_reason(
 ) -> None:
     (tree / "inner").mkdir()
     (tmp_path / "plain").mkdir()
-    assert "not a git repository" in commit_of(tmp_path / "plain", timeout_s=20).source
-    assert "is not the top" in commit_of(tree / "inner", timeout_s=20).source
+    assert "not a git repository" in commit_of(tmp_path / "plain").source
+    assert "is not the top" in commit_of(tree / "inner").source
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to somebody else, which only root can")
@@ -66,7 +66,7 @@ def test_a_checkout_that_someone_else_owns_is_unknown_because_git_refuses(
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
     os.chown(tree, 12345, 12345)
     os.chown(tree / ".git", 12345, 12345)
-    known = commit_of(tree, timeout_s=20)
+    known = commit_of(tree)
     assert known.value == ""
     assert "dubious ownership" in known.source
 
@@ -90,12 +90,10 @@ def test_the_first_python_on_the_path_that_has_the_engine_is_taken(tmp_path: Pat
     second.write_text(f'#!/bin/sh\nPYTHONPATH={package.parent} exec {first} "$@"\n')
     second.chmod(0o755)
     environ = {"PATH": f"/nonexistent:{first.parent}:{second.parent}"}
-    fact = find_engine(SGLANG, given="", ours=False, environ=environ, timeout_s=30)
+    fact = find_engine(SGLANG, given="", ours=False, environ=environ)
     assert fact is not None
     assert fact.python == str(second)
-    assert (
-        find_engine(SGLANG, given="", ours=False, environ={"PATH": str(first.parent)}, timeout_s=30) is None
-    )
+    assert find_engine(SGLANG, given="", ours=False, environ={"PATH": str(first.parent)}) is None
 
 
 def test_an_interpreter_without_pytest_is_named_with_the_command_that_mends_it(tmp_path: Path) -> None:
@@ -107,7 +105,7 @@ def test_an_interpreter_without_pytest_is_named_with_the_command_that_mends_it(t
     bare.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}/site exec {Path(sys.executable).resolve()} -S "$@"\n')
     bare.chmod(0o755)
     with pytest.raises(InfrastructureError, match="but not pytest") as caught:
-        find_engine(SGLANG, given="", ours=False, environ={"PATH": str(bare.parent)}, timeout_s=30)
+        find_engine(SGLANG, given="", ours=False, environ={"PATH": str(bare.parent)})
     assert "-m pip install pytest" in caught.value.render()
 
 
@@ -119,10 +117,10 @@ def test_what_is_no_python_is_a_mistake_in_the_call(
     program.write_text(text)
     program.chmod(0o755)
     with pytest.raises(error, match="--python"):
-        find_engine(SGLANG, given=str(program), ours=False, environ={"PATH": "/usr/bin:/bin"}, timeout_s=30)
+        find_engine(SGLANG, given=str(program), ours=False, environ={"PATH": "/usr/bin:/bin"})
 
 
 def test_a_python_without_the_engine_is_infrastructure(tmp_path: Path) -> None:
     python = python_in(tmp_path / "bin")
     with pytest.raises(InfrastructureError, match="no package 'sglang'"):
-        find_engine(SGLANG, given=str(python), ours=False, environ={"PATH": "/usr/bin:/bin"}, timeout_s=30)
+        find_engine(SGLANG, given=str(python), ours=False, environ={"PATH": "/usr/bin:/bin"})

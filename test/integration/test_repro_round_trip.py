@@ -93,7 +93,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = copy_repository(tmp_path_factory.mktemp("repro") / "repository")
     only_tests(copy, TESTS)
     (copy / "ci/catalog/quarantine.toml").write_text(QUARANTINE)
-    set_limits(copy, {"agent.settle_s": 0.05, "agent.poll_s": 0.02})
+    set_limits(copy, {"agent.settle_s": 0.05})
     git(copy, "commit", "-qam", "rows")
     return copy
 
@@ -287,7 +287,7 @@ def test_bisect_finds_the_commit_and_leaves_the_users_tree_alone(shim: Path, tmp
     only_tests(
         repository, {"a/test_value.py": registered("def test_it() -> None:\n    assert 1 == 1\n", suite=A)}
     )
-    set_limits(repository, {"agent.settle_s": 0.05, "agent.poll_s": 0.02, "repro.confirmations": 1})
+    set_limits(repository, {"agent.settle_s": 0.05, "policy.bisect_confirmations": 1})
     git(repository, "commit", "-qam", "good")
     good = git(repository, "rev-parse", "HEAD")
     test = repository / "test/registered/a/test_value.py"

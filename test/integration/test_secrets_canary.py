@@ -67,7 +67,7 @@ def inside_capsules(text: str) -> str:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = copy_repository(tmp_path_factory.mktemp("canary") / "repository")
     only_tests(copy, {"a/test_red.py": "import os\n" + registered(TEST)})
-    set_limits(copy, {"agent.settle_s": 0.05, "agent.poll_s": 0.02})
+    set_limits(copy, {"agent.settle_s": 0.05})
     return copy
 
 

@@ -33,7 +33,6 @@ DEBIAN_KEY = hashlib.sha256(repr((DEBIAN, PACKAGES, NOT_NEEDED)).encode()).hexdi
 PYTHON_IMAGES = {"small": ("container",), "rehearsal": IN_IMAGE}
 
 # seconds; a catalog of a test's own is not asked how the images are built
-BUILD_LIMITS = {"container.engine_s": 60, "build.probe_s": 30, "build.packages_s": 300}
 
 
 @contextlib.contextmanager
@@ -147,7 +146,6 @@ def make_python_image(engine: Engine, base: str, name: str) -> str:
             tag=tag,
             engine_host=engine.host,
             environ=dict(os.environ),
-            limits=BUILD_LIMITS,
             emit=lambda _event: None,
             log=lambda _line: None,
             groups=groups,

@@ -17,19 +17,12 @@ __all__ = ["LIMITS", "MODEL", "TEST", "answer_with", "send", "spec_data", "use_s
 TEST = "test/registered/amd/test_x.py"
 MODEL = "org/model"
 LIMITS = {
-    "ready_poll_s": 0.02,
     "launch_s": 20,
     "request_s": 5,
-    "stop_s": 5,
-    "log_tail_lines": 5,
-    "failed_requests_max": 0.25,
     "probe_s": 2,
-    "progress_every_s": 0.1,
-    "death_wait_s": 0.3,
-    "download_s": 2,
+    "stop_s": 5,
+    "failed_requests_max": 0.25,
     "client_overhead_max": 0.05,
-    "adapter_pause_s": 0.01,
-    "image_px": 40,
 }
 
 

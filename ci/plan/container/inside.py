@@ -8,10 +8,12 @@ from ci.catalog.dependencies import Dependencies, Flavour
 from ci.errors import InfrastructureError
 from ci.plan.container.aiter import AiterFact
 
-__all__ = ["STAMP", "CheckoutFacts", "InsideFacts", "flavour_of", "question", "stage_of"]
+__all__ = ["GIT_TIMEOUT_S", "STAMP", "CheckoutFacts", "InsideFacts", "flavour_of", "question", "stage_of"]
 
 # the variable in which an image says which Dockerfile stage built it
 STAMP = "GPU_ARCH"
+# git looks at every file of AITER's repository
+GIT_TIMEOUT_S = 30.0
 _AITER_DIR = "/sgl-workspace/aiter"
 _AITER = "amd-aiter"
 
@@ -50,7 +52,7 @@ class InsideFacts:
     aiter: AiterFact
 
 
-def question(rows: Dependencies, *, limits: Mapping[str, float]) -> dict[str, Any]:
+def question(rows: Dependencies) -> dict[str, Any]:
     """What the inspector has to be asked for `InsideFacts`, as JSON values."""
     dirs = {row.needs_dir for row in rows.steps} | {installer.cache for installer in rows.installers}
     signs = {sign for flavour in rows.flavours.values() for sign in flavour.signs}
@@ -62,7 +64,7 @@ def question(rows: Dependencies, *, limits: Mapping[str, float]) -> dict[str, An
         "programs": sorted(programs - {""}),
         "distributions": [_AITER],
         "repositories": {_AITER: _AITER_DIR},
-        "git_timeout_s": limits["deps.git_timeout_s"],
+        "git_timeout_s": GIT_TIMEOUT_S,
     }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ci.catalog.dependencies import PLACEHOLDER, Dependencies, Flavour, Installer, StepRow
+from ci.catalog.limits import DepsLimits
 from ci.errors import UsageError
 from ci.plan.container.aiter import AiterDecision, decide, valid_reference
 from ci.plan.container.inside import CheckoutFacts, InsideFacts, flavour_of, stage_of
@@ -128,7 +129,7 @@ def steps(
     install: Mapping[str, Any],
     inside: InsideFacts,
     *,
-    limits: Mapping[str, float],
+    limits: DepsLimits,
     leave_out: frozenset[str] = frozenset(),
 ) -> InstallSteps:
     """The steps for this container, each complete or with the reason why it is left out.
@@ -137,7 +138,7 @@ def steps(
         rows: `dependencies.toml`, the same that `install` was made from.
         install: what `install_of` returned, perhaps read from a plan.
         inside: the container's facts.
-        limits: rows `deps.*`.
+        limits: how often a step is tried.
         leave_out: ids of steps that the caller does not want.
 
     Raises:
@@ -281,7 +282,7 @@ def _step(
     installer: Installer,
     inside: InsideFacts,
     install: Mapping[str, Any],
-    limits: Mapping[str, float],
+    limits: DepsLimits,
     decision: AiterDecision | None,
 ) -> Step:
     tool = {"python": inside.python, "program": inside.programs.get(installer.program, "")}
@@ -307,8 +308,8 @@ def _step(
         cwd=_fill(row.cwd, values),
         env=env,
         timeout_s=row.timeout_s,
-        attempts=1 if row.once or not commands else int(limits["deps.attempts"]),
-        wait_s=limits["deps.wait_s"],
+        attempts=1 if row.once or not commands else limits.attempts,
+        wait_s=limits.wait_s,
         index_variable=installer.index_variable if row.installs else "",
         announces=row.announces,
         again_after=row.again_after,

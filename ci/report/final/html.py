@@ -9,7 +9,6 @@ import jinja2
 
 from ci.record.fold import RunRecord, TestRecord
 from ci.report import model as story
-from ci.report.limits import ReportLimits
 from ci.report.log_tail import LogTails
 from ci.report.text import case_name, duration, one_line, strip_ansi, visible
 
@@ -79,7 +78,7 @@ def _template() -> jinja2.Template:
     return environment.get_template("report.html.j2")
 
 
-def html_report(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> str:
+def html_report(record: RunRecord, *, tails: LogTails) -> str:
     """The report as one HTML document."""
     return _template().render(
         record=record,
@@ -91,7 +90,7 @@ def html_report(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> 
         timeline=_timeline(record),
         gauges=[_gauge(row) for row in story.measured(record)],
         phases=story.phase_rows(record),
-        slowest=story.slowest(record, limits.slowest_tests),
+        slowest=story.slowest(record),
         left_out=story.left_out(record),
         quarantined=story.quarantined(record),
         tails=tails,

@@ -4,10 +4,10 @@ import html
 import re
 from collections.abc import Iterator
 
+from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
 from ci.record.fold import RunRecord
 from ci.report import model as story
-from ci.report.limits import ReportLimits
 from ci.report.log_tail import LogTails
 from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
 
@@ -64,7 +64,7 @@ def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator
         yield _trouble(record, trouble, tails, limits)
     yield from _tests(record)
     yield from _metrics(record)
-    yield from _slowest(record, limits.slowest_tests)
+    yield from _slowest(record)
     yield from _left_out(record)
     yield from _quarantined(record)
     facts = [f"{plain(name)}: {code(value)}" for name, value in story.facts(record).items() if value]
@@ -179,8 +179,8 @@ def _metrics(record: RunRecord) -> Iterator[str]:
         yield f"| {' | '.join(cells)} | {icons[row.state]} | {code(row.test.id)} | {source} |"
 
 
-def _slowest(record: RunRecord, most: int) -> Iterator[str]:
-    rows = story.slowest(record, most)
+def _slowest(record: RunRecord) -> Iterator[str]:
+    rows = story.slowest(record)
     if len(rows) < 2:
         return
     yield "\n### Slowest tests\n\n| test | took | estimate | ratio |\n| --- | ---: | ---: | ---: |"

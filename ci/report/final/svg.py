@@ -1,9 +1,9 @@
 """The final view as a picture of a terminal, for a README or a comment."""
 
+from ci.catalog.limits import ReportLimits
 from ci.record.fold import RunRecord
 from ci.report.console import TerminalTheme, recording_console
 from ci.report.final.terminal import final_view
-from ci.report.limits import ReportLimits
 from ci.report.log_tail import LogTails
 from ci.report.text import one_line
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
 from ci.record.fold import PhaseRecord, RunRecord
 from ci.report import model as story
@@ -18,7 +19,6 @@ from ci.report.console import (
     new_table,
 )
 from ci.report.files import Failed, Written
-from ci.report.limits import ReportLimits
 from ci.report.log_tail import LogTails
 from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
 
@@ -37,7 +37,7 @@ def show_final(
     limits: ReportLimits,
 ) -> None:
     """Print the whole view and, below it, the files of the run folder and those that could not be written."""
-    tails = LogTails(run_dir, lines=limits.tail_lines, size_bytes=limits.tail_bytes)
+    tails = LogTails(run_dir, lines=limits.tail_lines)
     console.print(final_view(record, tails=tails, limits=limits))
     beside = [
         path for path in (run_dir / "plan.json", run_dir / "events.jsonl", run_dir / "logs") if path.exists()
@@ -59,7 +59,7 @@ def final_view(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> G
             [
                 _tests(record),
                 _measured(record),
-                _slowest(record, limits.slowest_tests),
+                _slowest(record),
                 _left_out(record),
                 _quarantined(record),
                 _phases(record, tails),
@@ -128,8 +128,8 @@ def _measured(record: RunRecord) -> Table | None:
     return table
 
 
-def _slowest(record: RunRecord, most: int) -> Table | None:
-    rows = story.slowest(record, most)
+def _slowest(record: RunRecord) -> Table | None:
+    rows = story.slowest(record)
     if len(rows) < 2:
         return None
     table = new_table("Slowest tests")

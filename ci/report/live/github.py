@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import IO
 
+from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
 from ci.record.fold import Event, text, texts
-from ci.report.limits import ReportLimits
 from ci.report.live.log_lines import Line, Narrator
 from ci.report.live.progress import Key, Tally
 from ci.report.log_tail import LogTails

@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status, Tone
 from ci.record import quarantine
 from ci.record.fold import Event, number, quarantine_rows, text, texts
-from ci.report.limits import ReportLimits
 from ci.report.live.progress import Tally, phase_words, progress_words
 from ci.report.text import case_name, clip, duration, one_line, quantity, strip_ansi, visible
 

@@ -9,7 +9,7 @@ from harness import events
 from harness.bench import traffic
 from harness.bench.traffic import Recording
 from harness.errors import EngineError, InfraError, MeasurementError, RequestError
-from harness.server import Server
+from harness.server import PROGRESS_EVERY_S, Server
 from harness.spec import current
 
 __all__ = ["Exchange", "exchange"]
@@ -44,7 +44,7 @@ def exchange(
     total = len(requests)
     if not total:
         raise MeasurementError(f"{what}: a bench of no requests measures nothing")
-    allowed = spec.limit("failed_requests_max")
+    allowed = spec.limits.failed_requests_max
     recordings = traffic.send_all(
         server.client.port,
         requests,
@@ -52,7 +52,7 @@ def exchange(
         concurrency=concurrency,
         timeout_s=server.client.timeout_s,
         failures_max=int(allowed * total),
-        tick_s=spec.limit("progress_every_s"),
+        tick_s=PROGRESS_EVERY_S,
         on_tick=lambda ended: events.progress(what, ended, total),
     )
     good: list[tuple[Recording, _T]] = []

@@ -13,9 +13,11 @@ from harness.bench import serving
 from harness.bench.serving import ServingResult
 from harness.errors import HarnessError, MeasurementError
 from harness.server import Server
-from harness.spec import current
 
 __all__ = ["run"]
+
+# between loading and unloading an adapter, as in SGLang's test_bench_serving_1gpu_part1.py at 6e9bd8271
+ADAPTER_PAUSE_S = 1.0
 
 
 def run(
@@ -51,18 +53,17 @@ def _updating(server: Server, paths: Mapping[str, str]) -> Iterator[None]:
     stop = threading.Event()
     done: list[str] = []
     errors: list[HarnessError] = []
-    pause_s = current().limit("adapter_pause_s")
 
     def update() -> None:
         try:
             for name, path in itertools.cycle(paths.items()):
                 server.client.post("/load_lora_adapter", {"lora_name": name, "lora_path": path})
                 done.append(name)
-                stop.wait(pause_s)
+                stop.wait(ADAPTER_PAUSE_S)
                 # also after the end: an adapter that stays takes a place from the next test of this server
                 server.client.post("/unload_lora_adapter", {"lora_name": name})
                 done.append(name)
-                if stop.wait(pause_s):
+                if stop.wait(ADAPTER_PAUSE_S):
                     return
         except HarnessError as error:
             errors.append(error)

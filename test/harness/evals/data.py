@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import events
 from harness.errors import InfraError
 from harness.evals.answers import answer_in
-from harness.spec import cache_root, current
+from harness.spec import cache_root
 
 __all__ = [
     "GSM8K_ROWS",
@@ -37,6 +37,8 @@ GSM8K_ROWS = 1319  # openai/grade-school-math: size of the test set
 # The address that SGLang's MGSM evaluation reads (python/sglang/test/simple_eval_mgsm.py).
 MGSM_URL = "https://openaipublic.blob.core.windows.net/simple-evals/mgsm_en.tsv"
 MGSM_ROWS = 250  # google-research/url-nlp, mgsm: size of the set in every language
+# silence after which a download has failed; the larger set is 750 kB
+DOWNLOAD_S = 60.0
 _OWN = Path(__file__).parent.parent / "data"
 
 
@@ -125,7 +127,7 @@ def _download(name: str, url: str, path: Path) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(url, timeout=current().limit("download_s")) as answer:  # noqa: S310  # our constant
+        with urllib.request.urlopen(url, timeout=DOWNLOAD_S) as answer:  # noqa: S310  # our constant
             part.write_bytes(answer.read())
         part.replace(path)  # several tests may download at once: the last one wins, none sees half a file
     except OSError as error:

@@ -105,7 +105,7 @@ def _ask_one(
 def _judge(answers: Sequence[Answer], *, elapsed_s: float) -> Evaluation:
     total = len(answers)
     failed = sum(answer.text is None for answer in answers)
-    allowed = current().limit("failed_requests_max")
+    allowed = current().limits.failed_requests_max
     if failed / total > allowed:
         raise InfraError(
             f"{failed} of {total} requests failed, more than {allowed:.0%}: the score would measure the server's health",

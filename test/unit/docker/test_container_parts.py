@@ -232,15 +232,20 @@ def test_one_run_at_a_time_has_a_kept_container(tmp_path: Path) -> None:
 
 
 class TestAnExecutorThatHangs:
-    """After a stop nobody waits longer than the row says, whatever the engine does."""
+    """After a stop nobody waits longer than a constant says, whatever the engine does."""
 
     def test_its_end_is_told_without_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         released = threading.Event()
         monkeypatch.setattr(DockerExecutor, "_work_through", lambda _self: released.wait(30))
-        rows = {"container.join_s": 0.05, "container.look_s": 0.01, "container.remove_s": 0.05}
-        here = replace(catalog(), limits={**catalog().limits, **rows})
+        for name, seconds in (("_JOIN_S", 0.05), ("LOOK_S", 0.01), ("REMOVE_S", 0.05)):
+            monkeypatch.setattr(f"ci.execute.docker.{name}", seconds)
         executor = DockerExecutor(
-            contained(), RunFolder(path=tmp_path), catalog=here, repository=tmp_path, token="t", environ={}
+            contained(),
+            RunFolder(path=tmp_path),
+            catalog=catalog(),
+            repository=tmp_path,
+            token="t",
+            environ={},
         )
         try:
             with executor:

@@ -37,7 +37,7 @@ def host(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK leaves a socket open when nobody listens, which is not what these tests are about."""
-    monkeypatch.setattr("ci.facts.container_host._engine_problem", lambda _host, _timeout_s: "")
+    monkeypatch.setattr("ci.facts.container_host._engine_problem", lambda _host: "")
 
 
 def facts(catalog: Catalog, host: Path, *, profile: str = "standard", **environ: str) -> ContainerFacts:

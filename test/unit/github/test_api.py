@@ -1,21 +1,16 @@
 """Reading jobs and logs from GitHub, against a stand-in for its API on loopback."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
 
 from ci.errors import CiError, ExitCode, InfrastructureError, UsageError
 from ci.github.api import ApiBase, GitHub, Link, api_base, parse_link
 from support.github_api import FakeGitHub, job, serve
-from support.planning import catalog
 
 TOKEN = "ghp_canary0123456789"  # noqa: S105  # a canary
 JOB = Link(host="github.com", repository="o/r", run=7, job=42, attempt=0)
 RUN = Link(host="github.com", repository="o/r", run=7, job=0, attempt=0)
-
-
-def limits() -> Mapping[str, float]:
-    return {**catalog().limits, "github.retry_wait_s": 0, "github.retry_wait_max_s": 0, "github.timeout_s": 2}
 
 
 @pytest.fixture
@@ -25,7 +20,7 @@ def github() -> Iterator[FakeGitHub]:
 
 
 def open_api(fake: FakeGitHub, said: list[str], token: str = TOKEN) -> GitHub:
-    return GitHub(ApiBase(url=fake.url, token=token, why="--api"), limits(), said.append)
+    return GitHub(ApiBase(url=fake.url, token=token, why="--api"), said.append, timeout_s=2, retry_wait_s=0)
 
 
 def refused(fake: FakeGitHub, link: Link = JOB, token: str = TOKEN) -> CiError:
@@ -176,7 +171,7 @@ class TestAnswers:
     def test_nobody_answers(self) -> None:
         base = ApiBase(url="http://127.0.0.1:9", token=TOKEN, why="--api")
         said: list[str] = []
-        with GitHub(base, limits(), said.append) as api, pytest.raises(InfrastructureError) as caught:
+        with GitHub(base, said.append, retry_wait_s=0) as api, pytest.raises(InfrastructureError) as caught:
             api.job(JOB)
         assert caught.value.exit_code is ExitCode.INFRASTRUCTURE
         assert len(said) == 2

@@ -36,7 +36,10 @@ def test_requests_go_through_the_first_adapter_and_nothing_is_updated() -> None:
     assert updates(peer) == []
 
 
-def test_other_adapters_are_loaded_and_unloaded_in_turn_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_adapters_are_loaded_and_unloaded_in_turn_meanwhile(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lora, "ADAPTER_PAUSE_S", 0.01)
     peer = Peer(first_s=0.05)
     with serve(peer) as server:
         lora.run(server, ADAPTERS, updates_in_background=True, **SMALL)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from harness.bench import scaling
+from harness.bench.exchange import Exchange
 from harness.bench.scaling import BatchPoint
+from harness.bench.traffic import Recording
 from harness.errors import InfraError
 from support.harness_peer import Peer, serve, tokens_in
 from support.harness_run import MODEL, spec_data, use_spec
@@ -41,10 +43,7 @@ def test_embeddings_by_batch_size(capsys: pytest.CaptureFixture[str]) -> None:
         points = scaling.embeddings(server, batch_sizes=(1, 4), requests=5, input_len=12)
     assert [(p.batch_size, p.successful, p.total) for p in points] == [(1, 5, 5), (4, 5, 5)]
     for point in points:
-        assert point.mean_ms == pytest.approx(1000 * STEP_S * point.batch_size, rel=0.6)
         assert point.mean_ms >= 1000 * STEP_S * point.batch_size
-        assert point.p95_ms >= point.mean_ms * 0.9
-        assert point.request_per_s == pytest.approx(1000 / point.mean_ms, rel=0.25), "one after the other"
     bodies = peer.bodies("/v1/embeddings")
     assert [len(body["input"]) for body in bodies] == [1] * 6 + [4] * 6, "each batch size has a warm-up"
     texts = [text for body in bodies for text in body["input"]]
@@ -53,6 +52,28 @@ def test_embeddings_by_batch_size(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "5 of 5" in out
     assert len({len(line) for line in out.splitlines() if line.split()[:1] in (["batch"], ["1"], ["4"])}) == 1
+
+
+def test_figures_are_those_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sent at 0, 1, 3 and 6 s, one after the other, each answered when the next one is sent; the last after 4 s."""
+    times = [(0.0, 1.0), (1.0, 3.0), (3.0, 6.0), (6.0, 10.0)]
+    good = [
+        (Recording(number=n, due_s=due, ended_s=done, client_s=0, data=b"", arrivals=(), error=None), done)
+        for n, (due, done) in enumerate(times)
+    ]
+    asked: list[int | None] = []
+
+    def exchange(*_: object, concurrency: int | None, **_named: object) -> Exchange[float]:
+        asked.append(concurrency)
+        return Exchange(good, failed=1)
+
+    monkeypatch.setattr(scaling, "exchange", exchange)
+    with serve(Peer()) as server:
+        (point,) = scaling.embeddings(server, batch_sizes=(2,), requests=5, input_len=3, warmup=0)
+    assert point.p95_ms == pytest.approx(3850)
+    assert (point.mean_ms, point.request_per_s) == (2500, 0.4)
+    assert (point.successful, point.total) == (4, 5)
+    assert asked == [1], "one after the other"
 
 
 def test_scores_by_batch_size() -> None:

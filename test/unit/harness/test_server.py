@@ -221,18 +221,22 @@ def test_two_servers_have_two_ports_names_and_logs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("do", "ending"), [("exit", "exit code 3"), ("crash", "signal SIGKILL")])
-def test_death_before_it_is_ready_shows_ending_and_log(tmp_path: Path, do: str, ending: str) -> None:
+def test_death_before_it_is_ready_shows_ending_and_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, do: str, ending: str
+) -> None:
+    monkeypatch.setattr("harness.server.LOG_TAIL_LINES", 5)
     with pytest.raises(EngineCrashError) as error:
         refuse(wanted(tmp_path, do))
     assert f"it ended with {ending}" in str(error.value)
     assert "line 5\nline 6\nline 7\nline 8\nline 9\n" in str(error.value)
-    assert "line 4" not in str(error.value), "harness.log_tail_lines is 5 here"
+    assert "line 4" not in str(error.value)
     assert error.value.verdict is None, "the product's own crash: the rules over the log decide"
 
 
 def test_server_that_is_never_ready_is_ended_at_its_deadline(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("harness.server.PROGRESS_EVERY_S", 0.1)
     started = time.monotonic()
     with pytest.raises(
         EngineCrashError, match=r"was not ready after 0\.5 s: process \d+ is still alive"

@@ -35,13 +35,11 @@ def test_spec_becomes_values(tmp_path: Path) -> None:
     stand_in = current.model(MODEL).stand_in
     assert stand_in is not None
     assert (stand_in.package, stand_in.slots, stand_in.context) == ("tiny_weights", 2, 64)
-    assert current.limit("stop_s") == 5
+    assert current.limits.stop_s == 5
 
 
 @pytest.mark.usefixtures("_spec")
 def test_what_has_no_row_is_named_with_its_file() -> None:
-    with pytest.raises(SpecError, match=r"harness\.patience_s to ci/catalog/limits\.toml"):
-        spec.current().limit("patience_s")
     with pytest.raises(MissingRowError, match=r"'org/other'.*ci/catalog/models\.toml.*org/model"):
         spec.current().model("org/other")
 

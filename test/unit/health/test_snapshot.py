@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ci.catalog.health import load_health
+from ci.catalog.limits import HealthLimits
 from ci.catalog.stages import CATALOG_DIR
 from ci.docker.labels import labels_of, ownership_of
 from ci.docker.sweep import Tenant
@@ -21,15 +22,7 @@ NODES = ("/dev/dri/renderD128", "/dev/dri/renderD129")
 TOTAL = 192 * GIB
 MINE, OTHERS = "amdci-mine", "amdci-other"
 CONTAINER = "ab" * 32
-LIMITS = {
-    "health.busy_share": 0.05,
-    "health.residue_mib": 1024,
-    "health.clear_s": 9,
-    "health.settle_s": 3,
-    "health.poll_s": 1,
-    "health.term_s": 1,
-    "health.tool_s": 1,
-}
+LIMITS = HealthLimits(busy_share=0.05, residue_mib=1024, clear_s=9, settle_s=3, term_s=1, tool_s=1)
 
 
 @dataclass

@@ -67,7 +67,7 @@ def probed(
 def refused(printed: str, code: int = 0) -> str:
     double = Double(printed, code)
     with pytest.raises(UsageError) as caught:
-        build._probe(double, "a-base", 1)
+        build._probe(double, "a-base")
     assert double.removed
     return caught.value.render()
 
@@ -75,7 +75,7 @@ def refused(printed: str, code: int = 0) -> str:
 class TestBase:
     def test_a_base_that_fits(self) -> None:
         double = Double(probed())
-        assert build._probe(double, "a-base", 1) == build._Base(
+        assert build._probe(double, "a-base") == build._Base(
             python="/usr/bin/python3", version="3.11.2", site="/usr/lib/site"
         )
         assert double.removed
@@ -171,7 +171,7 @@ def test_packages_that_can_not_be_had_are_infrastructure(
     monkeypatch.setattr(build, "capture", lambda _argv, **_keywords: failed)
     base = build._Base(python="python3", version="3.11.2", site="/x")
     with pytest.raises(InfrastructureError, match="no solution found"):
-        build._install(tmp_path / "packages", ("model",), base, {}, 5)
+        build._install(tmp_path / "packages", ("model",), base, {})
 
 
 @pytest.mark.parametrize(

@@ -12,20 +12,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from ci.catalog.limits import RegistryLimits
 from ci.images.credentials import Credentials
 from ci.images.registry import Registry, RegistryError
 from ci.images.resolve import patiently
 from ci.plan.container.image import parse_reference
 from ci.system import clock
-from support.planning import catalog
 
 CANARY = "canary-token-91"
-LIMITS: Mapping[str, float] = {
-    **catalog().limits,
-    "registry.read_s": 2,
-    "registry.body_bytes_max": 100_000,
-    "registry.pages_max": 5,
-}
+LIMITS = RegistryLimits(connect_s=10, read_s=2, attempts=3)
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -103,7 +98,8 @@ def test_a_list_is_read_over_all_its_pages(server: Server) -> None:
         assert registry.requests == 3
 
 
-def test_a_list_that_never_ends_is_refused(server: Server) -> None:
+def test_a_list_that_never_ends_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ci.images.registry.PAGES_MAX", 5)
     server.answer = lambda path, _headers: (200, {"Link": f"<{path}>; rel=next"}, b'{"tags": ["t"]}')
     with client(server) as registry, pytest.raises(RegistryError, match="does not end after 5 tags"):
         registry.tags("a/b")
@@ -158,7 +154,8 @@ def test_content_with_another_digest_is_refused(server: Server, bad: str) -> Non
         registry.resolve(parse_reference(f"127.0.0.1/a/b@{digest(MANIFEST)}"))
 
 
-def test_an_endless_answer_is_cut(server: Server) -> None:
+def test_an_endless_answer_is_cut(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ci.images.registry.BODY_BYTES_MAX", 100_000)
     server.answer = lambda _path, _headers: (200, {}, b" " * 200_000)
     with client(server) as registry, pytest.raises(RegistryError, match="more than 100000 bytes"):
         registry.tags("a/b")

@@ -408,7 +408,7 @@ def downloading(layer: str, current: int, total: int) -> dict[str, object]:
 
 
 def test_progress_adds_layers_up_and_knows_a_standstill() -> None:
-    progress = Progress(300, window_s=10)
+    progress = Progress(300)
     assert progress.feed({"id": "a", "status": "Pulling fs layer"}, 0)
     assert progress.feed(downloading("a", 50, 100), 1)
     assert not progress.feed(downloading("a", 50, 100), 2)
@@ -421,7 +421,7 @@ def test_progress_adds_layers_up_and_knows_a_standstill() -> None:
 
 
 def test_a_total_is_not_claimed_while_layers_wait_and_others_are_there_already() -> None:
-    progress = Progress(300, window_s=10)
+    progress = Progress(300)
     progress.feed({"id": "a", "status": "Already exists"}, 0)
     progress.feed({"id": "b", "status": "Waiting"}, 0)
     assert progress.total_bytes is None
@@ -431,7 +431,7 @@ def test_a_total_is_not_claimed_while_layers_wait_and_others_are_there_already()
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 100)), max_size=40))
 def test_progress_never_exceeds_its_total(steps: list[tuple[str, int]]) -> None:
-    progress = Progress(0, window_s=5)
+    progress = Progress(0)
     for number, (layer, current) in enumerate(steps):
         progress.feed(downloading(layer, current, 100), number)
         total = progress.total_bytes

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ci.agent import __main__ as agent
 from ci.catalog.catalog import Catalog, read_catalog
+from ci.catalog.limits import ReportLimits
 from ci.catalog.quarantine import QuarantineTable
 from ci.catalog.records import Quarantine
 from ci.catalog.stages import CATALOG_DIR
@@ -27,7 +28,6 @@ from ci.plan.quarantine import applying, expiring, quarantine_problems, require_
 from ci.record.fold import Attempt, CaseRecord, exit_code, fold
 from ci.record.quarantine import QuarantineRecord, gates
 from ci.report.final.junit import junit_xml
-from ci.report.limits import ReportLimits
 from ci.report.live.progress import Tally
 from ci.report.log_tail import LogTails
 from support.planning import catalog, discovery, facts, mi300x, registration, request
@@ -239,7 +239,7 @@ def test_a_date_that_is_only_tried_is_told_loudly() -> None:
 def test_a_plan_of_before_this_schema_says_which_version_reads_it(tmp_path: Path) -> None:
     data = make_plan(catalog(), facts([registration(TEST)]), request()).to_json()
     (tmp_path / "plan.json").write_text(json.dumps(data | {"schema": 1}))
-    with pytest.raises(Exception, match="a plan of schema 1; this version reads 4"):
+    with pytest.raises(Exception, match="a plan of schema 1; this version reads 5"):
         read_plan(tmp_path)
 
 
@@ -375,7 +375,7 @@ def test_the_live_view_and_the_record_call_a_test_the_same(
 
 
 def test_junit_counts_neither_a_failure_nor_a_pass(report_limits: ReportLimits, tmp_path: Path) -> None:
-    tails = LogTails(tmp_path, lines=report_limits.tail_lines, size_bytes=report_limits.tail_bytes)
+    tails = LogTails(tmp_path, lines=report_limits.tail_lines)
     attempt = failed("infra", "test_greedy")  # the rules over the log decided, not the case itself
     text = junit_xml(fold(run_events({TEST: [attempt]}, quarantine=[ROWS["case"]])), tails=tails).decode()
     assert 'failures="0" errors="0"' in text

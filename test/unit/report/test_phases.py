@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status, Verdict
 from ci.record.fold import RunRecord, exit_code, fold
 from ci.report.console import Console, open_console
@@ -16,7 +17,6 @@ from ci.report.final.html import html_report
 from ci.report.final.junit import junit_xml
 from ci.report.final.summary import summary_md
 from ci.report.final.terminal import final_view
-from ci.report.limits import ReportLimits
 from ci.report.live.github import ActionsView
 from ci.report.live.progress import Tally, phase_words
 from ci.report.live.views import LogView, TerminalView, draw
@@ -55,7 +55,7 @@ def broken(verdict: str, *problems: str) -> dict[str, Any]:
 
 
 def tails(limits: ReportLimits) -> LogTails:
-    return LogTails(EVENTS, lines=limits.tail_lines, size_bytes=limits.tail_bytes)
+    return LogTails(EVENTS, lines=limits.tail_lines)
 
 
 class TestRecord:
@@ -228,7 +228,7 @@ def test_no_report_breaks_on_the_text_of_a_phase(nasty: str, report_limits: Repo
         broken("infra", nasty),
     ]
     record = fold(events)
-    assert "<script>" not in html_report(record, tails=tails(report_limits), limits=report_limits)
+    assert "<script>" not in html_report(record, tails=tails(report_limits))
     assert b"<testsuites" in junit_xml(record, tails=tails(report_limits))
     row = next(
         line
@@ -244,7 +244,7 @@ def test_every_report_says_what_was_pulled_and_what_was_warned(report_limits: Re
     record: RunRecord = record_of("container")
     for text in (
         summary_md(record, tails=tails(report_limits), limits=report_limits),
-        html_report(record, tails=tails(report_limits), limits=report_limits),
+        html_report(record, tails=tails(report_limits)),
     ):
         for words in ("23.1 GiB", "11.2 GiB of 192 GiB VRAM are in use", "process 4242", "3 min 32 s"):
             assert words in text

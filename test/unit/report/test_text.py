@@ -136,5 +136,5 @@ class TestTail:
         (run_dir / "logs").mkdir(parents=True)
         (run_dir / "logs/empty.log").touch()
         (tmp_path / "secret").write_text("not yours")
-        tail = LogTails(run_dir, lines=10, size_bytes=100).named(log)
+        tail = LogTails(run_dir, lines=10).named(log)
         assert (tail.lines, tail.note) == ((), note)

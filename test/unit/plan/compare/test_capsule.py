@@ -33,9 +33,7 @@ def small() -> Plan:
     )
     plan = make_plan(catalog(), mi300x(ROWS), asked)
     # short, because the tests below read it once for each of its characters
-    work = replace(
-        plan.work, verdict_rules=plan.work.verdict_rules[:1], models={}, limits={"agent.poll_s": 0.1}
-    )
+    work = replace(plan.work, verdict_rules=plan.work.verdict_rules[:1], models={})
     return replace(plan, work=work)
 
 
@@ -74,7 +72,7 @@ def plans(draw: st.DrawFn) -> Plan:
         suites=suites,
         quarantine=tuple(draw(st.lists(texts, max_size=2))),
         pytest_args=tuple(draw(st.lists(texts, max_size=2))),
-        limits=draw(st.dictionaries(texts, st.floats(-1e9, 1e9), max_size=3)),
+        limits=replace(plan.work.limits, launch_s=draw(st.floats(-1e9, 1e9))),
     )
     return replace(plan, work=work, partial=tuple(draw(st.lists(texts, max_size=1))))
 

@@ -48,7 +48,10 @@ def plan(**changes: Any) -> dict[str, Any]:
 
 def made(install: dict[str, Any] | None = None, **inside: Any) -> InstallSteps:
     return steps(
-        rows(), plan() if install is None else install, replace(INSIDE, **inside), limits=catalog().limits
+        rows(),
+        plan() if install is None else install,
+        replace(INSIDE, **inside),
+        limits=catalog().limits.deps,
     )
 
 

@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import pytest
 
+from ci.catalog.limits import ReportLimits
 from ci.report.console import plain_console
 from ci.report.final.html import html_report
 from ci.report.final.junit import junit_xml
 from ci.report.final.summary import summary_md
 from ci.report.final.svg import picture
 from ci.report.final.terminal import final_view
-from ci.report.limits import ReportLimits
 from ci.report.live.github import ActionsView
 from ci.report.live.views import LogView, View
 from ci.report.log_tail import LogTails
@@ -26,7 +26,7 @@ GOLDEN = DATA / "golden"
 
 
 def tails(limits: ReportLimits) -> LogTails:
-    return LogTails(EVENTS, lines=limits.tail_lines, size_bytes=limits.tail_bytes)
+    return LogTails(EVENTS, lines=limits.tail_lines)
 
 
 def final(name: str, limits: ReportLimits) -> str:
@@ -60,7 +60,7 @@ REPORTS: dict[str, Callable[[str, ReportLimits], str]] = {
     "actions.txt": actions,
     "junit.xml": lambda name, limits: junit_xml(record_of(name), tails=tails(limits)).decode(),
     "summary.md": lambda name, limits: summary_md(record_of(name), tails=tails(limits), limits=limits),
-    "report.html": lambda name, limits: html_report(record_of(name), tails=tails(limits), limits=limits),
+    "report.html": lambda name, limits: html_report(record_of(name), tails=tails(limits)),
     "terminal.svg": lambda name, limits: picture(record_of(name), tails=tails(limits), limits=limits),
 }
 

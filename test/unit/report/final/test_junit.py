@@ -26,7 +26,7 @@ from support.records import (
     run_started,
 )
 
-TAILS = LogTails(EVENTS, lines=40, size_bytes=100_000)
+TAILS = LogTails(EVENTS, lines=40)
 
 
 @cache

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from ci.catalog.limits import ReportLimits
 from ci.record.fold import Attempt, CaseRecord, MetricRecord, RunRecord, fold
 from ci.report.console import plain_console
 from ci.report.final.html import html_report
 from ci.report.final.summary import summary_md
 from ci.report.final.svg import picture
 from ci.report.final.terminal import final_view
-from ci.report.limits import ReportLimits
 from ci.report.log_tail import LogTails
 from ci.report.text import one_line, strip_ansi, visible
 from support.records import EVENTS, NASTY, attempt_lists, ended, odd_text, record_of, run_events
@@ -110,7 +110,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def tails(report_limits: ReportLimits) -> LogTails:
-    return LogTails(EVENTS, lines=report_limits.tail_lines, size_bytes=report_limits.tail_bytes)
+    return LogTails(EVENTS, lines=report_limits.tail_lines)
 
 
 def full_of(words: str) -> RunRecord:
@@ -192,10 +192,8 @@ class TestSummary:
 class TestPage:
     @settings(max_examples=60)
     @given(words=texts)
-    def test_text_is_shown_and_never_an_element(
-        self, report_limits: ReportLimits, tails: LogTails, words: str
-    ) -> None:
-        page = Page(html_report(full_of(words), tails=tails, limits=report_limits))
+    def test_text_is_shown_and_never_an_element(self, tails: LogTails, words: str) -> None:
+        page = Page(html_report(full_of(words), tails=tails))
         assert page.links == []
         assert any(squeezed(visible(strip_ansi(words))) == squeezed(pre) for pre in page.texts["pre"])
         assert squeezed(one_line(strip_ansi(words))) in squeezed("".join(page.texts["code"]))
@@ -203,15 +201,13 @@ class TestPage:
     @settings(max_examples=30)
     @given(tests=st.dictionaries(st.sampled_from(["a.py", "b.py"]), attempt_lists(), min_size=1))
     def test_any_attempts_make_a_whole_page(
-        self, report_limits: ReportLimits, tails: LogTails, tests: dict[str, tuple[Attempt, ...]]
+        self, tails: LogTails, tests: dict[str, tuple[Attempt, ...]]
     ) -> None:
-        Page(html_report(fold(run_events(tests)), tails=tails, limits=report_limits))
+        Page(html_report(fold(run_events(tests)), tails=tails))
 
     @pytest.mark.parametrize("name", ["stage-b", "rehearsal", "lost-agent", "cancelled"])
-    def test_it_needs_nothing_from_outside(
-        self, report_limits: ReportLimits, tails: LogTails, name: str
-    ) -> None:
-        source = html_report(record_of(name), tails=tails, limits=report_limits)
+    def test_it_needs_nothing_from_outside(self, tails: LogTails, name: str) -> None:
+        source = html_report(record_of(name), tails=tails)
         page = Page(source)
         assert all(
             link.startswith("https://github.com/sgl-project/sglang/actions/runs/") for link in page.links
@@ -219,24 +215,22 @@ class TestPage:
         assert not re.search(r"url\(|@import|<script|<link|<img", source)
         assert "prefers-color-scheme: dark" in source
 
-    def test_a_link_that_is_no_web_address_is_only_text(
-        self, report_limits: ReportLimits, tails: LogTails
-    ) -> None:
+    def test_a_link_that_is_no_web_address_is_only_text(self, tails: LogTails) -> None:
         github = {"event": "pull_request", "run_url": "javascript:alert(1)"}
         record = fold(run_events({"a.py": [ended("passed", "passed")]}, github=github))
-        page = Page(html_report(record, tails=tails, limits=report_limits))
+        page = Page(html_report(record, tails=tails))
         assert page.links == []
         assert "javascript:alert(1)" in "".join(page.texts["dd"])
 
-    def test_a_rehearsal_says_so_above_everything(self, report_limits: ReportLimits, tails: LogTails) -> None:
-        source = html_report(record_of("rehearsal"), tails=tails, limits=report_limits)
+    def test_a_rehearsal_says_so_above_everything(self, tails: LogTails) -> None:
+        source = html_report(record_of("rehearsal"), tails=tails)
         page = Page(source)
         assert page.texts["title"][0].startswith("REHEARSAL of stage-a-amd")
         assert page.texts["p"][0].startswith("REHEARSAL because no GPU was found")
         assert page.texts["h1"][0].startswith("REHEARSAL of stage-a-amd")
 
-    def test_attempts_are_drawn_where_they_were(self, report_limits: ReportLimits, tails: LogTails) -> None:
-        source = html_report(record_of("stage-b"), tails=tails, limits=report_limits)
+    def test_attempts_are_drawn_where_they_were(self, tails: LogTails) -> None:
+        source = html_report(record_of("stage-b"), tails=tails)
         bars = re.findall(
             r'<rect class="(passed|failed|skipped)" x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', source
         )

@@ -4,17 +4,16 @@ import io
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 
+from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
 from ci.record.fold import CaseRecord, text
 from ci.report.console import Console, open_console, plain_console
-from ci.report.limits import ReportLimits
 from ci.report.live.github import ActionsView, command, mask_commands
 from ci.report.live.progress import Tally
 from ci.report.live.views import JsonView, LogView, TerminalView, View, Views, draw, open_view
@@ -63,7 +62,7 @@ def logged(events: Iterable[dict[str, Any]], limits: ReportLimits, clock: Clock 
 
 def acted(events: Iterable[dict[str, Any]], limits: ReportLimits, secrets: tuple[str, ...] = ()) -> list[str]:
     stream = io.StringIO()
-    tails = LogTails(EVENTS, lines=limits.tail_lines, size_bytes=limits.tail_bytes)
+    tails = LogTails(EVENTS, lines=limits.tail_lines)
     play(ActionsView(stream, limits=limits, clock=Clock(), tails=tails, secrets=secrets), events)
     return stream.getvalue().splitlines()
 
@@ -106,7 +105,6 @@ class TestLog:
                     }
                 )
             told = [line for line in stream.getvalue().splitlines() if "..." in line]
-        assert report_limits.progress_every_s == 15
         assert [line.rpartition(" ")[2] for line in told if "a.py" in line] == [
             "0/60",
             "15/60",
@@ -424,9 +422,3 @@ class TestConsole:
         stdout, stderr = io.StringIO(), io.StringIO()
         open_console({}, json=True, stdout=stdout, stderr=stderr).print("hello")
         assert (stdout.getvalue(), stderr.getvalue()) == ("", "hello\n")
-
-
-def test_limits_name_every_row_that_is_missing(report_limits: ReportLimits) -> None:
-    assert replace(report_limits, tail_lines=1).tail_lines == 1
-    with pytest.raises(Exception, match=r"report\.tail_lines.*report\.slowest_tests"):
-        ReportLimits.of({"report.progress_every_s": 15})

@@ -1,0 +1,174 @@
+"""The numbers of limits.toml in typed groups; a row `pull.stall_s` is the field `stall_s` of `Limits.pull`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from ci.catalog.toml_reader import Row, Tables
+from ci.errors import Problem
+
+__all__ = [
+    "AgentLimits",
+    "ContainerLimits",
+    "DepsLimits",
+    "HarnessLimits",
+    "HealthLimits",
+    "Limits",
+    "PolicyLimits",
+    "PullLimits",
+    "RegistryLimits",
+    "ReportLimits",
+    "load_limits",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLimits:
+    """How the agent ends tests and cuts their logs; part of the plan."""
+
+    int_grace_s: float
+    term_grace_s: float
+    stop_int_grace_s: float
+    stop_term_grace_s: float
+    settle_s: float
+    log_head_bytes: int
+    log_tail_bytes: int
+
+    @property
+    def stop_s(self) -> float:
+        """How long tests are given to end after a stop, without the sweep."""
+        return self.stop_int_grace_s + self.stop_term_grace_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HarnessLimits:
+    """How the harness waits for a server and judges its answers; part of the plan. `*_max` are shares."""
+
+    request_s: float
+    probe_s: float
+    stop_s: float
+    failed_requests_max: float
+    client_overhead_max: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportLimits:
+    """How often the reports speak and where they cut."""
+
+    progress_every_s: float
+    tail_lines: int
+    case_lines: int
+    summary_bytes: int
+    annotations_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryLimits:
+    """Requests for tags, manifests and configs."""
+
+    connect_s: float
+    read_s: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullLimits:
+    """Pulls of images, from the mirror and from the public registry."""
+
+    attempts: int
+    wait_s: float
+    wait_max_s: float
+    jitter_s: float
+    retry_after_max_s: float
+    stall_s: float
+    mirror_max_s: float
+    public_max_s: float
+    engine_back_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerLimits:
+    """How long a container may stand still and live."""
+
+    paused_s: float
+    ttl_margin_s: float
+    keep_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepsLimits:
+    """Repetition of installation steps."""
+
+    attempts: int
+    wait_s: float
+    alternative_after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthLimits:
+    """When a GPU is clear, and how long that is waited for; `busy_share` is of its VRAM."""
+
+    busy_share: float
+    residue_mib: float
+    clear_s: float
+    settle_s: float
+    term_s: float
+    tool_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyLimits:
+    """What the maintainers decided and nothing measures."""
+
+    quarantine_notice_days: int
+    image_prune_days: int
+    image_prune_keep: int
+    bisect_confirmations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Every row of limits.toml, group by group."""
+
+    agent: AgentLimits
+    harness: HarnessLimits
+    report: ReportLimits
+    registry: RegistryLimits
+    pull: PullLimits
+    container: ContainerLimits
+    deps: DepsLimits
+    health: HealthLimits
+    policy: PolicyLimits
+
+
+def load_limits(problems: list[Problem], folder: Path) -> Limits:
+    """Read limits.toml; rows that are missing or unknown are problems."""
+    tables = Tables(folder / "limits.toml", problems, arrays=("limit",))
+    rows = tables.rows("limit")
+    tables.unique(rows)
+    groups = get_type_hints(Limits)
+    kinds = {f"{group}.{field.name}": field.type for group, kind in groups.items() for field in fields(kind)}
+    values: dict[str, float] = {}
+    for row in rows:
+        name = row.text("id", among=kinds)
+        values[name] = _value(row, whole=kinds.get(name) is int)
+    for name in kinds.keys() - values.keys():
+        tables.problem(
+            f"limit[{name}]", "is missing", f'add [[limit]] id = "{name}" with value, why and source'
+        )
+    made = {group: _group(kind, group, values) for group, kind in groups.items()}
+    return Limits(**made)
+
+
+def _value(row: Row, *, whole: bool) -> float:
+    value = row.whole("value", least=0) if whole else row.number("value", least=0)
+    row.text("why")
+    row.text("source")
+    row.done()
+    return value
+
+
+def _group(kind: Any, group: str, values: Mapping[str, float]) -> Any:
+    # a missing row is a problem already: the catalog is not used then
+    return kind(**{field.name: values.get(f"{group}.{field.name}", 0) for field in fields(kind)})
