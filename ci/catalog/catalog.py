@@ -32,6 +32,7 @@ from ci.catalog.records import (
     Retry,
     Routing,
     SecretWords,
+    Sizes,
     Stage,
     StandIn,
     Suite,
@@ -281,7 +282,7 @@ def _models(
             slots=row.whole("slots", least=1),
             context=row.whole("context", least=1),
             threads=row.whole("threads", least=1),
-            sizes=row.mapping("sizes"),
+            sizes=_sizes(row),
             source=row.text("source"),
         )
         row.done()
@@ -296,6 +297,16 @@ def _models(
     return models, stand_ins
 
 
+def _sizes(row: Row) -> Sizes:
+    sizes: dict[str, dict[str, int | float | tuple[int, ...]]] = {}
+    for kind, values in row.mapping("sizes").items():
+        if not isinstance(values, dict):
+            row.problem(f"sizes.{kind}", f"is {values!r}, not a table")
+            continue
+        sizes[kind] = {key: tuple(each) if isinstance(each, list) else each for key, each in values.items()}
+    return sizes
+
+
 def _verdict_rules(problems: list[Problem], folder: Path) -> tuple[VerdictRule, ...]:
     tables = Tables(folder / "verdicts.toml", problems, arrays=("rule",))
     rows = tables.rows("rule")
@@ -304,14 +315,14 @@ def _verdict_rules(problems: list[Problem], folder: Path) -> tuple[VerdictRule, 
     for row in rows:
         rule = VerdictRule(
             id=row.text("id"),
-            verdict=row.text("verdict", among=tuple(Verdict)),
+            verdict=Verdict.of_name(row.text("verdict", among=tuple(Verdict))),
             pattern=row.text("pattern"),
             why=row.text("why"),
             source=row.text("source"),
         )
-        if rule.verdict in set(Verdict) - set(CAUSES):
+        if rule.verdict not in CAUSES:
             row.problem(
-                "verdict", f"is {rule.verdict!r}, which no rule can give", closest(rule.verdict, CAUSES)
+                "verdict", f"is '{rule.verdict}', which no rule can give", closest(rule.verdict, CAUSES)
             )
         try:
             re.compile(rule.pattern)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+
+from ci.catalog.verdicts import Verdict
 
 __all__ = [
     "Bound",
@@ -19,12 +20,16 @@ __all__ = [
     "Retry",
     "Routing",
     "SecretWords",
+    "Sizes",
     "Stage",
     "StandIn",
     "Suite",
     "TestEnv",
     "VerdictRule",
 ]
+
+# What an evaluation or a bench takes in rehearsal instead of what its test asks for, by its kind.
+Sizes = Mapping[str, Mapping[str, int | float | tuple[int, ...]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +90,7 @@ class Preflight:
 class Retry:
     """A verdict that may be tried again where a suite has more than one attempt."""
 
-    verdict: str
+    verdict: Verdict
     why: str
     source: str
 
@@ -150,7 +155,7 @@ class StandIn:
     slots: int
     context: int
     threads: int
-    sizes: Mapping[str, Any]
+    sizes: Sizes
     source: str
 
 
@@ -215,7 +220,7 @@ class VerdictRule:
     """A case-sensitive pattern in a failed attempt's log and the verdict that it proves."""
 
     id: str
-    verdict: str
+    verdict: Verdict
     pattern: str
     why: str
     source: str

@@ -126,13 +126,13 @@ def _preflight(row: Row) -> Preflight:
 
 def _retry(row: Row) -> Retry:
     retry = Retry(
-        verdict=row.text("verdict", among=tuple(Verdict)),
+        verdict=Verdict.of_name(row.text("verdict", among=tuple(Verdict))),
         why=row.text("why"),
         source=row.text("source"),
     )
-    if retry.verdict in set(Verdict) - set(RETRIABLE):
+    if retry.verdict not in RETRIABLE:
         row.problem(
-            "verdict", f"is {retry.verdict!r}, which is never tried again", closest(retry.verdict, RETRIABLE)
+            "verdict", f"is '{retry.verdict}', which is never tried again", closest(retry.verdict, RETRIABLE)
         )
     row.done()
     return retry

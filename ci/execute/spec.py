@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ci.plan.model import Plan, SuiteWork, TestWork, Work
+from ci.system.codec import encode
 
 __all__ = ["HARNESS_DIR", "make_spec"]
 
@@ -29,7 +30,7 @@ def make_spec(
         "fail_fast": work.fail_fast,
         "pytest_args": list(work.pytest_args),
         "limits": asdict(limits.agent),
-        "verdict_rules": [dict(rule) for rule in work.verdict_rules],
+        "verdict_rules": encode(work.verdict_rules),
         "suites": [_suite(suite, work) for suite in work.suites if suite.tests],
         "harness": {
             "hardware_class": work.hardware_class,
@@ -37,9 +38,9 @@ def make_spec(
             "engine": work.engine,
             "features": list(work.features),
             "known_features": list(known_features),
-            "models": dict(work.models),
-            "bounds": dict(work.bounds),
-            "capabilities": dict(work.capabilities),
+            "models": encode(work.models),
+            "bounds": encode(work.bounds),
+            "capabilities": encode(work.capabilities),
             "limits": {**asdict(limits.harness), "launch_s": limits.launch_s},
         },
     }

@@ -1,34 +1,29 @@
 """The bounds of a plan: the rows for its tests and its hardware class, as docs/harness.md has them."""
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
 
 from ci.catalog.bounds import is_ceiling
 from ci.catalog.catalog import Catalog
 from ci.catalog.records import Bound
+from ci.plan.model import BoundWork
 
 __all__ = ["bounds_of"]
 
 
-def bounds_of(catalog: Catalog, hardware_class: str, tests: Iterable[str]) -> dict[str, dict[str, Any]]:
+def bounds_of(catalog: Catalog, hardware_class: str, tests: Iterable[str]) -> dict[str, dict[str, BoundWork]]:
     """By test, by metric: its row, the floor first; the ceiling beside a floor stands in it as `ceiling`."""
     files = set(tests)
-    bounds: dict[str, dict[str, Any]] = {}
+    bounds: dict[str, dict[str, BoundWork]] = {}
     rows = [row for row in catalog.bounds if row.test in files and hardware_class in row.hardware]
     for row in sorted(rows, key=is_ceiling):
         metrics = bounds.setdefault(row.test, {})
-        if row.metric in metrics:
-            metrics[row.metric]["ceiling"] = _plain(row)
-        else:
-            metrics[row.metric] = _plain(row)
+        floor = metrics.get(row.metric)
+        metrics[row.metric] = _bound(row) if floor is None else replace(floor, ceiling=_bound(row))
     return bounds
 
 
-def _plain(row: Bound) -> dict[str, Any]:
-    return {
-        "op": row.op,
-        "limit": row.limit,
-        "unit": row.unit,
-        "source": row.source,
-        "report_only": row.report_only,
-    }
+def _bound(row: Bound) -> BoundWork:
+    return BoundWork(
+        op=row.op, limit=row.limit, unit=row.unit, source=row.source, report_only=row.report_only
+    )

@@ -1,12 +1,12 @@
 """What the tests of a plan ask of the server, and what this engine on this hardware answers."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.registrations.parse import Discovery
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem
+from ci.plan.model import CapabilityWork
 
 __all__ = ["asked_for", "capabilities_of", "left_out_notes"]
 
@@ -28,9 +28,9 @@ def capabilities_of(
     engine: str,
     hardware_class: str,
     problems: list[Problem],
-) -> dict[str, Any]:
-    """The answers by id as docs/harness.md has them; an id without a row is added to `problems`."""
-    answers: dict[str, Any] = {}
+) -> dict[str, CapabilityWork]:
+    """The answers by id; an id without a row is added to `problems`."""
+    answers: dict[str, CapabilityWork] = {}
     for capability, files in asked.items():
         row = next(
             (
@@ -45,21 +45,16 @@ def capabilities_of(
             hint = f"ci/catalog/capabilities.toml; {closest(capability, {row.id for row in catalog.capabilities})}"
             problems += [Problem(where=file, what=what, hint=hint) for file in files]
             continue
-        answers[capability] = {
-            "args": list(row.args),
-            "allowed": row.allowed,
-            "why": row.why,
-            "issue": row.issue,
-        }
+        answers[capability] = CapabilityWork(args=row.args, allowed=row.allowed, why=row.why, issue=row.issue)
     return answers
 
 
-def left_out_notes(answers: Mapping[str, Any], asked: Mapping[str, tuple[str, ...]]) -> list[str]:
+def left_out_notes(answers: Mapping[str, CapabilityWork], asked: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Which arguments no server of this plan gets although a test asked, and why."""
     return [
-        f"{' '.join(answer['args'])} is left out: {answer['why']}"
-        + (f" ({answer['issue']})" if answer["issue"] else "")
+        f"{' '.join(answer.args)} is left out: {answer.why}"
+        + (f" ({answer.issue})" if answer.issue else "")
         + f"; asked for as {capability} by {', '.join(asked[capability])}"
         for capability, answer in answers.items()
-        if not answer["allowed"]
+        if not answer.allowed
     ]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.hardware import CPU
@@ -21,7 +20,16 @@ from ci.plan.container.plan import (
 )
 from ci.plan.environment import Resolved, Setting, check_given, layers_for, pass_through_names, resolve
 from ci.plan.facts import Facts
-from ci.plan.model import Placement, Plan, SuiteWork, Work, WorkLimits
+from ci.plan.model import (
+    ModelWork,
+    Placement,
+    Plan,
+    RuleWork,
+    StandInWork,
+    SuiteWork,
+    Work,
+    WorkLimits,
+)
 from ci.plan.quarantine import applying, expiring, tried_date_note
 from ci.plan.request import Request
 from ci.plan.route import label_of
@@ -119,7 +127,7 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
             launch_s=catalog.engines[engine_id].launch_s,
         ),
         verdict_rules=tuple(
-            {"id": rule.id, "verdict": rule.verdict, "pattern": rule.pattern, "why": rule.why}
+            RuleWork(id=rule.id, verdict=rule.verdict, pattern=rule.pattern, why=rule.why)
             for rule in catalog.verdict_rules
         ),
         jobs=_jobs(facts, request, suites),
@@ -309,23 +317,23 @@ def _jobs(facts: Facts, request: Request, suites: list[SuiteWork]) -> int:
     return int(request.jobs or 1)
 
 
-def _models(catalog: Catalog, *, rehearsal: bool) -> Mapping[str, Any]:
-    models: dict[str, Any] = {}
+def _models(catalog: Catalog, *, rehearsal: bool) -> Mapping[str, ModelWork]:
+    models: dict[str, ModelWork] = {}
     for model in catalog.models.values():
         if not rehearsal:
-            models[model.id] = {"path": model.id, "stand_in": None}
+            models[model.id] = ModelWork(path=model.id, stand_in=None)
         elif model.stand_in:
             row = catalog.stand_ins[model.stand_in]
-            stand_in = {
-                "id": row.id,
-                "package": row.package,
-                "file": row.file,
-                "slots": row.slots,
-                "context": row.context,
-                "threads": row.threads,
-                "sizes": row.sizes,
-            }
-            models[model.id] = {"path": row.id, "stand_in": stand_in}
+            stand_in = StandInWork(
+                id=row.id,
+                package=row.package,
+                file=row.file,
+                slots=row.slots,
+                context=row.context,
+                threads=row.threads,
+                sizes=row.sizes,
+            )
+            models[model.id] = ModelWork(path=row.id, stand_in=stand_in)
     return models
 
 

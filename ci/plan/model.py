@@ -4,26 +4,30 @@
 path. Two runs are the same when the digests of their `work` are equal.
 """
 
-import dataclasses
-import functools
 import hashlib
 import json
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ci.catalog.limits import AgentLimits, HarnessLimits
-from ci.errors import UsageError
+from ci.catalog.records import Sizes
+from ci.catalog.verdicts import Verdict
+from ci.errors import Problem, UsageError
 from ci.plan.container.needs import ContainerPlace, ContainerWork
 from ci.plan.shards import Shard
+from ci.system.codec import DecodeError, decode, encode
 
 __all__ = [
     "SCHEMA",
+    "BoundWork",
+    "CapabilityWork",
     "LeftOut",
+    "ModelWork",
     "Placement",
     "Plan",
+    "RuleWork",
+    "StandInWork",
     "SuiteWork",
     "TestWork",
     "Work",
@@ -33,6 +37,59 @@ __all__ = [
 ]
 
 SCHEMA = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandInWork:
+    """The small model of a rehearsal; docs/harness.md says what the fields mean."""
+
+    id: str
+    package: str
+    file: str
+    slots: int
+    context: int
+    threads: int
+    sizes: Sizes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelWork:
+    """What the engine is given for a model, and what took its place."""
+
+    path: str
+    stand_in: StandInWork | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundWork:
+    """What a metric has to be; a row with a floor may hold that of its ceiling."""
+
+    op: str
+    limit: float
+    unit: str
+    source: str
+    report_only: bool
+    ceiling: "BoundWork | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapabilityWork:
+    """Server arguments that a test asks for, and whether this engine gets them on this hardware class."""
+
+    args: tuple[str, ...]
+    allowed: bool
+    why: str
+    issue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleWork:
+    """A pattern in the log of a failed attempt, and the verdict that it proves."""
+
+    id: str
+    verdict: Verdict
+    pattern: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +121,7 @@ class SuiteWork:
     timeout_s: float
     attempts: int
     retry_wait_s: float
-    retry_on: tuple[str, ...]
+    retry_on: tuple[Verdict, ...]
     env: Mapping[str, str]
     tests: tuple[TestWork, ...]
 
@@ -80,7 +137,8 @@ class WorkLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What decides a verdict. `bounds` and `capabilities` are as docs/harness.md has them, `quarantine` the ids that hold.
+    """What decides a verdict. `models` are by id, `bounds` by test and metric, `capabilities` by id; `quarantine` are the
+    ids that hold.
 
     `image` is a config digest, None for a run on the host, empty when it could not be resolved; `container` is what else
     a run in a container depends on.
@@ -94,16 +152,16 @@ class Work:
     engine: str
     engine_version: str
     features: tuple[str, ...]
-    models: Mapping[str, Any]
+    models: Mapping[str, ModelWork]
     image: str | None
     container: ContainerWork | None
     suites: tuple[SuiteWork, ...]
     skipped_suites: tuple[str, ...]
-    bounds: Mapping[str, Any]
-    capabilities: Mapping[str, Any]
+    bounds: Mapping[str, Mapping[str, BoundWork]]
+    capabilities: Mapping[str, CapabilityWork]
     quarantine: tuple[str, ...]
     limits: WorkLimits
-    verdict_rules: tuple[Mapping[str, str], ...]
+    verdict_rules: tuple[RuleWork, ...]
     jobs: int
     fail_fast: bool
     pytest_args: tuple[str, ...]
@@ -150,7 +208,7 @@ class LeftOut:
 class Plan:
     """Everything that will be done, and where each value came from.
 
-    `notes` are what a reader has to be told (defaults, skips, ignored variables); `partial` names what could not be
+    `notes` are what a reader has to know (defaults, skips, ignored variables); `partial` names what could not be
     found out, which makes the digest say less than it should.
     """
 
@@ -168,27 +226,35 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values, with its digest."""
-        return {"schema": SCHEMA, "digest": self.digest, **_plain(self)}
+        return {"schema": SCHEMA, "digest": self.digest, **encode(self)}
 
     @classmethod
-    def from_json(cls, data: Any, *, where: str) -> "Plan":
+    def from_json(cls, data: object, *, where: str) -> "Plan":
         """Rebuild a plan from JSON values.
 
         Raises:
-            UsageError: it is no plan, is from another schema, or its work does not have the digest that it states.
+            UsageError: it is not a plan, is of another schema, or its work does not have the digest that it states.
         """
         if not isinstance(data, dict) or "digest" not in data:
-            raise UsageError(f"{where} holds no plan", then="nox -s plan -- STAGE --json > plan.json")
+            raise UsageError(f"{where} is not a plan", then="nox -s plan -- STAGE --json > plan.json")
         if data.get("schema") != SCHEMA:
             what = f"{where} is a plan of schema {data.get('schema')!r}; this version reads {SCHEMA}"
             raise UsageError(
-                what, cause="it was written by another version", then="git checkout the plan's commit"
+                what,
+                cause="it was written by another version",
+                then="make the plan again, or run it with that version: git checkout the plan's commit",
             )
         fields = {key: value for key, value in data.items() if key not in ("schema", "digest")}
         try:
-            plan: Plan = _build(cls, fields, where)
-        except (TypeError, ValueError, KeyError) as error:
-            raise UsageError(f"{where} is not a whole plan: {error}", cause="it was cut or edited") from error
+            plan = decode(cls, fields)
+        except DecodeError as error:
+            problems = [Problem(where=wrong.dotted, what=wrong.what) for wrong in error.wrong]
+            raise UsageError(
+                f"{where} is not a whole plan",
+                problems=problems,
+                cause="it was cut or edited",
+                then="make the plan again",
+            ) from error
         if plan.digest != data["digest"]:
             what = f"{where} states digest {str(data['digest'])[:12]}, its work has {plan.digest[:12]}"
             raise UsageError(
@@ -197,65 +263,13 @@ class Plan:
         return plan
 
 
-def canonical(value: Any) -> str:
+def canonical(value: object) -> str:
     """JSON with one spelling per value: sorted keys, no spaces, whole numbers without a fraction."""
     return json.dumps(
-        _plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        encode(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
 
 
 def digest_of(work: Work) -> str:
     """SHA-256 of the canonical JSON, as 64 hex digits."""
     return hashlib.sha256(canonical(work).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses to dicts, tuples to lists, whole floats to ints."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
-
-
-@functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    """Resolving a dataclass's annotations costs more than building it."""
-    return typing.get_type_hints(kind)
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """The reverse of `_plain`, led by the types that the fields state."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return value
-    if origin is types.UnionType:
-        return (
-            None if value is None else _build(next(a for a in arguments if a is not type(None)), value, where)
-        )
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if not isinstance(value, dict):
-            raise TypeError(f"{where} is {value!r}, not an object")
-        hints = _hints(kind)
-        names = {field.name for field in dataclasses.fields(kind)}
-        if names != set(value):
-            odd = sorted(names ^ set(value))
-            raise KeyError(f"{where} has other keys than it should: {', '.join(odd)}")
-        return kind(**{name: _build(hints[name], value[name], f"{where}.{name}") for name in names})
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise TypeError(f"{where} is {value!r}, not a list")
-        return tuple(_build(arguments[0], item, f"{where}[{number}]") for number, item in enumerate(value))
-    if origin is not None:  # Mapping[str, X]
-        if not isinstance(value, dict):
-            raise TypeError(f"{where} is {value!r}, not an object")
-        return {key: _build(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise TypeError(f"{where} is {value!r}, not {kind.__name__}")
-    return value

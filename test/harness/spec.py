@@ -191,7 +191,7 @@ def _bound(row: Mapping[str, Any]) -> Bound:
         unit=row["unit"],
         source=row["source"],
         report_only=row["report_only"],
-        ceiling=_bound(row["ceiling"]) if "ceiling" in row else None,
+        ceiling=_bound(row["ceiling"]) if row.get("ceiling") else None,
     )
 
 

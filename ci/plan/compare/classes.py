@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ci.plan.compare.diff import flat, source_of
-from ci.plan.model import Plan
+from ci.plan.model import BoundWork, Plan
 
 __all__ = ["NOTHING", "ClassDifference", "bound_text", "compare_classes", "reference_column"]
 
@@ -64,7 +63,7 @@ def compare_classes(plans: Mapping[str, Plan]) -> tuple[ClassDifference, ...]:
 
 
 def reference_column(
-    rows: tuple[ClassDifference, ...], name: str, bounds: Mapping[str, Any]
+    rows: tuple[ClassDifference, ...], name: str, bounds: Mapping[str, Mapping[str, BoundWork]]
 ) -> tuple[ClassDifference, ...]:
     """The rows with the column of a class that no machine is of: its bounds, and nothing in the other fields.
 
@@ -92,32 +91,32 @@ def _fields(plan: Plan) -> Iterator[_Field]:
         path = f"work.quarantine.{test}"
         yield _Field(path=path, group="quarantine", name=test, value="gates nothing", source=source)
     for name, answer in plan.work.capabilities.items():
-        words = " ".join(answer["args"])
+        words = " ".join(answer.args)
         yield _Field(
             path=f"work.capabilities.{name}",
             group="server arguments that tests ask for",
             name=name,
-            value=words if answer["allowed"] else f"left out: {words}",
-            source=answer["issue"] or answer["why"],
+            value=words if answer.allowed else f"left out: {words}",
+            source=answer.issue or answer.why,
         )
 
 
-def _bounds(bounds: Mapping[str, Any]) -> Iterator[_Field]:
+def _bounds(bounds: Mapping[str, Mapping[str, BoundWork]]) -> Iterator[_Field]:
     for test, metrics in bounds.items():
         for metric, row in metrics.items():
-            both = [row, *([row["ceiling"]] if "ceiling" in row else [])]
+            both = [row, *([row.ceiling] if row.ceiling is not None else [])]
             yield _Field(
                 path=f"work.bounds.{test}.{metric}",
                 group=f"bounds of {test}",
                 name=metric,
                 value=" and ".join(bound_text(one) for one in both),
-                source="; ".join(dict.fromkeys(one["source"] for one in both)),
+                source="; ".join(dict.fromkeys(one.source for one in both)),
             )
 
 
-def bound_text(row: Mapping[str, Any]) -> str:
+def bound_text(row: BoundWork) -> str:
     """`< 100 ms`, `report only`."""
-    if not row["op"]:
+    if not row.op:
         return "report only"
-    words = f"{row['op']} {row['limit']:g} {row['unit']}".strip()
-    return f"{words}, report only" if row["report_only"] else words
+    words = f"{row.op} {row.limit:g} {row.unit}".strip()
+    return f"{words}, report only" if row.report_only else words

@@ -3,11 +3,10 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ci.plan.compare.classes import ClassDifference, bound_text
 from ci.plan.compare.diff import Difference
-from ci.plan.model import Plan, SuiteWork
+from ci.plan.model import BoundWork, CapabilityWork, Plan, SuiteWork
 from ci.plan.shards import balance
 from ci.report.console import Console, Rule, Table, Text, new_table, open_console, say
 from ci.report.text import duration
@@ -178,7 +177,7 @@ def _show_test_environments(console: Console, plan: Plan, suite: SuiteWork) -> N
     console.print(table)
 
 
-def _show_bounds(console: Console, bounds: Mapping[str, Any]) -> None:
+def _show_bounds(console: Console, bounds: Mapping[str, Mapping[str, BoundWork]]) -> None:
     """What will be judged, and by which number."""
     if not bounds:
         return
@@ -187,14 +186,14 @@ def _show_bounds(console: Console, bounds: Mapping[str, Any]) -> None:
         table.add_column(column, overflow="fold")
     for test, metrics in bounds.items():
         for metric, row in metrics.items():
-            for one in (row, row.get("ceiling")):
+            for one in (row, row.ceiling):
                 if one is not None:
                     cells = (test, metric, bound_text(one))
-                    table.add_row(*(Text(cell) for cell in cells), Text(one["source"], style="dim"))
+                    table.add_row(*(Text(cell) for cell in cells), Text(one.source, style="dim"))
     console.print(table)
 
 
-def _show_capabilities(console: Console, capabilities: Mapping[str, Any]) -> None:
+def _show_capabilities(console: Console, capabilities: Mapping[str, CapabilityWork]) -> None:
     """Which of the arguments that tests ask for their servers get here."""
     if not capabilities:
         return
@@ -202,10 +201,10 @@ def _show_capabilities(console: Console, capabilities: Mapping[str, Any]) -> Non
     for column in ("asked for", "here", "arguments", "why"):
         table.add_column(column, overflow="fold")
     for name, answer in capabilities.items():
-        style, here = ("green", "given") if answer["allowed"] else ("yellow", "left out")
-        why = answer["why"] + (f" ({answer['issue']})" if answer["issue"] else "")
+        style, here = ("green", "given") if answer.allowed else ("yellow", "left out")
+        why = answer.why + (f" ({answer.issue})" if answer.issue else "")
         table.add_row(
-            Text(name), Text(here, style=style), Text(" ".join(answer["args"])), Text(why, style="dim")
+            Text(name), Text(here, style=style), Text(" ".join(answer.args)), Text(why, style="dim")
         )
     console.print(table)
 

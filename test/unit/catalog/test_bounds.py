@@ -152,15 +152,16 @@ def bound(op: str, limit: float, hardware: str = "mi300x", **changes: object) ->
 @pytest.mark.parametrize("rows", [(bound(">", 1), bound("<", 9)), (bound("<", 9), bound(">", 1))])
 def test_a_plan_has_the_floor_with_its_ceiling_in_it(rows: tuple[Bound, Bound]) -> None:
     found = bounds_of(with_bounds(*rows), "mi300x", [TEST])[TEST]["m"]
-    assert (found["op"], found["limit"], found["source"]) == (">", 1, ">1")
-    assert (found["ceiling"]["op"], found["ceiling"]["limit"]) == ("<", 9)
+    assert (found.op, found.limit, found.source) == (">", 1, ">1")
+    assert found.ceiling is not None
+    assert (found.ceiling.op, found.ceiling.limit) == ("<", 9)
 
 
 def test_a_plan_has_the_rows_of_its_own_class_alone() -> None:
     rows = (bound("<", 100), bound("<", 58, "mi325x"), bound("<", 57, "cuda"))
     found = bounds_of(with_bounds(*rows), "mi325x", [TEST])
-    assert found[TEST]["m"]["limit"] == 58
-    assert "ceiling" not in found[TEST]["m"]
+    assert found[TEST]["m"].limit == 58
+    assert found[TEST]["m"].ceiling is None
 
 
 def test_another_tree_has_no_bounds_of_ours_though_a_path_is_the_same() -> None:

@@ -85,9 +85,9 @@ def test_deterministic_inference_is_left_out_on_amd_with_its_issue(hardware: str
     world = replace(asking(mi300x, "deterministic_inference"), hardware_class=hardware)
     made = plan(world, compared=True)
     answer = made.work.capabilities["deterministic_inference"]
-    assert answer["args"] == ["--enable-deterministic-inference"]
-    assert not answer["allowed"]
-    assert answer["issue"].endswith("/23536")
+    assert answer.args == ("--enable-deterministic-inference",)
+    assert not answer.allowed
+    assert answer.issue.endswith("/23536")
     (note,) = [note for note in made.notes if note.startswith("--")]
     assert "--enable-deterministic-inference is left out: " in note
     assert "aiter" in note
@@ -96,8 +96,8 @@ def test_deterministic_inference_is_left_out_on_amd_with_its_issue(hardware: str
 
 def test_a_rehearsal_says_that_its_engine_has_no_such_argument() -> None:
     answer = plan(asking(facts, "deterministic_inference")).work.capabilities["deterministic_inference"]
-    assert not answer["allowed"]
-    assert "llama.cpp" in answer["why"]
+    assert not answer.allowed
+    assert "llama.cpp" in answer.why
 
 
 def test_an_allowed_argument_goes_by_the_class_and_has_no_note() -> None:
@@ -105,9 +105,9 @@ def test_an_allowed_argument_goes_by_the_class_and_has_no_note() -> None:
     values = {}
     for hardware in ("mi300x", "mi325x"):
         made = plan(replace(world, hardware_class=hardware))
-        values[hardware] = made.work.capabilities["mori_ep_memory"]["args"]
+        values[hardware] = made.work.capabilities["mori_ep_memory"].args
         assert not any("left out: " in note and "mem-fraction" in note for note in made.notes)
-    assert values == {"mi300x": ["--mem-fraction-static", "0.72"], "mi325x": ["--mem-fraction-static", "0.6"]}
+    assert values == {"mi300x": ("--mem-fraction-static", "0.72"), "mi325x": ("--mem-fraction-static", "0.6")}
 
 
 def test_a_plan_has_only_what_its_tests_ask_for() -> None:

@@ -261,11 +261,23 @@ def test_an_edited_plan_is_refused() -> None:
     data["work"]["suites"][0]["env"]["SGLANG_USE_AITER"] = "0"
     with pytest.raises(UsageError, match="states digest"):
         Plan.from_json(data, where="plan.json")
-    del data["work"]["commit"]
-    with pytest.raises(UsageError, match="not a whole plan"):
-        Plan.from_json(data, where="plan.json")
-    with pytest.raises(UsageError, match="holds no plan"):
+    with pytest.raises(UsageError, match="is not a plan"):
         Plan.from_json([], where="plan.json")
+
+
+def test_everything_that_a_plan_lacks_is_named_at_once() -> None:
+    data = make_plan(catalog(), facts(ROWS), request()).to_json()
+    del data["work"]["commit"]
+    data["work"]["suites"][0]["tests"][0]["timeout_s"] = "long"
+    data["work"]["verdict_rules"][0]["verdict"] = "gremlins"
+    data["placement"]["colour"] = "red"
+    with pytest.raises(UsageError, match=r"plan\.json is not a whole plan") as caught:
+        Plan.from_json(data, where="plan.json")
+    text = caught.value.render()
+    assert "work.commit: is missing" in text
+    assert "work.suites[0].tests[0].timeout_s: is 'long', not a number" in text
+    assert "work.verdict_rules[0].verdict: is 'gremlins', not 'product', 'device'" in text
+    assert "placement.colour: is unknown" in text
 
 
 def test_a_saved_plan_is_repeated_as_it_is_or_refused_with_what_differs() -> None:

@@ -1,0 +1,108 @@
+"""Values of JSON as typed values and back, and what is said about those that do not fit."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ci.system.codec import DecodeError, decode, encode
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    text: str
+    number: float
+    whole: int
+    yes: bool
+    colour: Colour
+    kind: Literal["a", "b"] = "a"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    leaves: tuple[Leaf, ...]
+    named: Mapping[str, Leaf]
+    sizes: Mapping[str, int | float | tuple[int, ...]]
+    below: "Tree | None" = None
+
+
+text = st.text(st.characters(exclude_categories=()), max_size=5)
+leaves = st.builds(
+    Leaf,
+    text=text,
+    number=st.floats(allow_nan=False, allow_infinity=False),
+    whole=st.integers(-(2**70), 2**70),
+    yes=st.booleans(),
+    colour=st.sampled_from(Colour),
+    kind=st.sampled_from(["a", "b"]),
+)
+trees = st.recursive(
+    st.builds(
+        Tree,
+        leaves=st.lists(leaves, max_size=2).map(tuple),
+        named=st.dictionaries(text, leaves, max_size=2),
+        sizes=st.dictionaries(text, st.integers(0, 9) | st.tuples(st.integers(0, 9)), max_size=2),
+    ),
+    lambda inner: st.builds(
+        Tree, leaves=st.just(()), named=st.just({}), sizes=st.just({}), below=st.none() | inner
+    ),
+    max_leaves=3,
+)
+
+
+@given(trees)
+def test_a_value_survives_the_way_through_json(tree: Tree) -> None:
+    assert decode(Tree, json.loads(json.dumps(encode(tree)))) == tree
+
+
+def test_whole_numbers_have_no_fraction() -> None:
+    assert json.dumps(encode({"x": 1200.0, "y": (0.5, math.tau)})) == f'{{"x": 1200, "y": [0.5, {math.tau}]}}'
+
+
+GOOD = {"text": "a", "number": 1, "whole": 1, "yes": True, "colour": "red"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"text": 1}, "text is 1, not a string"),
+        ({"number": "1"}, "number is '1', not a number"),
+        ({"number": True}, "number is True, not a number"),
+        ({"number": math.inf}, "number is inf, not a finite number"),
+        ({"whole": 1.5}, "whole is 1.5, not a whole number"),
+        ({"yes": 1}, "yes is 1, not true or false"),
+        ({"colour": "reed"}, "colour is 'reed', not 'red' or 'blue'"),
+        ({"kind": "c"}, "kind is 'c', not 'a' or 'b'"),
+        ({"more": 1}, "more is unknown"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_plain_words(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(Leaf, GOOD | wrong)
+    assert str(caught.value) == said
+
+
+def test_everything_is_said_at_once_and_where() -> None:
+    value = {"leaves": [GOOD, GOOD | {"text": None}], "named": {"x": {}}, "below": 4}
+    with pytest.raises(DecodeError) as caught:
+        decode(Tree, value)
+    said = {wrong.dotted: wrong.what for wrong in caught.value.wrong}
+    assert said["leaves[1].text"] == "is None, not a string"
+    assert said["named.x.text"] == "is missing"
+    assert said["sizes"] == "is missing"
+    assert said["below"] == "is 4, not an object"
+
+
+def test_keys_of_another_version_can_be_left_out() -> None:
+    assert decode(Leaf, GOOD | {"more": 1}, unknown=True).text == "a"
