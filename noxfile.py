@@ -53,6 +53,7 @@ from ci.catalog.menu import MenuRow, menu  # noqa: E402 - needs the path
 from ci.errors import CiError, InfrastructureError, StaleError, UsageError  # noqa: E402
 from ci.nox.exit_codes import (  # noqa: E402
     PYTEST_CODES,
+    UNSET,
     Codes,
     files_with_mark,
     leave,
@@ -87,14 +88,10 @@ SMALLEST_REHEARSAL = "test/integration/test_smallest_rehearsal.py"
 INTERRUPT_TIMEOUT_S = 0.3
 TERMINATE_TIMEOUT_S = 8
 
-# What a child gets beside our own variables: the PATH as it was before uv and Nox put theirs first, and
-# nothing that makes uv or Python look into another environment than the one that they are started with.
+# What a child gets beside our own variables: the PATH as it was before uv and Nox put theirs first.
 CHILD_ENV: Mapping[str, str | None] = {
     "PATH": original_path(os.environ.get("PATH", os.defpath)),
-    "PYTHONPATH": None,
-    "UV_PROJECT_ENVIRONMENT": None,
-    "UV_PYTHON": None,
-    "VIRTUAL_ENV": None,
+    **dict.fromkeys(UNSET),
 }
 
 ANY = range(256)  # exit codes
@@ -208,6 +205,8 @@ def made(session: nox.Session, *groups: str, python: str = "") -> Path:
 
 def install(session: nox.Session, command: Sequence[str]) -> None:
     """Run a command of uv's, also under `--install-only`."""
+    from ci.nox.environments import uv_failed  # noqa: PLC0415
+
     try:
         session.run_install(
             *command,
@@ -218,12 +217,7 @@ def install(session: nox.Session, command: Sequence[str]) -> None:
             terminate_timeout=TERMINATE_TIMEOUT_S,
         )
     except nox.command.CommandFailed as error:
-        raise InfrastructureError(
-            f"uv ended with {error.return_code}",
-            cause="its message is above: no network, no space, no cache folder that it can write to"
-            " (UV_CACHE_DIR), or an index that lacks a pinned file",
-            then=f"mend that, then again: nox -s {session.name}",
-        ) from error
+        raise uv_failed(error.return_code, then=f"fix that, then again: nox -s {session.name}") from error
     if CODES.interrupted:
         raise KeyboardInterrupt
 
@@ -323,7 +317,7 @@ def lint(session: nox.Session) -> None:
     codes = [
         attempt(session, python, "-m", "ruff", "check", "."),
         attempt(session, python, "-m", "ruff", "format", "--check", "."),
-        attempt(session, python, "-m", "mypy", "ci", "test", "tasks.py", "noxfile.py"),
+        attempt(session, python, "-m", "mypy", "ci", "test", "tasks.py", "noxfile.py", "inv"),
         attempt(session, tools / "actionlint"),
         attempt(session, tools / "zizmor", "--offline", "--persona", "auditor", "."),
         attempt(

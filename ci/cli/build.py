@@ -1,9 +1,8 @@
-"""`inv image.build`: a rehearsal image, or SGLang's own from a checkout."""
+"""`./inv image.build`: a rehearsal image, or SGLang's own from a checkout."""
 
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.toml_reader import closest
 from ci.cli.images import pull_locks
+from ci.cli.verb_options import BuildOptions
 from ci.docker.client import EngineError, connect, docker_host
 from ci.errors import InfrastructureError, UsageError
 from ci.facts.gather import find_hardware, find_today
@@ -22,20 +22,7 @@ from ci.images.resolve import resolve_image
 from ci.plan.container.image import ImageFact, image_ask
 from ci.report.views.build import BuildView, show_built
 
-__all__ = ["BuildOptions", "build_verb"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildOptions:
-    """What `image.build` was told; empty is not told."""
-
-    rehearsal: bool = False
-    base: str = ""
-    checkout: str = ""
-    rocm: str = ""
-    family: str = ""
-    tag: str = ""
-    json: bool = False
+__all__ = ["build_verb"]
 
 
 def build_verb(environ: Mapping[str, str], options: BuildOptions) -> None:
@@ -49,7 +36,7 @@ def build_verb(environ: Mapping[str, str], options: BuildOptions) -> None:
         raise UsageError(
             "image.build needs --rehearsal or --checkout PATH, one of them",
             cause="the one makes an image to rehearse in, the other builds SGLang's own",
-            then="inv image.build --rehearsal",
+            then="./inv image.build --rehearsal",
         )
     catalog = load_catalog()
     view = BuildView(json=options.json)
@@ -100,7 +87,7 @@ def _have(catalog: Catalog, environ: Mapping[str, str], base: str, view: BuildVi
         raise InfrastructureError(
             f"the base {base} is not in the local store and can't be had: {image.problem}",
             cause="its registry can't be reached from here, or has no such image",
-            then="docker load it, or name one that is there: inv image.build --rehearsal --base REF",
+            then="docker load it, or name one that is there: ./inv image.build --rehearsal --base REF",
         )
     pull_image(
         image,
@@ -111,7 +98,7 @@ def _have(catalog: Catalog, environ: Mapping[str, str], base: str, view: BuildVi
         emit=view.show,
         stopped=_told_to_stop(),
         lock_dir=pull_locks(environ),
-        who="inv image.build",
+        who="./inv image.build",
     )
 
 
@@ -135,7 +122,7 @@ def _sglang(
         raise UsageError(
             f"{given} means nothing with --checkout",
             cause="the Dockerfile names its bases, and the tag names the commit",
-            then="inv image.build --checkout PATH --rocm 700",
+            then="./inv image.build --checkout PATH --rocm 700",
         )
     rocm = options.rocm or catalog.images.default_flavour.rocm
     flavour = next((row.id for row in catalog.images.flavours.values() if row.rocm == rocm), "")

@@ -241,7 +241,7 @@ def _verdict(environ: Mapping[str, str], *, as_json: bool) -> int:
         raise CiError(
             f"{len(problems)} of the jobs did not end as planned",
             problems=problems,
-            then="open the job that is named first; inv repro URL repeats it",
+            then="open the job that is named first; ./inv repro URL repeats it",
             exit_code=ExitCode(code),
         )
     return 0

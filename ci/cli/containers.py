@@ -1,4 +1,4 @@
-"""`inv container.list|stop|prune`, and the containers of `inv runs.sweep`: this project's containers on an engine, and no others."""
+"""`./inv container.list|stop|prune`, and the containers of `./inv runs.sweep`: this project's containers on an engine, and no others."""
 
 import json
 import sys
@@ -47,7 +47,7 @@ def stop_verb(environ: Mapping[str, str], name: str) -> None:
     names = [one.name for one in _tenants(environ)]
     if name not in names:
         what = f"no container of ours is named {name!r}"
-        raise UsageError(what, cause=f"there are: {', '.join(names) or 'none'}", then="inv container.list")
+        raise UsageError(what, cause=f"there are: {', '.join(names) or 'none'}", then="./inv container.list")
     _sweep(environ, lambda one: one.name == name)
 
 

@@ -4,11 +4,12 @@ import signal
 import tempfile
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ci.catalog.catalog import Catalog, load_catalog
+from ci.cli.verb_options import DepsOptions
 from ci.docker.client import EngineError, connect, docker_host, faults
 from ci.docker.container import Container, adopt
 from ci.errors import GuardError, InfrastructureError, Problem, UsageError
@@ -24,20 +25,7 @@ from ci.plan.container.install import InstallSteps, install_of, steps
 from ci.record.phases import Phases
 from ci.report.views.deps import show_checked, show_event, show_steps
 
-__all__ = ["DepsOptions", "check_verb", "install_verb", "plan_verb"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DepsOptions:
-    """What a deps verb was told; empty is not told."""
-
-    checkout: str = ""
-    image: str = ""
-    container: str = ""
-    family: str = ""
-    rocm: str = ""
-    python: str = "python3"
-    json: bool = False
+__all__ = ["check_verb", "install_verb", "plan_verb"]
 
 
 def plan_verb(environ: Mapping[str, str], options: DepsOptions) -> None:
@@ -51,7 +39,7 @@ def plan_verb(environ: Mapping[str, str], options: DepsOptions) -> None:
         if not install["flavour"]:
             raise UsageError(
                 "which image? Its flavour decides which steps there are",
-                then="inv deps.plan --rocm 720, --image REF, or --container NAME",
+                then="./inv deps.plan --rocm 720, --image REF, or --container NAME",
             )
         inside = _unknown(catalog, options.python)
         notes = (
@@ -127,7 +115,7 @@ def _unmet(container: Container, python: str, protected: set[str]) -> list[str]:
     """
     done = container.run([python, "-m", "pip", "check"], timeout_s=PROBE_TIMEOUT_S)
     if done.code is None:
-        raise InfrastructureError(f"pip check did not end: {done.why}", then="inv container.list")
+        raise InfrastructureError(f"pip check did not end: {done.why}", then="./inv container.list")
     lines = [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
     if done.code == 0:
         return []
@@ -139,7 +127,7 @@ def _unmet(container: Container, python: str, protected: set[str]) -> list[str]:
         raise GuardError(
             f"{len(broken)} requirements of or on protected distributions are not met",
             cause="a package was installed over the one that the image was built with",
-            then="inv deps.plan --container NAME shows what installs them",
+            then="./inv deps.plan --container NAME shows what installs them",
             problems=[Problem(where="pip check", what=line) for line in broken],
         )
     return [f"not met: {line}" for line in lines]
@@ -180,7 +168,7 @@ def _attach(
         UsageError: none was named, or there is none of that name that runs.
     """
     if not options.container:
-        raise UsageError("which container?", then="inv container.list; then --container NAME")
+        raise UsageError("which container?", then="./inv container.list; then --container NAME")
     client = connect(docker_host(environ)[0])
     try:
         with faults():

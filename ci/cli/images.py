@@ -2,13 +2,13 @@
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from ci.catalog.catalog import Catalog, families, load_catalog
 from ci.catalog.images import mirror_for
 from ci.catalog.toml_reader import closest
+from ci.cli.verb_options import ImageOptions, MirrorOptions, PruneImagesOptions
 from ci.docker.client import docker_host
 from ci.errors import UsageError
 from ci.facts.container_host import pool_of
@@ -26,19 +26,7 @@ from ci.report.views.images import (
 )
 from ci.system.file_lock import cache_dir
 
-__all__ = ["ImageOptions", "mirror_verb", "prune_verb", "pull_locks", "pull_verb", "resolve_verb"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageOptions:
-    """What an image verb was told; empty is not told."""
-
-    family: str = ""
-    flavour: str = ""
-    rocm: str = ""
-    image: str = ""
-    strict: bool = False
-    json: bool = False
+__all__ = ["mirror_verb", "prune_verb", "pull_locks", "pull_verb", "resolve_verb"]
 
 
 def resolve_verb(environ: Mapping[str, str], options: ImageOptions) -> None:
@@ -62,17 +50,19 @@ def pull_verb(environ: Mapping[str, str], options: ImageOptions) -> None:
     show_pulled(environ, image, _pull(catalog, environ, image, mirror), as_json=options.json)
 
 
-def mirror_verb(environ: Mapping[str, str], options: ImageOptions, to: str) -> None:
+def mirror_verb(environ: Mapping[str, str], options: MirrorOptions) -> None:
     """Copy the image to a mirror: from the public registry, never from the mirror itself.
 
     Raises:
         UsageError: there is no mirror to copy to.
     """
     catalog = load_catalog()
-    mirror, source = (to, "--to") if to else mirror_for(catalog.images, pool_of(catalog, environ), environ)
+    mirror, source = options.to, "--to"
+    if not mirror:
+        mirror, source = mirror_for(catalog.images, pool_of(catalog, environ), environ)
     if not mirror:
         raise UsageError(
-            "there is no mirror to copy to", cause=source, then="inv image.mirror --to HOST:PORT"
+            "there is no mirror to copy to", cause=source, then="./inv image.mirror --to HOST:PORT"
         )
     image = _resolve(catalog, environ, options)
     require_image(image, strict=options.strict)
@@ -89,23 +79,23 @@ def mirror_verb(environ: Mapping[str, str], options: ImageOptions, to: str) -> N
     show_mirrored(environ, mirrored, as_json=options.json)
 
 
-def prune_verb(environ: Mapping[str, str], *, older: str, keep: str, dry: bool, json: bool) -> None:
+def prune_verb(environ: Mapping[str, str], options: PruneImagesOptions) -> None:
     """Remove old images of our repository.
 
     Raises:
         UsageError: a count is none.
     """
     catalog = load_catalog()
-    older_days = _count("--older", older, catalog.limits.policy.image_prune_days)
+    older_days = _count("--older", options.older, catalog.limits.policy.image_prune_days)
     images, freed_bytes = prune_images(
         catalog,
         engine_host=docker_host(environ)[0],
         today=find_today(environ)[0],
         older_days=older_days,
-        keep=_count("--keep", keep, catalog.limits.policy.image_prune_keep),
-        dry=dry,
+        keep=_count("--keep", options.keep, catalog.limits.policy.image_prune_keep),
+        dry=options.dry,
     )
-    show_old_images(environ, images, freed_bytes, dry=dry, as_json=json)
+    show_old_images(environ, images, freed_bytes, dry=options.dry, as_json=options.json)
 
 
 def pull_locks(environ: Mapping[str, str]) -> Path:
@@ -117,7 +107,7 @@ def _count(option: str, text: str, default: float) -> int:
     if not text:
         return int(default)
     if not text.isdecimal():
-        raise UsageError(f"{option} is {text!r}, not a count", then="inv --help image.prune")
+        raise UsageError(f"{option} is {text!r}, not a count", then="./inv --help image.prune")
     return int(text)
 
 

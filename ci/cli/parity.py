@@ -1,4 +1,4 @@
-"""`nox -s parity` and `inv parity`: is a job in Actions the same as its command on a machine with that hardware?"""
+"""`nox -s parity` and `./inv parity`: is a job in Actions the same as its command on a machine with that hardware?"""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`inv repro SOURCE`: understand a red run and repeat it."""
+"""`./inv repro SOURCE`: understand a red run and repeat it."""
 
 import json
 import shlex
@@ -13,7 +13,7 @@ from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.envsets import is_secret
 from ci.cli.planning import read_plan
 from ci.cli.repro_options import EXAMPLE, read_repro_options
-from ci.errors import CiError, ExitCode, InfrastructureError, NothingSelectedError, Problem, UsageError
+from ci.errors import CiError, ExitCode, NothingSelectedError, Problem, UsageError
 from ci.facts.gather import REPOSITORY, discover_tests, find_today, runs_dir
 from ci.facts.git import commit_of
 from ci.github.job_names import job_name, looks_like_a_job
@@ -148,15 +148,8 @@ class _Repro:
         return from_log(text, self._catalog, where=str(path), digest=self._known.digest)
 
     def _from_link(self, url: str) -> Understood:
-        try:
-            # it takes 0.1 s to import and is not needed for what is on this machine
-            from ci.github.api import GitHub, api_base, parse_link  # noqa: PLC0415
-        except ImportError as error:
-            raise InfrastructureError(
-                f"a link can't be read here: {error}",
-                cause="invoke was started without the packages that reach GitHub",
-                then=f"uvx --from invoke --with rich --with httpx --with tenacity inv repro {url}",
-            ) from error
+        # it takes 0.1 s to import and is not needed for what is on this machine
+        from ci.github.api import GitHub, api_base, parse_link  # noqa: PLC0415
 
         link = parse_link(url)
         base = api_base(link, self._environ, self._known.api)
@@ -194,7 +187,7 @@ class _Repro:
             Problem(
                 where=str(job.get("name")),
                 what=str(job.get("conclusion")),
-                hint=f"inv repro {job.get('html_url')}",
+                hint=f"./inv repro {job.get('html_url')}",
             )
             for job in chosen
         ]

@@ -1,4 +1,4 @@
-"""The options of `inv repro`."""
+"""The options of `./inv repro`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from ci.errors import Problem, UsageError
 
 __all__ = ["EXAMPLE", "read_repro_options"]
 
-EXAMPLE = "inv repro .runs/RUN, LOG, -, https://github.com/.../job/1, 'SUITE (LABEL, 8/14)' or test_x.py"
+EXAMPLE = "./inv repro .runs/RUN, LOG, -, https://github.com/.../job/1, 'SUITE (LABEL, 8/14)' or test_x.py"
 
 
 def read_repro_options(arguments: Sequence[str]) -> Any:
@@ -17,7 +17,7 @@ def read_repro_options(arguments: Sequence[str]) -> Any:
     Raises:
         UsageError: with every problem.
     """
-    parser = Parser(prog="inv repro")
+    parser = Parser(prog="./inv repro")
     add = parser.add_argument
     add("source", nargs="?", default="", help=EXAMPLE)
     add("--run", action="store_true", help="do it")
@@ -44,5 +44,5 @@ def read_repro_options(arguments: Sequence[str]) -> Any:
             Problem(where="--repeat" if known.repeat else "--bisect", what="runs tests", hint="add --run")
         )
     if problems:
-        raise UsageError("the options can't be meant", problems=problems, then="inv --help repro")
+        raise UsageError("the options can't be meant", problems=problems, then="./inv --help repro")
     return known

@@ -91,7 +91,7 @@ def look_at_engine(container: Container, plan: Plan, catalog: Catalog) -> str:
         raise InfrastructureError(
             f"the plan says {package} {planned}, in the container it is {found or 'not installed'}",
             cause="the image's label does not say what is in it",
-            then="build the image again: inv image.build",
+            then="build the image again: ./inv image.build",
         )
     return f"engine in the container: {package} {found or 'is not installed'}"
 

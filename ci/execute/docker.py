@@ -306,7 +306,9 @@ class DockerExecutor:
             if self._kept.taken:
                 container.kill_token(self._token)
                 container.let_go()
-                phase.text = f"kept for the next run with --keep; inv container.stop {container.name} ends it"
+                phase.text = (
+                    f"kept for the next run with --keep; ./inv container.stop {container.name} ends it"
+                )
                 return
             left = container.remove()
             phase.text = "removed"
@@ -353,7 +355,7 @@ class DockerExecutor:
             "type": "executor-failed",
             "what": "the executor did not end in time after it was told to stop",
             "cause": f"the engine does not answer; its container: {name}",
-            "then": "inv container.prune",
+            "then": "./inv container.prune",
             "problems": [],
             "verdict": Verdict.CANCELLED,
         }

@@ -280,7 +280,7 @@ class GitHub:
             return UsageError(
                 f"{what} has expired (410)",
                 cause="GitHub keeps logs for 90 days, or fewer where the repository says so",
-                then="name the job by its name instead: inv repro 'SUITE (LABEL, I/N)'",
+                then="name the job by its name instead: ./inv repro 'SUITE (LABEL, I/N)'",
             )
         if status == 404:
             cause = (

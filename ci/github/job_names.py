@@ -71,7 +71,7 @@ def job_name(text: str, catalog: Catalog) -> JobName:
         raise UsageError(
             f"{text!r} is no job name",
             cause="a job is named suite (runner label, shard)",
-            then="inv repro 'stage-b-test-1-gpu-small-amd (linux-mi300-1gpu-sglang, 8/14)'",
+            then="./inv repro 'stage-b-test-1-gpu-small-amd (linux-mi300-1gpu-sglang, 8/14)'",
         )
     problems: list[Problem] = []
     readings = [f"{callers} is the workflow's job that called it"] if callers else []

@@ -211,7 +211,7 @@ class Health:
             f"{len(busy)} of {len(seen.gpus)} GPUs are not clear ({seen.source})",
             problems=problems,
             cause=cause,
-            then="inv doctor; on a host that nobody else uses: add --exclusive-host, which ends what holds a GPU",
+            then="./inv doctor; on a host that nobody else uses: add --exclusive-host, which ends what holds a GPU",
         )
 
     # ---- what is told to the next run

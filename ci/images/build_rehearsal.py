@@ -137,7 +137,7 @@ def local_fact(client: Client, reference: str, *, source: str) -> ImageFact:
             image = client.api.inspect_image(reference)
     except EngineError as error:
         raise InfrastructureError(
-            f"{reference} can't be looked at: {error.text}", cause="it was removed", then="inv image.build"
+            f"{reference} can't be looked at: {error.text}", cause="it was removed", then="./inv image.build"
         ) from error
     config = image.get("Config") or {}
     labels = config.get("Labels") or {}
@@ -239,7 +239,7 @@ def _install(packages: Path, groups: Sequence[str], base: _Base, environ: Mappin
         raise InfrastructureError(
             f"the packages for Python {base.version} can't be had: {said}",
             cause="no network and an empty cache, or a pin that has no wheel for this Python",
-            then="mend that, then: inv image.build --rehearsal",
+            then="mend that, then: ./inv image.build --rehearsal",
         )
 
 

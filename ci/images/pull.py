@@ -381,7 +381,7 @@ class _Chain:
         return InfrastructureError(
             f"{self._image.reference} could not be pulled",
             cause=cause,
-            then="docker info; inv image.pull; another image: --image REF",
+            then="docker info; ./inv image.pull; another image: --image REF",
             problems=[Problem(where=hop.name, what=hop.what) for hop in self._hops],
             exit_code=ExitCode.INFRASTRUCTURE,
         )

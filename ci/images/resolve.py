@@ -145,7 +145,7 @@ class _Look:
             raise UsageError(
                 f"{self._images.registry_variable} is {name!r}, not a registry",
                 cause="it is HOST:PORT or a host name with a dot",
-                then=f"{self._images.registry_variable}=127.0.0.1:5000 inv image.resolve",
+                then=f"{self._images.registry_variable}=127.0.0.1:5000 ./inv image.resolve",
             )
         source = f"newest of {self._ask.flavour} ({self._ask.flavour_source}) for {self._ask.family}, in {public.name}"
         if self._ask.registry:

@@ -150,7 +150,7 @@ class _Copier:
         return InfrastructureError(
             f"{self._copy.text} could not be mirrored",
             cause=cause,
-            then="inv image.mirror once more; docker info",
+            then="./inv image.mirror once more; docker info",
         )
 
 
@@ -166,7 +166,7 @@ def prune_images(
         InfrastructureError: the engine can't say what it has.
     """
     if older_days < 0 or keep < 0:
-        raise UsageError("--older and --keep are counts", then="inv image.prune --dry")
+        raise UsageError("--older and --keep are counts", then="./inv image.prune --dry")
     try:
         with closing(connect(engine_host, timeout_s=IMAGE_ANSWER_S)) as client, faults():
             rows = client.api.images()

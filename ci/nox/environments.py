@@ -32,6 +32,7 @@ __all__ = [
     "prepare",
     "running",
     "sweep",
+    "uv_failed",
 ]
 
 # A branch that comes back after a fortnight's holiday still finds its environment; 200 MB is kept no longer
@@ -111,6 +112,16 @@ def find_uv(environ: Mapping[str, str]) -> str:
         "uv is not installed",
         cause="it makes the environments of the sessions",
         then="pip install uv, or: uvx nox ...",
+    )
+
+
+def uv_failed(code: int | None, *, then: str) -> InfrastructureError:
+    """The error for a command of uv's that failed."""
+    return InfrastructureError(
+        f"uv ended with {code}",
+        cause="its message is above: no network, no space, no cache folder that it can write to"
+        " (UV_CACHE_DIR), or an index that lacks a pinned file",
+        then=then,
     )
 
 

@@ -15,6 +15,7 @@ from ci.errors import ExitCode, worst
 
 __all__ = [
     "PYTEST_CODES",
+    "UNSET",
     "Codes",
     "chosen_sessions",
     "files_with_mark",
@@ -36,6 +37,9 @@ PYTEST_CODES: Final[Mapping[int, int]] = {
     4: ExitCode.USAGE,
     5: ExitCode.NOTHING_SELECTED,
 }
+
+# Variables that make uv or a Python look into another environment than the one that it is started with.
+UNSET: Final = ("PYTHONPATH", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "VIRTUAL_ENV")
 
 _MEANINGS: Final[Mapping[int, str]] = {
     ExitCode.OK: "ok",

@@ -303,7 +303,5 @@ def _with_tests(record: RunRecord, tests: Sequence[TestRecord]) -> str:
     command = record.command or f"nox -s {record.session}"
     nox, dashes, options = f"{command} ".partition(" -- ")
     if "--plan" in options.partition(" -- ")[0].split():
-        return (
-            command  # a plan is run as it is; `inv repro RUN_FOLDER --run --failed` takes the tests out of it
-        )
+        return command  # a plan is run as it is; `./inv repro RUN_FOLDER --run --failed` takes the tests out of it
     return f"{nox.strip()} -- {chosen} {options}".strip() if dashes else f"{nox.strip()} -- {chosen}"

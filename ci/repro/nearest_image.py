@@ -34,7 +34,7 @@ def require_image(wanted: str, candidates: Sequence[ImageFact]) -> None:
         raise UsageError(
             f"the plan's image {wanted} no longer exists",
             cause="neither the local store nor a registry has it, and no other image was found",
-            then="inv image.resolve",
+            then="./inv image.resolve",
         )
     raise UsageError(
         f"the plan's image {wanted} no longer exists",

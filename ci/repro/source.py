@@ -1,4 +1,4 @@
-"""What a source of `inv repro` gave: the run that is meant, as far as it is known, and where each part was read."""
+"""What a source of `./inv repro` gave: the run that is meant, as far as it is known, and where each part was read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

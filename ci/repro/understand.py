@@ -47,7 +47,7 @@ def from_log(
     raise UsageError(
         f"{where} holds no run: no capsule of ours and no call of run_suite.py --hw amd",
         cause=f"{len(lines)} lines were read; it was cut before the run's start, or is the log of another job",
-        then="name the job as Actions shows it: inv repro 'SUITE (LABEL, I/N)'",
+        then="name the job as Actions shows it: ./inv repro 'SUITE (LABEL, I/N)'",
     )
 
 
@@ -276,7 +276,7 @@ def from_test(name: str, catalog: Catalog, tests: Discovery, *, root: Path, sgla
         raise UsageError(
             f"{name} {what} in {root}",
             cause=closest(file, {row.file for row in rows}),
-            then="a test of SGLang's own tree: add --checkout PATH; a job: inv repro 'SUITE (LABEL, I/N)'",
+            then="a test of SGLang's own tree: add --checkout PATH; a job: ./inv repro 'SUITE (LABEL, I/N)'",
         )
     node = f"{path}::{case}" if case else path
     if len(found) > 1:

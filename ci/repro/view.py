@@ -1,4 +1,4 @@
-"""Showing what `inv repro` understood and found."""
+"""Showing what `./inv repro` understood and found."""
 
 from collections.abc import Mapping
 

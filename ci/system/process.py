@@ -8,12 +8,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from ci.system import clock
 from ci.system.signals import die_with_parent
 
-__all__ = ["PROBE_S", "Completed", "Process", "attached", "capture", "kill_group", "start"]
+__all__ = ["PROBE_S", "Completed", "Process", "attached", "become", "capture", "kill_group", "start"]
 
 # a program that answers at once; an interpreter on a cold network file system starts slowly
 PROBE_S = 60.0
@@ -126,6 +126,15 @@ def attached(
     except KeyboardInterrupt:
         _end_group(child, stop_s, poll_s)
         raise
+
+
+def become(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Replace this process by a program.
+
+    Raises:
+        OSError: the program can't be started.
+    """
+    os.execve(argv[0], list(argv), dict(env))  # noqa: S606 - no shell, as everywhere
 
 
 def kill_group(process: Process) -> None:

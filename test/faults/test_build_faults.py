@@ -72,7 +72,7 @@ def test_no_build_is_left(
     }
     tree = str(checkout)
     argv = {
-        "inv": ["-m", "invoke", "image.build", "--checkout", tree, "--family", "mi30x", "--rocm", "700"],
+        "inv": ["tasks.py", "image.build", "--checkout", tree, "--family", "mi30x", "--rocm", "700"],
         "stage": [
             *("-m", "ci", "run", "stage-a-amd", "--executor", "docker"),
             *("--checkout", tree, "--from-dockerfile"),

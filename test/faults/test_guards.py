@@ -15,7 +15,8 @@ import pytest
 
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.dependencies import Dependencies
-from ci.cli.deps import DepsOptions, check_verb, plan_verb
+from ci.cli.deps import check_verb, plan_verb
+from ci.cli.verb_options import DepsOptions
 from ci.docker.container import Container, create
 from ci.errors import CiError, ExitCode, GuardError, UsageError
 from ci.install.guards import fingerprint, probe

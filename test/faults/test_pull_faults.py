@@ -340,7 +340,7 @@ def test_a_killed_puller_takes_the_process_and_the_transfer_with_it(stage: Stage
         public.breaks(BLOB, times=1)
         public.breaks(BLOB, drip=True, after_bytes=1000)
         runner = subprocess.Popen(
-            [sys.executable, "-m", "invoke", "image.pull", "--family", "mi30x"],
+            [sys.executable, "tasks.py", "image.pull", "--family", "mi30x"],
             cwd=REPOSITORY,
             env={
                 **stage.environ,

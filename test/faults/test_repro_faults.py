@@ -1,4 +1,4 @@
-"""`inv repro` when it is ended in the middle: tests, Nox and work trees are gone, at once or with the next call."""
+"""`./inv repro` when it is ended in the middle: tests, Nox and work trees are gone, at once or with the next call."""
 
 import os
 import signal
@@ -56,7 +56,7 @@ def test_a_bisection_that_is_ended_leaves_nothing(
     env = child_env(runs)
     env["PATH"] = f"{shim}:{env['PATH']}"
     env["AMD_CI_MARK"] = mark = f"mark-{os.getpid()}-{number}"
-    verb = [sys.executable, "-m", "invoke", "repro"]
+    verb = [sys.executable, "tasks.py", "repro"]
     plan = tmp_path / "plan.json"
     made = [sys.executable, "-m", "ci", "plan", "stage_a_amd", "--hardware", "cpu", "--json"]
     plan.write_bytes(subprocess.run(made, cwd=repository, env=env, capture_output=True, check=True).stdout)

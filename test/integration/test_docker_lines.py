@@ -73,7 +73,7 @@ def log_of(runs: Runs) -> str:
 
 def repro(runs: Runs, *arguments: str) -> Ended:
     done = subprocess.run(
-        [sys.executable, "-m", "invoke", "repro", *arguments],
+        [sys.executable, "tasks.py", "repro", *arguments],
         cwd=runs.repository, env=runs.env(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     return Ended(done.returncode, done.stdout, done.stderr)

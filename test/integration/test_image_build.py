@@ -33,7 +33,7 @@ def inv(*arguments: str, engine: Engine, home: Path) -> subprocess.CompletedProc
         "DOCKER_HOST": engine.host,
         "PATH": f"/usr/bin:{os.environ['PATH']}",
     }
-    argv = [sys.executable, "-m", "invoke", *arguments]
+    argv = [sys.executable, "tasks.py", *arguments]
     return subprocess.run(
         argv, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=120, check=False
     )

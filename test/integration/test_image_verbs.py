@@ -1,4 +1,4 @@
-"""`inv image.resolve|pull|mirror|prune` with a real engine and real registries."""
+"""`./inv image.resolve|pull|mirror|prune` with a real engine and real registries."""
 
 import json
 import os
@@ -37,7 +37,7 @@ class Site:
             **more,
         }
         return subprocess.run(
-            [sys.executable, "-m", "invoke", *arguments],
+            [sys.executable, "tasks.py", *arguments],
             cwd=REPOSITORY,
             env=child_env(self.runs, environ),
             capture_output=True,

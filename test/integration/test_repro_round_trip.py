@@ -1,4 +1,4 @@
-"""`inv repro`: the plan of a real run comes back whole from its folder and from its logs, and is run again."""
+"""`./inv repro`: the plan of a real run comes back whole from its folder and from its logs, and is run again."""
 
 import json
 import os
@@ -204,7 +204,7 @@ def repro(*arguments: str, cwd: Path, runs: Path, shim: Path, stdin: str = "") -
         "PYTHONDONTWRITEBYTECODE": "",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "invoke", "repro", *arguments],
+        [sys.executable, "tasks.py", "repro", *arguments],
         cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     return Ended(done.returncode, done.stdout, done.stderr)

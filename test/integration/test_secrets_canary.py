@@ -96,7 +96,7 @@ def test_no_secret_leaves_the_environment(repository: Path, tmp_path: Path, acti
             cwd=repository, env=env, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         again = subprocess.run(
-            [sys.executable, "-m", "invoke", "repro", "-"],
+            [sys.executable, "tasks.py", "repro", "-"],
             cwd=repository, env=env, input=done.stderr, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         rendered = subprocess.run(

@@ -1,6 +1,7 @@
-"""The operators' verbs through the real `inv`."""
+"""The operators' verbs through the real `./inv`."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,18 @@ import pytest
 from support.files import REPOSITORY, child_env
 
 
-def inv(*arguments: str, runs: Path) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "invoke", *arguments]
+def inv(*arguments: str, runs: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """In a folder that is not the repository: a user's relative paths must mean what they say."""
+    # how this machine reaches packages and uv's cache are in the caller's environment
+    env = {**os.environ, **child_env(runs), "HOME": str(Path.home()), **environ}
     return subprocess.run(
-        argv, cwd=REPOSITORY, env=child_env(runs), capture_output=True, text=True, timeout=60, check=False
+        [str(REPOSITORY / "inv"), *arguments],
+        cwd=runs.parent,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -40,10 +49,45 @@ def test_prune_keeps_the_newest_run_folders_and_everything_that_is_none(tmp_path
     assert {path.name for path in runs.iterdir()} == {"20260103T000000Z-stage-a-amd-cc", "notes"}
 
 
-def test_a_verb_that_refuses_ends_with_our_code(tmp_path: Path) -> None:
-    done = inv("runs.prune", "--keep", "-1", runs=tmp_path / "runs")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("runs.prune", "--keep", "-1"), "--keep"),
+        (("runs.prune", "--keep", "viele"), "'viele' is not a whole number"),
+        (("run.prune",), "did you mean 'runs.prune'"),
+        (("repro", "--rum"), "did you mean '--run'?"),
+    ],
+)
+def test_a_users_mistake_is_exit_2_without_a_traceback(
+    arguments: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    done = inv(*arguments, runs=tmp_path / "runs")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error (exit 2): ")
+    assert words in done.stderr
+    assert "  next:  " in done.stderr
+
+
+def test_a_relative_path_is_the_callers(tmp_path: Path) -> None:
+    (tmp_path / "ci.log").write_text("nothing of ours\n")
+    done = inv("repro", "ci.log", runs=tmp_path / "runs")
     assert done.returncode == 2
-    assert "error (exit 2)" in done.stdout + done.stderr
+    assert "ci.log holds no run" in done.stderr
+
+
+def test_the_callers_python_path_and_environment_do_not_reach_a_verb(tmp_path: Path) -> None:
+    (tmp_path / "rich.py").write_text("raise SystemExit(77)\n")
+    done = inv("doctor", runs=tmp_path / "runs", PYTHONPATH=str(tmp_path), VIRTUAL_ENV=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
+def test_plain_invoke_has_the_same_verbs_and_keeps_its_own_exit_code() -> None:
+    argv = [sys.executable, "-m", "invoke", "--list"]
+    listed = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
+    assert "runs.prune" in listed.stdout
+    argv[-1] = "dokter"
+    wrong = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert wrong.returncode == 1
 
 
 @pytest.mark.parametrize("owner_is_dead", [True, False])

@@ -137,7 +137,7 @@ def make_base_image(engine: Engine) -> str:
 
 
 def make_python_image(engine: Engine, base: str, name: str) -> str:
-    """The base with the packages of some dependency groups, made as `inv image.build --rehearsal` makes one."""
+    """The base with the packages of some dependency groups, made as `./inv image.build --rehearsal` makes one."""
     groups = PYTHON_IMAGES[name]
     tag = python_name(name, base, groups)
     if not engine.has(tag):

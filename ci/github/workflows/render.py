@@ -35,8 +35,6 @@ COMMAND = "nox -s workflows"
 HEADER = f"# Rendered from ci/catalog/ by: {COMMAND}. Edit the rows there: what is edited here fails `nox -s check`.\n"
 
 _TEMPLATES = Path(__file__).parent / "templates"
-# What a task of `inv` needs beside Invoke itself: its pins, as requirements/ has them.
-_TASK_PINS = ("requirements/tasks.txt", "requirements/run.txt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +160,6 @@ def _environment(catalog: Catalog) -> jinja2.Environment:
         pins=rows.actions,
         secrets_of=partial(_secrets_of, catalog),
         stage=rows.of_kind("stage")[0],
-        task_pins=_TASK_PINS,
         tools=rows.tools,
         tree=rows.tree,
     )

@@ -177,7 +177,7 @@ def parse_reference(text: str) -> Reference:
         raise UsageError(
             f"{text!r} is no image reference: {'; '.join(wrong)}",
             cause="it is [REGISTRY/]NAME[:TAG][@sha256:DIGEST], or sha256:ID of an image in the local store",
-            then="inv image.resolve",
+            then="./inv image.resolve",
         )
     if registry in ("index.docker.io", "registry-1.docker.io"):
         registry = "docker.io"
@@ -221,7 +221,7 @@ def image_ask(
         raise UsageError(
             "no image is published for a machine without an AMD GPU",
             cause="SGLang's images are made for mi30x and mi35x",
-            then="inv image.build --rehearsal, then add: --image sglang-amd-ci/rehearsal:latest",
+            then="./inv image.build --rehearsal, then add: --image sglang-amd-ci/rehearsal:latest",
         )
     return ImageAsk(
         family=family,
@@ -359,5 +359,5 @@ def require_image(image: ImageFact, *, strict: bool) -> None:
         raise InfrastructureError(
             image.stale_note,
             cause="--strict: the nightly image has not been built, or was published under another name",
-            then="inv image.resolve; to run it all the same, leave out --strict",
+            then="./inv image.resolve; to run it all the same, leave out --strict",
         )

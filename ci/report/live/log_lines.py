@@ -72,7 +72,7 @@ class Narrator:
                     text=f"agent on {host}, Python {python}, {one_line(text(event, 'platform'))}", tone="dim"
                 )
             case "capsule":
-                # whole and alone, or it can't be copied: `inv repro` reads it
+                # whole and alone, or it can't be copied: `./inv repro` reads it
                 yield Line(text=one_line(text(event, "text")), tone="dim")
             case "suite-started":
                 tests = len(texts(event, "tests"))

@@ -1,4 +1,4 @@
-"""What `inv image.build` shows: steps while it builds, then the image and how to run on it."""
+"""What `./inv image.build` shows: steps while it builds, then the image and how to run on it."""
 
 import json as json_module
 import sys

@@ -1,11 +1,12 @@
-"""`inv deps.plan` without a container: what can be said from rows, an image's name and a checkout."""
+"""`./inv deps.plan` without a container: what can be said from rows, an image's name and a checkout."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from ci.cli.deps import DepsOptions, check_verb, plan_verb
+from ci.cli.deps import check_verb, plan_verb
+from ci.cli.verb_options import DepsOptions
 from ci.errors import UsageError
 
 

@@ -256,4 +256,4 @@ class TestAnExecutorThatHangs:
             released.set()
         assert (event["type"], event["verdict"]) == ("executor-failed", "cancelled")
         assert "did not end in time" in event["what"]
-        assert event["then"] == "inv container.prune"
+        assert event["then"] == "./inv container.prune"

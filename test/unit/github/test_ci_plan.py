@@ -437,7 +437,7 @@ def test_jobs_without_an_image_are_refused_with_every_family() -> None:
         found.require()
     text = caught.value.render()
     assert caught.value.exit_code is ExitCode.INFRASTRUCTURE
-    for words in ("mi30x, rocm700", "mi35x, rocm720", "no answer", "inv image.resolve --family mi30x"):
+    for words in ("mi30x, rocm700", "mi35x, rocm720", "no answer", "./inv image.resolve --family mi30x"):
         assert words in text
 
 

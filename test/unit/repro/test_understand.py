@@ -1,4 +1,4 @@
-"""`inv repro` as a function: links, jobs, test names, and what is made of a plan. Nothing is run."""
+"""`./inv repro` as a function: links, jobs, test names, and what is made of a plan. Nothing is run."""
 
 import csv
 import json
@@ -59,7 +59,7 @@ def github(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeGitH
 
 
 def asked(fake: FakeGitHub, capsys: pytest.CaptureFixture[str], url: str, *more: str) -> Mapping[str, Any]:
-    """The report of `inv repro URL --json` with the stand-in as the API."""
+    """The report of `./inv repro URL --json` with the stand-in as the API."""
     assert repro([url, "--api", fake.url, "--json", *more]) == 0
     report: Mapping[str, Any] = json.loads(capsys.readouterr().out)
     return report
@@ -91,7 +91,7 @@ class TestLinks:
         github.put("/repos/o/r/actions/runs/7/jobs", {"total_count": 2, "jobs": jobs})
         with pytest.raises(UsageError) as caught:
             repro(["https://github.com/o/r/actions/runs/7", "--api", github.url])
-        assert "inv repro https://github.com/o/r/actions/runs/7/job/43" in caught.value.render()
+        assert "./inv repro https://github.com/o/r/actions/runs/7/job/43" in caught.value.render()
 
     def test_a_run_without_a_failure_is_nothing_to_repeat(self, github: FakeGitHub) -> None:
         github.put("/repos/o/r/actions/runs/7/jobs", {"total_count": 1, "jobs": [job(1, NAME, "success")]})
@@ -346,7 +346,7 @@ class TestTheImageOfAPlan:
     def test_it_is_gone_and_nothing_is_near(self, hub: Server, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no longer exists") as caught:
             self.asked(hub, tmp_path)
-        assert "inv image.resolve" in caught.value.render()
+        assert "./inv image.resolve" in caught.value.render()
 
 
 def known(tag: str, digest: str, **changes: Any) -> ImageFact:

@@ -77,7 +77,7 @@ def commands(parsed: Mapping[str, Any]) -> list[list[str]]:
 
 @cache
 def tasks() -> Collection:
-    """The verbs, as `inv` loads them."""
+    """The verbs, as `./inv` loads them."""
     spec = importlib.util.spec_from_file_location("verbs_of_this_repository", REPOSITORY / "tasks.py")
     assert spec is not None
     assert spec.loader is not None
@@ -162,7 +162,7 @@ class TestSafety:
         )
 
     def test_every_verb_is_one_of_ours_with_its_options(self, parsed: Mapping[str, Any]) -> None:
-        verbs = [words[words.index("inv") + 1 :] for words in commands(parsed) if "inv" in words]
+        verbs = [words[words.index("./inv") + 1 :] for words in commands(parsed) if "./inv" in words]
         assert {words[0] for words in verbs} == {"image.build", "image.mirror", "runs.sweep"}
         for words in verbs:
             (found,) = InvokeParser(contexts=tasks().to_contexts()).parse_argv(words)
