@@ -36,7 +36,6 @@ __all__ = [
 _CI = Path(__file__).parents[1]
 # what is copied into a container: the name there -> the file here
 _PROGRAMS = {
-    "agent.py": _CI / "agent" / "__main__.py",
     "inspector.py": _CI / "install" / "inspector.py",
     "keeper.py": _CI / "docker" / "container_init.py",
 }

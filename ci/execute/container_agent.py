@@ -7,6 +7,7 @@ from ci.docker.container import BY_SIGNAL, LOOK_S, Container, Watch
 from ci.docker.exec import Exec
 from ci.docker.stream import STDOUT
 from ci.errors import InfrastructureError
+from ci.execute.agent_file import AGENT_NAME
 from ci.execute.executor import event_of
 from ci.plan.container.needs import BIN_DIR
 from ci.system import clock
@@ -96,4 +97,4 @@ class ContainerAgent:
 
 def agent_argv(python: str, spec: str) -> list[str]:
     """How the agent is called inside."""
-    return [python, f"{BIN_DIR}/agent.py", spec]
+    return [python, f"{BIN_DIR}/{AGENT_NAME}", spec]

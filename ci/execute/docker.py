@@ -20,6 +20,7 @@ from ci.docker.keep_lock import KeptLock
 from ci.docker.labels import labels_of
 from ci.docker.sweep import find_kept, list_containers, sweep_containers
 from ci.errors import CiError, ExitCode, InfrastructureError
+from ci.execute.agent_file import AGENT_NAME, agent_file
 from ci.execute.container_agent import ContainerAgent, agent_argv
 from ci.execute.container_setup import (
     copy_checkout,
@@ -35,7 +36,7 @@ from ci.health.snapshot import Health, this_machine
 from ci.images.pull import pull_image
 from ci.install.install import Installation
 from ci.plan.container.image import ImageFact
-from ci.plan.container.needs import ROOT_DIR, RUN_DIR, RUNS_DIR
+from ci.plan.container.needs import BIN_DIR, ROOT_DIR, RUN_DIR, RUNS_DIR
 from ci.plan.model import Plan
 from ci.record.phases import Phases
 from ci.system import clock
@@ -198,8 +199,9 @@ class DockerExecutor:
         with phases.phase("create", f"profile {self._work.profile}") as phase:
             container, phase.text = self._make(client, pulled.local_id)
             self._container = container
+            container.put(BIN_DIR, {AGENT_NAME: agent_file().data})
         self._go_on()
-        with phases.phase("copy", "agent, harness and checkout") as phase:
+        with phases.phase("copy", "checkout") as phase:
             copy_checkout(container, self._plan, phase)
         self._go_on()
         Installation(

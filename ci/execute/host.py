@@ -4,20 +4,18 @@ import json
 import os
 import selectors
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Self
 
 from ci.catalog.verdicts import Verdict
 from ci.errors import InfrastructureError
+from ci.execute.agent_file import agent_file
 from ci.execute.executor import OVERRUN_S, event_of
 from ci.execute.process_sweep import Found, sweep
 from ci.execute.run_folder import RunFolder
 from ci.plan.model import Plan
 from ci.system.process import Process, start
 
-__all__ = ["AGENT", "HostExecutor"]
-
-AGENT = Path(__file__).parents[1] / "agent" / "__main__.py"
+__all__ = ["HostExecutor"]
 
 _READ_BYTES = 1 << 16
 _LOOK_EVERY_S = 0.2
@@ -61,10 +59,11 @@ class HostExecutor:
             name: self._environ[name] for name in self._plan.placement.pass_through if name in self._environ
         }
         env |= {"AMD_CI_TOKEN": self._token, "PYTHONDONTWRITEBYTECODE": "1"}
-        argv = [self._plan.placement.python, str(AGENT), str(self._folder.spec)]
+        argv = [self._plan.placement.python, str(self._folder.agent), str(self._folder.spec)]
         try:
             self._folder.spec.touch(mode=0o600, exist_ok=False)
             self._folder.spec.write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n")
+            self._folder.agent.write_bytes(agent_file().data)
             with (self._folder.logs / "agent.log").open("wb") as log:
                 self._agent = start(argv, cwd=self._folder.path, env=env, stderr=log)
         except OSError as error:

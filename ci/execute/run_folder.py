@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ci.errors import InfrastructureError, UsageError
+from ci.execute.agent_file import AGENT_NAME
 from ci.plan.model import Plan
 from ci.system.clock import folder_stamp
 
@@ -38,6 +39,11 @@ class RunFolder:
     def spec(self) -> Path:
         """What the agent is told."""
         return self.path / "spec.json"
+
+    @property
+    def agent(self) -> Path:
+        """The agent's file, when it runs on this machine."""
+        return self.path / AGENT_NAME
 
     @property
     def logs(self) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.agent_process import AGENT, AgentProcess, a_suite, a_test, catalog_limits, is_alive, wait_for
+from support.agent_process import AgentProcess, a_suite, a_test, catalog_limits, is_alive, wait_for
 
 # Short graces for what does not measure the real ones.
 QUICK = {"int_grace_s": 0.4, "term_grace_s": 0.4, "stop_int_grace_s": 0.4, "stop_term_grace_s": 0.4}
@@ -222,7 +222,7 @@ class TestOutput:
         text = STUBBORN + "def test():\n    stubborn('pid')\n    while True: print('more'); time.sleep(0.1)\n"
         spec = agent.run_dir / "spec.json"
         spec.write_text(json.dumps(agent.spec(a_suite([agent.write("test_a.py", text)]), limits=QUICK)))
-        argv, pipe = [sys.executable, str(AGENT), str(spec)], subprocess.PIPE
+        argv, pipe = [sys.executable, str(agent.program), str(spec)], subprocess.PIPE
         with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as process:
             grandchild = pid_in(agent, "pid")
             assert process.stdout is not None
@@ -765,7 +765,7 @@ class TestSpec:
         path = agent.run_dir / "spec.json"
         path.write_text(json.dumps({**spec, "limits": limits}))
         done = subprocess.run(
-            [sys.executable, str(AGENT), str(path)], capture_output=True, text=True, check=False
+            [sys.executable, str(agent.program), str(path)], capture_output=True, text=True, check=False
         )
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1

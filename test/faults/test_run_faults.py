@@ -166,9 +166,7 @@ def test_a_stopped_agent_is_killed_when_it_does_not_end(copy: Path, runs: Path) 
 
 def agent_pid(parent: int) -> int:
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    (pid,) = [
-        int(pid) for pid in children if b"ci/agent/__main__.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    (pid,) = [int(pid) for pid in children if b"agent.pyz" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return pid
 
 

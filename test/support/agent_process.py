@@ -18,8 +18,9 @@ if sys.version_info >= (3, 11):
 else:  # what pytest itself brings for Python 3.10
     import tomli as tomllib
 
+from ci.execute.agent_file import AGENT_NAME, agent_file
+
 REPO = Path(__file__).resolve().parents[2]
-AGENT = REPO / "ci" / "agent" / "__main__.py"
 Event = dict[str, Any]
 
 
@@ -56,6 +57,8 @@ class AgentProcess:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "tree"
         self.run_dir = folder / "run"
+        self.program = folder / AGENT_NAME
+        self.program.write_bytes(agent_file().data)
         self.events: list[Event] = []
         self.arrived: list[float] = []
         self.token = secrets.token_hex(8)
@@ -99,7 +102,7 @@ class AgentProcess:
         path.write_text(json.dumps(self.spec(*suites, **keys)))
         environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         self.process = subprocess.Popen(
-            [sys.executable, str(AGENT), str(path)],
+            [sys.executable, str(self.program), str(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,6 +1,7 @@
 """The house rules that imports can break: rooms in a row, one door per outside thing."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,12 +27,15 @@ DOORS = {
     "os.getenv": {"ci/system/environ.py"},
 }
 # programs of their own in another interpreter
-APART = {"ci/agent/__main__.py", "ci/install/inspector.py", "ci/docker/container_init.py"}
+AGENT = REPOSITORY / "ci/agent"
+APART = {"ci/install/inspector.py", "ci/docker/container_init.py"}
 
 
 def sources() -> list[Path]:
     return sorted(
-        path for path in (REPOSITORY / "ci").rglob("*.py") if str(path.relative_to(REPOSITORY)) not in APART
+        path
+        for path in (REPOSITORY / "ci").rglob("*.py")
+        if str(path.relative_to(REPOSITORY)) not in APART and AGENT not in path.parents
     )
 
 
@@ -76,6 +80,21 @@ def test_no_room_imports_a_later_one() -> None:
             if ours and room_of(module) > room_of(name):
                 upward.add(f"{name} -> {module}")
     assert not upward
+
+
+def test_the_agent_stands_alone() -> None:
+    """It is carried to where nothing of `ci` is; its own modules it imports relative to each other."""
+    for path in AGENT.glob("*.py"):
+        tree = ast.parse(path.read_text(), feature_version=(3, 10))
+        imported = {
+            alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+        }
+        imported |= {
+            str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
+        }
+        foreign = {name.split(".")[0] for name in imported} - (sys.stdlib_module_names - {"tomllib"})
+        assert foreign <= {"pytest"}, f"{path.name} imports {foreign}"
+    assert not [path for path in sources() if any(name.startswith("ci.agent") for name in imports(path))]
 
 
 def test_planning_touches_nothing_outside() -> None:

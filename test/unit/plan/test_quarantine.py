@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.agent import __main__ as agent
+from ci.agent import verdict as agent
 from ci.catalog.catalog import Catalog, read_catalog
 from ci.catalog.limits import ReportLimits
 from ci.catalog.quarantine import QuarantineTable

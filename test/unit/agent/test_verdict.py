@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.agent.__main__ import AttemptFacts, FailedCase, Judgement, Rule, classify, gates
+from ci.agent.spec import Rule
+from ci.agent.verdict import AttemptFacts, FailedCase, Judgement, classify, gates
 
 if sys.version_info >= (3, 11):
     import tomllib

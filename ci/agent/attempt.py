@@ -1,0 +1,321 @@
+"""One try of one test: from its process to its verdict."""
+
+import os
+import secrets
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .events import Emitter
+from .logs import LogFile, RecentLines, log_name
+from .messages import MESSAGE_BYTES, parse_message
+from .processes import Children, command_of, handles, oom_kills, send_signal, signal_name
+from .spec import Spec, Suite, Test
+from .stop import Stop
+from .verdict import AttemptFacts, FailedCase, Judgement, classify, failed
+
+# how often an attempt looks at its deadlines, its orphans and whether it was stopped: one look takes 1.3 ms
+POLL_S = 0.1
+# a live view needs no more than two updates a second, of a terminal's height; the log holds the rest
+OUTPUT_EVERY_S = 0.5
+OUTPUT_LINES = 40
+# a longer line in an output event or as evidence is cut
+LINE_CHARS = 2000
+# lines that prove a verdict; an annotation has no room for more
+EVIDENCE_LINES = 8
+_READ_BYTES = 65536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """What all attempts of a run share; `program` is the file that the agent was started with."""
+
+    program: Path
+    spec: Spec
+    spec_path: Path
+    emitter: Emitter
+    children: Children
+    stop: Stop
+    log_names: set[str]
+
+
+class Attempt:
+    """One try of one test. Made, run and ended in one thread.
+
+    That thread has to live until the test has ended: PR_SET_PDEATHSIG fires when the *thread* that forked ends.
+    """
+
+    _process: "subprocess.Popen[bytes]"
+    _messages: socket.socket
+
+    def __init__(
+        self, context: RunContext, suite: Suite, test: Test, number: int, gpu_ids: Sequence[str]
+    ) -> None:
+        limits = context.spec.limits
+        self.facts = AttemptFacts(path=test.path, kind=test.kind, asked=test.metrics)
+        self._context = context
+        self._limits = limits
+        self._suite = suite
+        self._test = test
+        self._number = number
+        self._gpu_ids = list(gpu_ids)
+        self._token = secrets.token_hex(8)
+        self._log_name = log_name(test.id, number, context.log_names)
+        context.log_names.add(self._log_name)
+        path = context.spec.run_dir / "logs" / self._log_name
+        self._log = LogFile(path, head_bytes=limits.log_head_bytes, tail_bytes=limits.log_tail_bytes)
+        self._recent = RecentLines(lines=OUTPUT_LINES, line_chars=LINE_CHARS)
+        self._selector = selectors.DefaultSelector()
+        self._leftovers: dict[int, str] = {}
+        self._next_output = 0.0
+        self._next_reap = 0.0
+
+    def run(self, suite_deadline: float, *, alone: bool) -> Judgement:
+        """Start the test, wait for its end, leave nothing of it behind.
+
+        Args:
+            suite_deadline: on the monotonic clock.
+            alone: no other attempt runs beside this one.
+        """
+        started, ooms, facts = time.monotonic(), oom_kills(), self.facts
+        self._output, write_end = os.pipe()
+        self._pipe = os.fstat(self._output).st_ino
+        self._alone = alone
+        self._messages, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with self._selector, self._messages, theirs:
+                try:
+                    self._process = self._spawn(write_end, theirs.fileno())
+                except OSError as error:
+                    self._emit_started(None)
+                    self._log.close()
+                    return self._ended(
+                        failed("infra", f"the test process could not be started: {error}"), 0.0
+                    )
+                finally:
+                    os.close(write_end)
+                    theirs.close()
+                self._emit_started(self._process.pid)
+                self._selector.register(self._output, selectors.EVENT_READ, self._read_output)
+                self._selector.register(self._messages, selectors.EVENT_READ, self._read_message)
+                self._wait(started, suite_deadline)
+                duration_s = time.monotonic() - started
+                self._clear_away()
+                self._pump(0)
+        finally:
+            os.close(self._output)
+        code = self._process.returncode
+        if code is not None:
+            self._context.children.forget(self._process.pid)
+            facts.exit_code, facts.signal = (code, None) if code >= 0 else (None, signal_name(-code))
+        self._log.close()
+        self._emit_output(all_of_it=True)
+        facts.oom_kills = oom_kills() - ooms
+        facts.log_error = self._log.error
+        return self._ended(classify(facts, self._context.spec.verdict_rules, self._log.text), duration_s)
+
+    def _spawn(self, output: int, events: int) -> "subprocess.Popen[bytes]":
+        spec, spec_path, suite, test = (
+            self._context.spec,
+            str(self._context.spec_path),
+            self._suite,
+            self._test,
+        )
+        env = {
+            **os.environ,
+            **suite.env,
+            **test.env,
+            "AMD_CI_TOKEN": spec.token,
+            "AMD_CI_ATTEMPT_TOKEN": self._token,
+            "AMD_CI_SPEC": spec_path,
+            "AMD_CI_TEST": test.id,
+            "AMD_CI_SUITE": suite.id,
+            "AMD_CI_EVENTS_FD": str(events),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        env["PYTHONPATH"] = os.pathsep.join(p for p in (*spec.pythonpath, env.get("PYTHONPATH")) if p)
+        if spec.gpu_ids:
+            env["HIP_VISIBLE_DEVICES"] = ",".join(self._gpu_ids)
+        argv = [sys.executable, str(self._context.program), "--child", test.kind, str(os.getpid())]
+        argv += [spec_path, suite.id, test.id]
+        process: subprocess.Popen[bytes] = self._context.children.spawn(
+            argv, cwd=spec.root, env=env, out=output, keep=events
+        )
+        return process
+
+    def _wait(self, started: float, suite_deadline: float) -> None:
+        """Until the test process has ended, by itself or by us."""
+        facts, limit_s = self.facts, self._test.timeout_s
+        while self._process.poll() is None:
+            self._pump(POLL_S)
+            now = time.monotonic()
+            if self._context.stop.reason is not None:
+                facts.stopped = self._context.stop.reason
+            elif now >= started + limit_s:
+                facts.deadline = f"no end within {limit_s:g} s, the file's time limit"
+            elif now >= suite_deadline:
+                facts.deadline = f"the suite's time limit of {self._suite.timeout_s:g} s came first"
+            else:
+                continue
+            if self._process.poll() is not None:  # it was faster: its own end stands
+                facts.stopped = facts.deadline = None
+                return
+            if facts.deadline is not None and handles(self._process.pid, signal.SIGUSR1):
+                # our child mode answers with the stacks of all its threads: where it hangs
+                send_signal(self._process.pid, signal.SIGUSR1)
+                self._pump(POLL_S)
+            self._escalate()
+            return
+
+    def _clear_away(self) -> None:
+        """End what outlived the test process, after a moment in which it may end by itself."""
+        until = time.monotonic() + self._limits.settle_s
+        while self._members() and time.monotonic() < until and self._context.stop.reason is None:
+            self._pump(POLL_S)
+        self._escalate()
+
+    def _escalate(self) -> None:
+        """SIGINT, SIGTERM, SIGKILL, with time to react between them, until nothing of the attempt is left."""
+        limits = self._limits
+        for number, grace_s, stop_grace_s in (
+            (signal.SIGINT, limits.int_grace_s, limits.stop_int_grace_s),
+            (signal.SIGTERM, limits.term_grace_s, limits.stop_term_grace_s),
+        ):
+            for pid in self._members_to_end():
+                send_signal(pid, number)
+            sent = time.monotonic()
+            while True:
+                if not self._members():
+                    return
+                if time.monotonic() - sent >= (
+                    grace_s if self._context.stop.reason is None else stop_grace_s
+                ):
+                    break
+                self._pump(POLL_S)
+        self._context.children.kill(self._members_to_end)
+
+    def _members(self) -> set[int]:
+        """The living processes of this attempt."""
+        ended = self._process.poll() is not None
+        variable = f"AMD_CI_ATTEMPT_TOKEN={self._token}"
+        found = self._context.children.of_test(self._process.pid, variable, self._pipe, alone=self._alone)
+        return found - {self._process.pid} if ended else found
+
+    def _members_to_end(self) -> set[int]:
+        """The same; those that outlived the test process are leftovers from here on."""
+        members = self._members()
+        if self._process.poll() is not None:
+            for pid in members - self._leftovers.keys():
+                self._leftovers[pid] = command_of(pid)
+        return members
+
+    def _pump(self, seconds: float) -> None:
+        """Read what the test says and prints for so long, less when it closes a pipe; 0: what is there now."""
+        until = time.monotonic() + seconds
+        while True:
+            now = time.monotonic()
+            if now >= self._next_reap:
+                self._next_reap = now + POLL_S
+                self._context.children.reap()
+            if now >= self._next_output:
+                self._emit_output()
+            ready = self._selector.select(max(0.0, until - now))
+            closed = [key.fileobj for key, _ in ready if not key.data()]
+            for each in closed:
+                self._selector.unregister(each)
+            if not ready or (seconds and (closed or time.monotonic() >= until)):
+                return
+
+    def _read_output(self) -> bool:
+        """Take a piece of the output; false at its end."""
+        data = os.read(self._output, _READ_BYTES)
+        error = self._log.error
+        self._log.write(data)
+        self._recent.feed(data)
+        if self._log.error != error:
+            self._emit("note", text=self._log.error)
+        return bool(data)
+
+    def _read_message(self) -> bool:
+        """Take one message; false when no one is left who could send one."""
+        data, _, flags, _ = self._messages.recvmsg(MESSAGE_BYTES)
+        if flags & socket.MSG_TRUNC:
+            head = data[:200].decode("utf-8", "replace")
+            self._emit("note", text=f"a message of more than {MESSAGE_BYTES} bytes was cut: {head}")
+        elif data:
+            self._heed(*parse_message(data))
+        return bool(data)
+
+    def _heed(self, kind: str, keys: dict[str, Any]) -> None:
+        """Count what a test process said, and pass it on."""
+        facts = self.facts
+        if kind == "session":
+            facts.session_code = keys["exit_code"]
+            return
+        if kind == "progress":
+            facts.running = keys["text"]
+        if kind == "metric":
+            facts.metrics.add(keys["metric"])
+        if kind == "case":
+            case, outcome, message = keys["case"], keys["outcome"], keys["message"]
+            if outcome == "failed" and (facts.stopped is not None or facts.deadline is not None):
+                self._emit("note", text=f"{case} failed while it was being ended: {message}")
+                return
+            facts.cases[outcome] += 1
+            facts.running = ""
+            if outcome == "failed":
+                verdict = keys["verdict"] if isinstance(keys["verdict"], str) else None
+                failed = FailedCase(case=case, message=message, verdict=verdict, assertion=keys["assertion"])
+                facts.failed.append(failed)
+            elif outcome == "skipped" and message not in facts.skip_reasons:
+                facts.skip_reasons.append(message)
+        self._emit(kind, **keys)
+
+    def _emit(self, kind: str, **keys: object) -> None:
+        self._context.emitter.emit(
+            kind, suite=self._suite.id, test=self._test.id, attempt=self._number, **keys
+        )
+
+    def _emit_started(self, pid: int | None) -> None:
+        test, log = self._test, f"logs/{self._log_name}"
+        times = {"timeout_s": test.timeout_s, "est_s": test.est_s}
+        self._emit("test-started", of=self._suite.attempts, log=log, pid=pid, gpu_ids=self._gpu_ids, **times)
+        if self._log.error:
+            self._emit("note", text=self._log.error)
+
+    def _emit_output(self, *, all_of_it: bool = False) -> None:
+        lines = self._recent.take(all_of_it=all_of_it)
+        if lines:
+            self._next_output = time.monotonic() + OUTPUT_EVERY_S
+            self._emit("output", lines=lines)
+
+    def _ended(self, judgement: Judgement, duration_s: float) -> Judgement:
+        evidence = judgement.evidence[:EVIDENCE_LINES]
+        self._emit(
+            "test-ended",
+            outcome=judgement.outcome,
+            verdict=judgement.verdict,
+            evidence=[line[:LINE_CHARS] for line in evidence],
+            rule=judgement.rule,
+            exit_code=self.facts.exit_code,
+            signal=self.facts.signal,
+            duration_s=round(duration_s, 3),
+            cases=dict(self.facts.cases),
+            skip_reasons=self.facts.skip_reasons,
+            leftovers=leftover_list(self._leftovers),
+            log_bytes=self._log.kept_bytes,
+            log_omitted_bytes=self._log.total_bytes - self._log.kept_bytes,
+        )
+        return judgement
+
+
+def leftover_list(commands: Mapping[int, str]) -> list[dict[str, object]]:
+    return [{"pid": pid, "command": command} for pid, command in commands.items()]

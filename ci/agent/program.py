@@ -1,0 +1,75 @@
+"""The agent's command line."""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from .attempt import RunContext
+from .child import be_the_test
+from .events import Emitter, complain
+from .processes import PR_SET_CHILD_SUBREAPER, Children, prctl, signal_name
+from .queue import Queue
+from .spec import SpecError, parse_spec
+from .stop import Stop
+
+READ_BYTES = 65536
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _watch_standard_input(stop: Stop) -> None:
+    try:
+        while os.read(0, READ_BYTES):
+            continue
+    except OSError as error:
+        complain(f"standard input can't be read: {error}")
+    stop.request("standard input reached its end")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run as the agent or as a test process; the exit code."""
+    if arguments[:1] == ["--child"]:
+        return be_the_test(*arguments[1:])
+    if len(arguments) != 1:
+        complain("usage: agent.pyz SPEC.json")
+        return 2
+    spec_path = Path(arguments[0]).resolve()
+    try:
+        spec = parse_spec(spec_path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, SpecError) as error:
+        for problem in getattr(error, "problems", (str(error),)):
+            complain(f"the spec {spec_path} can't be used: {problem}")
+        return 2
+    program = Path(sys.argv[0]).resolve()
+    # Whatever prints by mistake prints on standard error: standard output holds events alone.
+    output = os.dup(1)
+    os.dup2(2, 1)
+    stop = Stop()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        stop.request(f"got {signal_name(number)}")
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, on_signal)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    threading.Thread(target=_watch_standard_input, args=(stop,), daemon=True).start()
+    emitter, children = Emitter(output, stop), Children()
+    try:
+        context = RunContext(
+            program=program,
+            spec=spec,
+            spec_path=spec_path,
+            emitter=emitter,
+            children=children,
+            stop=stop,
+            log_names=set(),
+        )
+        Queue(context).run()
+    except BaseException:  # noqa: BLE001 - shown, and the missing `agent-ended` tells the reader
+        complain(traceback.format_exc())
+        return 1
+    return 1 if emitter.broken else 0

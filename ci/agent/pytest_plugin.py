@@ -1,0 +1,167 @@
+"""A pytest plugin that reports every case to the agent."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from .messages import Channel
+from .spec import Spec
+
+if TYPE_CHECKING:
+    import pytest
+
+# a traceback in an event: one message on the socket is at most 64 KiB
+DETAILS_BYTES = 20000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a phase or a subtest of a case failed; the keys of a `case` message."""
+
+    message: str
+    details: str
+    file: str
+    line: int | None = None
+    verdict: str | None = None
+    assertion: bool = False
+
+
+class CaseReporter:
+    """A pytest plugin that reports every case: its phases and subtests taken together, collection errors too."""
+
+    def __init__(self, channel: Channel, spec: Spec, path: str, library: ModuleType) -> None:
+        self._channel = channel
+        self._root = spec.root.resolve()
+        self._path = path
+        self._assertions = (AssertionError, library.fail.Exception)
+        self._own_stop = library.Session.Interrupted
+        self._total = self._done = 0
+        self._begin("", None)
+
+    def _begin(self, case: str, line: int | None) -> None:
+        self._case, self._line = case, line
+        self._outcome, self._message, self._duration_s = "passed", "", 0.0
+        self._failures: list[Failure] = []
+
+    def pytest_collection_finish(self, session: "pytest.Session") -> None:
+        self._total = len(session.items)
+
+    def pytest_runtest_logstart(self, nodeid: str, location: tuple[str, int | None, str]) -> None:
+        self._begin(nodeid, None if location[1] is None else location[1] + 1)
+        self._channel.send(type="progress", text=nodeid, done=self._done, total=self._total)
+
+    def pytest_runtest_logreport(self, report: "pytest.TestReport") -> None:
+        subtest = hasattr(report, "context")
+        self._duration_s += 0.0 if subtest else report.duration
+        expected: str | None = getattr(report, "wasxfail", None)
+        if report.failed:
+            self._outcome = "failed"
+            self._message = self._message or _one_line(report.longreprtext)
+        elif self._outcome == "passed" and not subtest and expected is not None:
+            self._outcome, self._message = "xfailed" if report.skipped else "xpassed", expected
+        elif self._outcome == "passed" and not subtest and report.skipped:
+            self._outcome, self._message = "skipped", _skip_reason(report.longrepr)
+
+    def pytest_exception_interact(
+        self, call: "pytest.CallInfo[object]", report: "pytest.TestReport | pytest.CollectReport"
+    ) -> None:
+        assert call.excinfo is not None  # noqa: S101 - the hook is called for exceptions only
+        if report.when == "collect":
+            self._send(
+                report.nodeid or self._path, "failed", self._failure(call.excinfo, report.longreprtext)
+            )
+            return
+        subtest = ""
+        context = getattr(report, "context", None)
+        if context is not None:
+            values = [f"{key}={value}" for key, value in dict(context.kwargs).items()]
+            subtest = f"[{', '.join([*([str(context.msg)] if context.msg else []), *values])}] "
+        self._failures.append(self._failure(call.excinfo, report.longreprtext, subtest))
+
+    def pytest_runtest_logfinish(self) -> None:
+        self._done += 1
+        # A strict xpass fails without an exception.
+        plain = Failure(message=self._message, details="", file=self._path, line=self._line, assertion=True)
+        failures = self._failures or [plain]
+        # What has no verdict of its own is the worst: a teardown that breaks is not excused by a broken bound.
+        worst = min(failures, key=lambda failure: failure.verdict is not None)
+        details = "\n\n".join(failure.details for failure in failures)
+        self._send(self._case, self._outcome, worst if self._outcome == "failed" else plain, details)
+
+    def pytest_collectreport(self, report: "pytest.CollectReport") -> None:
+        if report.skipped:
+            skipped = Failure(message=_skip_reason(report.longrepr), details="", file=self._path)
+            self._send(report.nodeid or self._path, "skipped", skipped)
+
+    def pytest_internalerror(self, excrepr: object, excinfo: "pytest.ExceptionInfo[BaseException]") -> None:
+        self._send(self._path, "failed", self._failure(excinfo, str(excrepr)))
+
+    def pytest_keyboard_interrupt(self, excinfo: "pytest.ExceptionInfo[BaseException]") -> None:
+        """Ctrl-C, and `pytest.exit`, whose exit code may well be 0; not pytest's own stop after collection errors."""
+        if not isinstance(excinfo.value, self._own_stop):
+            self._send(self._case or self._path, "failed", self._failure(excinfo, str(excinfo.getrepr())))
+
+    def _failure(
+        self, excinfo: "pytest.ExceptionInfo[BaseException]", text: str, prefix: str = ""
+    ) -> Failure:
+        error = excinfo.value
+        file, line = self._where(excinfo)
+        return Failure(
+            message=prefix + (_one_line(excinfo.exconly(tryshort=True)) or type(error).__name__),
+            details=text,
+            file=file,
+            line=line,
+            verdict=_verdict_of(error),
+            assertion=isinstance(error, self._assertions),
+        )
+
+    def _where(self, excinfo: "pytest.ExceptionInfo[BaseException]") -> tuple[str, int | None]:
+        """The innermost line of the test's own file, else of the tree, else the case's first line."""
+        in_tree: tuple[str, int] | None = None
+        for entry in reversed(excinfo.traceback):
+            path = Path(str(entry.path))
+            if path.is_relative_to(self._root) and "site-packages" not in path.parts:
+                here = path.relative_to(self._root).as_posix(), entry.lineno + 1
+                if here[0] == self._path:
+                    return here
+                in_tree = in_tree or here
+        return in_tree or (self._path, self._line)
+
+    def _send(self, case: str, outcome: str, keys: Failure, details: str = "") -> None:
+        text = (details or keys.details).encode("utf-8", "replace")
+        if len(text) > DETAILS_BYTES:
+            text = b"[...]\n" + text[-DETAILS_BYTES:]
+        self._channel.send(
+            type="case",
+            case=case,
+            outcome=outcome,
+            duration_s=round(self._duration_s, 4),
+            message=keys.message,
+            details=text.decode("utf-8", "replace"),
+            file=keys.file,
+            line=keys.line,
+            verdict=keys.verdict,
+            assertion=keys.assertion and outcome == "failed",
+        )
+
+
+def _one_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def _skip_reason(longrepr: object) -> str:
+    reason = str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr)
+    return _one_line(reason.removeprefix("Skipped: "))
+
+
+def _verdict_of(error: BaseException | None) -> str | None:
+    """The attribute `verdict` of an exception or of what caused it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        verdict = getattr(error, "verdict", None)
+        if isinstance(verdict, str):
+            return verdict
+        error = error.__cause__ or error.__context__
+    return None

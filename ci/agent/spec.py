@@ -1,0 +1,187 @@
+"""What the agent has to do: the JSON of a spec, read into values."""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+__all__ = ["CAUSES", "Limits", "Rule", "Spec", "SpecError", "Suite", "Test", "is_number", "parse_spec"]
+
+SCHEMA = 1
+# The verdicts that a failed case or a rule may give, worst for the product first.
+CAUSES = ("product", "unknown", "bounds", "timeout", "oom", "infra", "hardware")
+
+
+class SpecError(Exception):
+    """The spec can't be used; `problems` says all that is wrong with it."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The rows `agent.*` of `ci/catalog/limits.toml`; what each means stands there."""
+
+    int_grace_s: float
+    term_grace_s: float
+    stop_int_grace_s: float
+    stop_term_grace_s: float
+    settle_s: float
+    log_head_bytes: int
+    log_tail_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A pattern in the log of a failed attempt, and the verdict that it proves."""
+
+    id: str
+    verdict: str
+    pattern: re.Pattern[str]
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Test:
+    """One test file; `path` is relative to the root, `cases` are pytest node ids (none: the whole file).
+
+    `env` goes over the suite's. `metrics` are what the catalog has rows for, `quarantine` the file's id or node ids of it
+    that gate nothing.
+    """
+
+    id: str
+    path: str
+    kind: str
+    cases: tuple[str, ...]
+    est_s: float
+    timeout_s: float
+    env: Mapping[str, str]
+    metrics: tuple[str, ...]
+    quarantine: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """Tests with one environment, one deadline and one retry policy."""
+
+    id: str
+    timeout_s: float
+    gpus: int
+    attempts: int
+    retry_wait_s: float
+    retry_on: tuple[str, ...]
+    env: Mapping[str, str]
+    tests: tuple[Test, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """All that the agent has to do."""
+
+    schema: int
+    token: str
+    root: Path
+    run_dir: Path
+    pythonpath: tuple[str, ...]
+    jobs: int
+    gpu_ids: tuple[str, ...]
+    fail_fast: bool
+    pytest_args: tuple[str, ...]
+    limits: Limits
+    verdict_rules: tuple[Rule, ...]
+    suites: tuple[Suite, ...]
+
+
+def parse_spec(text: str) -> Spec:
+    """The spec in this JSON; raises `SpecError` with the problems found, wrong types before wrong values."""
+    problems: list[str] = []
+    try:
+        spec: Spec = _decode(Spec, json.loads(text), "", problems)
+    except ValueError as error:
+        problems.append(f"it is not JSON: {error}")
+    if not problems:
+        problems += _wrong_values(spec)
+    if problems:
+        raise SpecError(problems)
+    return spec
+
+
+def _decode(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
+    """`value` as a `kind`, a dataclass of this module or a type in its annotations; None where it does not fit."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if is_dataclass(kind) and isinstance(value, dict):
+        paths = {row.name: f"{where}.{row.name}".lstrip(".") for row in fields(kind)}
+        problems += [f"{path} is missing" for name, path in paths.items() if name not in value]
+        rows = {row.name: row.type for row in fields(kind)}
+        made = {
+            name: _decode(rows[name], value.get(name), paths[name], problems)
+            for name in rows
+            if name in value
+        }
+        return kind(**made) if made.keys() == rows.keys() else None  # type: ignore[operator]  # a class, not a value
+    if origin is tuple and isinstance(value, list):
+        return tuple(
+            _decode(inner[0], item, f"{where}[{index}]", problems) for index, item in enumerate(value)
+        )
+    if origin is Mapping and isinstance(value, dict):
+        return {key: _decode(inner[1], item, f"{where}.{key}", problems) for key, item in value.items()}
+    if (
+        kind in (float, int)
+        and is_number(value)
+        and math.isfinite(value)
+        and value >= 0
+        and value == kind(value)
+    ):
+        return kind(value)
+    if kind in (str, bool) and isinstance(value, kind):
+        return value
+    if kind is Path and isinstance(value, str) and Path(value).is_absolute():
+        return Path(value)
+    if origin is re.Pattern and isinstance(value, str):
+        try:
+            return re.compile(value, re.MULTILINE)
+        except re.error as error:
+            problems.append(f"{where} is not a regular expression: {error}")
+            return None
+    names = {float: "a number of at least 0", int: "a whole number of at least 0", Path: "an absolute path"}
+    problems.append(
+        f"{where or 'it'} is {str(value)[:100]!r}, not {names.get(kind, getattr(kind, '__name__', kind))}"
+    )
+    return None
+
+
+def _wrong_values(spec: Spec) -> list[str]:
+    """What has the right type and still can't be meant."""
+    found = [] if spec.schema == SCHEMA else [f"schema is {spec.schema}; this agent reads schema {SCHEMA}"]
+    found += [] if spec.jobs else ["jobs is 0"]
+    for rule in spec.verdict_rules:
+        found += (
+            []
+            if rule.verdict in CAUSES
+            else [f"rule {rule.id}: verdict {rule.verdict!r} is not one of {CAUSES}"]
+        )
+    for name, count in Counter(suite.id for suite in spec.suites).items():
+        found += [f"{count} suites are called {name!r}"] if count > 1 else []
+    for suite in spec.suites:
+        where = f"suite {suite.id}"
+        found += [] if suite.attempts else [f"{where}: attempts is 0"]
+        if spec.gpu_ids and suite.gpus > len(spec.gpu_ids):
+            found.append(f"{where} needs {suite.gpus} GPUs, gpu_ids holds {len(spec.gpu_ids)}")
+        for name, count in Counter(test.id for test in suite.tests).items():
+            found += [f"{where}: {count} tests are called {name!r}"] if count > 1 else []
+        for test in suite.tests:
+            if test.kind not in ("pytest", "script"):
+                found.append(f"{where}: {test.id}: kind {test.kind!r} is neither pytest nor script")
+            if not test.path or Path(test.path).is_absolute() or ".." in Path(test.path).parts:
+                found.append(f"{where}: {test.id}: {test.path!r} is not a path inside the root")
+    return found
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

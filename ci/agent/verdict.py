@@ -1,0 +1,169 @@
+"""The verdict of an attempt: by what its process, its cases, the kernel and the log say, in this order."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from .spec import CAUSES, Rule
+
+__all__ = ["AttemptFacts", "FailedCase", "Judgement", "classify", "failed", "gates"]
+
+# pytest's exit codes: all is well, no case matches what was asked for, nothing was collected. A module that skips
+# itself ends with one of the last two.
+PYTEST_OK, PYTEST_USAGE, PYTEST_NO_TESTS = 0, 4, 5
+PYTEST_CASES_FAILED = 1
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedCase:
+    """A case that failed; `verdict` is its own, `assertion` true when it failed by an assertion."""
+
+    case: str
+    message: str = ""
+    verdict: str | None = None
+    assertion: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class AttemptFacts:
+    """What is known about an attempt; gathered while it runs, complete when it has ended.
+
+    `exit_code` and `signal` are the process's own end; `session_code` is pytest's exit code, None when pytest never
+    came to its end; `stopped` and `deadline` say why we ended the attempt, None when it ended by itself. `asked` are the
+    metrics that it has to record, `metrics` those that it has.
+    """
+
+    path: str
+    kind: str
+    asked: tuple[str, ...] = ()
+    exit_code: int | None = None
+    signal: str | None = None
+    session_code: int | None = None
+    stopped: str | None = None
+    deadline: str | None = None
+    cases: Counter[str] = field(default_factory=Counter)
+    failed: list[FailedCase] = field(default_factory=list)
+    metrics: set[str] = field(default_factory=set)
+    skip_reasons: list[str] = field(default_factory=list)
+    running: str = ""
+    oom_kills: int = 0
+    log_error: str | None = None
+
+    def end(self) -> str:
+        """How the process ended, for people."""
+        end = f"was ended by {self.signal}" if self.signal else f"ended with exit code {self.exit_code}"
+        return f"the test process {end}" + (f"; running: {self.running}" if self.running else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """How an attempt ended; `rule` is the id of the rule that decided."""
+
+    outcome: str
+    verdict: str
+    evidence: tuple[str, ...] = ()
+    rule: str | None = None
+
+
+def failed(verdict: str, *evidence: str, rule: str | None = None) -> Judgement:
+    return Judgement(outcome="failed", verdict=verdict, evidence=evidence, rule=rule)
+
+
+def classify(facts: AttemptFacts, rules: Sequence[Rule], read_log: Callable[[], str]) -> Judgement:
+    """The verdict over one attempt; `read_log` is called only when the log has a say."""
+    done = facts.cases.total()
+    if facts.stopped is not None:
+        return failed("cancelled", f"stopped: {facts.stopped}")
+    if facts.deadline is not None:
+        verdict = "timeout-while-passing" if done and not facts.failed else "timeout"
+        during = f"; running: {facts.running}" if facts.running else ""
+        return failed(verdict, f"{facts.deadline}; cases ended: {done}, failed: {len(facts.failed)}{during}")
+    if facts.failed:
+        return _judge_cases(facts, rules, read_log)
+    pytest_code = facts.exit_code if facts.session_code == facts.exit_code else None
+    if not done and pytest_code in (PYTEST_OK, PYTEST_NO_TESTS):
+        return failed("product", f"pytest collected no test cases in {facts.path}")
+    only_skipped = facts.cases["skipped"] == done > 0
+    skipped_itself = only_skipped and pytest_code in (PYTEST_USAGE, PYTEST_NO_TESTS)
+    if skipped_itself or pytest_code == PYTEST_OK or (facts.kind == "script" and facts.exit_code == 0):
+        silent = [metric for metric in facts.asked if metric not in facts.metrics]
+        # a case that was skipped may be the one that would have measured
+        if silent and facts.cases.keys() <= {"passed"}:
+            return failed("product", *(_unmeasured(metric) for metric in silent))
+        outcome = "skipped" if only_skipped else "passed"
+        return Judgement(
+            outcome=outcome, verdict="passed", evidence=(facts.log_error,) if facts.log_error else ()
+        )
+    return _judge_end(facts, rules, read_log())
+
+
+def _unmeasured(metric: str) -> str:
+    return f"no metric {metric!r} was recorded, and ci/catalog/bounds.toml has a row for it; next: measure it or remove the row"
+
+
+def _judge_cases(facts: AttemptFacts, rules: Sequence[Rule], read_log: Callable[[], str]) -> Judgement:
+    """Some case failed: each has its own verdict, or is the product's by an assertion, or the log explains it."""
+    own = {case: case.verdict or ("product" if case.assertion else None) for case in facts.failed}
+    explained: Judgement | None = None
+    if None in own.values() and "bounds" not in own.values():
+        explained = _explain(facts, rules, read_log())
+    otherwise = explained.verdict if explained else "product"
+    # a verdict that no one defined is taken for the worst
+    verdicts = {case: verdict if verdict in CAUSES else "product" for case, verdict in own.items() if verdict}
+    worst = min([*verdicts.values(), *([otherwise] if None in own.values() else [])], key=CAUSES.index)
+    lines = tuple(f"{case.case}: {case.message}" for case in own if verdicts.get(case, otherwise) == worst)
+    if explained is None or explained.verdict != worst:
+        return failed(worst, *lines)
+    return failed(worst, *explained.evidence, *lines, rule=explained.rule)
+
+
+def _judge_end(facts: AttemptFacts, rules: Sequence[Rule], log: str) -> Judgement:
+    """No case failed, and yet the process did not end well."""
+    explained = _explain(facts, rules, log)
+    if explained is not None:
+        return failed(explained.verdict, facts.end(), *explained.evidence, rule=explained.rule)
+    if facts.signal == "SIGKILL":
+        return failed("unknown", facts.end(), "the agent did not send it, and the kernel counted no OOM kill")
+    last = _clean(log[-4096:])[-3:]
+    if facts.kind == "pytest" and facts.signal is None and facts.session_code != facts.exit_code:
+        session = "had not ended" if facts.session_code is None else f"had ended with {facts.session_code}"
+        return failed("unknown", facts.end(), f"pytest's session {session}", *last)
+    return failed("product", facts.end(), *last)
+
+
+def _explain(facts: AttemptFacts, rules: Sequence[Rule], log: str) -> Judgement | None:
+    """What machine, network or kernel did to this attempt; the first rule in the order of the catalog wins."""
+    killed = f"the kernel counted {facts.oom_kills} OOM kills during this attempt"
+    if facts.oom_kills and facts.signal == "SIGKILL":
+        return failed("oom", killed)
+    log = ESCAPES.sub("", log)  # a colour in front of a word would hide where the word begins
+    for rule in rules:
+        match = rule.pattern.search(log)
+        if match is not None:
+            start, end = log.rfind("\n", 0, match.start()) + 1, log.find("\n", match.end())
+            lines = _clean(log[start : end if end >= 0 else len(log)])
+            return failed(rule.verdict, *lines, f"rule {rule.id}: {rule.why}", rule=rule.id)
+    if facts.oom_kills:
+        return failed("oom", killed)
+    return failed("infra", facts.log_error) if facts.log_error else None
+
+
+def gates(quarantine: Sequence[str], facts: AttemptFacts, judgement: Judgement) -> bool:
+    """Whether a failed attempt counts although these rows, for its file or for cases of it, hold: the rule of docs/agent.md."""
+    if judgement.verdict == "cancelled":
+        return True
+    if any("::" not in row for row in quarantine):
+        return False
+    nodes = [case.case for case in facts.failed]
+    if not nodes or facts.exit_code != PYTEST_CASES_FAILED or judgement.verdict.startswith("timeout"):
+        return True
+    return not all(
+        any(node == row or node.startswith((f"{row}[", f"{row}::")) for row in quarantine) for node in nodes
+    )
+
+
+def _clean(text: str) -> tuple[str, ...]:
+    lines = (ESCAPES.sub("", line).strip() for line in text.splitlines())
+    return tuple(line for line in lines if line)
