@@ -16,6 +16,7 @@ from ci.github.workflows.sglang_reader import read_workflows, workflow_files
 from ci.plan.check import check_registrations
 from ci.plan.environment import Layer, layers_for, resolve
 from ci.plan.quarantine import expiring, quarantine_problems, tried_date_note
+from ci.plan.route import check_routes
 from ci.report.console import Text, open_console
 from ci.system.environ import TODAY, read_environ
 
@@ -39,6 +40,7 @@ def check(arguments: Sequence[str]) -> int:
     root, tests = discover_tests(catalog, known.checkout)
     problems += tests.problems
     if not found:
+        problems += check_routes(catalog)
         problems += _workflows(catalog, root, tests, own=not known.checkout)
     notes = check_registrations(catalog, tests, own=not known.checkout, problems=problems)
     today, today_source = find_today(read_environ())

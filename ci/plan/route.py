@@ -2,8 +2,12 @@
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.records import Label, Suite
+from ci.errors import Problem, UsageError
 
-__all__ = ["label_of", "pools_with_a_choice"]
+__all__ = ["check_routes", "label_of", "pools_with_a_choice"]
+
+_FILE = "catalog/runners.toml"
+_DEFAULT_EVENT = "pull_request"
 
 
 def label_of(catalog: Catalog, suite: Suite, event: str, *, pool: str = "") -> Label:
@@ -14,19 +18,50 @@ def label_of(catalog: Catalog, suite: Suite, event: str, *, pool: str = "") -> L
         suite: whose family, GPUs and fabric the label has to fit.
         event: GitHub's name of it.
         pool: asked for by hand; only suites of its family go there. Empty: as the event is routed.
+
+    Raises:
+        UsageError: the pool has no such label.
     """
-    routing = next(row for row in catalog.routings if row.family == suite.family and row.in_force)
-    routed = routing.pool_by_event.get(event, routing.pool_by_event["pull_request"])
-    if pool and catalog.family_of(catalog.pools[pool].hardware) == suite.family:
-        routed = pool
-    return next(
-        row
-        for row in catalog.labels
-        if row.pool == routed and row.gpus == suite.gpus and row.fabric == suite.fabric
+    found = _find(catalog, suite, event, pool)
+    if isinstance(found, Label):
+        return found
+    raise UsageError(
+        f"no runner for {suite.name}",
+        problems=[found],
+        cause="a pool, a label or a routing was edited",
+        then=f"fix ci/{_FILE}, then: nox -s check",
     )
+
+
+def check_routes(catalog: Catalog) -> list[Problem]:
+    """Every suite that has no runner for an event, or in a pool that can be asked for, with the row to fix."""
+    choices = ("", *pools_with_a_choice(catalog))
+    events = dict.fromkeys(event for row in catalog.routings for event in row.pool_by_event)
+    found = (
+        _find(catalog, suite, event, pool) for suite in catalog.suites for event in events for pool in choices
+    )
+    return list(dict.fromkeys(one for one in found if isinstance(one, Problem)))
 
 
 def pools_with_a_choice(catalog: Catalog) -> tuple[str, ...]:
     """Pools that somebody can ask for: those of a hardware family that has more than one."""
     family = {pool.id: catalog.family_of(pool.hardware) for pool in catalog.pools.values()}
     return tuple(pool for pool, mine in family.items() if list(family.values()).count(mine) > 1)
+
+
+def _find(catalog: Catalog, suite: Suite, event: str, asked: str) -> Label | Problem:
+    routing = next(row for row in catalog.routings if row.family == suite.family and row.in_force)
+    event = event if event in routing.pool_by_event else _DEFAULT_EVENT
+    pool, where, why = routing.pool_by_event[event], f"routing[{routing.id}]", f"sends {event} to pool"
+    if asked and catalog.family_of(catalog.pools[asked].hardware) == suite.family:
+        pool, where, why = asked, f"pool[{asked}]", "may be asked for: pool"
+    for row in catalog.labels:
+        if (row.pool, row.gpus, row.fabric) == (pool, suite.gpus, suite.fabric):
+            return row
+    need = f"{suite.gpus} GPU{'s' if suite.gpus > 1 else ''}{' with a fabric' if suite.fabric else ''}"
+    fabric = ", fabric = true" if suite.fabric else ""
+    return Problem(
+        where=f"{_FILE}: {where}",
+        what=f"{why} {pool!r}, which has no label for {need}; {suite.name} needs one",
+        hint=f'add [[label]] with pool = "{pool}", gpus = {suite.gpus}{fabric}',
+    )
