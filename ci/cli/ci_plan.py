@@ -16,11 +16,10 @@ from ci.docker.client import docker_host
 from ci.errors import CiError, ExitCode, Problem, UsageError
 from ci.facts.changed_files import changes_since
 from ci.github.ci_request import PULL_REQUEST, Asked, base_of_event, read_ask
-from ci.github.matrix import Waves, make_waves, matrix_json
+from ci.github.matrix import Waves, make_waves, matrix_json, stage_waves
 from ci.github.outputs import add_summary, set_outputs
 from ci.github.plan_view import ShownPlan, plan_markdown, show_ci_plan
 from ci.github.verdict import judge, read_needs
-from ci.github.workflows.render import stage_waves
 from ci.images.resolve import resolve_image
 from ci.plan.facts import Facts
 from ci.plan.jobs import Changes, Reason, Selection, everything, select_changed

@@ -84,11 +84,11 @@ def _explain(catalog: Catalog, names: Sequence[str], *, as_json: bool) -> int:
     if len(names) != 1:
         raise UsageError("explain takes one variable", cause=f"{len(names)} given", then=_USAGE)
     name = names[0]
-    stories: dict[str, Setting] = {}
+    settings: dict[str, Setting] = {}
     for suite in catalog.suites:
         setting = _suite_environment(catalog, suite.name).settings.get(name)
         if setting is not None:
-            stories[suite.name] = setting
+            settings[suite.name] = setting
     passed = next(
         (
             row.why
@@ -97,7 +97,7 @@ def _explain(catalog: Catalog, names: Sequence[str], *, as_json: bool) -> int:
         ),
         "",
     )
-    if not stories and not passed:
+    if not settings and not passed:
         everything = {variable.name for row in catalog.env_sets.values() for variable in row.variables}
         sets = [
             row.id
@@ -108,16 +108,16 @@ def _explain(catalog: Catalog, names: Sequence[str], *, as_json: bool) -> int:
             raise UsageError(
                 f"no set and no pass-through row names {name}", cause=closest(name, everything), then=_USAGE
             )
-        stories = {set_id: _environment(catalog, (set_id,)).settings[name] for set_id in sets}
+        settings = {set_id: _environment(catalog, (set_id,)).settings[name] for set_id in sets}
     if as_json:
         data = {
             "name": name,
             "passed_through": passed,
-            "suites": {key: asdict(value) for key, value in stories.items()},
+            "suites": {key: asdict(value) for key, value in settings.items()},
         }
         sys.stdout.write(json.dumps(data, indent=1) + "\n")
     else:
-        show_explanation(open_console(read_environ()), name, stories, passed)
+        show_explanation(open_console(read_environ()), name, settings, passed)
     return 0
 
 

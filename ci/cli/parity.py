@@ -14,11 +14,11 @@ from ci.cli.options import Parser, parse, read_run_options
 from ci.cli.suite_tests import tests_of_suites, tree_facts
 from ci.errors import CiError, ExitCode, NothingSelectedError, Problem, UsageError
 from ci.facts.gather import REPOSITORY, gather
-from ci.github.matrix import Ask, Job, make_waves
+from ci.github.matrix import Ask, Job, make_waves, stage_waves, suites_of
 from ci.github.parity.compare import Gap, Parity, PlanOf, Side, check_parity
 from ci.github.parity.machine import PLACEHOLDER, contained, furnish, stand_in_image
 from ci.github.parity.view import show_parity
-from ci.github.workflows.render import WORKFLOWS, stage_waves, suites_of
+from ci.github.workflows.render import WORKFLOWS
 from ci.plan.facts import Facts
 from ci.plan.jobs import Reason, everything
 from ci.plan.make import make_plan

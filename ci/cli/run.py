@@ -17,12 +17,12 @@ from ci.plan.model import Plan
 from ci.plan.secret_values import refuse_secret_values, secret_values
 from ci.report.console import Text, open_console, say
 from ci.report.final.terminal import show_final
+from ci.report.final.write import show_written, write_reports
 from ci.report.live.github import mask, workspace_prefix
 from ci.report.live.views import open_view
 from ci.report.model import repeat
 from ci.report.text import one_line
 from ci.report.views.plan import list_tests, print_plan
-from ci.report.write import write_reports
 from ci.system import clock
 from ci.system.environ import read_environ
 from ci.system.signals import die_with_parent, stop_once
@@ -100,7 +100,8 @@ def _report(ending: Ending, environ: Mapping[str, str], *, json: bool, limits: R
     console = open_console(environ, json=json)
     run_dir = ending.folder.path
     written = write_reports(ending.record, run_dir, environ=environ, limits=limits)
-    show_final(console, ending.record, run_dir, written, limits=limits)
+    show_final(console, ending.record, run_dir, limits=limits)
+    show_written(console, run_dir, written)
     if ending.failure is not None:
         sys.stderr.write(ending.failure.render() + "\n")
         sys.stderr.flush()

@@ -11,8 +11,7 @@ from ci.catalog.records import Suite
 from ci.catalog.toml_reader import closest
 from ci.catalog.workflows import WorkflowRow
 from ci.errors import Problem
-from ci.github.matrix import Ask
-from ci.github.workflows.render import suites_of
+from ci.github.matrix import Ask, suites_of
 from ci.plan.route import pools_with_a_choice
 
 __all__ = ["PULL_REQUEST", "Asked", "base_of_event", "read_ask"]

@@ -6,12 +6,23 @@ from dataclasses import asdict, dataclass
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.records import Suite
+from ci.catalog.workflows import WorkflowRow
 from ci.plan.jobs import Choice
 from ci.plan.model import TestWork
 from ci.plan.route import label_of
 from ci.plan.shards import Shard, split
 
-__all__ = ["Ask", "ImageOf", "Job", "NotMade", "Waves", "make_waves", "matrix_json"]
+__all__ = [
+    "Ask",
+    "ImageOf",
+    "Job",
+    "NotMade",
+    "Waves",
+    "make_waves",
+    "matrix_json",
+    "stage_waves",
+    "suites_of",
+]
 
 # family and ROCm flavour -> `name@sha256:...`, empty when it could not be resolved
 ImageOf = Callable[[str, str], str]
@@ -69,6 +80,29 @@ class Waves:
     def jobs(self) -> tuple[Job, ...]:
         """All of them."""
         return tuple(job for wave in self.waves for job in wave)
+
+
+def suites_of(catalog: Catalog, workflow: WorkflowRow) -> tuple[Suite, ...]:
+    """The suites that a workflow of kind `tests` runs, in the catalog's order; none for the other kinds."""
+    if workflow.kind != "tests":
+        return ()
+    return tuple(suite for suite in catalog.suites if suite.nightly == workflow.nightly)
+
+
+def stage_waves(catalog: Catalog, workflow: WorkflowRow) -> Mapping[str, int]:
+    """The wave of each stage of a workflow, counted from 1: one more than the latest stage that it waits for."""
+    stages = {suite.stage for suite in suites_of(catalog, workflow)}
+    after = {stage.id: tuple(name for name in stage.after if name in stages) for stage in catalog.stages}
+    waves: dict[str, int] = {}
+    pending = [stage.id for stage in catalog.stages if stage.id in stages]
+    while pending:
+        ready = [name for name in pending if all(earlier in waves for earlier in after[name])]
+        if not ready:  # a circle: `check` names it, and rendering puts the rest behind
+            ready = pending[:1]
+        for name in ready:
+            waves[name] = 1 + max((waves.get(earlier, 0) for earlier in after[name]), default=0)
+        pending = [name for name in pending if name not in waves]
+    return waves
 
 
 def make_waves(

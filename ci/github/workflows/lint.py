@@ -7,7 +7,7 @@ from ci.catalog.catalog import Catalog
 from ci.catalog.registrations.parse import Discovery, Registration
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem
-from ci.github.workflows.render import suites_of
+from ci.github.matrix import suites_of
 from ci.github.workflows.sglang_reader import Job, Workflow
 
 __all__ = ["lint_own", "lint_tree"]

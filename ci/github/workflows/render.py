@@ -10,9 +10,9 @@ from pathlib import Path
 import jinja2
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Suite
 from ci.catalog.workflows import SecretRow, WorkflowInput, WorkflowRow
 from ci.errors import Problem
+from ci.github.matrix import stage_waves, suites_of
 
 __all__ = [
     "ACTIONLINT",
@@ -23,8 +23,6 @@ __all__ = [
     "Stale",
     "find_stale",
     "render",
-    "stage_waves",
-    "suites_of",
     "write",
 ]
 
@@ -68,29 +66,6 @@ def render(catalog: Catalog) -> Mapping[str, str]:
     files[ACTIONLINT] = _text(environment, "actionlint.yaml.j2", labels=_own_labels(catalog))
     files[ZIZMOR] = _text(environment, "zizmor.yml.j2", ignores=catalog.actions.ignores)
     return files
-
-
-def suites_of(catalog: Catalog, workflow: WorkflowRow) -> tuple[Suite, ...]:
-    """The suites that a workflow of kind `tests` runs, in the catalog's order; none for the other kinds."""
-    if workflow.kind != "tests":
-        return ()
-    return tuple(suite for suite in catalog.suites if suite.nightly == workflow.nightly)
-
-
-def stage_waves(catalog: Catalog, workflow: WorkflowRow) -> Mapping[str, int]:
-    """The wave of each stage of a workflow, counted from 1: one more than the latest stage that it waits for."""
-    stages = {suite.stage for suite in suites_of(catalog, workflow)}
-    after = {stage.id: tuple(name for name in stage.after if name in stages) for stage in catalog.stages}
-    waves: dict[str, int] = {}
-    pending = [stage.id for stage in catalog.stages if stage.id in stages]
-    while pending:
-        ready = [name for name in pending if all(earlier in waves for earlier in after[name])]
-        if not ready:  # a circle: `check` names it, and rendering puts the rest behind
-            ready = pending[:1]
-        for name in ready:
-            waves[name] = 1 + max((waves.get(earlier, 0) for earlier in after[name]), default=0)
-        pending = [name for name in pending if name not in waves]
-    return waves
 
 
 def find_stale(catalog: Catalog, root: Path) -> tuple[Stale, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 
 from ci.record.fold import RunRecord, TestRecord
-from ci.report import model as story
+from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.text import case_name, duration, one_line, strip_ansi, visible
 
@@ -54,7 +54,7 @@ class _Timeline:
 class _Gauge:
     """A metric beside its bound, both in percent of the bar's width; None where there is nothing to draw."""
 
-    row: story.Measured
+    row: model.Measured
     value: float | None
     limit: float | None
 
@@ -74,7 +74,7 @@ def _template() -> jinja2.Template:
         "duration": duration,
         "case_name": case_name,
     }
-    environment.globals["story"] = story
+    environment.globals["model"] = model
     return environment.get_template("report.html.j2")
 
 
@@ -82,17 +82,17 @@ def html_report(record: RunRecord, *, tails: LogTails) -> str:
     """The report as one HTML document."""
     return _template().render(
         record=record,
-        result=story.result(record),
-        facts=story.facts(record),
-        counts=story.counts(record),
-        rehearsal=story.rehearsal_words(record),
-        command=story.repeat(record),
+        result=model.result(record),
+        facts=model.facts(record),
+        counts=model.counts(record),
+        rehearsal=model.rehearsal_words(record),
+        command=model.repeat(record),
         timeline=_timeline(record),
-        gauges=[_gauge(row) for row in story.measured(record)],
-        phases=story.phase_rows(record),
-        slowest=story.slowest(record),
-        left_out=story.left_out(record),
-        quarantined=story.quarantined(record),
+        gauges=[_gauge(row) for row in model.measured(record)],
+        phases=model.phase_rows(record),
+        slowest=model.slowest(record),
+        left_out=model.left_out(record),
+        quarantined=model.quarantined(record),
         tails=tails,
     )
 
@@ -143,7 +143,7 @@ def _tick_times(end_s: float) -> Iterator[float]:
     yield from (number * step for number in range(min(count, 1000) + 1))
 
 
-def _gauge(row: story.Measured) -> _Gauge:
+def _gauge(row: model.Measured) -> _Gauge:
     bound, value = row.metric.bound, row.metric.value
     if bound is None or not bound.op or min(value, bound.limit) < 0 or max(value, bound.limit) <= 0:
         return _Gauge(row=row, value=None, limit=None)

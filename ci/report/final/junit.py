@@ -16,7 +16,7 @@ from junitparser import xunit2
 from ci.catalog.verdicts import Status, Verdict
 from ci.record.fold import Attempt, RunRecord, TestRecord
 from ci.record.quarantine import QuarantineRecord, words
-from ci.report import model as story
+from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.text import case_name, duration, strip_ansi, visible
 
@@ -91,13 +91,13 @@ def _suite(record: RunRecord, name: str, tests: Sequence[TestRecord], tails: Log
             own[f"attempts: {test.id}"] = ", ".join(tries)
         metrics = test.attempts[-1].metrics if test.attempts else ()
         for metric in metrics:
-            judged = story.Measured(test=test, attempt=test.attempts[-1], metric=metric)
-            bound = ": ".join(part for part in (story.bound_words(metric), judged.state) if part)
-            value = story.value_words(metric) + (f" ({bound})" if metric.bound else "")
+            judged = model.Measured(test=test, attempt=test.attempts[-1], metric=metric)
+            bound = ": ".join(part for part in (model.bound_words(metric), judged.state) if part)
+            value = model.value_words(metric) + (f" ({bound})" if metric.bound else "")
             key = f"metric: {test.id}: {metric.metric}"
             # a floor and a ceiling are two events of one metric
             own[key] = f"{own[key]}, {value}" if key in own else value
-    for item in story.quarantined(record):
+    for item in model.quarantined(record):
         if item.row.test.partition("::")[0] in {test.id for test in tests}:
             own[f"quarantine: {item.row.test}"] = item.words
     return _filled(record, name, found, own)
@@ -120,9 +120,9 @@ def _filled(record: RunRecord, name: str, cases: Sequence[_Case], own: dict[str,
         "executor": record.executor,
         "commit": record.commit,
         "repeat": record.command,
-        "result": story.result(record).words,
+        "result": model.result(record).words,
     }
-    for phase in story.phase_rows(record):
+    for phase in model.phase_rows(record):
         said = ": ".join(part for part in (duration(phase.duration_s), phase.said or phase.text) if part)
         shared[f"phase: {phase.phase}"] = f"{phase.outcome} in {said}"
     for key, value in (shared | own).items():
@@ -185,8 +185,8 @@ def _of_file(attempt: Attempt) -> _Trial | None:
         return _Trial(outcome="skipped", duration_s=attempt.duration_s, message=reasons)
     if any((case.verdict or Verdict.PRODUCT) is attempt.verdict for case in attempt.failed_cases):
         return None
-    words = [part for part in (attempt.verdict, story.ending(attempt)) if part]
-    details = [*attempt.evidence, *(story.leftover_words(leftover) for leftover in attempt.leftovers)]
+    words = [part for part in (attempt.verdict, model.ending(attempt)) if part]
+    details = [*attempt.evidence, *(model.leftover_words(leftover) for leftover in attempt.leftovers)]
     return _Trial(
         outcome="failed",
         duration_s=attempt.duration_s,

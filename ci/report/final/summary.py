@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
 from ci.record.fold import RunRecord
-from ci.report import model as story
+from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
 
@@ -60,26 +60,26 @@ def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator
     yield from _head(record)
     yield from _outside(record)
     yield from _phases(record, tails)
-    for trouble in story.troubles(record):
+    for trouble in model.troubles(record):
         yield _trouble(record, trouble, tails, limits)
     yield from _tests(record)
     yield from _metrics(record)
     yield from _slowest(record)
     yield from _left_out(record)
     yield from _quarantined(record)
-    facts = [f"{plain(name)}: {code(value)}" for name, value in story.facts(record).items() if value]
+    facts = [f"{plain(name)}: {code(value)}" for name, value in model.facts(record).items() if value]
     yield "\n<details><summary>About this run</summary>\n\n" + "<br>\n".join(facts) + "\n\n</details>"
 
 
 def _head(record: RunRecord) -> Iterator[str]:
-    ended = story.result(record)
+    ended = model.result(record)
     yield f"## {'✅' if ended.ok else '❌'} {plain(record.title)}: {plain(ended.words)}"
-    if words := story.rehearsal_words(record):
+    if words := model.rehearsal_words(record):
         yield f"\n> <b>{plain(words)}</b>"
-    counted = ", ".join(f"**{count}** {words}" for words, count in story.counts(record).items()) or "no tests"
+    counted = ", ".join(f"**{count}** {words}" for words, count in model.counts(record).items()) or "no tests"
     where = f"{plain(record.hardware_class)}, {plain(record.engine)}"
     yield f"\n{counted} on {where} in {duration(record.duration_s)}, exit code {ended.code}"
-    if command := story.repeat(record):
+    if command := model.repeat(record):
         yield f"\nRepeat it: {code(command)}"
 
 
@@ -95,18 +95,18 @@ def _outside(record: RunRecord) -> Iterator[str]:
     for problem in record.problems:
         yield f"\nRecord: {plain(problem)}"
     for leftover in record.leftovers:
-        yield f"\n{plain(story.leftover_words(leftover))}"
+        yield f"\n{plain(model.leftover_words(leftover))}"
 
 
 def _phases(record: RunRecord, tails: LogTails) -> Iterator[str]:
-    rows = story.phase_rows(record)
+    rows = model.phase_rows(record)
     if not rows:
         return
     yield "\n### Phases\n\n| | phase | took | | what |\n| --- | --- | ---: | ---: | --- |"
     for phase in rows:
         icon = _PHASE_ICONS.get(phase.outcome, "❌")
         words = plain(phase.said or phase.text)
-        yield f"| {icon} {plain(phase.outcome)} | {code(phase.phase)} | {duration(phase.duration_s)} | {story.phase_amount(phase)} | {words} |"
+        yield f"| {icon} {plain(phase.outcome)} | {code(phase.phase)} | {duration(phase.duration_s)} | {model.phase_amount(phase)} | {words} |"
     for phase in rows:
         if phase.outcome in ("ok", "skipped") or not (phase.details or phase.log):
             continue
@@ -122,7 +122,7 @@ def _phases(record: RunRecord, tails: LogTails) -> Iterator[str]:
         yield "\n".join([*lines, "</details>"])
 
 
-def _trouble(record: RunRecord, trouble: story.Trouble, tails: LogTails, limits: ReportLimits) -> str:
+def _trouble(record: RunRecord, trouble: model.Trouble, tails: LogTails, limits: ReportLimits) -> str:
     test, attempt = trouble.test, trouble.attempt
     held = test.status is Status.QUARANTINED
     icon = (test.status if trouble.final or held else Status.FLAKY).row.icon
@@ -132,20 +132,20 @@ def _trouble(record: RunRecord, trouble: story.Trouble, tails: LogTails, limits:
     words = f"QUARANTINED, {words}" if held else words
     opened = " open" if trouble.final else ""
     lines = [f"\n<details{opened}><summary>{icon} {code(test.id)} {words}</summary>\n"]
-    if ending := story.ending(attempt):
+    if ending := model.ending(attempt):
         lines.append(f"{plain(ending)}\n")
     for case in attempt.failed_cases:
-        lines.append(f"{code(story.case_place(case))} <b>{plain(case_name(case.case, test.id))}</b>\n")
+        lines.append(f"{code(model.case_place(case))} <b>{plain(case_name(case.case, test.id))}</b>\n")
         lines.append(block(clip(case.details or case.message, limits.case_lines)) + "\n")
     if attempt.evidence:
         rule = f" (rule {code(attempt.rule)})" if attempt.rule else ""
         lines.append(f"Evidence{rule}:\n\n{block(chr(10).join(attempt.evidence))}\n")
-    lines += [f"{plain(story.leftover_words(leftover))}\n" for leftover in attempt.leftovers]
+    lines += [f"{plain(model.leftover_words(leftover))}\n" for leftover in attempt.leftovers]
     tail = tails.of(attempt)
     note = f" ({plain(tail.note)})" if tail.note else ""
     if tail.lines or tail.note:
         lines.append(f"Last lines of {code(attempt.log)}{note}:\n\n{block(tail.text)}\n")
-    lines.append(f"Repeat it: {code(story.repeat_test(record, test))}\n\n</details>")
+    lines.append(f"Repeat it: {code(model.repeat_test(record, test))}\n\n</details>")
     return "\n".join(lines)
 
 
@@ -161,7 +161,7 @@ def _tests(record: RunRecord) -> Iterator[str]:
 
 
 def _metrics(record: RunRecord) -> Iterator[str]:
-    rows = story.measured(record)
+    rows = model.measured(record)
     if not rows:
         return
     yield "\n### Metrics\n\n| metric | value | bound | | test | source |\n| --- | ---: | --- | --- | --- | --- |"
@@ -175,12 +175,12 @@ def _metrics(record: RunRecord) -> Iterator[str]:
     for row in rows:
         metric = row.metric
         source = plain(metric.bound.source) if metric.bound else ""
-        cells = [plain(metric.metric), plain(story.value_words(metric)), plain(story.bound_words(metric))]
+        cells = [plain(metric.metric), plain(model.value_words(metric)), plain(model.bound_words(metric))]
         yield f"| {' | '.join(cells)} | {icons[row.state]} | {code(row.test.id)} | {source} |"
 
 
 def _slowest(record: RunRecord) -> Iterator[str]:
-    rows = story.slowest(record)
+    rows = model.slowest(record)
     if len(rows) < 2:
         return
     yield "\n### Slowest tests\n\n| test | took | estimate | ratio |\n| --- | ---: | ---: | ---: |"
@@ -191,7 +191,7 @@ def _slowest(record: RunRecord) -> Iterator[str]:
 
 
 def _left_out(record: RunRecord) -> Iterator[str]:
-    groups = story.left_out(record)
+    groups = model.left_out(record)
     if groups:
         yield "\n### Not run\n"
     for because, names in groups.items():
@@ -199,7 +199,7 @@ def _left_out(record: RunRecord) -> Iterator[str]:
 
 
 def _quarantined(record: RunRecord) -> Iterator[str]:
-    rows = story.quarantined(record)
+    rows = model.quarantined(record)
     if rows:
         yield "\n### Quarantine\n"
     for item in rows:

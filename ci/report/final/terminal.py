@@ -6,7 +6,7 @@ from pathlib import Path
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
 from ci.record.fold import PhaseRecord, RunRecord
-from ci.report import model as story
+from ci.report import model
 from ci.report.console import (
     Console,
     Group,
@@ -18,7 +18,6 @@ from ci.report.console import (
     fact_table,
     new_table,
 )
-from ci.report.files import Failed, Written
 from ci.report.log_tail import LogTails
 from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
 
@@ -28,28 +27,10 @@ _PHASE_STYLES = {"ok": "green", "warned": "yellow", "skipped": "dim", "failed": 
 _QUARANTINE_STYLES = {"failed": "magenta", "passed": "green", "skipped": "dim", "not run": "dim"}
 
 
-def show_final(
-    console: Console,
-    record: RunRecord,
-    run_dir: Path,
-    written: Sequence[Written | Failed],
-    *,
-    limits: ReportLimits,
-) -> None:
-    """Print the whole view and, below it, the files of the run folder and those that could not be written."""
+def show_final(console: Console, record: RunRecord, run_dir: Path, *, limits: ReportLimits) -> None:
+    """Print the whole view."""
     tails = LogTails(run_dir, lines=limits.tail_lines)
     console.print(final_view(record, tails=tails, limits=limits))
-    beside = [
-        path for path in (run_dir / "plan.json", run_dir / "events.jsonl", run_dir / "logs") if path.exists()
-    ]
-    paths = [*beside, *(file.path for file in written if isinstance(file, Written))]
-    for path in paths:
-        # a path that wraps can't be copied
-        console.print(Text(one_line(str(path)), style="dim"), soft_wrap=True)
-    for file in written:
-        if isinstance(file, Failed):
-            words = one_line(f"{file.path} was not written: {file.because}")
-            console.print(Text(words, style="bold red"), soft_wrap=True)
 
 
 def final_view(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> Group:
@@ -101,7 +82,7 @@ def _tests(record: RunRecord) -> Table | None:
 
 
 def _measured(record: RunRecord) -> Table | None:
-    rows = story.measured(record)
+    rows = model.measured(record)
     if not rows:
         return None
     styles = {
@@ -120,8 +101,8 @@ def _measured(record: RunRecord) -> Table | None:
     for row in rows:
         table.add_row(
             Text(one_line(row.metric.metric)),
-            Text(one_line(story.value_words(row.metric))),
-            Text(one_line(story.bound_words(row.metric))),
+            Text(one_line(model.value_words(row.metric))),
+            Text(one_line(model.bound_words(row.metric))),
             Text(row.state, style=styles[row.state]),
             Text(one_line(row.test.id)),
         )
@@ -129,7 +110,7 @@ def _measured(record: RunRecord) -> Table | None:
 
 
 def _slowest(record: RunRecord) -> Table | None:
-    rows = story.slowest(record)
+    rows = model.slowest(record)
     if len(rows) < 2:
         return None
     table = new_table("Slowest tests")
@@ -149,7 +130,7 @@ def _slowest(record: RunRecord) -> Table | None:
 
 
 def _left_out(record: RunRecord) -> RenderableType | None:
-    groups = story.left_out(record)
+    groups = model.left_out(record)
     if not groups:
         return None
     lines: list[RenderableType] = [Text("Not run", style="bold")]
@@ -160,7 +141,7 @@ def _left_out(record: RunRecord) -> RenderableType | None:
 
 
 def _quarantined(record: RunRecord) -> RenderableType | None:
-    rows = story.quarantined(record)
+    rows = model.quarantined(record)
     if not rows:
         return None
     lines: list[RenderableType] = [Text("Quarantine", style="bold")]
@@ -172,7 +153,7 @@ def _quarantined(record: RunRecord) -> RenderableType | None:
 
 
 def _phases(record: RunRecord, tails: LogTails) -> RenderableType | None:
-    rows = story.phase_rows(record)
+    rows = model.phase_rows(record)
     if not rows:
         return None
     table = new_table("Phases")
@@ -187,7 +168,7 @@ def _phases(record: RunRecord, tails: LogTails) -> RenderableType | None:
             Text(one_line(phase.outcome), style=_PHASE_STYLES.get(phase.outcome, "bold red")),
             Text(one_line(phase.phase)),
             duration(phase.duration_s),
-            story.phase_amount(phase),
+            model.phase_amount(phase),
             Text(one_line(strip_ansi(phase.said or phase.text))),
         )
         parts += _phase_trouble(phase, tails)
@@ -210,7 +191,7 @@ def _phase_trouble(phase: PhaseRecord, tails: LogTails) -> Iterator[RenderableTy
 
 
 def _troubles(record: RunRecord, tails: LogTails, limits: ReportLimits) -> RenderableType | None:
-    found = story.troubles(record)
+    found = model.troubles(record)
     if not found:
         return None
     parts: list[RenderableType] = []
@@ -220,7 +201,7 @@ def _troubles(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Rende
 
 
 def _trouble(
-    record: RunRecord, trouble: story.Trouble, tails: LogTails, limits: ReportLimits
+    record: RunRecord, trouble: model.Trouble, tails: LogTails, limits: ReportLimits
 ) -> Iterator[RenderableType]:
     test, attempt = trouble.test, trouble.attempt
     style = "red" if trouble.final else "yellow"
@@ -229,11 +210,11 @@ def _trouble(
         f"{one_line(test.id)}: {held}{one_line(attempt.verdict)}, attempt {attempt.number} of {attempt.of}"
     )
     yield Rule(Text(heading, style=f"bold {style}"), align="left", style=style, characters="-")
-    if ending := story.ending(attempt):
+    if ending := model.ending(attempt):
         yield Text(f"{one_line(ending)} after {duration(attempt.duration_s)}", style="dim")
     for case in attempt.failed_cases:
         name = one_line(case_name(case.case, test.id))
-        yield Text.assemble((f"{one_line(story.case_place(case))} ", "cyan"), (name, "bold"), overflow="fold")
+        yield Text.assemble((f"{one_line(model.case_place(case))} ", "cyan"), (name, "bold"), overflow="fold")
         words = clip(visible(strip_ansi(case.details or case.message)), limits.case_lines)
         yield Padding(Text(words, style=style), (0, 0, 0, 4))
     if attempt.evidence:
@@ -249,7 +230,7 @@ def _trouble(
     yield Text(f"last lines of {one_line(attempt.log) or 'the log'}{note}:", style="bold")
     if tail.lines:
         yield Padding(Text(visible(tail.text), style="dim"), (0, 0, 0, 4))
-    yield _command("repeat it: ", story.repeat_test(record, test))
+    yield _command("repeat it: ", model.repeat_test(record, test))
     yield Text("")
 
 
@@ -262,15 +243,15 @@ def _outside(record: RunRecord) -> RenderableType | None:
             lines.append(Text(f"  cause: {one_line(failure.cause)}"))
         if failure.then:
             lines.append(Text(f"  next:  {one_line(failure.then)}"))
-    lines += [Text(one_line(story.leftover_words(item)), style="yellow") for item in record.leftovers]
+    lines += [Text(one_line(model.leftover_words(item)), style="yellow") for item in record.leftovers]
     lines += [Text(f"record: {one_line(problem)}", style="yellow") for problem in record.problems]
     return Group(*lines) if lines else None
 
 
 def _result(record: RunRecord) -> RenderableType:
-    ended = story.result(record)
+    ended = model.result(record)
     style = "green" if ended.ok else "red"
-    counted = ", ".join(f"{count} {words}" for words, count in story.counts(record).items())
+    counted = ", ".join(f"{count} {words}" for words, count in model.counts(record).items())
     parts: list[RenderableType] = [
         Rule(
             Text(f"{one_line(record.title)}: {ended.words} (exit code {ended.code})", style=f"bold {style}"),
@@ -279,13 +260,13 @@ def _result(record: RunRecord) -> RenderableType:
             characters="=",
         )
     ]
-    if words := story.rehearsal_words(record):
+    if words := model.rehearsal_words(record):
         parts.append(Text(one_line(words), style="bold yellow"))
     shown = {
-        name: one_line(value) for name, value in story.facts(record).items() if name not in ("stage", "job")
+        name: one_line(value) for name, value in model.facts(record).items() if name not in ("stage", "job")
     }
     parts.append(fact_table({"tests": counted, **shown}))
-    if command := story.repeat(record):
+    if command := model.repeat(record):
         parts.append(_command("repeat it: " if not ended.ok else "repeat:    ", command))
     return Group(*parts)
 

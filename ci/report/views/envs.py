@@ -1,4 +1,4 @@
-"""Showing environments: one with the story of each variable, two side by side, one variable explained."""
+"""Showing environments: one with the origin of each variable, two side by side, one variable explained."""
 
 from collections.abc import Iterable, Mapping
 
@@ -47,7 +47,7 @@ def show_environment_differences(
         console.print(table)
 
 
-def show_explanation(console: Console, name: str, stories: Mapping[str, Setting], passed: str) -> None:
+def show_explanation(console: Console, name: str, settings: Mapping[str, Setting], passed: str) -> None:
     """Where a variable's value comes from in each suite that has it."""
     console.print(Rule(Text(name, style="bold")))
     if passed:
@@ -55,9 +55,9 @@ def show_explanation(console: Console, name: str, stories: Mapping[str, Setting]
     table = new_table()
     for column in ("suite", "value", "set", "why", "overrode"):
         table.add_column(column, overflow="fold")
-    for suite, setting in stories.items():
+    for suite, setting in settings.items():
         over = ", ".join(f"{source} = {value}" for source, value in setting.overrode)
         cells = (suite, setting.value, setting.source, setting.why, over)
         table.add_row(*(Text(cell) for cell in cells))
-    if stories:
+    if settings:
         console.print(table)

@@ -20,11 +20,10 @@ from ci.cli.ci_plan import _check_size, ci_plan
 from ci.cli.plan_images import PlannedImages
 from ci.errors import CiError, ExitCode, InfrastructureError, Problem, UsageError
 from ci.github.ci_request import Asked, base_of_event, read_ask
-from ci.github.matrix import Ask, Waves, make_waves, matrix_json
+from ci.github.matrix import Ask, Waves, make_waves, matrix_json, stage_waves, suites_of
 from ci.github.outputs import add_summary, set_outputs
 from ci.github.plan_view import ShownPlan, plan_markdown
 from ci.github.verdict import judge, read_needs
-from ci.github.workflows.render import stage_waves, suites_of
 from ci.plan.container.image import ImageAsk, ImageFact, parse_reference
 from ci.plan.jobs import ChangedFile, Changes, Choice, Reason, Selection
 from ci.plan.model import TestWork

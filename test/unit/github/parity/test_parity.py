@@ -13,11 +13,11 @@ from ci.catalog.catalog import Catalog
 from ci.catalog.parity import load_parity
 from ci.cli.parity import full_runs, planner
 from ci.errors import Problem
-from ci.github.matrix import Job
+from ci.github.matrix import Job, suites_of
 from ci.github.parity.compare import Parity, PlanOf, Side, check_parity
 from ci.github.parity.machine import furnish
 from ci.github.parity.stage_job import StageJob, read_stage_job
-from ci.github.workflows.render import render, suites_of
+from ci.github.workflows.render import render
 from support.planning import catalog
 from support.trees import write_sglang_tree
 

@@ -24,6 +24,7 @@ from ci.cli.ci_plan import ci_plan_parser
 from ci.cli.main import main
 from ci.cli.options import parse, run_parser
 from ci.errors import Problem
+from ci.github.matrix import stage_waves
 from ci.github.workflows.render import (
     ACTIONLINT,
     HEADER,
@@ -31,7 +32,6 @@ from ci.github.workflows.render import (
     ZIZMOR,
     find_stale,
     render,
-    stage_waves,
     write,
 )
 

@@ -11,10 +11,8 @@ from unit.record.test_fold import files_of_at_most
 from ci.catalog.limits import ReportLimits
 from ci.record.fold import fold
 from ci.report.console import plain_console
-from ci.report.files import Failed, Written
-from ci.report.final.terminal import show_final
+from ci.report.final.write import Failed, Written, show_written, write_reports
 from ci.report.model import bound_words, left_out, repeat, repeat_test, result, slowest, troubles
-from ci.report.write import write_reports
 from support.records import EVENTS, ended, record_of, run_events
 
 NAMES = ["junit.xml", "summary.md", "report.html", "terminal.svg"]
@@ -97,9 +95,7 @@ class TestStepSummary:
         assert step.read_text() == "x" * 13_000
 
 
-def test_the_end_names_the_files_and_those_that_are_missing(
-    run_dir: Path, report_limits: ReportLimits
-) -> None:
+def test_the_end_names_the_files_and_those_that_are_missing(run_dir: Path) -> None:
     (run_dir / "plan.json").touch()
     (run_dir / "report.html.d").mkdir()
     files: list[Written | Failed] = [
@@ -107,9 +103,8 @@ def test_the_end_names_the_files_and_those_that_are_missing(
         Failed(path=run_dir / "report.html", because="No space left on device"),
     ]
     stream = io.StringIO()
-    show_final(plain_console(stream), record_of("stage-b"), run_dir, files, limits=report_limits)
-    last = stream.getvalue().splitlines()[-4:]
-    assert last == [
+    show_written(plain_console(stream), run_dir, files)
+    assert stream.getvalue().splitlines() == [
         f"{run_dir}/plan.json",
         f"{run_dir}/logs",
         f"{run_dir}/junit.xml",
@@ -117,7 +112,7 @@ def test_the_end_names_the_files_and_those_that_are_missing(
     ]
 
 
-class TestStory:
+class TestModel:
     def test_the_command_for_a_test_keeps_the_options_and_what_pytest_gets(self) -> None:
         record = fold(
             run_events({"a b.py": [ended("failed", "product")]}, command="nox -s s -- --shard 1/2 -- -k x")

@@ -2,20 +2,37 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ci.catalog.limits import ReportLimits
 from ci.record.fold import RunRecord
-from ci.report.files import Failed, Written
+from ci.report.console import Console, Text
 from ci.report.final.html import html_report
 from ci.report.final.junit import junit_xml
 from ci.report.final.summary import summary_md
 from ci.report.final.svg import picture
 from ci.report.log_tail import LogTails
+from ci.report.text import one_line
 
-__all__ = ["Failed", "Written", "write_reports"]
+__all__ = ["Failed", "Written", "show_written", "write_reports"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A file that now holds its report."""
+
+    path: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A file that could not be written; what stood there before still does."""
+
+    path: Path
+    because: str
 
 
 def write_reports(
@@ -34,6 +51,20 @@ def write_reports(
         path = Path(step_summary)
         results.append(_attempt(path, lambda: _step_summary(record, path, tails, limits), _append))
     return results
+
+
+def show_written(console: Console, run_dir: Path, written: Sequence[Written | Failed]) -> None:
+    """The files of the run folder, one a line, then those that could not be written."""
+    beside = [
+        path for path in (run_dir / "plan.json", run_dir / "events.jsonl", run_dir / "logs") if path.exists()
+    ]
+    for path in (*beside, *(file.path for file in written if isinstance(file, Written))):
+        # a path that wraps can't be copied
+        console.print(Text(one_line(str(path)), style="dim"), soft_wrap=True)
+    for file in written:
+        if isinstance(file, Failed):
+            words = one_line(f"{file.path} was not written: {file.because}")
+            console.print(Text(words, style="bold red"), soft_wrap=True)
 
 
 def _step_summary(record: RunRecord, path: Path, tails: LogTails, limits: ReportLimits) -> bytes:
