@@ -53,7 +53,7 @@ def job(number: int, name: str, conclusion: str = "failure") -> dict[str, Any]:
         "status": "completed",
         "conclusion": conclusion,
         "html_url": f"https://github.com/o/r/actions/runs/7/job/{number}",
-        "labels": ["linux-mi300-1gpu-sglang"],
+        "labels": ["linux-north-1gpu"],
     }
 
 

@@ -9,12 +9,12 @@ from ci.catalog.hardware import HardwareCatalog, load_hardware
 from ci.errors import ExitCode, Problem, UsageError
 from ci.facts.gpus import Run
 from ci.facts.hardware import Hardware, detect
+from support.catalog_files import CATALOG_DIR
 from support.trees import GIB, gpu_properties
 
 __all__ = [
     "CATALOG",
     "CATALOG_DIR",
-    "CATALOG_PROBLEMS",
     "GFX942",
     "GFX950",
     "GFX1103",
@@ -33,7 +33,6 @@ __all__ = [
     "smi_row",
 ]
 
-CATALOG_DIR = Path(__file__).parents[2] / "ci/catalog"
 MI300X, MI300X_VF, MI325X, MI325X_VF, MI355X = 0x74A1, 0x74B5, 0x74A5, 0x74B9, 0x75A3
 GFX942, GFX950, GFX1103 = 90402, 90500, 110003
 VRAM = {MI300X: 192, MI300X_VF: 191.69, MI325X: 256, MI325X_VF: 255.69, MI355X: 288}
@@ -44,7 +43,7 @@ def load(folder: Path = CATALOG_DIR) -> tuple[HardwareCatalog, list[Problem]]:
     return load_hardware(problems, folder), problems
 
 
-CATALOG, CATALOG_PROBLEMS = load()
+CATALOG, _ = load()
 
 
 def gpu(

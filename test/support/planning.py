@@ -3,22 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
-from functools import cache
 
-from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.registrations.parse import Discovery, Registration
 from ci.errors import Problem
 from ci.plan.facts import EngineFact, Facts, Known
 from ci.plan.request import Request
+from support.catalog_files import catalog
+
+__all__ = [
+    "STAGE_A",
+    "STAGE_B_SMALL",
+    "catalog",
+    "discovery",
+    "facts",
+    "mi300x",
+    "registration",
+    "request",
+]
 
 STAGE_A = "stage-a-test-1-gpu-small-amd"
 STAGE_B_SMALL = "stage-b-test-1-gpu-small-amd"
-
-
-@cache
-def catalog() -> Catalog:
-    """The repository's own catalog."""
-    return load_catalog()
 
 
 def registration(file: str, suite: str = STAGE_A, est_time_s: float = 60, **changes: object) -> Registration:

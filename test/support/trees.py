@@ -1,4 +1,4 @@
-"""Trees that tests build in a temporary folder: an SGLang checkout of stubs, and a double of the KFD's sysfs."""
+"""Trees that tests build: this repository with a few tests, an SGLang checkout of stubs, and a double of the KFD's sysfs."""
 
 import json
 from collections import defaultdict
@@ -6,12 +6,63 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["GIB", "gpu_properties", "registrations", "write_kfd", "write_sglang_tree", "write_stub_tree"]
+__all__ = [
+    "GIB",
+    "OWN_TESTS",
+    "gpu_properties",
+    "registrations",
+    "write_kfd",
+    "write_own_tree",
+    "write_sglang_tree",
+    "write_stub_tree",
+]
 
 GIB = 2**30
 
 _DATA = Path(__file__).parents[1] / "data"
 _MAIN = 'if __name__ == "__main__":\n    unittest.main()\n'
+
+
+def _own_test(body: str, *suites: str, nightly: bool = False) -> str:
+    imports = "import harness.server\nfrom harness.bounds import check\nfrom harness.register import register_amd_ci\n"
+    calls = "\n".join(f'register_amd_ci(est_time=60, suite="{suite}", nightly={nightly})' for suite in suites)
+    return f"{imports}\n{calls}\n\n\n{body}\n\n\n{_MAIN.replace('unittest.main', 'harness.server.main')}"
+
+
+_A, _B, _WEST, _TWO = (
+    "stage-a-test-1-gpu-small-amd",
+    "stage-b-test-1-gpu-small-amd",
+    "stage-b-test-1-gpu-west-amd",
+    "stage-b-test-2-gpu-amd",
+)
+_FABRIC, _FOUR, _EIGHT = "stage-b-test-8-gpu-fabric-amd", "stage-c-test-4-gpu-amd", "stage-c-test-8-gpu-amd"
+_NIGHTLY = "nightly-amd-8-gpu-west-big-flash"
+_EMPTY = "def test_it():\n    pass"
+# The tests of `write_own_tree`, by file: those that the rows of test/support/catalog name, and some for every suite.
+OWN_TESTS = {
+    f"test/registered/amd/{name}.py": text
+    for name, text in {
+        "test_score": _own_test(
+            'def test_score():\n    check("accuracy", 1)\n    check("latency_s", 1)', _A, _B
+        ),
+        "test_speed": _own_test('def test_speed():\n    check("ttft_s", 1)\n    check("itl_s", 1)', _B),
+        "test_flaky": _own_test("def test_greedy():\n    pass", _B),
+        "test_big_fp4": _own_test(_EMPTY, _NIGHTLY, nightly=True),
+        "test_big_fp8": _own_test(_EMPTY, _NIGHTLY, nightly=True),
+        "test_two": _own_test(_EMPTY, _TWO),
+        "test_west": _own_test(_EMPTY, _WEST, _FABRIC),
+        "test_four": _own_test(_EMPTY, _FOUR),
+        **{f"test_eight_{number}": _own_test(_EMPTY, _EIGHT) for number in (1, 2, 3)},
+    }.items()
+}
+
+
+def write_own_tree(tree: Path) -> Path:
+    """This repository as far as commands look at it: its marker and `OWN_TESTS`."""
+    for file, text in {"ci/catalog/discovery.toml": "", **OWN_TESTS}.items():
+        (tree / file).parent.mkdir(parents=True, exist_ok=True)
+        (tree / file).write_text(text)
+    return tree
 
 
 def registrations() -> list[dict[str, Any]]:

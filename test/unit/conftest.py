@@ -1,4 +1,4 @@
-"""What every unit test gets: no way out of this process, and an environment that is nobody's."""
+"""What every unit test gets: no way out of this process, an environment without a caller, and the fixture catalog."""
 
 import ipaddress
 import os
@@ -11,7 +11,12 @@ from typing import Any
 import hypothesis
 import pytest
 
+from ci.catalog.catalog import Catalog, load_catalog, read_catalog
 from ci.catalog.limits import ReportLimits
+from ci.github.workflows.render import write
+from support import catalog_files
+from support.catalog_files import CATALOG_DIR, ENVS_DIR, CatalogCopy
+from support.trees import write_own_tree
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -33,6 +38,8 @@ _STARTS_A_PROCESS = frozenset(
 )
 _REACHES_A_HOST = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo"})
 
+_LIVE_ROWS = tuple(f"{REPOSITORY / folder}{os.sep}" for folder in ("ci/catalog", "envs"))
+
 _CALLERS_VARIABLES = (
     "CI",
     "NO_COLOR",
@@ -50,6 +57,7 @@ class _Guard:
     def __init__(self) -> None:
         self.on = False
         self.processes = False
+        self.live_rows = False
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.on:
@@ -62,6 +70,9 @@ class _Guard:
             host = address[0] if isinstance(address, tuple) else address
             if not _is_here(host):
                 raise RuntimeError(f"a unit test reaches for {host!r} ({event})")
+        if event == "open" and not self.live_rows and _is_live_row(arguments[0]):
+            what = f"a unit test reads {arguments[0]}: use the rows of test/support/catalog, or mark it `live_rows`"
+            raise RuntimeError(what)
 
 
 def _is_here(host: object) -> bool:
@@ -76,6 +87,15 @@ def _is_here(host: object) -> bool:
         return False
 
 
+def _is_live_row(path: object) -> bool:
+    """A table that maintainers edit: a test that copies its values fails on a correct edit."""
+    return (
+        isinstance(path, str | os.PathLike)
+        and (text := os.fspath(path)).endswith(".toml")
+        and text.startswith(_LIVE_ROWS)
+    )
+
+
 _GUARD = _Guard()
 sys.addaudithook(_GUARD)
 
@@ -87,12 +107,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "processes: starts child processes, because they are what it tests")
+    config.addinivalue_line(
+        "markers", "live_rows: reads the repository's own rows, whatever values they have"
+    )
 
 
 @pytest.fixture(autouse=True)
 def no_outside_world(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Sockets beyond loopback and, without the marker `processes`, child processes raise RuntimeError."""
+    """Sockets beyond loopback and, without their markers, child processes and the repository's rows raise RuntimeError."""
     _GUARD.processes = request.node.get_closest_marker("processes") is not None
+    _GUARD.live_rows = request.node.get_closest_marker("live_rows") is not None
     _GUARD.on = True
     yield
     _GUARD.on = False
@@ -115,6 +139,35 @@ def neutral_env(monkeypatch: pytest.MonkeyPatch, _home: Path) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def fixture_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that loads the catalog gets that of the tests."""
+    for load in (load_catalog, read_catalog):
+        monkeypatch.setattr(load, "__defaults__", (CATALOG_DIR, ENVS_DIR))
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    """The catalog of the tests."""
+    return catalog_files.catalog()
+
+
+@pytest.fixture
+def catalog_copy(tmp_path: Path) -> CatalogCopy:
+    """The files of the tests' catalog, to be edited."""
+    return CatalogCopy(tmp_path)
+
+
+@pytest.fixture
+def own_tree(tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What commands take for this repository: the tests that the tests' catalog names, and the workflows of its rows."""
+    tree = write_own_tree(tmp_path / "own-tree")
+    write(catalog, tree)
+    for module in ("ci.facts.gather", "ci.cli.check", "ci.cli.workflows", "ci.cli.repro"):
+        monkeypatch.setattr(f"{module}.REPOSITORY", tree)
+    return tree
 
 
 @pytest.fixture(scope="session")

@@ -1,32 +1,11 @@
-"""`hardware.toml`: our rows, and what is said about wrong ones."""
+"""`hardware.toml`: what is reported about bad rows."""
 
 from pathlib import Path
 
-from support.machines import CATALOG, CATALOG_PROBLEMS, load
+from support.machines import load
 
 
-def test_our_catalog_has_no_problems() -> None:
-    assert CATALOG_PROBLEMS == []
-    assert list(CATALOG.classes) == ["mi300x", "mi325x", "mi355x", "cpu"]
-    assert {cls.family for cls in CATALOG.classes.values()} == {"mi30x", "mi35x", "cpu"}
-
-
-def test_every_class_with_gpus_has_a_physical_and_a_virtual_device() -> None:
-    for cls in CATALOG.classes.values():
-        names = {device.name for device in CATALOG.devices.values() if device.cls == cls.id}
-        assert names == (set() if cls.id == "cpu" else {cls.id.upper(), f"{cls.id.upper()} VF"})
-
-
-def test_names_and_sizes_tell_the_classes_apart() -> None:
-    for device in CATALOG.devices.values():
-        named = [cls.id for cls in CATALOG.classes.values() if cls.has_name(f"AMD Instinct {device.name}")]
-        assert named == ([device.cls] if device.cls else [])
-    for cls in CATALOG.classes.values():
-        fits = [other.id for other in CATALOG.classes.values() if other.has_vram(cls.vram_gib)]
-        assert fits == ([] if cls.id == "cpu" else [cls.id])
-
-
-def test_every_problem_of_the_catalog_is_told_at_once(tmp_path: Path) -> None:
+def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
     (tmp_path / "hardware.toml").write_text(
         """
         [[class]]

@@ -145,9 +145,9 @@ class TestCreateArguments:
         host = self.made()["host_config"]
         assert [row["PathOnHost"] for row in host["Devices"]] == ["/dev/kfd", "/dev/dri/renderD128"]
         assert host["GroupAdd"] == ["44", "110"]
-        assert host["ShmSize"] == 32 << 30
+        assert host["ShmSize"] == 16 << 30
         assert host["Init"] is True
-        assert {"Name": "nofile", "Soft": 65536, "Hard": 65536} in host["Ulimits"]
+        assert {"Name": "nofile", "Soft": 32768, "Hard": 32768} in host["Ulimits"]
 
     def test_the_engine_ends_it_with_us_unless_it_is_kept(self) -> None:
         held, kept = self.made(), self.made(kept=True)

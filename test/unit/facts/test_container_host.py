@@ -6,17 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ci.catalog.catalog import Catalog, load_catalog
 from ci.errors import UsageError
 from ci.facts.container_host import gather_container_facts, nofile_max, pool_of
 from ci.plan.container.needs import ContainerFacts
+from support.catalog_files import catalog
 
-CACHE = "/home/runner/sglang-data"
-
-
-@pytest.fixture(scope="module")
-def catalog() -> Catalog:
-    return load_catalog()
+CACHE = "/srv/cache"
 
 
 @pytest.fixture
@@ -40,59 +35,57 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ci.facts.container_host._engine_problem", lambda _host: "")
 
 
-def facts(catalog: Catalog, host: Path, *, profile: str = "standard", **environ: str) -> ContainerFacts:
-    rows = catalog.containers.profiles[profile]
+def facts(host: Path, *, profile: str = "standard", **environ: str) -> ContainerFacts:
+    rows = catalog().containers.profiles[profile]
     return gather_container_facts(
-        catalog, rows, {"DOCKER_HOST": "unix:///nowhere.sock", **environ}, sysroot=host
+        catalog(), rows, {"DOCKER_HOST": "unix:///nowhere.sock", **environ}, sysroot=host
     )
 
 
-def test_devices_that_exist_are_named_with_their_numeric_group(catalog: Catalog, host: Path) -> None:
+def test_devices_that_exist_are_named_with_their_numeric_group(host: Path) -> None:
     os.chown(host / "dev/dri/renderD129", -1, 992) if os.geteuid() == 0 else None
-    found = facts(catalog, host)
+    found = facts(host)
     paths = ["/dev/kfd", "/dev/dri/renderD128", "/dev/dri/renderD129", "/dev/dri/renderD1000"]
     assert [device.path for device in found.devices] == paths
     assert found.devices[2].gid == (host / "dev/dri/renderD129").stat().st_gid
     assert found.device_source == "/dev/dri"
 
 
-def test_a_pods_share_comes_first(catalog: Catalog, host: Path) -> None:
+def test_a_pods_share_comes_first(host: Path) -> None:
     share = host / "etc/podinfo/gha-render-devices"
     share.parent.mkdir(parents=True)
     share.write_text("--device /dev/dri/renderD129:/dev/dri/renderD129 --device=/dev/dri/renderD555\n")
-    found = facts(catalog, host)
+    found = facts(host)
     assert [device.path for device in found.devices] == ["/dev/kfd", "/dev/dri/renderD129"]
     assert found.device_source == "/etc/podinfo/gha-render-devices"
     assert "/dev/dri/renderD555: No such file or directory" in found.absent
 
 
-def test_a_share_that_names_no_device_is_said_not_hidden(catalog: Catalog, host: Path) -> None:
+def test_a_share_that_names_no_device_is_said_not_hidden(host: Path) -> None:
     share = host / "etc/podinfo/gha-render-devices"
     share.parent.mkdir(parents=True)
     share.write_text("none\n")
-    assert "names no device" in facts(catalog, host).device_source
+    assert "names no device" in facts(host).device_source
 
 
-def test_a_machine_without_gpus_says_which_devices_are_absent(catalog: Catalog, tmp_path: Path) -> None:
-    found = facts(catalog, tmp_path)
+def test_a_machine_without_gpus_says_which_devices_are_absent(tmp_path: Path) -> None:
+    found = facts(tmp_path)
     assert found.devices == ()
     assert "/dev/kfd: No such file or directory" in found.absent
 
 
-def test_a_plan_for_another_machine_names_its_devices_without_looking(
-    catalog: Catalog, tmp_path: Path
-) -> None:
-    rows = catalog.containers.profiles["standard"]
+def test_a_plan_for_another_machine_names_its_devices_without_looking(tmp_path: Path) -> None:
+    rows = catalog().containers.profiles["standard"]
     environ = {"DOCKER_HOST": "unix:///nowhere.sock"}
-    found = gather_container_facts(catalog, rows, environ, elsewhere=True, sysroot=tmp_path)
+    found = gather_container_facts(catalog(), rows, environ, elsewhere=True, sysroot=tmp_path)
     assert [(device.path, device.gid) for device in found.devices] == [("/dev/kfd", None)]
     assert "planned" in found.device_source
     assert (found.problem, found.nofile_max) == ("", None)
     assert not [line for line in found.absent if line.startswith("/dev/")]
 
 
-def test_a_rehearsal_needs_no_device(catalog: Catalog, host: Path) -> None:
-    found = facts(catalog, host, profile="rehearsal")
+def test_a_rehearsal_needs_no_device(host: Path) -> None:
+    found = facts(host, profile="rehearsal")
     assert (found.devices, found.mounts, found.absent) == ((), (), ())
 
 
@@ -105,49 +98,49 @@ class TestCache:
         ("environ", "mounted"),
         [
             ({}, False),
-            ({"RUNNER_NAME": "linux-mi300-1gpu-sglang-x7"}, True),
-            ({"RUNNER_NAME": "linux-mi35x-gpu-8-abc"}, True),
-            ({"RUNNER_NAME": "linux-mi325-1gpu-sglang"}, False),
+            ({"RUNNER_NAME": "linux-north-1gpu-x7"}, True),
+            ({"RUNNER_NAME": "linux-west-8gpu-abc"}, True),
+            ({"RUNNER_NAME": "linux-south-1gpu"}, False),
             ({"ENABLE_CACHE_HOST": "PVC"}, True),
-            ({"ENABLE_CACHE_HOST": "0", "RUNNER_NAME": "linux-mi300-1gpu"}, False),
+            ({"ENABLE_CACHE_HOST": "0", "RUNNER_NAME": "linux-north-1gpu"}, False),
         ],
     )
     def test_the_switch_decides_and_the_runners_name_without_it(
-        self, catalog: Catalog, host: Path, environ: dict[str, str], *, mounted: bool
+        self, host: Path, environ: dict[str, str], *, mounted: bool
     ) -> None:
-        found = facts(catalog, host, **environ)
+        found = facts(host, **environ)
         assert [mount.id for mount in found.mounts] == (["cache"] if mounted else [])
         assert found.cache == (CACHE if mounted else "")
         assert (found.cache_free_bytes or 0) > 0 if mounted else found.cache_free_bytes is None
         assert mounted or any(line.startswith("cache: ") for line in found.absent)
 
-    def test_a_value_that_means_neither_is_refused(self, catalog: Catalog, host: Path) -> None:
+    def test_a_value_that_means_neither_is_refused(self, host: Path) -> None:
         with pytest.raises(UsageError, match="ENABLE_CACHE_HOST is 'perhaps'"):
-            facts(catalog, host, ENABLE_CACHE_HOST="perhaps")
+            facts(host, ENABLE_CACHE_HOST="perhaps")
 
-    def test_a_missing_folder_is_absent_with_its_path(self, catalog: Catalog, host: Path) -> None:
+    def test_a_missing_folder_is_absent_with_its_path(self, host: Path) -> None:
         (host / CACHE.lstrip("/")).rmdir()
-        found = facts(catalog, host, ENABLE_CACHE_HOST="1")
+        found = facts(host, ENABLE_CACHE_HOST="1")
         assert found.mounts == ()
         assert f"cache: there is no {CACHE}" in found.absent
 
 
-def test_of_a_pattern_the_first_match_is_mounted_under_its_own_path(catalog: Catalog, host: Path) -> None:
-    library = host / "usr/lib/x86_64-linux-gnu"
+def test_of_a_pattern_the_first_match_is_mounted_under_its_own_path(host: Path) -> None:
+    library = host / "usr/lib/nic"
     library.mkdir(parents=True)
-    for name in ("libionic.so.1.0", "libionic.so.1"):
+    for name in ("libnic.so.1.0", "libnic.so.1"):
         (library / name).touch()
-    found = facts(catalog, host, profile="disaggregation")
-    (mount,) = (each for each in found.mounts if each.id == "ionic")
-    assert mount.source == mount.target == "/usr/lib/x86_64-linux-gnu/libionic.so.1"
-    assert any(line.startswith("libnl: there is no ") for line in found.absent)
+    found = facts(host, profile="rdma")
+    (mount,) = (each for each in found.mounts if each.id == "nic-library")
+    assert mount.source == mount.target == "/usr/lib/nic/libnic.so.1"
+    assert any(line.startswith("netlink-library: there is no ") for line in found.absent)
 
 
-def test_only_a_machine_of_a_pool_has_a_mirror(catalog: Catalog, host: Path) -> None:
-    label = catalog.labels[0]
-    assert pool_of(catalog, {"AMD_CI_RUNNER_LABEL": label.label}) == label.pool
-    assert facts(catalog, host).mirror == ""
-    assert facts(catalog, host, LOCAL_DOCKER_REGISTRY="10.0.0.1:5000").mirror == "10.0.0.1:5000"
+def test_only_a_machine_of_a_pool_has_a_mirror(host: Path) -> None:
+    label = catalog().labels[0]
+    assert pool_of(catalog(), {"AMD_CI_RUNNER_LABEL": label.label}) == label.pool
+    assert facts(host).mirror == ""
+    assert facts(host, LOCAL_DOCKER_REGISTRY="10.0.0.1:5000").mirror == "10.0.0.1:5000"
 
 
 def test_how_many_files_an_engine_can_grant_is_its_own_limit_or_the_kernels(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.facts.dockerfile import look_at_checkout, read_assignments
-from ci.plan.container.inside import stage_of
 from ci.plan.container.install import install_of
 from ci.plan.facts import Known
 from support.planning import catalog
@@ -54,16 +53,16 @@ RUN echo "MORI_COMMIT=nothing"
 """
 
 SCRIPT = """# one source of truth
-SGL_EVAL_REF="a231b7a4"
-export SGL_EVAL_SPEC="sgl-eval@git+https://example/sgl-eval.git@${SGL_EVAL_REF}"   # comment
+EVAL_REF="a231b7a4"
+export EVAL_SPEC="eval@git+https://example/eval.git@${EVAL_REF}"   # comment
 """
 
 
 def tree(folder: Path, dockerfile: str = DOCKERFILE) -> Path:
     files = {
         "docker/rocm.Dockerfile": dockerfile,
-        "scripts/ci/utils/sgl_eval_ref.sh": SCRIPT,
-        "sgl-kernel/setup_rocm.py": "",
+        "scripts/eval_ref.sh": SCRIPT,
+        "kernels/setup_rocm.py": "",
     }
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -83,8 +82,8 @@ def test_each_stage_has_its_own_pin(tmp_path: Path) -> None:
         "aiter@gfx950-rocm720": "abcdef1",
     }
     assert found.pins["mori"] == "99990000"
-    assert found.pins["sgl_eval"] == "sgl-eval@git+https://example/sgl-eval.git@a231b7a4"
-    assert found.files == {"sgl-kernel/setup_rocm.py"}
+    assert found.pins["eval"] == "eval@git+https://example/eval.git@a231b7a4"
+    assert found.files == {"kernels/setup_rocm.py"}
     assert found.tree == "c0ffee"
     plan = install_of(rows, flavour="rocm720", family="mi30x", checkout=found, overrides={})
     assert plan["checkout"]["pins"]["aiter@gfx942-rocm720"] == "2222222bbb"
@@ -125,11 +124,3 @@ def test_any_text_can_be_read(lines: list[str]) -> None:
     assignments, parents = read_assignments("\n".join(lines), dockerfile=True)
     assert all(row.stage == "" or row.stage in parents for row in assignments)
     assert all("$" not in row.value for row in assignments)
-
-
-def test_stages_are_named_as_the_images_are_built() -> None:
-    built = {(row.flavour, row.family): row.gpu_arch for row in catalog().images.targets}
-    assert built
-    rows = catalog().dependencies
-    for (flavour, family), gpu_arch in built.items():
-        assert stage_of(rows, flavour=flavour, family=family) == gpu_arch

@@ -30,7 +30,7 @@ from ci.plan.model import TestWork
 from support.planning import STAGE_A, STAGE_B_SMALL, catalog
 
 PR, NIGHTLY = catalog().actions.of_kind("tests")
-FOUR_GPU, EIGHT = "stage-c-test-4-gpu-amd", "stage-c-test-large-8-gpu-amd"
+FOUR_GPU, EIGHT = "stage-c-test-4-gpu-amd", "stage-c-test-8-gpu-amd"
 WHY = Reason(file="x.py", rule="house", why="test")
 
 
@@ -74,13 +74,13 @@ def test_stages_wait_for_each_other_on_a_pull_request_and_not_in_a_full_run() ->
 def test_a_job_holds_everything_that_its_runner_needs() -> None:
     (job,) = waves({FOUR_GPU: None}, {FOUR_GPU: 1}, ask("schedule", continue_on_error=True)).jobs
     assert asdict(job) == {
-        "name": "stage-c-test-4-gpu-amd (linux-mi325-4gpu-sglang)",
+        "name": "stage-c-test-4-gpu-amd (linux-south-4gpu)",
         "session": "stage_c_amd",
         "suite": "4-gpu",
         "shard": "1/1",
-        "runner": "linux-mi325-4gpu-sglang",
-        "timeout_minutes": catalog().actions.job_limit_min(90 * 60),
-        "step_timeout_minutes": catalog().actions.step_limit_min(90 * 60),
+        "runner": "linux-south-4gpu",
+        "timeout_minutes": catalog().actions.job_limit_min(70 * 60),
+        "step_timeout_minutes": catalog().actions.step_limit_min(70 * 60),
         "image": "mi30x-700@sha256:1",
         "rocm": "700",
         "hardware": "mi325x",
@@ -92,10 +92,10 @@ def test_a_job_holds_everything_that_its_runner_needs() -> None:
 def test_shards_without_tests_get_no_job_and_are_named() -> None:
     made = waves({STAGE_B_SMALL: None, EIGHT: None}, {STAGE_B_SMALL: 3})
     assert [job.name for job in made.jobs] == [
-        f"{STAGE_B_SMALL} (linux-mi300-1gpu-sglang, {number}/14)" for number in (1, 2, 3)
+        f"{STAGE_B_SMALL} (linux-north-1gpu, {number}/5)" for number in (1, 2, 3)
     ]
     told = {row.suite: row.because for row in made.not_made}
-    assert told[STAGE_B_SMALL].startswith("shards 4/14, ")
+    assert told[STAGE_B_SMALL].startswith("shards 4/5, ")
     assert told[STAGE_B_SMALL].endswith("are empty: the suite has 3 tests")
     assert told[EIGHT] == "no enabled test is registered for it"
 
@@ -113,24 +113,24 @@ def test_a_single_test_gets_the_shard_that_holds_it() -> None:
 @pytest.mark.parametrize(
     ("event", "pool", "label"),
     [
-        ("pull_request", "", "linux-mi300-4gpu-sglang"),
-        ("schedule", "", "linux-mi325-4gpu-sglang"),
-        ("workflow_dispatch", "", "linux-mi300-4gpu-sglang"),
-        ("workflow_dispatch", "mi325", "linux-mi325-4gpu-sglang"),
-        ("push", "", "linux-mi300-4gpu-sglang"),
+        ("pull_request", "", "linux-north-4gpu"),
+        ("schedule", "", "linux-south-4gpu"),
+        ("workflow_dispatch", "", "linux-north-4gpu"),
+        ("workflow_dispatch", "south", "linux-south-4gpu"),
+        ("push", "", "linux-north-4gpu"),
     ],
 )
 def test_event_and_pool_choose_the_label(event: str, pool: str, label: str) -> None:
     (job,) = waves({FOUR_GPU: None}, {FOUR_GPU: 1}, ask(event, pool=pool)).jobs
     assert job.runner == label
-    assert job.hardware == ("mi325x" if "mi325" in label else "mi300x")
+    assert job.hardware == ("mi325x" if "south" in label else "mi300x")
 
 
 def test_a_pool_and_a_flavour_touch_only_what_they_can() -> None:
-    name = "stage-c-test-large-8-gpu-amd-mi35x"
-    (job,) = waves({name: None}, {name: 1}, ask("workflow_dispatch", pool="mi325", rocm="724")).jobs
-    assert (job.runner, job.hardware, job.rocm) == ("linux-mi35x-gpu-8", "mi355x", "724")
-    flash = "nightly-amd-8-gpu-mi35x-deepseek-v4-flash"
+    name = "stage-b-test-1-gpu-west-amd"
+    (job,) = waves({name: None}, {name: 1}, ask("workflow_dispatch", pool="south", rocm="724")).jobs
+    assert (job.runner, job.hardware, job.rocm) == ("linux-west-1gpu", "mi355x", "724")
+    flash = "nightly-amd-8-gpu-west-big-flash"
     (job,) = waves({flash: None}, {flash: 4}, workflow=NIGHTLY).jobs
     assert job.rocm == "720"
 
@@ -217,13 +217,13 @@ def test_the_command_line_goes_before_the_inputs() -> None:
 @pytest.mark.parametrize(
     "inputs",
     [
-        {"runner_arch": "mi35x"},
-        {"runner_arch": "mi3oo"},
+        {"runner_arch": "west"},
+        {"runner_arch": "nort"},
         {"rocm": "71"},
         {"run_all_tests": "yes"},
         {"continue_on_error": "1"},
         {"target_stage": "stage-z"},
-        {"target_stage": "nightly-amd-8-gpu-mi35x-deepseek-v4-flash"},
+        {"target_stage": "nightly-amd-8-gpu-west-big-flash"},
         {"target_stage_select": "1-gpu-small"},
         {"pr_head_sha": "$(id)"},
         {"pr_head_sha": "--upload-pack=x"},
@@ -389,7 +389,7 @@ class Registry:
     def __call__(self, ask: ImageAsk) -> ImageFact:
         self.asked.append(ask)
         fact = ImageFact(
-            reference=f"rocm/sgl-dev:v0.5.12-{ask.flavour}-{ask.family}-2026052{len(self.asked)}",
+            reference=f"org/engine:v0.5.12-{ask.flavour}-{ask.family}-2026052{len(self.asked)}",
             manifest_digest=f"sha256:{len(self.asked):064x}",
             config_digest=f"sha256:{len(self.asked) + 10:064x}",
             flavour=ask.flavour,
@@ -414,7 +414,7 @@ def test_all_shards_of_a_run_get_one_image_although_the_registry_moves_on() -> N
     registry = Registry()
     found = images(registry)
     got = {found.of("mi30x", "700") for _ in range(5)}
-    assert got == {f"rocm/sgl-dev:v0.5.12-rocm700-mi30x-20260521@sha256:{1:064x}"}
+    assert got == {f"org/engine:v0.5.12-rocm700-mi30x-20260521@sha256:{1:064x}"}
     assert found.of("mi35x", "720") not in got
     assert [(ask.family, ask.flavour) for ask in registry.asked] == [
         ("mi30x", "rocm700"),
@@ -451,12 +451,12 @@ def test_a_person_who_asks_why_waits_for_no_registry_and_is_told() -> None:
 
 def test_an_image_that_is_pinned_already_is_handed_out_as_it_is() -> None:
     registry = Registry()
-    pinned = f"rocm/sgl-dev@sha256:{'a' * 64}"
+    pinned = f"org/engine@sha256:{'a' * 64}"
     found = images(registry, AMD_CI_IMAGE=pinned)
     assert (found.of("mi30x", "700"), registry.asked) == (pinned, [])
-    tag = images(registry, AMD_CI_IMAGE="rocm/sgl-dev:v1")
+    tag = images(registry, AMD_CI_IMAGE="org/engine:v1")
     assert "@sha256:" in tag.of("mi30x", "700")
-    assert registry.asked[0].override == "rocm/sgl-dev:v1"
+    assert registry.asked[0].override == "org/engine:v1"
 
 
 def test_a_stale_image_is_the_first_thing_that_is_said() -> None:
@@ -476,9 +476,9 @@ class Hub:
         self.manifests: list[str] = []
 
     def __call__(self, path: str, _headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
-        if path.startswith("/v2/rocm/sgl-dev/tags/list"):
+        if path.startswith("/v2/org/engine/tags/list"):
             return 200, {}, json.dumps({"tags": [self.TAG, "v0.5.12-rocm700-mi30x-20260501"]}).encode()
-        if path == f"/v2/rocm/sgl-dev/manifests/{self.TAG}":
+        if path == f"/v2/org/engine/manifests/{self.TAG}":
             config = self._put({"config": {}, "rootfs": {"diff_ids": [str(len(self.manifests))]}})
             digest = self._put({"schemaVersion": 2, "config": {"digest": config}, "layers": []})
             self.manifests.append(digest)
@@ -514,7 +514,7 @@ def test_in_actions_every_job_of_every_wave_gets_the_image_that_was_found_once(
     (digest,) = hub.manifests
     found = json.loads(capsys.readouterr().out)
     (image,) = {job["image"] for wave in found["waves"] for job in wave}
-    assert image.endswith(f"/rocm/sgl-dev:{Hub.TAG}@{digest}")
+    assert image.endswith(f"/org/engine:{Hub.TAG}@{digest}")
     assert (tmp_path / "output").read_text().count(image) == len(
         [job for wave in found["waves"] for job in wave]
     )

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.catalog import Catalog
 from ci.catalog.image_builds import load_builds
-from ci.catalog.stages import CATALOG_DIR
 from ci.errors import InfrastructureError, Problem, UsageError
 from ci.images import build_rehearsal as build
 from ci.images.build_sglang import wanted_image
@@ -18,11 +17,6 @@ from ci.plan.facts import Known
 from ci.system.process import Completed
 
 SHA = "6e9bd8271a3f" + "0" * 28
-
-
-@pytest.fixture(scope="module")
-def catalog() -> Catalog:
-    return load_catalog()
 
 
 class Double:
@@ -124,7 +118,7 @@ class TestFromDockerfile:
     ) -> None:
         commit = Known(value=SHA, source="git")
         wanted = wanted_image(catalog, checkout, commit, flavour="rocm720", family="mi35x")
-        assert dict(wanted.arguments) == {"GPU_ARCH": "gfx950-rocm720", "SGL_BRANCH": SHA}
+        assert dict(wanted.arguments) == {"ARCH": "gfx950-rocm720", "COMMIT": SHA}
         assert wanted.tag.startswith("sglang-amd-ci/sglang:gfx950-rocm720-6e9bd8271a3f-")
         assert wanted.notes == ()
 
@@ -140,7 +134,7 @@ class TestFromDockerfile:
     ) -> None:
         commit = Known(value=f"{SHA}+dirty.0123456789ab", source="git")
         wanted = wanted_image(catalog, checkout, commit, flavour="rocm700", family="mi30x")
-        assert wanted.arguments["SGL_BRANCH"] == SHA
+        assert wanted.arguments["COMMIT"] == SHA
         assert "changes that are not committed" in wanted.notes[0]
 
     @pytest.mark.parametrize(
@@ -183,10 +177,3 @@ def test_rows_of_builds_are_checked(tmp_path: Path, text: str, words: str) -> No
     problems: list[Problem] = []
     load_builds(problems, tmp_path)
     assert any(words in str(problem) for problem in problems)
-
-
-def test_the_rows_of_builds_are_sound() -> None:
-    problems: list[Problem] = []
-    rows = load_builds(problems, CATALOG_DIR)
-    assert not problems
-    assert (rows.dockerfile.arch_argument, rows.dockerfile.commit_argument) == ("GPU_ARCH", "SGL_BRANCH")

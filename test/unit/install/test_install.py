@@ -120,7 +120,7 @@ class Runs:
         checkout = CheckoutFacts(
             tree=tree,
             tree_source="git",
-            files=frozenset({"sgl-kernel/setup_rocm.py"}),
+            files=frozenset({"kernels/setup_rocm.py"}),
             pins={"aiter@gfx942-rocm720": pin},
         )
         return Installation(
@@ -160,11 +160,11 @@ def on(word: str, *answers: Ended) -> Answer:
 
 def test_steps_run_in_order_each_with_its_phase_and_log(runs: Runs) -> None:
     done = runs.install()
-    assert done.ran[:5] == ("git-safe", "pip", "remove-old", "sgl-kernel", "sglang")
-    assert done.ran[-1] == "httpx"
-    assert runs.shell.commands[-1][-1] == "httpx>=0.25.0"
-    assert runs.ended("install:httpx")["log"] == "logs/install-httpx.log"
-    assert "httpx>=0.25.0" in (runs.logs / "install-httpx.log").read_text()
+    assert done.ran[:5] == ("git-safe", "pip", "remove-old", "kernels", "engine")
+    assert done.ran[-1] == "last"
+    assert runs.shell.commands[-1][-1] == "last>=1.0"
+    assert runs.ended("install:last")["log"] == "logs/install-last.log"
+    assert "last>=1.0" in (runs.logs / "install-last.log").read_text()
     assert [row["phase"] for row in runs.events if row["type"] == "phase-started"] == [
         "fingerprint",
         "install",
@@ -172,7 +172,7 @@ def test_steps_run_in_order_each_with_its_phase_and_log(runs: Runs) -> None:
         "guards",
     ]
     assert "left out, the checkout has no pin mori: mori, mori-libraries" in runs.ended("install")["details"]
-    assert runs.shell.files["/dummy-grok/config.json"]
+    assert runs.shell.files["/tiny/config.json"]
 
 
 def test_a_kept_container_does_not_repeat_what_is_unchanged(runs: Runs) -> None:
@@ -181,17 +181,17 @@ def test_a_kept_container_does_not_repeat_what_is_unchanged(runs: Runs) -> None:
     assert second.ran == ()
     assert runs.shell.commands == []
     assert set(first.ran) <= set(second.skipped)
-    assert runs.ended("install:sglang")["outcome"] == "skipped"
-    assert "unchanged" in runs.ended("install:sglang")["text"]
+    assert runs.ended("install:engine")["outcome"] == "skipped"
+    assert "unchanged" in runs.ended("install:engine")["text"]
 
-    # another tree: what is built from it, and httpx, which comes after everything
+    # another tree: what is built from it, and the last step, which comes after everything
     third = runs.install(tree="tree2")
-    assert {"sgl-kernel", "sglang", "httpx"} <= set(third.ran)
+    assert {"kernels", "engine", "last"} <= set(third.ran)
     # another image: everything
     assert runs.install(tree="tree2", image="sha256:b").ran == first.ran
     # a tree of which nothing is known: its steps every time
     runs.install(tree="")
-    assert "sglang" in runs.install(tree="").ran
+    assert "engine" in runs.install(tree="").ran
 
 
 def test_one_step_again_makes_its_followers_run_again_and_no_other(runs: Runs) -> None:
@@ -199,7 +199,7 @@ def test_one_step_again_makes_its_followers_run_again_and_no_other(runs: Runs) -
     state = json.loads(runs.shell.files[f"{STATE}/{STATE_FILE}"])
     del state["steps"]["remove-old"]
     runs.shell.files[f"{STATE}/{STATE_FILE}"] = json.dumps(state).encode()
-    assert runs.install().ran == ("remove-old", "sgl-kernel", "sglang", "httpx")
+    assert runs.install().ran == ("remove-old", "kernels", "engine", "last")
 
 
 def test_a_broken_state_is_no_state(runs: Runs) -> None:
@@ -214,30 +214,30 @@ def test_the_third_attempt_asks_the_alternative_index_and_shows_it_nowhere(runs:
     runs.environ = {INDEX: address}
     masked = "https://user:****@index.example/simple"
     looking = ok(f"Looking in {address}\nLooking in {masked}\nno route\n", code=1)
-    runs.shell.answer = on("accelerate", looking, looking, ok(f"Looking in {address}\ndone"))
+    runs.shell.answer = on("extra==1.0", looking, looking, ok(f"Looking in {address}\ndone"))
     runs.install()
-    seen = [env.get("PIP_INDEX_URL") for env, argv in zip(runs.shell.envs, runs.shell.commands, strict=True) if "accelerate" in argv]  # fmt: skip
+    seen = [env.get("PIP_INDEX_URL") for env, argv in zip(runs.shell.envs, runs.shell.commands, strict=True) if "extra==1.0" in argv]  # fmt: skip
     assert seen == [None, None, address]
-    log = (runs.logs / "install-accelerate.log").read_text()
+    log = (runs.logs / "install-extra.log").read_text()
     assert log.count("Looking in ***\n") == 3
     shown = log + json.dumps(runs.events) + str(runs.shell.commands)
     assert "sesame" not in shown
     assert "index.example" not in shown
-    assert f"attempt 3: the index of {INDEX} is asked" in runs.ended("install:accelerate")["details"]
+    assert f"attempt 3: the index of {INDEX} is asked" in runs.ended("install:extra")["details"]
 
 
 def test_without_an_alternative_the_same_index_is_asked_and_that_is_said(runs: Runs) -> None:
-    runs.shell.answer = on("httpx>=0.25.0", ok("no route", code=1))
-    with pytest.raises(CiError, match="the step httpx failed: python3: exit 1") as caught:
+    runs.shell.answer = on("last>=1.0", ok("no route", code=1))
+    with pytest.raises(CiError, match="the step last failed: python3: exit 1") as caught:
         runs.install()
     assert caught.value.exit_code is ExitCode.INFRASTRUCTURE
     assert caught.value.cause == "no route"
-    assert len([argv for argv in runs.shell.commands if "httpx>=0.25.0" in argv]) == 3
+    assert len([argv for argv in runs.shell.commands if "last>=1.0" in argv]) == 3
     assert (
         f"attempt 3: {INDEX} is not set, the same index is asked again"
-        in runs.ended("install:httpx")["details"]
+        in runs.ended("install:last")["details"]
     )
-    assert runs.ended("install:httpx")["outcome"] == "failed"
+    assert runs.ended("install:last")["outcome"] == "failed"
 
 
 def test_a_failed_kernel_build_is_the_codes_fault_and_not_tried_again(runs: Runs) -> None:
@@ -249,51 +249,51 @@ def test_a_failed_kernel_build_is_the_codes_fault_and_not_tried_again(runs: Runs
 
 
 def test_a_clone_that_fails_begins_again_from_the_removal(runs: Runs) -> None:
-    runs.shell.answer = on("/human-eval", ok(), ok("early EOF", code=128), ok())
+    runs.shell.answer = on("/bench", ok(), ok("early EOF", code=128), ok())
     runs.install()
-    words = [argv[0] for argv in runs.shell.commands if "/human-eval" in argv]
+    words = [argv[0] for argv in runs.shell.commands if "/bench" in argv]
     assert words[:4] == ["rm", "git", "rm", "git"]
 
 
 def test_an_optional_step_that_fails_is_a_warning_and_is_tried_in_the_next_run(runs: Runs) -> None:
-    runs.shell.answer = on("cache-dit==1.3.0", ok("gone", code=1))
+    runs.shell.answer = on("extra==1.0", ok("gone", code=1))
     done = runs.install()
-    assert "cache-dit" in done.warned
-    assert runs.ended("install:cache-dit")["outcome"] == "warned"
-    assert "optional" in runs.ended("install:cache-dit")["text"]
-    assert "cache-dit" in runs.install().ran
+    assert "extra" in done.warned
+    assert runs.ended("install:extra")["outcome"] == "warned"
+    assert "optional" in runs.ended("install:extra")["text"]
+    assert "extra" in runs.install().ran
 
 
 def test_a_step_that_runs_out_of_time_is_not_tried_again(runs: Runs) -> None:
-    runs.shell.answer = on("/human-eval", ok(code=None, why="no end within 600 s"))
+    runs.shell.answer = on("/bench", ok(code=None, why="no end within 600 s"))
     with pytest.raises(CiError, match="no end within 600 s"):
         runs.install()
-    assert len([argv for argv in runs.shell.commands if "/human-eval" in argv]) == 1
+    assert len([argv for argv in runs.shell.commands if "/bench" in argv]) == 1
 
 
 def test_the_step_that_changed_a_protected_distribution_is_named(runs: Runs) -> None:
     def meddle(argv: Sequence[str], _number: int) -> Ended | None:
-        if "accelerate" in argv:
+        if "extra==1.0" in argv:
             runs.shell.versions["torch"] = "2.11.0"
         return None
 
     runs.shell.answer = meddle
-    with pytest.raises(GuardError, match="the step accelerate changed torch") as caught:
+    with pytest.raises(GuardError, match="the step extra changed torch") as caught:
         runs.install()
     assert "version: 2.9.1 -> 2.11.0" in caught.value.render()
-    assert runs.ended("install:accelerate")["outcome"] == "failed"
-    assert not any("httpx>=0.25.0" in argv for argv in runs.shell.commands)
+    assert runs.ended("install:extra")["outcome"] == "failed"
+    assert not any("last>=1.0" in argv for argv in runs.shell.commands)
 
 
 def test_a_change_counts_even_when_its_step_failed_and_was_optional(runs: Runs) -> None:
     def meddle(argv: Sequence[str], _number: int) -> Ended | None:
-        if "accelerate" not in argv:
+        if "extra==1.0" not in argv:
             return None
         runs.shell.versions.pop("triton", None)
         return ok("broken half way", code=1)
 
     runs.shell.answer = meddle
-    with pytest.raises(GuardError, match="the step accelerate changed triton"):
+    with pytest.raises(GuardError, match="the step extra changed triton"):
         runs.install()
 
 

@@ -1,30 +1,27 @@
 """Capabilities: which server arguments a test's server gets on which hardware, and what a plan says of the others."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from ci.catalog.catalog import read_catalog
 from ci.catalog.registrations.parse import Registration
 from ci.catalog.registrations.test_requirements import Wishes
-from ci.catalog.stages import CATALOG_DIR
 from ci.errors import UsageError
 from ci.execute.spec import make_spec
 from ci.plan.facts import Facts
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
+from support.catalog_files import CatalogCopy
 from support.planning import STAGE_B_SMALL, catalog, discovery, facts, mi300x, registration, request
 
-MLA = "test/registered/mla/test_mla_fp8.py"
-ROWS = [registration(MLA, STAGE_B_SMALL), registration("test/registered/b/test_other.py", STAGE_B_SMALL)]
+ASKING = "test/registered/b/test_asking.py"
+ROWS = [registration(ASKING, STAGE_B_SMALL), registration("test/registered/b/test_other.py", STAGE_B_SMALL)]
 
 
 def asking(world: Callable[..., Facts], *asks: str) -> Facts:
     rows: list[Registration] = ROWS
-    tests = replace(discovery(rows), wishes={MLA: Wishes(asks=asks)})
+    tests = replace(discovery(rows), wishes={ASKING: Wishes(asks=asks)})
     return world(rows, tests=tests)
 
 
@@ -32,27 +29,12 @@ def plan(world: Facts, **changes: object) -> Plan:
     return make_plan(catalog(), world, replace(request("stage-b-amd"), **changes))  # type: ignore[arg-type]  # its own keywords
 
 
-@pytest.fixture
-def edit(tmp_path: Path) -> Callable[[str, str], list[str]]:
-    folder = tmp_path / "catalog"
-    shutil.copytree(CATALOG_DIR, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-
-    def change(old: str, new: str) -> list[str]:
-        path = folder / "capabilities.toml"
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-        return [str(problem) for problem in read_catalog(folder)[1]]
-
-    return change
-
-
 @pytest.mark.parametrize(
     ("old", "new", "found"),
     [
         ('issue = "https', 'issue = "', "does not fit https://"),
         (
-            'issue = "https://github.com/sgl-project/sglang/issues/23536"\n',
+            'issue = "https://example.invalid/issues/7"\n',
             "",
             "issue: is missing (the URL of the issue that tracks why",
         ),
@@ -73,58 +55,59 @@ def edit(tmp_path: Path) -> Callable[[str, str], list[str]]:
         ("[[capability]]", "[[capabilty]]", "capabilty: unknown table"),
     ],
 )
-def test_a_bad_row_is_named(edit: Callable[[str, str], list[str]], old: str, new: str, found: str) -> None:
-    problems = edit(old, new)
+def test_a_bad_row_is_named(catalog_copy: CatalogCopy, old: str, new: str, found: str) -> None:
+    catalog_copy.replace("catalog/capabilities.toml", old, new)
+    problems = catalog_copy.problems()
     assert any(
         found in problem and problem.startswith("catalog/capabilities.toml") for problem in problems
     ), problems
 
 
 @pytest.mark.parametrize("hardware", ["mi300x", "mi325x", "mi355x"])
-def test_deterministic_inference_is_left_out_on_amd_with_its_issue(hardware: str) -> None:
-    world = replace(asking(mi300x, "deterministic_inference"), hardware_class=hardware)
+def test_an_argument_that_is_not_allowed_is_left_out_with_its_issue(hardware: str) -> None:
+    world = replace(asking(mi300x, "repeatable"), hardware_class=hardware)
     made = plan(world, compared=True)
-    answer = made.work.capabilities["deterministic_inference"]
-    assert answer.args == ("--enable-deterministic-inference",)
+    answer = made.work.capabilities["repeatable"]
+    assert answer.args == ("--repeatable",)
     assert not answer.allowed
-    assert answer.issue.endswith("/23536")
+    assert answer.issue.endswith("/7")
     (note,) = [note for note in made.notes if note.startswith("--")]
-    assert "--enable-deterministic-inference is left out: " in note
-    assert "aiter" in note
-    assert MLA in note
+    assert "--repeatable is left out: " in note
+    assert "attention backend" in note
+    assert ASKING in note
 
 
 def test_a_rehearsal_says_that_its_engine_has_no_such_argument() -> None:
-    answer = plan(asking(facts, "deterministic_inference")).work.capabilities["deterministic_inference"]
+    answer = plan(asking(facts, "repeatable")).work.capabilities["repeatable"]
     assert not answer.allowed
     assert "llama.cpp" in answer.why
 
 
 def test_an_allowed_argument_goes_by_the_class_and_has_no_note() -> None:
-    world = asking(mi300x, "mori_ep_memory")
+    world = asking(mi300x, "memory")
     values = {}
     for hardware in ("mi300x", "mi325x"):
         made = plan(replace(world, hardware_class=hardware))
-        values[hardware] = made.work.capabilities["mori_ep_memory"].args
-        assert not any("left out: " in note and "mem-fraction" in note for note in made.notes)
-    assert values == {"mi300x": ("--mem-fraction-static", "0.72"), "mi325x": ("--mem-fraction-static", "0.6")}
+        values[hardware] = made.work.capabilities["memory"].args
+        assert not any("left out: " in note and "--memory" in note for note in made.notes)
+    assert values == {"mi300x": ("--memory", "0.8"), "mi325x": ("--memory", "0.5")}
 
 
 def test_a_plan_has_only_what_its_tests_ask_for() -> None:
-    assert plan(asking(facts, "mori_ep_memory"), tests=("test_other.py",)).work.capabilities == {}
+    assert plan(asking(facts, "memory"), tests=("test_other.py",)).work.capabilities == {}
 
 
 def test_an_id_without_a_row_stops_the_plan_and_names_test_and_file() -> None:
     with pytest.raises(UsageError) as caught:
-        plan(asking(facts, "deterministic_inferense"))
+        plan(asking(facts, "repeatabel"))
     text = caught.value.render()
-    assert f"{MLA}: asks for 'deterministic_inferense', which has no row for llamacpp on cpu" in text
-    assert "did you mean 'deterministic_inference'" in text
+    assert f"{ASKING}: asks for 'repeatabel', which has no row for llamacpp on cpu" in text
+    assert "did you mean 'repeatable'" in text
     assert "capabilities.toml" in text
 
 
 def test_the_harness_gets_the_answers() -> None:
-    made = plan(asking(facts, "deterministic_inference"))
+    made = plan(asking(facts, "repeatable"))
     spec = make_spec(made, run="r", run_dir="/r", token="t", known_features=())
-    answer = spec["harness"]["capabilities"]["deterministic_inference"]
+    answer = spec["harness"]["capabilities"]["repeatable"]
     assert set(answer) == {"args", "allowed", "why", "issue"}

@@ -1,7 +1,6 @@
 """Quarantine: which rows hold on a day, what a bad one ends with, and what a quarantined test does to a run."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +17,6 @@ from ci.catalog.catalog import Catalog, read_catalog
 from ci.catalog.limits import ReportLimits
 from ci.catalog.quarantine import QuarantineTable
 from ci.catalog.records import Quarantine
-from ci.catalog.stages import CATALOG_DIR
 from ci.catalog.verdicts import CAUSES, Status, Verdict
 from ci.cli.main import main
 from ci.cli.planning import read_plan
@@ -30,6 +28,7 @@ from ci.record.quarantine import QuarantineRecord, gates
 from ci.report.final.junit import junit_xml
 from ci.report.live.progress import Tally
 from ci.report.log_tail import LogTails
+from support.catalog_files import CATALOG_DIR, CatalogCopy
 from support.planning import catalog, discovery, facts, mi300x, registration, request
 from support.records import SUITE, ended, record_of, run_events
 
@@ -58,17 +57,12 @@ def with_rows(*rows: Quarantine) -> Catalog:
 
 
 @pytest.fixture
-def edit(tmp_path: Path) -> Callable[[str, str], list[str]]:
-    """Replace a text in a copy of quarantine.toml and read it again; what is wrong with it, and nothing else is."""
-    folder = tmp_path / "catalog"
-    shutil.copytree(CATALOG_DIR, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+def edit(catalog_copy: CatalogCopy) -> Callable[[str, str], list[str]]:
+    """Replace a text in a copy of quarantine.toml and read it again; nothing else is wrong with the catalog."""
 
     def change(old: str, new: str) -> list[str]:
-        path = folder / "quarantine.toml"
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-        read, problems = read_catalog(folder)
+        catalog_copy.replace("catalog/quarantine.toml", old, new)
+        read, problems = read_catalog(catalog_copy.rows, catalog_copy.envs)
         assert problems == (), "the quarantine's problems are of their own kind"
         return [str(problem) for problem in read.quarantine.problems]
 
@@ -98,10 +92,7 @@ def test_a_bad_row_is_named_by_its_test(
     problems = edit(old, new)
     assert any(found in problem for problem in problems), problems
     if "table" not in found:
-        assert (
-            "quarantine[test/registered/sampling/test_pytorch_sampling_backend.py::test_greedy]"
-            in problems[0]
-        )
+        assert "quarantine[test/registered/amd/test_flaky.py::test_greedy]" in problems[0]
 
 
 def test_a_date_may_be_a_string(edit: Callable[[str, str], list[str]]) -> None:
@@ -175,8 +166,9 @@ def test_what_is_wrong_is_exit_7_with_every_row() -> None:
     assert "nox -s check" in caught.value.then
 
 
+@pytest.mark.usefixtures("own_tree")
 class TestTheWholeWay:
-    """Through the command line, with our own rows."""
+    """Through the command line."""
 
     def test_check_fails_on_the_day_after(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -184,7 +176,7 @@ class TestTheWholeWay:
         monkeypatch.setenv("AMD_CI_TODAY", "2027-04-22")
         assert main(["check"]) == 7
         shown = capsys.readouterr()
-        assert "test_pytorch_sampling_backend.py::test_greedy]: has expired" in shown.err
+        assert "test_flaky.py::test_greedy]: has expired" in shown.err
         assert "error (exit 7)" in shown.err
         assert "THE DATE IS NOT TODAY'S" in shown.out
 

@@ -13,8 +13,8 @@ from support.planning import catalog
 # as the files of SGLang's run_suite.py, ci_utils.py and amd_ci_exec.sh print, written down for this test
 SGLANG_LOG = """\
 ##[group]Run bash scripts/ci/amd/amd_ci_exec.sh -w "/sglang-checkout/test" -e SGLANG_USE_ROCM700A=1 \\
-  python3 run_suite.py --hw amd --suite stage-b-test-1-gpu-small-amd --auto-partition-id 7 \\
-  --auto-partition-size 14 --timeout-per-file 2400 $CONTINUE_ON_ERROR_FLAG
+  python3 run_suite.py --hw amd --suite stage-b-test-1-gpu-small-amd --auto-partition-id 3 \\
+  --auto-partition-size 5 --timeout-per-file 2400 $CONTINUE_ON_ERROR_FLAG
 ##[endgroup]
 +------------+------------------------------+
 .
@@ -48,7 +48,7 @@ def stamped(text: str) -> str:
 
 def by_gh(text: str) -> str:
     """As `gh run view --log` prints it."""
-    job = "stage-b-test-1-gpu-small-amd (linux-mi325-1gpu-sglang, 7)"
+    job = "stage-b-test-1-gpu-small-amd (linux-south-1gpu, 3)"
     return "".join(f"{job}\tRun tests\t2026-05-29T07:12:03.1234567Z {line}\n" for line in text.splitlines())
 
 
@@ -67,22 +67,22 @@ def coloured(text: str) -> str:
 )
 def test_a_log_reads_the_same_whatever_is_around_its_lines(around: type[str]) -> None:
     (run,) = read_sglang_log(clean(around(SGLANG_LOG)))
-    assert (run.suite, run.part, run.parts) == ("stage-b-test-1-gpu-small-amd", 7, 14)
+    assert (run.suite, run.part, run.parts) == ("stage-b-test-1-gpu-small-amd", 3, 5)
     assert run.timeout_per_file_s == 2400
     assert run.env == {"SGLANG_USE_ROCM700A": "1"}
     assert run.failed == ["test/registered/core/test_srt_endpoint.py"]
     assert run.cases == {"test/registered/core/test_srt_endpoint.py": ["TestSRTEndpoint::test_logprob"]}
 
 
-def test_sglangs_part_7_of_14_is_our_shard_8() -> None:
+def test_sglangs_part_3_of_5_is_our_shard_4() -> None:
     found = from_log(stamped(SGLANG_LOG), catalog(), where="log")
     assert found.asked.suite == "1-gpu-small"
-    assert found.asked.shard == Shard(index=8, count=14)
+    assert found.asked.shard == Shard(index=4, count=5)
     assert found.failed == ("test/registered/core/test_srt_endpoint.py",)
     assert found.asked.arguments("/sgl") == (
-        "--suite", "1-gpu-small", "--shard", "8/14", "--env", "SGLANG_USE_ROCM700A=1", "--checkout", "/sgl",
+        "--suite", "1-gpu-small", "--shard", "4/5", "--env", "SGLANG_USE_ROCM700A=1", "--checkout", "/sgl",
     )  # fmt: skip
-    assert any("part 7, counted from 0" in fact.value for fact in found.facts)
+    assert any("part 3, counted from 0" in fact.value for fact in found.facts)
 
 
 def test_what_was_running_when_a_log_was_cut_is_named() -> None:
@@ -93,20 +93,20 @@ def test_what_was_running_when_a_log_was_cut_is_named() -> None:
 
 
 def test_a_timeout_and_a_nightly_call_are_understood() -> None:
-    suite = "nightly-amd-8-gpu-mi35x-deepseek-v4-flash"
+    suite = "nightly-amd-8-gpu-west-big-flash"
     log = f"python3 run_suite.py --hw amd --suite {suite} --nightly --timeout-per-file=7200\n"
     log += "✗ TIMEOUT: registered/amd/test_deepseek_v4_flash_fp4.py after 7200 seconds\n"
     found = from_log(log, catalog(), where="log")
     assert (found.asked.stage, found.asked.suite, found.asked.shard) == (
-        "nightly-dsv4-amd",
-        "deepseek-v4-flash",
+        "nightly-big-amd",
+        "big-flash",
         None,
     )
     assert found.failed == ("test/registered/amd/test_deepseek_v4_flash_fp4.py",)
 
 
 def test_a_script_with_its_values_not_filled_in_is_no_call() -> None:
-    log = "python3 run_suite.py --hw amd --suite stage-b-test-1-gpu-small-amd --auto-partition-id ${{ matrix.part }} --auto-partition-size 14"
+    log = "python3 run_suite.py --hw amd --suite stage-b-test-1-gpu-small-amd --auto-partition-id ${{ matrix.part }} --auto-partition-size 5"
     assert read_sglang_log(clean(log)) == []
 
 
@@ -119,7 +119,7 @@ def test_a_log_of_an_unknown_suite_says_what_was_understood() -> None:
 
 
 def test_a_log_of_two_failing_suites_asks_which() -> None:
-    other = SGLANG_LOG.replace("--auto-partition-id 7", "--auto-partition-id 8")
+    other = SGLANG_LOG.replace("--auto-partition-id 3", "--auto-partition-id 4")
     with pytest.raises(UsageError) as caught:
         from_log(SGLANG_LOG + other, catalog(), where="log")
     assert len(caught.value.problems) == 2
@@ -142,41 +142,41 @@ class TestJobNames:
         ("name", "suite", "shard", "label"),
         [
             (
-                "stage-b-test-1-gpu-small-amd (linux-mi300-1gpu-sglang, 8/14)",
+                "stage-b-test-1-gpu-small-amd (linux-north-1gpu, 4/5)",
                 "1-gpu-small",
-                "8/14",
-                "linux-mi300-1gpu-sglang",
+                "4/5",
+                "linux-north-1gpu",
             ),
             (
-                "stage-b-test-1-gpu-small-amd (linux-mi325-1gpu-sglang, 7)",
+                "stage-b-test-1-gpu-small-amd (linux-south-1gpu, 3)",
                 "1-gpu-small",
-                "8/14",
-                "linux-mi325-1gpu-sglang",
+                "4/5",
+                "linux-south-1gpu",
             ),
             (
-                "wave-2 / stage-c-test-large-8-gpu-amd (linux-mi325-8gpu-sglang, 0)",
+                "wave-2 / stage-c-test-8-gpu-amd (linux-south-8gpu, 0)",
                 "8-gpu",
                 "1/3",
-                "linux-mi325-8gpu-sglang",
+                "linux-south-8gpu",
             ),
             (
-                "call / wave-2 / stage-c-test-4-gpu-amd (linux-mi325-4gpu-sglang)",
+                "call / wave-2 / stage-c-test-4-gpu-amd (linux-south-4gpu)",
                 "4-gpu",
                 "",
-                "linux-mi325-4gpu-sglang",
+                "linux-south-4gpu",
             ),
-            ("stage-b-test-2-gpu-large-amd", "2-gpu-large", "", ""),
+            ("stage-b-test-2-gpu-amd", "2-gpu", "", ""),
             (
-                "stage-b-test-1-gpu-large-amd-rocm720 (linux-mi325-1gpu-sglang, 2)",
-                "1-gpu-large",
-                "3/3",
-                "linux-mi325-1gpu-sglang",
+                "stage-b-test-2-gpu-amd-rocm720 (linux-south-2gpu, 1)",
+                "2-gpu",
+                "2/2",
+                "linux-south-2gpu",
             ),
             (
-                "nightly-8-gpu-mi35x-deepseek-v4-pro-rocm720 (linux-mi35x-gpu-8)",
-                "deepseek-v4-pro",
+                "nightly-8-gpu-west-big-flash-rocm720 (linux-west-8gpu)",
+                "big-flash",
                 "",
-                "linux-mi35x-gpu-8",
+                "linux-west-8gpu",
             ),
         ],
     )
@@ -188,16 +188,16 @@ class TestJobNames:
         assert (found.label.label if found.label else "") == label
 
     def test_a_bare_number_says_how_it_was_read(self) -> None:
-        found = job_name("stage-b-test-1-gpu-small-amd (linux-mi325-1gpu-sglang, 7)", catalog())
-        assert any("counted from 0: shard 8/14" in words for words in found.readings)
+        found = job_name("stage-b-test-1-gpu-small-amd (linux-south-1gpu, 3)", catalog())
+        assert any("counted from 0: shard 4/5" in words for words in found.readings)
 
     @pytest.mark.parametrize(
         ("name", "words"),
         [
-            ("stage-b-test-1-gpu-smol-amd (linux-mi300-1gpu-sglang, 8/14)", "shard 8/14"),
-            ("stage-b-test-1-gpu-small-amd (linux-mi300-1gpu-sglang, 14)", "counted from 0"),
-            ("stage-b-test-1-gpu-small-amd (linux-mi300-1gpu-sglang, 15/14)", "counted from 1"),
-            ("stage-b-test-1-gpu-small-amd (linux-mi300-1gpu, 1/14)", "no runner label"),
+            ("stage-b-test-1-gpu-smol-amd (linux-north-1gpu, 4/5)", "shard 4/5"),
+            ("stage-b-test-1-gpu-small-amd (linux-north-1gpu, 5)", "counted from 0"),
+            ("stage-b-test-1-gpu-small-amd (linux-north-1gpu, 6/5)", "counted from 1"),
+            ("stage-b-test-1-gpu-small-amd (linux-north-3gpu, 1/5)", "no runner label"),
             ("a b c", "no job name"),
         ],
     )

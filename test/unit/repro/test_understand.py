@@ -37,7 +37,7 @@ from support.planning import STAGE_B_SMALL, catalog, mi300x, registration, reque
 from support.records import ended, run_events
 
 ROWS = [registration(f"test/registered/x/test_{n}.py", STAGE_B_SMALL, est_time_s=60 + n) for n in range(40)]
-NAME = "stage-b-test-1-gpu-small-amd (linux-mi300-1gpu-sglang, 3/14)"
+NAME = "stage-b-test-1-gpu-small-amd (linux-north-1gpu, 3/14)"
 
 
 def plan(**changes: Any) -> Plan:
@@ -224,15 +224,13 @@ class TestDocker:
             "--group-add", "44", "--group-add", "110", "--init", "--ipc", "private",
             "--mount", "type=bind,source=/repo,target=/amd-ci/root,readonly",
             "--mount", "type=bind,source=/runs/1,target=/amd-ci/run",
-            "--mount", "type=bind,source=/home/runner/sglang-data,target=/sgl-data",
+            "--mount", "type=bind,source=/srv/cache,target=/cache",
             "--network", "bridge", "--privileged=false", "--security-opt", "seccomp=unconfined",
-            "--shm-size", "34359738368b", "--ulimit", "nofile=65536:65536",
+            "--shm-size", "17179869184b", "--ulimit", "nofile=32768:32768",
             "--name", "amd-ci-by-hand", "--entrypoint", "/bin/sh", "--user", "0:0", "--workdir", "/",
-            "--env", "HF_HOME=/sgl-data/hf-cache", "--env", "HF_HUB_ETAG_TIMEOUT=300",
-            "--env", "HF_HUB_DOWNLOAD_TIMEOUT=300", "--env", "MIOPEN_USER_DB_PATH=/sgl-data/miopen-cache",
-            "--env", "MIOPEN_CUSTOM_CACHE_DIR=/sgl-data/miopen-cache", "--env", "PYTHONPATH=/opt/tilelang",
+            "--env", "HF_HOME=/cache/hf", "--env", "DOWNLOAD_TIMEOUT=77", "--env", "PYTHONPATH=/opt/extra",
             "--env", "HF_TOKEN",
-            "rocm/sgl-dev@sha256:" + "d" * 64,
+            "org/engine@sha256:" + "d" * 64,
         )  # fmt: skip
 
     def test_whatever_the_executor_gives_the_engine_has_its_words(self) -> None:
@@ -274,13 +272,13 @@ class TestDocker:
 
 def docker_plan(**changes: Any) -> Plan:
     """A plan of a job in a container, with the words that asked for it."""
-    words = ("--executor", "docker", "--image", "rocm/sgl-dev:x", "--suite", "1-gpu-small", "--shard", "3/14")
+    words = ("--executor", "docker", "--image", "org/engine:x", "--suite", "1-gpu-small", "--shard", "3/14")
     asked = request(
         "stage-b-amd",
         suites=("1-gpu-small",),
         shard=Shard(index=3, count=14),
         executor="docker",
-        image="rocm/sgl-dev:x",
+        image="org/engine:x",
         command=("nox", "-s", "stage_b_amd", "--", *words),
         **changes,
     )
@@ -329,7 +327,7 @@ class TestTheImageOfAPlan:
         place = made.placement.container
         assert place is not None
         address = hub.url.removeprefix("http://")
-        there = replace(place, image_pinned=f"{address}/rocm/sgl-dev@sha256:{'d' * 64}")
+        there = replace(place, image_pinned=f"{address}/org/engine@sha256:{'d' * 64}")
         made = replace(made, placement=replace(made.placement, container=there))
         environ = {"DOCKER_HOST": f"unix://{tmp_path}/no.sock", "AMD_CI_REGISTRY": address}
         return check_image(made, catalog(), environ, today=date(2026, 5, 29))
@@ -337,7 +335,7 @@ class TestTheImageOfAPlan:
     def test_it_is_there(self, hub: Server, tmp_path: Path) -> None:
         hub.answer = lambda _path, _headers: (200, {}, b"")
         assert self.asked(hub, tmp_path).endswith("has it")
-        assert hub.asked[0][0] == f"/v2/rocm/sgl-dev/manifests/sha256:{'d' * 64}"
+        assert hub.asked[0][0] == f"/v2/org/engine/manifests/sha256:{'d' * 64}"
 
     def test_a_registry_that_does_not_say_is_no_proof_of_absence(self, hub: Server, tmp_path: Path) -> None:
         hub.answer = lambda _path, _headers: (403, {}, b"")
@@ -351,7 +349,7 @@ class TestTheImageOfAPlan:
 
 def known(tag: str, digest: str, **changes: Any) -> ImageFact:
     fact = ImageFact(
-        reference=f"rocm/sgl-dev:{tag}", manifest_digest="", config_digest=digest, flavour="rocm700", labels={}, env={},
+        reference=f"org/engine:{tag}", manifest_digest="", config_digest=digest, flavour="rocm700", labels={}, env={},
         size_bytes=1, age_days=1, stale_after_days=3, candidates=(), source="Docker Hub",
     )  # fmt: skip
     return replace(fact, **changes)
@@ -368,13 +366,13 @@ class TestImages:
         require_image("sha256:c", self.FACTS)
 
     def test_an_image_that_is_gone_says_so_and_offers_the_nearest(self) -> None:
-        wanted = "rocm/sgl-dev:v0.5.15-rocm700-mi30x-20260714@sha256:a"
+        wanted = "org/engine:v0.5.15-rocm700-mi30x-20260714@sha256:a"
         nearest = nearest_image(wanted, self.FACTS)
         assert nearest is not None
         assert nearest.config_digest == "sha256:c"
         with pytest.raises(UsageError, match="no longer exists") as caught:
             require_image(wanted, self.FACTS)
-        assert "--image rocm/sgl-dev:v0.5.15-rocm700-mi30x-20260715" in caught.value.render()
+        assert "--image org/engine:v0.5.15-rocm700-mi30x-20260715" in caught.value.render()
 
     def test_no_image_at_all(self) -> None:
         with pytest.raises(UsageError, match="no longer exists"):

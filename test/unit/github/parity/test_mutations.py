@@ -15,9 +15,9 @@ from ci.catalog.records import Suite
 from ci.github.matrix import Job
 from support.planning import catalog
 
-pytestmark = pytest.mark.processes  # as test_parity
+pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("own_tree")]  # as test_parity
 
-A_SUITE, SHARDED = "stage-c-test-4-gpu-amd", "stage-c-test-large-8-gpu-amd"
+A_SUITE, SHARDED = "stage-c-test-4-gpu-amd", "stage-c-test-8-gpu-amd"
 Jobs = tuple[Job, ...]
 
 
@@ -60,9 +60,9 @@ def suites(name: str, **changes: object) -> Callable[[Catalog], Catalog]:
 RUN = "        run: exec uvx nox@"
 ENV = "          SESSION: ${{ matrix.session }}\n"
 MUTATIONS = [
-    Mutation(name="wrong label in the matrix", caught_as="job.runner", jobs=every(runner="linux-mi300-4gpu-sglang")),
-    Mutation(name="label of fewer GPUs", caught_as="job.runner", jobs=every(runner="linux-mi325-2gpu-sglang")),
-    Mutation(name="label written by hand", caught_as="job.runner", text=swap("runs-on: ${{ matrix.runner }}", "runs-on: linux-mi325-1gpu-sglang")),
+    Mutation(name="wrong label in the matrix", caught_as="job.runner", jobs=every(runner="linux-north-4gpu")),
+    Mutation(name="label of fewer GPUs", caught_as="job.runner", jobs=every(runner="linux-south-2gpu")),
+    Mutation(name="label written by hand", caught_as="job.runner", text=swap("runs-on: ${{ matrix.runner }}", "runs-on: linux-south-1gpu")),
     Mutation(name="label that is in no pool", caught_as="job.runner", jobs=every(runner="self-hosted")),
     Mutation(name="another pool's hardware", caught_as="job.hardware", jobs=every(hardware="mi300x")),
     Mutation(name="wrong shard count", caught_as="job.shards", suite=SHARDED, jobs=lambda found: tuple(replace(job, shard=job.shard.replace("/3", "/4")) for job in found)),
@@ -75,9 +75,9 @@ MUTATIONS = [
     Mutation(name="session that does not exist", caught_as="job.suite", jobs=every(session="stage_z_amd")),
     Mutation(name="shard left out of the command", caught_as="work", suite=SHARDED, text=swap(' --shard "$SHARD"', "")),
     Mutation(name="suite left out of the command", caught_as="plan", suite=SHARDED, text=swap(' --suite "$SUITE"', "")),
-    Mutation(name="variable forced on the command line", caught_as="work", text=swap('--shard "$SHARD"', '--shard "$SHARD" --env NCCL_CUMEM_ENABLE=1')),
-    Mutation(name="changed value of an env set in the step", caught_as="job.env.NCCL_CUMEM_ENABLE", text=swap(ENV, f"{ENV}          NCCL_CUMEM_ENABLE: '1'\n")),
-    Mutation(name="variable of an env set for the whole workflow", caught_as="job.env.SGLANG_USE_AITER", text=swap("permissions: {}\n", "permissions: {}\nenv:\n  SGLANG_USE_AITER: '0'\n")),
+    Mutation(name="variable forced on the command line", caught_as="work", text=swap('--shard "$SHARD"', '--shard "$SHARD" --env CUMEM_ENABLE=1')),
+    Mutation(name="changed value of an env set in the step", caught_as="job.env.CUMEM_ENABLE", text=swap(ENV, f"{ENV}          CUMEM_ENABLE: '1'\n")),
+    Mutation(name="variable of an env set for the whole workflow", caught_as="job.env.USE_KERNELS", text=swap("permissions: {}\n", "permissions: {}\nenv:\n  USE_KERNELS: '0'\n")),
     Mutation(name="variable that is passed through", caught_as="job.env.HF_HOME", text=swap(ENV, f"{ENV}          HF_HOME: /tmp\n")),
     Mutation(name="secret that stages have no need of", caught_as="job.secrets.DEPLOY_KEY", text=swap(ENV, ENV + "          DEPLOY_KEY: ${{ secrets.DEPLOY_KEY }}\n")),
     Mutation(name="missing timeout of the step", caught_as="job.step.timeout-minutes", text=swap("        timeout-minutes: ${{ matrix.step_timeout_minutes }}\n", "")),
@@ -86,7 +86,7 @@ MUTATIONS = [
     Mutation(name="limits of job and step exchanged", caught_as="job.timeout-minutes", text=swap("matrix.timeout_minutes", "matrix.step_timeout_minutes")),
     Mutation(name="suite's limit changed after rendering", caught_as="job.timeout-minutes", catalog=suites(A_SUITE, timeout_s=7200.0)),
     Mutation(name="wrong flavour of ROCm", caught_as="job.rocm", jobs=every(rocm="720")),
-    Mutation(name="wrong name", caught_as="job.name", jobs=every(name="stage-c-test-4-gpu-amd (linux-mi300-4gpu-sglang)")),
+    Mutation(name="wrong name", caught_as="job.name", jobs=every(name="stage-c-test-4-gpu-amd (linux-north-4gpu)")),
     Mutation(name="stops at the first failure", caught_as="work", text=swap('--shard "$SHARD"', '--shard "$SHARD" --fail-fast')),
     Mutation(name="only one test", caught_as="plan", text=swap('--suite "$SUITE"', '--suite "$SUITE" --test nothing.py')),
     Mutation(name="arguments for pytest", caught_as="work", text=swap('--checkout "$CHECKOUT"', '--checkout "$CHECKOUT" -- -x')),
@@ -94,7 +94,7 @@ MUTATIONS = [
     Mutation(name="option that does not exist", caught_as="plan", text=swap('--shard "$SHARD"', '--part "$SHARD"')),
     Mutation(name="several tests at a time", caught_as="work", text=swap('--suite "$SUITE"', '--jobs 4 --suite "$SUITE"')),
     Mutation(name="image that is not handed on", caught_as="work.image", text=swap("          AMD_CI_IMAGE: ${{ matrix.image }}\n", "")),
-    Mutation(name="another image on the command line", caught_as="work.image", text=swap("--executor docker", "--executor docker --image rocm/sgl-dev:latest")),
+    Mutation(name="another image on the command line", caught_as="work.image", text=swap("--executor docker", "--executor docker --image org/engine:latest")),
     Mutation(name="run outside of a container", caught_as="work.container", text=swap("--executor docker", "--executor host")),
     Mutation(name="cache of models switched the other way", caught_as="work.container.env", text=swap(ENV, f"{ENV}          ENABLE_CACHE_HOST: '1'\n")),
     Mutation(name="container that is kept for the next job", caught_as="placement.container.keep", text=swap("--executor docker", "--executor docker --keep")),

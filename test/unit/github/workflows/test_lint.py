@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.catalog import Catalog
 from ci.catalog.registrations.parse import discover
 from ci.cli.main import main
 from ci.errors import Problem
@@ -22,11 +22,6 @@ from support.trees import registrations, write_sglang_tree, write_stub_tree
 
 DATA = Path(__file__).parents[3] / "data/sglang_workflows"
 MARK = re.compile(r"# finding: (.+)$")
-
-
-@pytest.fixture(scope="module")
-def catalog() -> Catalog:
-    return load_catalog()
 
 
 def registering(*suites: str, mark: str = "") -> str:
@@ -109,7 +104,7 @@ def test_the_orphans_of_the_whole_tree_are_those_that_no_suite_or_path_names(
     amd = [row for row in registrations() if row["backend"] == "amd" and row["disabled"] is None]
     run = sorted({(row["suite"], row["nightly"]) for row in amd})[::2]
     jobs = "".join(
-        f"  job-{number}:\n    runs-on: linux-mi35x-gpu-8\n    timeout-minutes: 9\n    steps:\n"
+        f"  job-{number}:\n    runs-on: linux-west-8gpu\n    timeout-minutes: 9\n    steps:\n"
         f"      - run: python3 run_suite.py --hw amd --suite {suite}{' --nightly' if nightly else ''}\n"
         for number, (suite, nightly) in enumerate(run)
     )
@@ -162,7 +157,7 @@ def test_odd_shapes_are_read_without_a_traceback() -> None:
         "jobs:\n"
         "  nothing: {}\n"
         "  null_steps: {steps: null, strategy: {matrix: '${{ fromJSON(x) }}'}}\n"
-        "  group: {runs-on: {group: big, labels: [linux-mi35x-gpu-1]}, steps: [text, {run: 5}]}\n"
+        "  group: {runs-on: {group: big, labels: [linux-west-1gpu]}, steps: [text, {run: 5}]}\n"
         "  mirror: {runs-on: '${{ matrix.a }}', strategy: {matrix: {a: ['${{ matrix.a }}']}}}\n"
         "  text: text\n"
     )
@@ -171,7 +166,7 @@ def test_odd_shapes_are_read_without_a_traceback() -> None:
     jobs = {job.id: job for job in workflows[0].jobs}
     assert list(jobs) == ["nothing", "null_steps", "group", "mirror"]
     assert [job.cells for job in jobs.values()] == [1, None, 1, 1]
-    assert [label.text for label in jobs["group"].labels] == ["linux-mi35x-gpu-1"]
+    assert [label.text for label in jobs["group"].labels] == ["linux-west-1gpu"]
 
 
 KEYS = (
@@ -242,8 +237,8 @@ class TestOurOwn:
 
     def test_a_stage_that_waits_for_one_of_another_workflow_is_named(self, catalog: Catalog) -> None:
         stages = tuple(
-            replace(stage, after=("nightly-dsv4-amd",)) if stage.id == "stage-a-amd" else stage
+            replace(stage, after=("nightly-big-amd",)) if stage.id == "stage-a-amd" else stage
             for stage in catalog.stages
         )
         (problem,) = lint_own(replace(catalog, stages=stages), ())
-        assert "amd-pr runs this stage, but not 'nightly-dsv4-amd'" in problem.what
+        assert "amd-pr runs this stage, but not 'nightly-big-amd'" in problem.what

@@ -4,7 +4,6 @@ import importlib.util
 import itertools
 import re
 import shlex
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
@@ -17,8 +16,7 @@ from invoke.exceptions import ParseError
 from invoke.parser import Parser as InvokeParser
 from ruamel.yaml import YAML
 
-from ci.catalog.catalog import Catalog, load_catalog
-from ci.catalog.stages import CATALOG_DIR
+from ci.catalog.catalog import Catalog
 from ci.catalog.workflows import ActionsCatalog, load_actions
 from ci.cli.ci_plan import ci_plan_parser
 from ci.cli.main import main
@@ -34,14 +32,10 @@ from ci.github.workflows.render import (
     render,
     write,
 )
+from support.catalog_files import CATALOG_DIR
 
 REPOSITORY = Path(__file__).parents[4]
 SECRET = re.compile(r"secrets\.([A-Z_]+)")
-
-
-@pytest.fixture(scope="module")
-def catalog() -> Catalog:
-    return load_catalog()
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +79,6 @@ def tasks() -> Collection:
     spec.loader.exec_module(module)
     found: Collection = module.namespace
     return found
-
-
-def test_the_committed_files_are_what_the_catalog_says(catalog: Catalog) -> None:
-    """Written by another process, on some Python: `tests_all` asks this on every Python."""
-    assert not [file.problem for file in find_stale(catalog, REPOSITORY)]
 
 
 def test_every_file_says_how_it_is_made(rendered: Mapping[str, str]) -> None:
@@ -314,7 +303,7 @@ class TestInputs:
 
     def test_dropdowns_offer_what_the_workflow_has(self, parsed: Mapping[str, Any], catalog: Catalog) -> None:
         inputs = parsed["amd-pr"]["on"]["workflow_dispatch"]["inputs"]
-        assert inputs["runner_arch"]["options"] == ["", "mi300", "mi325"]
+        assert inputs["runner_arch"]["options"] == ["", "north", "south"]
         stages = inputs["target_stage_select"]["options"]
         assert stages[:4] == ["", "stage-a-amd", "stage-b-amd", "stage-c-amd"]
         assert stages[4:] == [suite.name for suite in catalog.suites if not suite.nightly]
@@ -326,7 +315,7 @@ def test_labels_and_ignores_of_the_linters_come_from_rows(catalog: Catalog) -> N
     files = render(catalog)
     loader = YAML(typ="safe", pure=True)
     labels = loader.load(files[ACTIONLINT])["self-hosted-runner"]["labels"]
-    assert set(labels) == {row.label for row in catalog.labels} | {"amd-docker-scale"}
+    assert set(labels) == {row.label for row in catalog.labels} | {"large-builder"}
     ignored = loader.load(files[ZIZMOR])["rules"]
     assert {rule: tuple(value["ignore"]) for rule, value in ignored.items()} == {
         row.rule: row.files for row in catalog.actions.ignores
@@ -334,31 +323,15 @@ def test_labels_and_ignores_of_the_linters_come_from_rows(catalog: Catalog) -> N
     assert all(f"# {row.why}" in files[ZIZMOR] for row in catalog.actions.ignores)
 
 
-def test_versions_are_those_that_are_pinned(catalog: Catalog) -> None:
-    pins = (REPOSITORY / "requirements/test.txt").read_text()
-    for tool, version in catalog.actions.tools.items():
-        assert f"\n{tool}=={version} " in pins, f"actions.toml: tool[{tool}] is not what requirements/ has"
-
-
-def test_our_own_ci_runs_what_the_local_script_runs(catalog: Catalog) -> None:
-    script = (REPOSITORY / ".ci/run").read_text()
-    blocks = re.findall(r"^ +block ([a-z_ ]+)", script, flags=re.MULTILINE)
-    assert sorted(name for block in blocks for name in block.split()) == sorted(
-        own.session for own in catalog.actions.own
-    )
-    defined = re.findall(r"^def (\w+)\(session", (REPOSITORY / "noxfile.py").read_text(), flags=re.MULTILINE)
-    assert {own.session for own in catalog.actions.own} <= set(defined)
-
-
 class TestStale:
     """What happens to a file that somebody edits, loses or adds."""
 
     @pytest.fixture
-    def checkout(self, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Path:
+    def checkout(self, own_tree: Path) -> Path:
+        return own_tree
+
+    def test_writing_makes_every_file(self, tmp_path: Path, catalog: Catalog) -> None:
         assert sorted(write(catalog, tmp_path)) == sorted(render(catalog))
-        for module in ("workflows", "check"):
-            monkeypatch.setattr(f"ci.cli.{module}.REPOSITORY", tmp_path)
-        return tmp_path
 
     def test_writing_again_changes_nothing(
         self, checkout: Path, catalog: Catalog, capsys: pytest.CaptureFixture[str]
@@ -372,11 +345,11 @@ class TestStale:
         ("file", "old", "new"),
         [
             ("amd-stage.yml", "    timeout-minutes: ${{ matrix.timeout_minutes }}\n", ""),
-            ("amd-stage.yml", "${{ matrix.runner }}", "linux-mi325-1gpu-sglang"),
+            ("amd-stage.yml", "${{ matrix.runner }}", "linux-south-1gpu"),
             ("amd-stage.yml", "if: always()", "if: success()"),
             ("amd-pr.yml", "persist-credentials: false", "persist-credentials: true"),
             ("amd-pr.yml", "permissions: {}", "permissions: write-all"),
-            ("amd-nightly.yml", "30 17 * * *", "30 18 * * *"),
+            ("amd-nightly.yml", "15 20 * * *", "30 18 * * *"),
             ("amd-images.yml", "family: mi35x", "family: mi30x"),
             ("ci.yml", "session: faults, ", "session: bench, "),
         ],
@@ -420,7 +393,7 @@ class TestStale:
         changed = replace(rows, numbers={**rows.numbers, "artifact_days": 30})
         (stale,) = find_stale(replace(catalog, actions=changed), checkout)
         assert stale.path == f"{WORKFLOWS}/amd-stage.yml"
-        assert "-          retention-days: 7\n+          retention-days: 30" in stale.diff
+        assert "-          retention-days: 5\n+          retention-days: 30" in stale.diff
 
     def test_an_option_that_is_not_known_is_a_usage_error(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["workflows", "--chek"]) == 2
@@ -443,21 +416,21 @@ class TestRows:
     @pytest.mark.parametrize(
         ("old", "new", "told"),
         [
-            ('hash = "de0fac2', 'hash = "v6 # de0fac2', "action[actions/checkout].hash: is"),
+            ('hash = "1111', 'hash = "v6 # 1111', "action[actions/checkout].hash: is"),
             ('crons = ["0 12 * * *"]', 'crons = ["noon"]', "workflow[amd-images].crons: 'noon' is no schedule"),
             ('kind = "own"', 'kind = "mine"', "workflow[ci].kind: is 'mine'"),
             ('options = ["700", "720", "724"]', "options = []", "input[rocm].options: does not fit type choice"),
             ('kinds = ["stage"]', 'kinds = ["stages"]', "secret[HF_TOKEN].kinds: names 'stages'"),
             ('families = ["mi30x", "mi35x"]', 'families = ["mi40x"]', "image[700].families: names 'mi40x'"),
             ('id = "set_up_min"', 'id = "setup_min"', "set_up_min is missing"),
-            ("value = 45", "value = 0", "number[set_up_min].value: is 0"),
+            ("value = 30", "value = 0", "number[set_up_min].value: is 0"),
             ('files = ["amd-images.yml"]', 'files = ["amd-image.yml"]', "ignore[secrets-outside-env].files"),
             ('why = "gated models"', "", "secret[HF_TOKEN].why: is missing"),
             ('id = "control"', 'id = "image-mirror"', "stands there twice"),
             ("[[tree]]", "[[trees]]", "0 rows"),
             ('kind = "stage"', 'kind = "own"', "workflow: no row of kind stage"),
             ('id = "astral-sh/setup-uv"', 'id = "astral/setup-uv"', "action: astral-sh/setup-uv is missing"),
-            ('why = "act, which', 'why = "one\\nact, which', "ignore[self-repository].why: is"),
+            ('why = "a finding', 'why = "one\\na finding', "ignore[self-repository].why: is"),
         ],
     )  # fmt: skip
     def test_a_fault_is_named(self, tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -465,31 +438,10 @@ class TestRows:
         assert told in problems
 
     def test_all_at_once(self, tmp_path: Path) -> None:
-        _, problems = self.load(tmp_path, {"value = 45": "value = 0", 'kind = "own"': 'kind = "mine"'})
+        _, problems = self.load(tmp_path, {"value = 30": "value = 0", 'kind = "own"': 'kind = "mine"'})
         assert len(problems.splitlines()) == 2
 
     def test_limits_of_a_job_hold_set_up_suite_and_clean_up(self, catalog: Catalog) -> None:
         rows = catalog.actions
-        assert rows.step_limit_min(3600) == 60 + 45
-        assert rows.job_limit_min(3600) == 60 + 45 + 10
-
-
-class TestDocumentedFigures:
-    """docs/actions.md states sizes; here they are counted."""
-
-    def test_line_counts(self, rendered: Mapping[str, str]) -> None:
-        page = (REPOSITORY / "docs/actions.md").read_text()
-        lines = {
-            Path(path).name: len(text.splitlines()) for path, text in rendered.items() if "workflows/" in path
-        }
-        for name, count in lines.items():
-            assert f"| `{name}` | {count} |" in page
-        assert f"{sum(lines.values()):,} lines" in page
-        gate = lines["amd-pr.yml"] + lines["amd-nightly.yml"] + lines["amd-stage.yml"]
-        assert f"{gate:,} of them take the place of 1,199 + 1,777" in page
-
-    def test_every_row_kind_is_in_the_catalogs_page(self) -> None:
-        page = (REPOSITORY / "docs/catalog.md").read_text()
-        kinds = tomllib.loads((CATALOG_DIR / "actions.toml").read_text())
-        (line,) = [line for line in page.splitlines() if "`actions.toml`" in line]
-        assert all(f"`[[{kind}]]`" in page for kind in kinds), line
+        assert rows.step_limit_min(3600) == 60 + 30
+        assert rows.job_limit_min(3600) == 60 + 30 + 8

