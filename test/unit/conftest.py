@@ -105,13 +105,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regenerate-golden", action="store_true", help=help_text)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "processes: starts child processes, because they are what it tests")
-    config.addinivalue_line(
-        "markers", "live_rows: reads the repository's own rows, whatever values they have"
-    )
-
-
 @pytest.fixture(autouse=True)
 def no_outside_world(request: pytest.FixtureRequest) -> Iterator[None]:
     """Sockets beyond loopback and, without their markers, child processes and the repository's rows raise RuntimeError."""
