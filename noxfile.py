@@ -73,6 +73,7 @@ HOST = ("run",)
 STAGE = ("run", "rehearsal", "model")
 TEST = (*STAGE, "tasks", "test")
 LINT = ("run", "tasks", "test", "lint")
+DEV = (*TEST, "lint")
 IN_CONTAINER = ("container", "rehearsal", "model")
 
 OUR_PYTHONS = ("3.11", "3.12", "3.13")
@@ -402,6 +403,22 @@ def as_root(session: nox.Session, folder: str) -> None:
     words = targets(session.posargs, (folder,), ROOT)
     # the slowest are named, for these tests have a budget
     run(session, *pytest(python, "--durations=25", "--durations-min=3", *words), codes=PYTEST_CODES)
+
+
+@register()
+def dev(session: nox.Session) -> None:
+    """Make an environment for an editor, with everything that tests and linters need, at a stable path."""
+    from ci.nox.environments import link_dev  # noqa: PLC0415
+
+    link = link_dev(made(session, *DEV).parent.parent)
+    python = link / "bin/python"
+    sys.stdout.write(
+        f"environment:  {link}, which `nox -s dev` moves to the next one when pins change\n"
+        f"VS Code:      \"python.defaultInterpreterPath\": \"{python}\"\n"
+        f"PyCharm:      Add Interpreter, Select existing: {python}\n"
+        f"one test:     {python} -m pytest test/unit/nox/test_pins.py -k stale\n"
+        f"linters:      {link}/bin/ruff check . ; {link}/bin/mypy ci test tasks.py noxfile.py inv\n"
+    )
 
 
 @register()

@@ -8,6 +8,7 @@ __all__ = [
     "SEVERITY",
     "CiError",
     "ExitCode",
+    "FindingsError",
     "GuardError",
     "InfrastructureError",
     "NothingSelectedError",
@@ -32,6 +33,7 @@ class ExitCode(IntEnum):
     QUARANTINE = 7
     BOUNDS = 8
     STALE = 9
+    FINDINGS = 10
     INTERRUPTED = 130
 
 
@@ -46,6 +48,7 @@ SEVERITY: tuple[ExitCode, ...] = (
     ExitCode.INFRASTRUCTURE,
     ExitCode.QUARANTINE,
     ExitCode.STALE,
+    ExitCode.FINDINGS,
     ExitCode.NOTHING_SELECTED,
     ExitCode.OK,
 )
@@ -107,13 +110,13 @@ class CiError(Exception):
 
 
 class UsageError(CiError):
-    """What was asked for, or what a file says, can't be meant."""
+    """Invalid options, inputs or configuration."""
 
     exit_code = ExitCode.USAGE
 
 
 class NothingSelectedError(CiError):
-    """The request is well formed and selects no test at all."""
+    """A valid request that selects no test."""
 
     exit_code = ExitCode.NOTHING_SELECTED
 
@@ -125,18 +128,24 @@ class InfrastructureError(CiError):
 
 
 class GuardError(CiError):
-    """A protected dependency was changed, or can't be imported as it has to be."""
+    """A protected dependency was changed or cannot be imported as required."""
 
     exit_code = ExitCode.GUARD
 
 
 class QuarantineError(CiError):
-    """A quarantine row has expired or can't be meant."""
+    """A quarantine row has expired or is invalid."""
 
     exit_code = ExitCode.QUARANTINE
 
 
 class StaleError(CiError):
-    """A generated file is not what its source says."""
+    """A generated file differs from what its source gives."""
 
     exit_code = ExitCode.STALE
+
+
+class FindingsError(CiError):
+    """Problems of another project's tree, which is not this project's configuration."""
+
+    exit_code = ExitCode.FINDINGS

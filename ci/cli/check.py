@@ -8,7 +8,7 @@ from pathlib import Path
 from ci.catalog.catalog import Catalog, read_catalog
 from ci.catalog.registrations.parse import Discovery
 from ci.cli.options import Parser, parse
-from ci.errors import CiError, ExitCode, Problem, QuarantineError, StaleError, UsageError
+from ci.errors import CiError, ExitCode, FindingsError, Problem, QuarantineError, StaleError, UsageError
 from ci.facts.gather import REPOSITORY, discover_tests, find_today
 from ci.github.workflows.lint import lint_own, lint_tree
 from ci.github.workflows.render import COMMAND, WORKFLOWS, find_stale, render
@@ -31,34 +31,34 @@ def check(arguments: Sequence[str]) -> int:
     option_problems: list[Problem] = []
     known = parse(parser, arguments, option_problems)
     if option_problems:
-        raise UsageError(
-            "the options can't be meant", problems=option_problems, then="nox -s check -- --help"
-        )
+        raise UsageError("invalid options", problems=option_problems, then="nox -s check -- --help")
     catalog, found = read_catalog()
     problems = list(found)
     problems += _environments(catalog)
     root, tests = discover_tests(catalog, known.checkout)
-    problems += tests.problems
+    of_tree = list(tests.problems)
     if not found:
         problems += check_routes(catalog)
-        problems += _workflows(catalog, root, tests, own=not known.checkout)
-    notes = check_registrations(catalog, tests, own=not known.checkout, problems=problems)
+        of_tree += _workflows(catalog, root, tests, own=not known.checkout)
+    notes = check_registrations(catalog, tests, own=not known.checkout, problems=of_tree)
     today, today_source = find_today(read_environ())
     notes += expiring(catalog, today=today)
     if today_source.startswith(TODAY):
         notes.insert(0, tried_date_note(today, today_source))
-    problems = list(dict.fromkeys(problems))
+    problems, of_tree = list(dict.fromkeys(problems)), list(dict.fromkeys(of_tree))
     quarantined = quarantine_problems(catalog, tests, today=today, own=not known.checkout)
-    # what the catalog says of the workflows is worth nothing while the catalog itself is wrong
+    # an invalid catalog renders nothing that could be compared
     stale = [] if found else [file.problem for file in find_stale(catalog, REPOSITORY)]
     kinds: tuple[tuple[Sequence[Problem], type[CiError]], ...] = (
         (problems, UsageError),
+        ([] if known.checkout else of_tree, UsageError),
         (quarantined, QuarantineError),
         (stale, StaleError),
+        (of_tree, FindingsError),
     )
     kind = next((kind for rows, kind in kinds if rows), None)
     code = kind.exit_code if kind else ExitCode.OK
-    problems = [*problems, *quarantined, *stale]
+    problems = [*problems, *of_tree, *quarantined, *stale]
     if known.json:
         rows = [{"where": row.where, "what": row.what, "hint": row.hint} for row in problems]
         counts = {
@@ -71,10 +71,11 @@ def check(arguments: Sequence[str]) -> int:
         return int(code)
     _show(catalog, tests, notes, str(root))
     if kind:
+        again = "nox -s check" + (f" -- --checkout {known.checkout}" if known.checkout else "")
         raise kind(
             f"{len(problems)} problem" + ("" if len(problems) == 1 else "s"),
             problems=problems,
-            then=COMMAND if kind is StaleError else "mend them, then: nox -s check",
+            then=COMMAND if kind is StaleError else f"fix them, then: {again}",
         )
     return 0
 

@@ -28,6 +28,7 @@ __all__ = [
     "environment",
     "find_python",
     "find_uv",
+    "link_dev",
     "pin_files",
     "prepare",
     "running",
@@ -253,9 +254,32 @@ def _make(wanted: Environment, *, uv: str, run: Callable[[Sequence[str]], None])
     wanted.marker.write_text(f"{wanted}\n", encoding="utf-8")
 
 
+def link_dev(folder: Path) -> Path:
+    """Make `dev`, beside the environments, a link to this one; a linked environment is not swept.
+
+    Raises:
+        InfrastructureError: the folder cannot be written.
+    """
+    link = folder.parent / "dev"
+    new = link.with_name(f"dev.{os.getpid()}")
+    try:
+        new.symlink_to(folder.name)
+        new.replace(link)
+    except OSError as error:
+        raise InfrastructureError(
+            f"cannot make the link {link}: {error.strerror}",
+            cause="it is a folder, or the folder that it is in is read-only",
+            then=f"remove {link}, then: nox -s dev",
+        ) from error
+    return link
+
+
 def sweep(envdir: Path, *, now_s: float, log: Callable[[str], None]) -> None:
     """Remove the environments that no session has used for `UNUSED_DAYS`; called with the lock held."""
+    linked = {path.resolve() for path in envdir.iterdir() if path.is_symlink()}
     for folder in sorted(envdir.glob("env-*/")):
+        if folder.resolve() in linked:
+            continue
         marker = folder / "ready"
         used_s = (marker if marker.exists() else folder).stat().st_mtime
         unused_days = (now_s - used_s) / 86400

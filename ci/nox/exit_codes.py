@@ -52,6 +52,7 @@ _MEANINGS: Final[Mapping[int, str]] = {
     ExitCode.QUARANTINE: "expired quarantine",
     ExitCode.BOUNDS: "bounds broken",
     ExitCode.STALE: "generated file stale",
+    ExitCode.FINDINGS: "findings about another tree",
     ExitCode.INTERRUPTED: "interrupted",
 }
 

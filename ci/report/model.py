@@ -58,6 +58,7 @@ _MEANING = {
     ExitCode.QUARANTINE: "a quarantine has expired",
     ExitCode.BOUNDS: "bounds were broken",
     ExitCode.STALE: "a generated file is stale",
+    ExitCode.FINDINGS: "another project's tree has problems",
     ExitCode.INTERRUPTED: "interrupted",
 }
 

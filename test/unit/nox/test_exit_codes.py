@@ -100,6 +100,13 @@ class TestCodes:
         assert ends == [8]
 
 
+def test_script_and_docs_have_the_order_of_the_table() -> None:
+    order = [str(int(code)) for code in SEVERITY if code]
+    script = (ROOT / ".ci/run").read_text()
+    assert f"for each in {' '.join(order)}; do" in script
+    assert f"in this order: {', '.join(order)}." in (ROOT / "docs/exit-codes.md").read_text()
+
+
 @pytest.mark.parametrize("code", list(ExitCode))
 def test_every_code_of_the_table_has_words(code: ExitCode) -> None:
     assert meaning(code).startswith(f"exit {int(code)}: ")

@@ -87,11 +87,11 @@ def test_every_marked_fault_is_found_in_its_line_and_nothing_else(tmp_path: Path
 
 def test_check_lists_them_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = small_tree(tmp_path / "tree")
-    assert main(["check", "--checkout", str(tree)]) == 2
+    assert main(["check", "--checkout", str(tree)]) == 10
     shown = capsys.readouterr().err
     for where, point in marked(tree):
         assert f"{where}: {point}" in shown
-    assert main(["check", "--checkout", str(tree), "--json"]) == 2
+    assert main(["check", "--checkout", str(tree), "--json"]) == 10
     rows = json.loads(capsys.readouterr().out)["problems"]
     assert {(row["where"], row["what"].partition(":")[0]) for row in rows} >= set(marked(tree))
 
