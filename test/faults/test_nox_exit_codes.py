@@ -87,7 +87,7 @@ class TestUsage:
     def test_an_unknown_session_is_3_with_the_nearest_names(self, project: Project) -> None:
         ended = project.nox("-s", "stage-b-amd", "stage_a_amd")
         assert ended.code == 3
-        assert "there is no session stage-b-amd; did you mean stage_b_amd" in ended.stderr
+        assert "unknown session stage-b-amd; did you mean stage_b_amd" in ended.stderr
         assert ended.calls == ()
 
     def test_an_unknown_option_of_nox_is_2(self, project: Project) -> None:

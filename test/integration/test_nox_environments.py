@@ -43,7 +43,7 @@ class TestOnce:
         assert first.code == 0, first.stderr
         (folder,) = environments(project)
         assert f"environment {folder.name} (Python " in first.stderr
-        assert "; run, rehearsal, model): making it, once" in first.stderr
+        assert "; run, rehearsal, model), once" in first.stderr
         assert f"environment {folder.name}: ready after " in first.stderr
         before = everything_in(folder)
         second = project.nox(
@@ -130,7 +130,7 @@ class TestWhere:
             check=False,
         )
         assert refused.returncode == 4, refused.stderr
-        assert "the environments' folder can't be made: Read-only file system" in refused.stderr
+        assert "cannot create the folder of the environments: Read-only file system" in refused.stderr
         assert "nox --envdir FOLDER -s stage_a_amd" in refused.stderr
         assert "Traceback" not in refused.stderr
         accepted = project.nox("-s", "stage_a_amd", before=read_only)
@@ -233,5 +233,5 @@ class TestPythons:
         missing = [version for version in ("3.10", "3.11", "3.12", "3.13") if version != ours]
         summary = next(line for line in ended.stderr.splitlines() if "Session tests_all aborted" in line)
         for version in missing:
-            assert f"Python {version}: there is no Python {version}" in summary
+            assert f"Python {version}: Python {version} is not available" in summary
         assert f"Python {ours}:" not in summary

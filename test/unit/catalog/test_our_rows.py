@@ -84,7 +84,9 @@ class TestWorkflows:
             )
 
     def test_ci_runs_the_sessions_of_the_local_script_and_all_of_them_exist(self, catalog: Catalog) -> None:
-        blocks = re.findall(r"^ +block \d+ ([a-z_ ]+)", (REPOSITORY / ".ci/run").read_text(), flags=re.MULTILINE)
+        blocks = re.findall(
+            r"^ +block \d+ ([a-z_ ]+)", (REPOSITORY / ".ci/run").read_text(), flags=re.MULTILINE
+        )
         sessions = {own.session for own in catalog.actions.own}
         assert {name for block in blocks for name in block.split()} == sessions
         noxfile = (REPOSITORY / "noxfile.py").read_text()

@@ -20,9 +20,11 @@ from ci.nox.environments import (
     environment,
     find_python,
     find_uv,
+    link_dev,
     pin_files,
     prepare,
     running,
+    sweep,
 )
 
 
@@ -198,6 +200,23 @@ class TestPrepare:
             f"removed env-old: not used for {UNUSED_DAYS + 3} days",
         ]
 
+    def test_the_one_that_dev_links_to_is_not_swept(self, wanted: Environment) -> None:
+        prepare(wanted, uv="uv", run=fake_uv([]), log=Log())
+        link = link_dev(wanted.folder)
+        os.utime(wanted.marker, (1, 1))
+        sweep(wanted.folder.parent, now_s=time.time(), log=Log())
+        assert (link / "bin/python").is_file()
+        other = wanted.folder.with_name("env-other")
+        other.mkdir()
+        assert link_dev(other).resolve() == other
+        sweep(wanted.folder.parent, now_s=time.time(), log=Log())
+        assert not wanted.folder.exists()
+
+    def test_a_dev_that_is_a_folder_is_exit_4_and_stays(self, wanted: Environment) -> None:
+        (wanted.folder.parent / "dev").mkdir(parents=True)
+        with pytest.raises(InfrastructureError, match="cannot make the link"):
+            link_dev(wanted.folder)
+
     def test_a_use_is_noted_and_a_folder_that_forbids_it_is_no_error(self, wanted: Environment) -> None:
         prepare(wanted, uv="uv", run=fake_uv([]), log=Log())
         os.utime(wanted.marker, (1, 1))
@@ -244,7 +263,7 @@ class TestPython:
     def test_a_python_that_is_another_than_it_says_or_does_not_run_is_not_taken(self, tmp_path: Path) -> None:
         self.write_python(tmp_path, "3.98.9", "3.11.2")
         self.write_python(tmp_path, "3.98.10", "Segmentation fault")
-        with pytest.raises(InfrastructureError, match=r"no Python 3\.98") as caught:
+        with pytest.raises(InfrastructureError, match=r"Python 3\.98 is not available") as caught:
             find_python("3.98", uv="uv", environ={"PYENV_ROOT": str(tmp_path)}, output=self.output)
         assert "uv python install 3.98" in caught.value.then
         assert ["uv", "python", "install", "--no-bin", "3.98"] in self.asked

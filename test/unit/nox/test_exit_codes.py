@@ -169,13 +169,13 @@ class TestNames:
             ("test", "did you mean tests"),
         ],
     )
-    def test_a_session_that_does_not_gets_the_nearest_names(self, typed: str, near: str) -> None:
+    def test_an_unknown_session_gets_the_closest_names(self, typed: str, near: str) -> None:
         (line,) = unknown_sessions(["-s", "tests", typed], self.KNOWN)
-        assert f"no session {typed}; {near}" in line
+        assert f"unknown session {typed}; {near}" in line
 
-    def test_a_name_like_no_other_is_told_where_all_are(self) -> None:
+    def test_an_unknown_session_without_a_close_name_points_to_the_list(self) -> None:
         (line,) = unknown_sessions(["-s", "qqq"], self.KNOWN)
-        assert line == "there is no session qqq (nox -l lists all)"
+        assert line == "unknown session qqq (nox -l lists all)"
 
 
 def test_the_bracketed_form_puts_its_suite_before_the_callers_words() -> None:
