@@ -4,7 +4,6 @@ The phases run in a thread of their own, so that a signal's handler can stop the
 flag that each of them looks at and ends the agent's standard input.
 """
 
-import json
 import queue
 import threading
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,8 @@ from ci.docker.labels import labels_of
 from ci.docker.sweep import find_kept, list_containers, sweep_containers
 from ci.errors import CiError, ExitCode, InfrastructureError
 from ci.execute.agent_file import AGENT_NAME, agent_file
-from ci.execute.container_agent import ContainerAgent, agent_argv
+from ci.execute.agent_stream import AgentStream, overall_s
+from ci.execute.container_agent import ContainerAgent
 from ci.execute.container_setup import (
     copy_checkout,
     give_back,
@@ -29,9 +29,10 @@ from ci.execute.container_setup import (
     run_preflight,
     working_root,
 )
-from ci.execute.executor import OVERRUN_S
+from ci.execute.executor import failed_event
 from ci.execute.process_sweep import Found, sweep
 from ci.execute.run_folder import RunFolder
+from ci.execute.spec import agent_environ, write_spec
 from ci.health.snapshot import Health, this_machine
 from ci.images.pull import pull_image
 from ci.install.install import Installation
@@ -77,7 +78,7 @@ class DockerExecutor:
         self._phases = Phases(self._events.put, folder.logs)
         self._stop = threading.Event()
         self._stop_at: float | None = None
-        self._agent: ContainerAgent | None = None
+        self._stream: AgentStream | None = None
         self._client: Client | None = None
         self._container: Container | None = None
         self._kept = KeptLock()
@@ -101,8 +102,8 @@ class DockerExecutor:
         if self._stop_at is None:
             self._stop_at = clock.monotonic_s() + _JOIN_S
         self._stop.set()
-        if self._agent is not None:
-            self._agent.stop()
+        if self._stream is not None:
+            self._stream.stop()
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Phases and the agent's events to the end of the cleanup."""
@@ -248,7 +249,9 @@ class DockerExecutor:
             return container, f"{found.name}, kept by run {found.ownership.run}"
         name = f"amd-ci-{self._folder.name}-{self._token[-8:]}"
         ttl_s = int(
-            self._limits.container.keep_s if keep else self._overall_s() + self._limits.container.ttl_margin_s
+            self._limits.container.keep_s
+            if keep
+            else overall_s(self._plan) + self._limits.container.ttl_margin_s
         )
         labels = labels_of(
             run=self._folder.name, token=self._token, plan=self._plan.digest, kept=keep, key=key, ttl_s=ttl_s
@@ -264,36 +267,29 @@ class DockerExecutor:
 
     def _test(self, container: Container) -> None:
         """The agent's events; its spec names paths inside."""
-        run_dir = self._run_dir
-        spec = {
-            **self._spec,
-            "root": working_root(self._plan),
-            "run_dir": run_dir,
-            "pythonpath": [f"{ROOT_DIR}/test"],
-        }
-        placement = self._plan.placement
-        env = {name: self._environ[name] for name in placement.pass_through if name in self._environ}
-        env |= {"AMD_CI_TOKEN": self._token, "PYTHONDONTWRITEBYTECODE": "1"}
+        run_dir, log_path = self._run_dir, self._folder.agent_log
+        inside = {"root": working_root(self._plan), "run_dir": run_dir, "pythonpath": [f"{ROOT_DIR}/test"]}
+        argv = [self._plan.placement.python, f"{BIN_DIR}/{AGENT_NAME}", f"{run_dir}/spec.json"]
+        env = agent_environ(self._plan, self._environ, token=self._token)
         with self._phases.phase("tests", f"{self._plan.work.tests} tests") as phase:
+            write_spec(self._folder.spec, {**self._spec, **inside})
             try:
-                self._folder.spec.touch(mode=0o600, exist_ok=False)
-                self._folder.spec.write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n")
-                log = (self._folder.logs / "agent.log").open("wb")
+                log = log_path.open("wb")
             except OSError as error:
                 raise InfrastructureError(
-                    f"{error.filename} can't be written: {error.strerror}",
-                    cause="the disk is full",
-                    then="df -h",
+                    f"cannot write {log_path}: {error.strerror}", cause="the disk is full", then="df -h"
                 ) from error
-            agent = ContainerAgent(
-                container, stop_s=self._plan.work.limits.agent.stop_s + _SWEEP_S, token=self._token
-            )
-            self._agent = agent
-            if self._stop.is_set():
-                agent.stop()
-            argv = agent_argv(placement.python, f"{run_dir}/spec.json")
             with log:
-                for event in agent.events(argv, env=env, cwd="/", overall_s=self._overall_s(), log=log):
+                command = container.start_exec(argv, env=env, cwd="/")
+                self._stream = AgentStream(
+                    ContainerAgent(container, command, token=self._token, log=log),
+                    overall_s=overall_s(self._plan),
+                    stop_s=self._plan.work.limits.agent.stop_s + _SWEEP_S,
+                    log=log_path,
+                )
+                if self._stop.is_set():
+                    self._stream.stop()
+                for event in self._stream.events():
                     self._events.put(event)
             phase.log = "logs/agent.log"
 
@@ -330,10 +326,6 @@ class DockerExecutor:
         if self._stop.is_set():
             raise StoppedError("told to stop", exit_code=ExitCode.INTERRUPTED)
 
-    def _overall_s(self) -> float:
-        """The agent keeps the suites' deadlines; this is for an agent that hangs itself."""
-        return sum(suite.timeout_s for suite in self._plan.work.suites) + OVERRUN_S
-
     def _engine_failed(self, error: EngineError) -> InfrastructureError:
         cause = "the engine is gone" if error.gone else "the engine refused"
         return InfrastructureError(
@@ -341,15 +333,7 @@ class DockerExecutor:
         )
 
     def _failed(self, error: CiError) -> dict[str, Any]:
-        stopped = self._stop.is_set() or isinstance(error, StoppedError)
-        return {
-            "type": "executor-failed",
-            "what": error.what,
-            "cause": error.cause,
-            "then": error.then,
-            "problems": [str(problem) for problem in error.problems],
-            "verdict": Verdict.CANCELLED if stopped else Verdict.of_phase(error.exit_code),
-        }
+        return failed_event(error, stopped=self._stop.is_set() or isinstance(error, StoppedError))
 
     def _overdue(self) -> dict[str, Any]:
         name = self._container.name if self._container is not None else "none yet"

@@ -1,15 +1,13 @@
 """What `ci.cli.run` asks of an executor, whichever it is."""
 
-import json
 from collections.abc import Iterator
 from typing import Any, Protocol, Self
 
+from ci.catalog.verdicts import Verdict
+from ci.errors import CiError
 from ci.execute.process_sweep import Found
 
-__all__ = ["OVERRUN_S", "Executor", "event_of"]
-
-# past the suites' own limits by this much, the agent itself hangs: its graces, sweeps and reports take less than 20 s
-OVERRUN_S = 120.0
+__all__ = ["Executor", "failed_event"]
 
 
 class Executor(Protocol):
@@ -43,12 +41,13 @@ class Executor(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def event_of(line: bytes) -> dict[str, Any]:
-    """A line of the agent's output; one that is no event is a `note`."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        event = None
-    if isinstance(event, dict) and isinstance(event.get("type"), str):
-        return event
-    return {"type": "note", "text": f"not an event: {line[:200].decode(errors='replace')}"}
+def failed_event(error: CiError, *, stopped: bool) -> dict[str, Any]:
+    """The `executor-failed` event of an error; `stopped` when the run was being stopped, which then is the verdict."""
+    return {
+        "type": "executor-failed",
+        "what": error.what,
+        "cause": error.cause,
+        "then": error.then,
+        "problems": [str(problem) for problem in error.problems],
+        "verdict": Verdict.CANCELLED if stopped else Verdict.of_phase(error.exit_code),
+    }

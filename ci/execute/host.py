@@ -1,26 +1,101 @@
 """The host executor: starts the agent on this machine and hands out its events."""
 
-import json
 import os
 import selectors
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-from ci.catalog.verdicts import Verdict
-from ci.errors import InfrastructureError
+from ci.errors import CiError, InfrastructureError
 from ci.execute.agent_file import agent_file
-from ci.execute.executor import OVERRUN_S, event_of
+from ci.execute.agent_stream import AgentStream, Ending, overall_s
+from ci.execute.executor import failed_event
 from ci.execute.process_sweep import Found, sweep
 from ci.execute.run_folder import RunFolder
+from ci.execute.spec import agent_environ, write_spec
 from ci.plan.model import Plan
 from ci.system.process import Process, start
 
 __all__ = ["HostExecutor"]
 
 _READ_BYTES = 1 << 16
-_LOOK_EVERY_S = 0.2
+_POLL_S = 0.01
 # the agent's sweep and its last events after the tests were given their time to end: below 7 s in all
 _SWEEP_S = 2.5
+
+
+class _HostAgent:
+    """The agent as a process of this machine; see RunningAgent."""
+
+    def __init__(
+        self,
+        process: Process,
+        *,
+        token: str,
+        exit_s: float,
+        monotonic_s: Callable[[], float],
+        sleep_s: Callable[[float], None],
+    ) -> None:
+        """It is killed `exit_s` after the end of its output or of its input, whichever comes first."""
+        self._process = process
+        self._token = token
+        self._exit_s = exit_s
+        self._now = monotonic_s
+        self._sleep = sleep_s
+        self._exit_at: float | None = None
+        self._killed = False
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._output, selectors.EVENT_READ)
+        self.swept: tuple[Found, ...] = ()
+
+    @property
+    def _output(self) -> int:
+        assert self._process.stdout is not None  # noqa: S101 - `start` makes it a pipe
+        return self._process.stdout.fileno()
+
+    def read(self, wait_s: float) -> bytes | None:
+        if not self._selector.select(wait_s):
+            return b""
+        return os.read(self._output, _READ_BYTES) or None
+
+    def close_stdin(self) -> None:
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            self._process.stdin.close()
+        if self._exit_at is None:
+            self._exit_at = self._now() + self._exit_s
+
+    def kill(self) -> None:
+        self._killed = True
+        self._process.kill()
+        self._sweep()
+
+    def ending(self) -> Ending:
+        code = self._exit_code()
+        if self._killed:
+            return Ending(cause="it did not end in time and was killed")
+        return Ending(cause=f"it was killed by signal {-code}" if code < 0 else f"it exited with {code}")
+
+    def close(self) -> None:
+        self.close_stdin()
+        self._exit_code()
+        self._sweep()
+        self._selector.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _exit_code(self) -> int:
+        """Wait for its end, kill it when that takes too long."""
+        give_up = self._now() + self._exit_s
+        if self._exit_at is not None:
+            give_up = min(give_up, self._exit_at)
+        while self._process.poll() is None and self._now() < give_up:
+            self._sleep(_POLL_S)
+        if self._process.poll() is None:
+            self._killed = True
+            self._process.kill()
+        return self._process.wait()
+
+    def _sweep(self) -> None:
+        self.swept += sweep(self._token, wait=self._sleep)
 
 
 class HostExecutor:
@@ -43,148 +118,68 @@ class HostExecutor:
         self._environ = environ
         self._now = monotonic_s
         self._sleep = sleep_s
-        self._end_s = plan.work.limits.agent.stop_s + _SWEEP_S
-        self._agent: Process | None = None
-        self._kill_at: float | None = None
-        self._killed = False
-        self.swept: tuple[Found, ...] = ()
+        self._agent: _HostAgent | None = None
+        self._stream: AgentStream | None = None
+        self._stopped = False
+
+    @property
+    def swept(self) -> tuple[Found, ...]:
+        """What outlived the agent and was ended."""
+        return self._agent.swept if self._agent is not None else ()
 
     def start(self, spec: dict[str, Any]) -> None:
         """Write the spec and start the agent.
 
         Raises:
-            InfrastructureError: the folder can't be written or the interpreter can't be started.
+            InfrastructureError: the folder cannot be written or the interpreter cannot be started.
         """
-        env = {
-            name: self._environ[name] for name in self._plan.placement.pass_through if name in self._environ
-        }
-        env |= {"AMD_CI_TOKEN": self._token, "PYTHONDONTWRITEBYTECODE": "1"}
-        argv = [self._plan.placement.python, str(self._folder.agent), str(self._folder.spec)]
+        folder, argv = self._folder, [self._plan.placement.python, str(self._folder.agent)]
+        write_spec(folder.spec, spec)
+        env = agent_environ(self._plan, self._environ, token=self._token)
         try:
-            self._folder.spec.touch(mode=0o600, exist_ok=False)
-            self._folder.spec.write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n")
-            self._folder.agent.write_bytes(agent_file().data)
-            with (self._folder.logs / "agent.log").open("wb") as log:
-                self._agent = start(argv, cwd=self._folder.path, env=env, stderr=log)
+            folder.agent.write_bytes(agent_file().data)
+            with folder.agent_log.open("wb") as log:
+                process = start([*argv, str(folder.spec)], cwd=folder.path, env=env, stderr=log)
         except OSError as error:
             raise InfrastructureError(
-                f"the agent can't be started: {error.strerror} ({error.filename or argv[0]})",
+                f"cannot start the agent: {error.strerror} ({error.filename or argv[0]})",
                 cause="the disk is full, or the interpreter is missing or not executable",
                 then=f"{argv[0]} --version",
             ) from error
+        stop_s = self._plan.work.limits.agent.stop_s + _SWEEP_S
+        self._agent = _HostAgent(
+            process, token=self._token, exit_s=stop_s, monotonic_s=self._now, sleep_s=self._sleep
+        )
+        self._stream = AgentStream(
+            self._agent,
+            overall_s=overall_s(self._plan),
+            stop_s=stop_s,
+            log=folder.agent_log,
+            monotonic_s=self._now,
+        )
 
     def stop(self) -> None:
-        """Tell the agent to end its tests; safe in a signal handler, and when called again."""
-        if self._agent is None:
-            return
-        if self._agent.stdin is not None and not self._agent.stdin.closed:
-            self._agent.stdin.close()
-        if self._kill_at is None:
-            self._kill_at = self._now() + self._end_s
+        """End the tests; safe in a signal handler, and when called again."""
+        if self._stream is not None:
+            self._stopped = True
+            self._stream.stop()
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """The agent's events as they come, to the end of its stream.
-
-        A line that is no event is handed out as a `note`. When the stream ends without `agent-ended`, the last event is
-        `executor-failed`: a clean end of the stream is never a success.
-        """
-        agent = self._agent
-        if agent is None or agent.stdout is None:
+        """The agent's events, and `executor-failed` as the last one when they end without `agent-ended`."""
+        if self._stream is None:
             raise InfrastructureError("the agent was not started", then="report this")
-        ended = False
-        rest = b""
-        seq = 0
-        deadline = self._now() + self._overall_s()
-        with selectors.DefaultSelector() as selector:
-            selector.register(agent.stdout, selectors.EVENT_READ)
-            while True:
-                if not selector.select(_LOOK_EVERY_S):
-                    now = self._now()
-                    if self._kill_at is not None and now > self._kill_at:
-                        self._kill()
-                    elif now > deadline:
-                        self.stop()
-                    continue
-                chunk = os.read(agent.stdout.fileno(), _READ_BYTES)
-                if not chunk:
-                    break
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    event = event_of(line)
-                    seq = event.get("seq", seq)
-                    ended = ended or event["type"] == "agent-ended"
-                    yield event
-        code = self._end()
-        if not ended:
-            yield self._failure(code, seq, rest)
+        try:
+            yield from self._stream.events()
+        except CiError as error:
+            yield failed_event(error, stopped=self._stopped)
 
     def close(self) -> None:
-        """End the agent and everything that holds the run's token."""
-        self.stop()
+        """End the agent and everything that has the run's token."""
         if self._agent is not None:
-            self._end()
+            self._agent.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _overall_s(self) -> float:
-        """The agent keeps the suites' deadlines; this is for an agent that hangs itself."""
-        suites = self._plan.work.suites
-        return sum(suite.timeout_s for suite in suites) + OVERRUN_S
-
-    def _kill(self) -> None:
-        if self._agent is not None and not self._killed:
-            self._killed = True
-            self._agent.kill()
-            self._sweep()
-
-    def _end(self) -> int:
-        """Wait for the agent's end, kill it when it does not come, sweep what is left."""
-        agent = self._agent
-        if agent is None:
-            return 0
-        give_up = self._now() + self._end_s
-        if self._kill_at is not None:
-            give_up = min(give_up, self._kill_at)
-        while agent.poll() is None and self._now() < give_up:
-            self._sleep(0.01)
-        if agent.poll() is None:
-            self._killed = True
-            agent.kill()
-        code = agent.wait()
-        self._sweep()
-        for pipe in (agent.stdin, agent.stdout):
-            if pipe is not None and not pipe.closed:
-                pipe.close()
-        return code
-
-    def _sweep(self) -> None:
-        self.swept += sweep(self._token, wait=self._sleep)
-
-    def _failure(self, code: int, seq: int, rest: bytes) -> dict[str, Any]:
-        tail = self._log_tail()
-        what = f"the agent's stream ended after event {seq} without agent-ended"
-        cause = f"it was killed by signal {-code}" if code < 0 else f"it exited with {code}"
-        if self._killed:
-            cause = "it did not end in time and was killed"
-        if rest:
-            cause += f"; the last line was cut: {rest[:80].decode(errors='replace')!r}"
-        if tail:
-            cause += f"; its log ends: {tail}"
-        return {
-            "type": "executor-failed",
-            "what": what,
-            "cause": cause,
-            "then": f"read {self._folder.logs / 'agent.log'}",
-            "verdict": Verdict.INFRA,
-        }
-
-    def _log_tail(self) -> str:
-        try:
-            lines = (self._folder.logs / "agent.log").read_text(errors="replace").strip().splitlines()
-        except OSError:
-            return ""
-        return lines[-1] if lines else ""

@@ -50,6 +50,11 @@ class RunFolder:
         """One log per attempt, and the agent's own."""
         return self.path / "logs"
 
+    @property
+    def agent_log(self) -> Path:
+        """What the agent itself prints on standard error."""
+        return self.logs / "agent.log"
+
 
 def make_folder(plan: Plan, moment: datetime) -> RunFolder:
     """Make the folder of a run; `-2`, `-3` when another run of the same plan starts in the same second.

@@ -1,13 +1,16 @@
-"""The plan as the agent's spec: see docs/agent.md and docs/harness.md."""
+"""What the agent is started with: its spec, made of the plan, and its environment. See docs/agent.md and docs/harness.md."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ci.errors import InfrastructureError
 from ci.plan.model import Plan, SuiteWork, TestWork, Work
 from ci.system.codec import encode
 
-__all__ = ["HARNESS_DIR", "make_spec"]
+__all__ = ["HARNESS_DIR", "agent_environ", "make_spec", "write_spec"]
 
 HARNESS_DIR = Path(__file__).parent.parent.parent / "test"
 
@@ -15,7 +18,7 @@ HARNESS_DIR = Path(__file__).parent.parent.parent / "test"
 def make_spec(
     plan: Plan, *, run: str, run_dir: str, token: str, known_features: tuple[str, ...]
 ) -> dict[str, Any]:
-    """What the agent is told. It holds no secret: passed-through values reach the agent by its own environment."""
+    """What the agent has to do. It contains no secret: passed-through values reach the agent by its own environment."""
     work = plan.work
     limits = work.limits
     return {
@@ -44,6 +47,27 @@ def make_spec(
             "limits": {**asdict(limits.harness), "launch_s": limits.launch_s},
         },
     }
+
+
+def write_spec(path: Path, spec: Mapping[str, Any]) -> None:
+    """Write it for the agent; only its owner can read it.
+
+    Raises:
+        InfrastructureError: it cannot be written.
+    """
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n")
+    except OSError as error:
+        raise InfrastructureError(
+            f"cannot write {path}: {error.strerror}", cause="the disk is full", then=f"df -h {path.parent}"
+        ) from error
+
+
+def agent_environ(plan: Plan, environ: Mapping[str, str], *, token: str) -> dict[str, str]:
+    """The agent's environment: of the caller's `environ` what the plan passes through, and the run's token."""
+    passed = {name: environ[name] for name in plan.placement.pass_through if name in environ}
+    return {**passed, "AMD_CI_TOKEN": token, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _suite(suite: SuiteWork, work: Work) -> dict[str, Any]:
