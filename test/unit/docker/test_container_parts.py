@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.plan.container.test_plan import contained
 
 from ci.docker.client import EngineError
 from ci.docker.container_init import TIME_IS_OVER
@@ -23,6 +22,7 @@ from ci.docker.stream import FrameError, Frames
 from ci.docker.sweep import Tenant, is_left_over, list_containers
 from ci.execute.docker import DockerExecutor
 from ci.execute.run_folder import RunFolder
+from support.containers import contained
 from support.planning import catalog
 
 PIECES = st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=300)), max_size=8)

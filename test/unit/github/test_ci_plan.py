@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import date
@@ -13,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.images.test_registry import Server
 
 from ci.catalog.workflows import WorkflowRow
 from ci.cli.ci_plan import _check_size, ci_plan
@@ -27,6 +25,7 @@ from ci.github.verdict import judge, read_needs
 from ci.plan.container.image import ImageAsk, ImageFact, parse_reference
 from ci.plan.jobs import ChangedFile, Changes, Choice, Reason, Selection
 from ci.plan.model import TestWork
+from support.http_server import serve_http
 from support.planning import STAGE_A, STAGE_B_SMALL, catalog
 
 PR, NIGHTLY = catalog().actions.of_kind("tests")
@@ -498,9 +497,8 @@ def test_in_actions_every_job_of_every_wave_gets_the_image_that_was_found_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub = Hub()
-    with Server() as server:
+    with serve_http() as server:
         server.answer = hub
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         for name, value in {
             "GITHUB_ACTIONS": "true",
             "GITHUB_EVENT_NAME": "schedule",
@@ -510,7 +508,6 @@ def test_in_actions_every_job_of_every_wave_gets_the_image_that_was_found_once(
         }.items():
             monkeypatch.setenv(name, value)
         assert ci_plan(["--json"]) == 0
-        server.shutdown()
     (digest,) = hub.manifests
     found = json.loads(capsys.readouterr().out)
     (image,) = {job["image"] for wave in found["waves"] for job in wave}

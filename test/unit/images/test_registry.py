@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,49 +16,16 @@ from ci.images.registry import Registry, RegistryError
 from ci.images.resolve import patiently
 from ci.plan.container.image import parse_reference
 from ci.system import clock
+from support.http_server import Answer, Server, serve_http
 
 CANARY = "canary-token-91"
 LIMITS = RegistryLimits(connect_s=10, read_s=2, attempts=3)
-Answer = tuple[int, dict[str, str], bytes]
-
-
-class Server(ThreadingHTTPServer):
-    """Answers with what a function of the path and the headers gives."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.answer: Callable[[str, Mapping[str, str]], Answer] = lambda _path, _headers: (404, {}, b"")
-        self.asked: list[tuple[str, str]] = []
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        server: Any = self.server
-        server.asked.append((self.path, self.headers.get("Authorization", "")))
-        status, headers, body = server.answer(self.path, dict(self.headers.items()))
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_HEAD = do_GET  # noqa: N815  # the base class's names
-
-    def log_message(self, *_: Any) -> None:
-        return
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as one:
-        thread = threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
+    with serve_http() as one:
         yield one
-        one.shutdown()
 
 
 def client(server: Server, *, login: bool = False) -> Registry:

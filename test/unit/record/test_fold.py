@@ -2,9 +2,6 @@
 
 import json
 import re
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from ci.record.fold import (
     fold,
     read_events,
 )
+from support.full_disk import files_of_at_most
 from support.records import (
     DATA,
     SUITE,
@@ -109,17 +107,6 @@ class TestWritingAndReading:
         with pytest.raises(UsageError, match="No such file") as caught:
             read_events(tmp_path / "events.jsonl")
         assert str(tmp_path) in caught.value.then
-
-
-@contextmanager
-def files_of_at_most(size_bytes: int) -> Iterator[None]:
-    """Make the kernel take a part of a write and refuse the rest, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class TestDiskThatIsFull:

@@ -3,7 +3,6 @@
 import csv
 import json
 import shlex
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
@@ -11,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unit.images.test_registry import Server
-from unit.plan.container.test_plan import DIGEST, contained, docker_facts, image, in_container
 
 from ci.cli.planning import read_plan
 from ci.cli.repro import repro
@@ -32,7 +29,9 @@ from ci.repro.nearest_image import nearest_image, require_image
 from ci.repro.rerun import at_commit, only_tests
 from ci.repro.source import from_plan
 from ci.repro.understand import from_log
+from support.containers import DIGEST, contained, docker_facts, image, in_container
 from support.github_api import FakeGitHub, job, serve
+from support.http_server import Server, serve_http
 from support.planning import STAGE_B_SMALL, catalog, mi300x, registration, request
 from support.records import ended, run_events
 
@@ -312,11 +311,8 @@ def test_a_plan_of_a_container_comes_back_from_file_log_and_decorated_log(
 @pytest.fixture
 def hub() -> Iterator[Server]:
     """A registry that answers 404 unless a test says otherwise."""
-    with Server() as one:
-        thread = threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
+    with serve_http() as one:
         yield one
-        one.shutdown()
 
 
 class TestTheImageOfAPlan:

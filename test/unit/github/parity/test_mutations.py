@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
-from unit.github.parity.test_parity import faults, jobs, parity
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.records import Suite
 from ci.github.matrix import Job
+from support.parity import faults, jobs, parity
 from support.planning import catalog
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("own_tree")]  # as test_parity

@@ -9,12 +9,9 @@ import pytest
 
 from ci.errors import CiError, InfrastructureError, UsageError
 from ci.plan.compare.replay import place_again
-from ci.plan.container.image import ImageFact
 from ci.plan.container.inside import CheckoutFacts
 from ci.plan.container.needs import (
-    ContainerFacts,
     Device,
-    Mount,
     Need,
     decide_executor,
     environment_of,
@@ -23,58 +20,11 @@ from ci.plan.container.needs import (
     one_need,
 )
 from ci.plan.container.plan import require_docker
-from ci.plan.facts import DockerFacts, EngineFact, Facts, Known
+from ci.plan.facts import DockerFacts, Known
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
+from support.containers import contained, docker_facts, image, in_container
 from support.planning import catalog, facts, mi300x, registration, request
-
-DIGEST = "sha256:" + "c" * 64
-CACHE = Mount(id="cache", source="/srv/cache", target="/cache", read_only=False)
-
-
-def image(**changes: Any) -> ImageFact:
-    value = ImageFact(
-        reference="org/engine:v0.5.12-rocm700-mi30x-20260528",
-        manifest_digest="sha256:" + "d" * 64,
-        config_digest=DIGEST,
-        flavour="rocm700",
-        labels={},
-        env={},
-        size_bytes=1,
-        age_days=1,
-        stale_after_days=3,
-        candidates=(),
-        source="the registry",
-    )
-    return replace(value, **changes)
-
-
-def docker_facts(found: ImageFact, *, flavour: str = "rocm700", **changes: Any) -> DockerFacts:
-    container = ContainerFacts(
-        docker="unix:///run/docker.sock",
-        docker_source="default",
-        problem="",
-        devices=(Device(path="/dev/kfd", gid=110), Device(path="/dev/dri/renderD128", gid=44)),
-        device_source="/dev/dri",
-        mounts=(CACHE,),
-        absent=(),
-        cache=CACHE.source,
-        cache_free_bytes=1,
-        nofile_max=1 << 20,
-        mirror="",
-        mirror_source="none",
-    )
-    return DockerFacts(container=replace(container, **changes), image=found, flavour=flavour, tree=None)
-
-
-def in_container(base: Facts, docker: DockerFacts) -> Facts:
-    engine = EngineFact(python="python3", python_version="", engine_version="1.0", source="label")
-    return replace(base, docker=docker, engines={"llamacpp": engine, "sglang": engine})
-
-
-def contained(**changes: Any) -> Plan:
-    here = in_container(mi300x([registration("test/a.py")]), docker_facts(image(), **changes))
-    return make_plan(catalog(), here, request(executor="docker"))
 
 
 class TestTheExecutor:

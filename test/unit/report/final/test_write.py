@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from unit.record.test_fold import files_of_at_most
 
 from ci.catalog.limits import ReportLimits
 from ci.record.fold import fold
 from ci.report.console import plain_console
 from ci.report.final.write import Failed, Written, show_written, write_reports
 from ci.report.model import bound_words, left_out, repeat, repeat_test, result, slowest, troubles
+from support.full_disk import files_of_at_most
 from support.records import EVENTS, ended, record_of, run_events
 
 NAMES = ["junit.xml", "summary.md", "report.html", "terminal.svg"]
