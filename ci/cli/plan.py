@@ -9,8 +9,9 @@ from pathlib import Path
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.toml_reader import closest
 from ci.cli.options import Parser, parse, read_run_options
-from ci.cli.planning import plan_for, read_plan
+from ci.cli.planning import plan_for
 from ci.errors import Problem, UsageError
+from ci.execute.run_folder import read_plan
 from ci.plan.bounds import bounds_of
 from ci.plan.compare.classes import compare_classes, reference_column
 from ci.plan.compare.diff import compare

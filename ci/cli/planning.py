@@ -1,6 +1,5 @@
 """From options to a plan: what `run` and `plan` share."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from ci.catalog.catalog import Catalog
 from ci.cli.options import RunOptions
 from ci.errors import NothingSelectedError, UsageError
-from ci.execute.run_folder import newest_folder
+from ci.execute.run_folder import newest_folder, read_plan
 from ci.facts.gather import Place, gather, runs_dir
 from ci.plan.compare.replay import place_again
 from ci.plan.facts import Facts
@@ -16,10 +15,9 @@ from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.plan.quarantine import require_sound_quarantine
 from ci.plan.request import Request
-from ci.record.fold import fold, read_events
 from ci.report.views.build import BuildView
 
-__all__ = ["plan_for", "read_plan"]
+__all__ = ["plan_for"]
 
 
 def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) -> Plan:
@@ -64,36 +62,17 @@ def _facts(
     return facts
 
 
-def read_plan(path: Path) -> Plan:
-    """A plan from plan.json or a run folder.
-
-    Raises:
-        UsageError: there is no such file, or it holds no whole plan.
-    """
-    if path.is_dir():
-        path = path / "plan.json"
-    try:
-        data = json.loads(path.read_text())
-    except OSError as error:
-        what = f"{path} can't be read: {error.strerror}"
-        raise UsageError(what, cause="not a plan or a run folder", then="ls .runs") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}", cause="it was cut or is another file") from error
-    return Plan.from_json(data, where=str(path))
-
-
 def _last_failed(request: Request, runs: Path) -> Request:
     folder = newest_folder(runs, request.stage)
     if folder is None:
         raise UsageError(
             f"--last-failed: there is no run of {request.stage} in {runs}", then="run the stage first"
         )
-    record = fold(read_events(folder.events))
-    failed = tuple(test.id for test in record.tests if test.status in ("failed", "not-run"))
+    failed = folder.failed_tests()
     if not failed:
         raise NothingSelectedError(
             f"--last-failed: nothing failed in {folder.name}",
             cause="its tests passed, were flaky, or were skipped",
             then=f"read {folder.path / 'summary.md'}",
         )
-    return replace(request, tests=tuple(dict.fromkeys(failed)), tests_source=f"--last-failed: {folder.name}")
+    return replace(request, tests=failed, tests_source=f"--last-failed: {folder.name}")

@@ -1,6 +1,5 @@
 """One run from its folder to its end: events of the executor into the record, and to whoever looks on."""
 
-import json
 import shlex
 import signal
 from collections.abc import Callable, Mapping
@@ -91,9 +90,7 @@ class Run:
             signal.signal(number, self._on_signal)
         try:
             register(live, self._token)
-            folder.plan.write_text(
-                json.dumps(self._plan.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-            )
+            folder.plan.write_text(self._plan.text())
         except OSError as error:
             raise InfrastructureError(
                 f"{folder.path} can't be written: {error.strerror}",

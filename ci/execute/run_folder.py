@@ -1,17 +1,20 @@
 """The run folder: made exclusively, one per run."""
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from ci.catalog.verdicts import Status
 from ci.errors import InfrastructureError, UsageError
 from ci.execute.agent_file import AGENT_NAME
 from ci.plan.model import Plan
+from ci.record.fold import fold, read_events
 from ci.system.clock import folder_stamp
 
-__all__ = ["RunFolder", "make_folder", "newest_folder", "prune_folders"]
+__all__ = ["RunFolder", "make_folder", "newest_folder", "prune_folders", "read_plan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,31 @@ class RunFolder:
     def agent_log(self) -> Path:
         """What the agent itself prints on standard error."""
         return self.logs / "agent.log"
+
+    def failed_tests(self) -> tuple[str, ...]:
+        """The tests that failed or were never run, by the record; none when there is no record."""
+        if not self.events.is_file():
+            return ()
+        tests = fold(read_events(self.events)).having(Status.FAILED, Status.NOT_RUN)
+        return tuple(dict.fromkeys(test.id for test in tests))
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan from plan.json or a run folder.
+
+    Raises:
+        UsageError: there is no such file, or it holds no whole plan.
+    """
+    if path.is_dir():
+        path = path / "plan.json"
+    try:
+        data = json.loads(path.read_text())
+    except OSError as error:
+        what = f"{path} can't be read: {error.strerror}"
+        raise UsageError(what, cause="not a plan or a run folder", then="ls .runs") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}", cause="it was cut or is another file") from error
+    return Plan.from_json(data, where=str(path))
 
 
 def make_folder(plan: Plan, moment: datetime) -> RunFolder:

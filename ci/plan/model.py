@@ -228,6 +228,10 @@ class Plan:
         """The plan as JSON values, with its digest."""
         return {"schema": SCHEMA, "digest": self.digest, **encode(self)}
 
+    def text(self) -> str:
+        """The file that `--plan` reads."""
+        return json.dumps(self.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
     @classmethod
     def from_json(cls, data: object, *, where: str) -> "Plan":
         """Rebuild a plan from JSON values.

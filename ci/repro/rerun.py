@@ -4,22 +4,24 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ci.errors import ExitCode, InfrastructureError, Problem, UsageError
+from ci.errors import ExitCode, InfrastructureError, UsageError
 from ci.facts.git import commit_of
-from ci.plan.model import Plan, SuiteWork
+from ci.plan.compare.replay import at_commit
+from ci.plan.model import Plan
 from ci.repro.worktree import GIT_S, resolve_commit, work_tree
 from ci.system.process import attached, capture
 
-__all__ = ["Again", "Bisected", "Repeated", "at_commit", "only_tests"]
+__all__ = ["ABORT", "Again", "Bisected", "Repeated", "Step", "read_step"]
 
 # what a run's exit code says about the code under test
 _GOOD = frozenset({ExitCode.OK})
 _BAD = frozenset({ExitCode.TESTS_FAILED, ExitCode.TIMEOUT, ExitCode.GUARD, ExitCode.BOUNDS})
-_SKIP = 125  # what `git bisect run` takes for "can't be tested"
-_ABORT = 128
+# the codes of `git bisect run` for a commit that can't be tested, and for stopping it
+_SKIP = 125
+ABORT = 128
 # an interrupted session cleans up: Nox waits 8.3 s for it (noxfile.py)
 _STOP_S = 12.0
 _POLL_S = 0.1
@@ -56,44 +58,26 @@ class Bisected:
     between: tuple[str, ...]
 
 
-def only_tests(plan: Plan, failed: Sequence[str]) -> Plan:
-    """The plan with only these tests, files or node ids, and only the suites that have one of them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a step of a bisection is given: the plan's file, the tree that git moves, the session, the runs' folder."""
 
-    Raises:
-        UsageError: one of them is not in the plan.
-    """
-    wanted: dict[str, list[str]] = {}
-    for name in failed:
-        file, _, case = name.partition("::")
-        wanted.setdefault(file, []).extend([name] if case else [])
-    known = {test.id for suite in plan.work.suites for test in suite.tests}
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        problems = [Problem(where=name, what="is not in the plan") for name in unknown]
-        raise UsageError("the failed tests are not the plan's", problems=problems, then="leave out --failed")
-    whole = {name for name in failed if "::" not in name}
-
-    def part(suite: SuiteWork) -> SuiteWork:
-        tests = tuple(
-            test if test.id in whole else replace(test, cases=tuple(dict.fromkeys(wanted[test.id])))
-            for test in suite.tests
-            if test.id in wanted
-        )
-        return replace(suite, tests=tests)
-
-    suites = tuple(kept for suite in plan.work.suites if (kept := part(suite)).tests)
-    return replace(plan, work=replace(plan.work, suites=suites))
+    plan: Path
+    tree: Path
+    session: str
+    runs: Path
 
 
-def at_commit(plan: Plan, commit: str, tree: Path) -> Plan:
-    """The same plan for another commit of the tree that its tests are of."""
-    if plan.work.checkout:
-        return replace(
-            plan,
-            work=replace(plan.work, checkout=commit),
-            placement=replace(plan.placement, root=str(tree)),
-        )
-    return replace(plan, work=replace(plan.work, commit=commit))
+def read_step(file: Path) -> Step:
+    """The step that a bisection wrote."""
+    data = json.loads(file.read_text())
+    return Step(
+        plan=Path(data["plan"]), tree=Path(data["tree"]), session=data["session"], runs=Path(data["runs"])
+    )
+
+
+def _write_step(file: Path, step: Step) -> None:
+    file.write_text(json.dumps({name: str(value) for name, value in asdict(step).items()}))
 
 
 class Again:
@@ -157,7 +141,7 @@ class Again:
         path = self._runs / ".plans" / f"{plan.work.stage}-{plan.digest[:12]}.json"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(plan.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+            path.write_text(plan.text())
         except OSError as error:
             raise InfrastructureError(
                 f"{path} can't be written: {error.strerror}", then="name another folder: AMD_CI_RUNS=DIR"
@@ -199,15 +183,11 @@ class Again:
                         then="name other ends; see how often it fails: --run --repeat 10",
                     )
             self._git(tree, "bisect", "start", last, first)
-            spec = tree.parent / "step.json"
+            file = tree.parent / "step.json"
             saved = self.write(plan)
-            spec.write_text(
-                json.dumps(
-                    {"plan": str(saved), "tree": str(tree), "session": self._session, "runs": str(self._runs)}
-                )
-            )
+            _write_step(file, Step(plan=saved, tree=tree, session=self._session, runs=self._runs))
             # our own code, not that of the commit that is tried
-            step = [sys.executable, "-P", "-m", "ci", "repro", "--bisect-step", str(spec)]
+            step = [sys.executable, "-P", "-m", "ci", "repro", "--bisect-step", str(file)]
             code = attached(
                 ["git", "bisect", "run", *step],
                 cwd=tree,
@@ -224,13 +204,13 @@ class Again:
         A first failure has to come again `confirmations` times before the commit is called bad.
         """
         commit = commit_of(tree).value
-        here = at_commit(plan, commit, tree)
+        here = at_commit(plan, commit, str(tree))
         ours = None if plan.work.checkout else tree
         times = 1 + self._confirmations
         for number in range(1, times + 1):
             code = self.plan(here, ours)
             if code == ExitCode.INTERRUPTED:
-                return _ABORT
+                return ABORT
             if code in _GOOD and number == 1:
                 self._say(f"bisect: {commit[:12]} is good")
                 return 0
@@ -261,7 +241,7 @@ class Again:
         if left:
             return Bisected(first_bad="", subject="", between=left)
         if code != 0:
-            if code < 0 or code >= _ABORT:
+            if code < 0 or code >= ABORT:
                 raise KeyboardInterrupt
             raise InfrastructureError(f"git bisect run ended with {code}", cause="its words are above")
         found = self._git(tree, "rev-parse", "refs/bisect/bad")

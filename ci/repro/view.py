@@ -1,13 +1,16 @@
 """Showing what `./inv repro` understood and found."""
 
+import json
+import sys
 from collections.abc import Mapping
+from typing import Any
 
 from ci.report.console import Console, Text, new_table
 from ci.report.text import one_line
 from ci.repro.rerun import Bisected
 from ci.repro.source import Understood
 
-__all__ = ["show_result", "show_understood"]
+__all__ = ["show_report", "show_result", "show_understood"]
 
 
 def show_understood(console: Console, found: Understood, lines: Mapping[str, str]) -> None:
@@ -40,3 +43,8 @@ def show_result(console: Console, found: Bisected) -> None:
     )
     for commit in found.between:
         console.print(Text(f"  {commit}"))
+
+
+def show_report(report: Mapping[str, Any]) -> None:
+    """Everything, for machines."""
+    sys.stdout.write(json.dumps(report, indent=1) + "\n")

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from ci.catalog.catalog import load_catalog
-from ci.cli.planning import read_plan
 from ci.docker.create_args import create_arguments
+from ci.execute.run_folder import read_plan
+from ci.plan.compare.replay import only_tests
 from ci.plan.model import Plan
 from ci.repro.docker_line import docker_argv
-from ci.repro.rerun import only_tests
 from ci.repro.understand import from_log
 from support.docker_runs import HANGING, PASSING, Runs, make_repository, ours
 from support.engines import Engine

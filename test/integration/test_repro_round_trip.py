@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ci.catalog.catalog import load_catalog
-from ci.cli.planning import read_plan
+from ci.execute.run_folder import read_plan
 from ci.plan.model import Plan
 from ci.repro.understand import from_log
 from support.files import (

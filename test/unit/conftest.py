@@ -158,7 +158,7 @@ def own_tree(tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) 
     """What commands take for this repository: the tests that the tests' catalog names, and the workflows of its rows."""
     tree = write_own_tree(tmp_path / "own-tree")
     write(catalog, tree)
-    for module in ("ci.facts.gather", "ci.cli.check", "ci.cli.workflows", "ci.cli.repro"):
+    for module in ("ci.facts.gather", "ci.cli.check", "ci.cli.workflows", "ci.repro.command"):
         monkeypatch.setattr(f"{module}.REPOSITORY", tree)
     return tree
 

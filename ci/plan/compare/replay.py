@@ -1,5 +1,6 @@
-"""A saved plan on this machine: the same work, in this machine's place."""
+"""A saved plan again: on this machine, only some of its tests, or at another commit."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from ci.catalog.catalog import Catalog
@@ -8,10 +9,10 @@ from ci.plan.container.needs import ContainerPlace, ContainerWork, Need
 from ci.plan.container.plan import container_place, container_work, docker_facts
 from ci.plan.environment import pass_through_names
 from ci.plan.facts import Facts
-from ci.plan.model import Plan, canonical
+from ci.plan.model import Plan, SuiteWork, canonical
 from ci.plan.request import Request
 
-__all__ = ["place_again"]
+__all__ = ["at_commit", "only_tests", "place_again"]
 
 
 def place_again(catalog: Catalog, facts: Facts, request: Request, saved: Plan) -> Plan:
@@ -94,3 +95,43 @@ def _placed_again(
             hint = "git checkout the plan's commit, on a machine with the same mounts"
             problems.append(Problem(where=f"container.{field.name}", what=what, hint=hint))
     return planned, container_place(docker, need, request)
+
+
+def only_tests(plan: Plan, failed: Sequence[str]) -> Plan:
+    """The plan with only these tests, files or node ids, and only the suites that have one of them.
+
+    Raises:
+        UsageError: one of them is not in the plan.
+    """
+    wanted: dict[str, list[str]] = {}
+    for name in failed:
+        file, _, case = name.partition("::")
+        wanted.setdefault(file, []).extend([name] if case else [])
+    known = {test.id for suite in plan.work.suites for test in suite.tests}
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        problems = [Problem(where=name, what="is not in the plan") for name in unknown]
+        raise UsageError("the failed tests are not the plan's", problems=problems, then="leave out --failed")
+    whole = {name for name in failed if "::" not in name}
+
+    def part(suite: SuiteWork) -> SuiteWork:
+        tests = tuple(
+            test if test.id in whole else replace(test, cases=tuple(dict.fromkeys(wanted[test.id])))
+            for test in suite.tests
+            if test.id in wanted
+        )
+        return replace(suite, tests=tests)
+
+    suites = tuple(kept for suite in plan.work.suites if (kept := part(suite)).tests)
+    return replace(plan, work=replace(plan.work, suites=suites))
+
+
+def at_commit(plan: Plan, commit: str, root: str) -> Plan:
+    """The same plan for another commit of the tree that its tests are of; `root` is where that tree is."""
+    if plan.work.checkout:
+        return replace(
+            plan,
+            work=replace(plan.work, checkout=commit),
+            placement=replace(plan.placement, root=root),
+        )
+    return replace(plan, work=replace(plan.work, commit=commit))

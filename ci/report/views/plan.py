@@ -21,7 +21,7 @@ _SHOWN_TESTS = 40
 def print_plan(plan: Plan, environ: Mapping[str, str], *, as_json: bool) -> None:
     """The plan as tables, or as JSON that `--plan` reads."""
     if as_json:
-        sys.stdout.write(json.dumps(plan.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        sys.stdout.write(plan.text())
     else:
         show_plan(open_console(environ), plan)
 

@@ -19,8 +19,8 @@ from ci.catalog.quarantine import QuarantineTable
 from ci.catalog.records import Quarantine
 from ci.catalog.verdicts import CAUSES, Status, Verdict
 from ci.cli.main import main
-from ci.cli.planning import read_plan
 from ci.errors import ExitCode, QuarantineError
+from ci.execute.run_folder import read_plan
 from ci.plan.make import make_plan
 from ci.plan.quarantine import applying, expiring, quarantine_problems, require_sound_quarantine
 from ci.record.fold import Attempt, CaseRecord, exit_code, fold

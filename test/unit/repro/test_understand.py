@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from ci.cli.planning import read_plan
 from ci.cli.repro import repro
 from ci.docker.create_args import create_arguments
 from ci.errors import CiError, ExitCode, UsageError
+from ci.execute.run_folder import read_plan
 from ci.plan.compare.capsule import encode
+from ci.plan.compare.replay import at_commit, only_tests
 from ci.plan.container.image import ImageFact
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
@@ -24,9 +25,7 @@ from ci.record.fold import fold
 from ci.report.live.github import workspace_prefix
 from ci.report.model import repeat
 from ci.repro.docker_line import _ARGUMENTS, _HOST_CONFIG, docker_argv, docker_line, inside_lines
-from ci.repro.image import check_image
-from ci.repro.nearest_image import nearest_image, require_image
-from ci.repro.rerun import at_commit, only_tests
+from ci.repro.image import check_image, nearest_image, require_image
 from ci.repro.source import from_plan
 from ci.repro.understand import from_log
 from support.containers import DIGEST, contained, docker_facts, image, in_container
@@ -128,7 +127,7 @@ class TestOptions:
             (["x", "--bisect", "a", "--run"], "not GOOD..BAD"),
             (["x", "--reapet", "3"], "did you mean '--repeat'"),
             ([], "SOURCE: is missing"),
-            (["no-such-thing"], "no file, no folder, no link"),
+            (["no-such-thing"], "not a file, a folder, a link"),
             (["test_nowhere.py"], "is not registered"),
         ],
     )
@@ -187,10 +186,10 @@ class TestPlans:
         assert "test/registered/gone.py: is not in the plan" in caught.value.render()
 
     def test_another_commit_is_the_same_plan_but_for_it(self) -> None:
-        there = at_commit(plan(), "b" * 40, Path("/t"))
+        there = at_commit(plan(), "b" * 40, "/t")
         assert there.work == replace(plan().work, commit="b" * 40)
         sglang = replace(plan(), work=replace(plan().work, checkout="c" * 40))
-        moved = at_commit(sglang, "d" * 40, Path("/t"))
+        moved = at_commit(sglang, "d" * 40, "/t")
         assert (moved.work.commit, moved.work.checkout, moved.placement.root) == ("a" * 40, "d" * 40, "/t")
 
     def test_the_command_of_another_machine_gets_the_tree_of_this_one(self) -> None:

@@ -1,0 +1,118 @@
+"""From whatever somebody has of a run (a folder, a file, a link, a name) to the run that is meant."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ci.catalog.catalog import Catalog
+from ci.errors import NothingSelectedError, Problem, UsageError
+from ci.execute.run_folder import RunFolder, read_plan
+from ci.facts.gather import discover_tests
+from ci.github.api import GitHub, api_base, parse_link
+from ci.github.job_names import job_name, looks_like_a_job
+from ci.report.console import say
+from ci.repro.log_text import decode_log
+from ci.repro.options import EXAMPLE, ReproOptions
+from ci.repro.source import Understood, from_name, from_plan
+from ci.repro.understand import from_job, from_log, from_test
+
+__all__ = ["find_run"]
+
+
+def find_run(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]) -> Understood:
+    """Read the source; a link is asked of GitHub's API, `-` is standard input.
+
+    Raises:
+        UsageError: it is nothing that is known, can't be read, or means several runs.
+        NothingSelectedError: it is a run of Actions in which no job failed.
+    """
+    source, digest = options.source, options.digest
+    if source == "-":
+        text = decode_log(sys.stdin.buffer.read(), where="standard input")
+        return from_log(text, catalog, where="standard input", digest=digest)
+    if source.startswith(("http://", "https://")):
+        return _from_link(options, catalog, environ)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _from_folder(path)
+    if path.is_file():
+        return _from_file(path, catalog, digest)
+    if looks_like_a_job(source, catalog):
+        return from_name(job_name(source, catalog), where="the name")
+    if ".py" in source or "::" in source or source.startswith("test_"):
+        root, tests = discover_tests(catalog, options.checkout)
+        return from_test(source, catalog, tests, root=root, sglang=bool(options.checkout))
+    raise UsageError(
+        f"{source!r} is not a file, a folder, a link, a job name or a test",
+        cause="a job's name is SUITE (LABEL, I/N), a test's ends with .py",
+        then=EXAMPLE,
+    )
+
+
+def _from_folder(folder: Path) -> Understood:
+    plan = read_plan(folder)
+    failed = RunFolder(path=folder).failed_tests()
+    return from_plan(plan, kind="run folder", where=str(folder), failed=failed)
+
+
+def _from_file(path: Path, catalog: Catalog, digest: str) -> Understood:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} can't be read: {error.strerror}", then=f"ls -l {path}") from error
+    if path.name == "events.jsonl" and (path.parent / "plan.json").is_file():
+        return _from_folder(path.parent)
+    if data.lstrip()[:1] == b"{" and path.suffix == ".json":
+        return from_plan(read_plan(path), kind="plan", where=str(path))
+    return from_log(decode_log(data, where=str(path)), catalog, where=str(path), digest=digest)
+
+
+def _from_link(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]) -> Understood:
+    link = parse_link(options.source)
+    base = api_base(link, environ, options.api)
+    say(f"asking {base.url} ({base.why})")
+    with GitHub(base, say) as github:
+        if link.job:
+            job = github.job(link)
+        else:
+            job = _failed_job(github.jobs(link), link.run, catalog)
+            link = replace(link, job=int(job["id"]))
+        log, problem = "", ""
+        try:
+            log = decode_log(github.log(link), where=f"the log of job {link.job}")
+        except UsageError as error:
+            problem = f"{error.what}; {error.cause}"
+    return from_job(job, log, problem, catalog, where=f"job {link.job}", digest=options.digest)
+
+
+def _failed_job(jobs: Sequence[Mapping[str, Any]], run: int, catalog: Catalog) -> Mapping[str, Any]:
+    """The only failed job of a run that is of a suite.
+
+    Raises:
+        NothingSelectedError: none failed.
+        UsageError: several did.
+    """
+    failed = [job for job in jobs if job.get("conclusion") in ("failure", "timed_out", "cancelled")]
+    tests = [job for job in failed if looks_like_a_job(str(job.get("name", "")), catalog)]
+    chosen = tests or failed
+    if len(chosen) == 1:
+        return chosen[0]
+    if not chosen:
+        raise NothingSelectedError(
+            f"none of the {len(jobs)} jobs of run {run} failed", then="name a job by its own address"
+        )
+    problems = [
+        Problem(
+            where=str(job.get("name")),
+            what=str(job.get("conclusion")),
+            hint=f"./inv repro {job.get('html_url')}",
+        )
+        for job in chosen
+    ]
+    raise UsageError(
+        f"{len(chosen)} jobs of run {run} failed: which one?",
+        problems=problems,
+        then="run one of these lines",
+    )

@@ -1,0 +1,26 @@
+"""What `./inv repro` is asked for."""
+
+from dataclasses import dataclass
+
+__all__ = ["EXAMPLE", "ReproOptions"]
+
+EXAMPLE = "./inv repro .runs/RUN, LOG, -, https://github.com/.../job/1, 'SUITE (LABEL, 8/14)' or test_x.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReproOptions:
+    """The source and what to do with it.
+
+    `repeat` is how often at most, 0 for once; `bisect` a good and a bad commit; `digest` the beginning of one, for a log
+    that holds several runs.
+    """
+
+    source: str
+    run: bool = False
+    failed: bool = False
+    repeat: int = 0
+    bisect: tuple[str, str] | None = None
+    checkout: str = ""
+    api: str = ""
+    digest: str = ""
+    json: bool = False
