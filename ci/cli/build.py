@@ -19,7 +19,8 @@ from ci.images.build_rehearsal import REHEARSAL_TAG, build_rehearsal, is_local
 from ci.images.build_sglang import build_from_dockerfile, wanted_image
 from ci.images.pull import pull_image
 from ci.images.resolve import resolve_image
-from ci.plan.container.image import ImageFact, image_ask
+from ci.plan.container.image import image_ask
+from ci.plan.container.image_fact import ImageFact
 from ci.report.views.build import BuildView, show_built
 
 __all__ = ["build_verb"]
@@ -61,6 +62,7 @@ def _rehearsal(
         tag=options.tag or REHEARSAL_TAG,
         engine_host=docker_host(environ)[0],
         environ=environ,
+        images=catalog.images,
         emit=view.show,
         log=view.log,
     )
@@ -138,6 +140,7 @@ def _sglang(
     for text in wanted.notes:
         view.show(_note(text))
     return build_from_dockerfile(
+        catalog.images,
         wanted,
         engine_host=docker_host(environ)[0],
         environ=environ,

@@ -16,7 +16,8 @@ from ci.facts.gather import find_hardware, find_today
 from ci.images.pull import Pulled, pull_image
 from ci.images.resolve import resolve_image
 from ci.images.store import mirror_image, prune_images
-from ci.plan.container.image import ImageFact, image_ask, require_image
+from ci.plan.container.image import image_ask
+from ci.plan.container.image_fact import ImageFact, require_image
 from ci.report.views.images import (
     show_image,
     show_mirrored,

@@ -6,7 +6,8 @@ from datetime import date
 
 from ci.catalog.catalog import Catalog
 from ci.errors import InfrastructureError, Problem
-from ci.plan.container.image import ImageAsk, ImageFact, image_ask, parse_reference
+from ci.plan.container.image import ImageAsk, image_ask, parse_reference
+from ci.plan.container.image_fact import ImageFact
 
 __all__ = ["PlannedImage", "PlannedImages"]
 

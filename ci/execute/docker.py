@@ -36,7 +36,7 @@ from ci.execute.spec import agent_environ, write_spec
 from ci.health.snapshot import Health, this_machine
 from ci.images.pull import pull_image
 from ci.install.install import Installation
-from ci.plan.container.image import ImageFact
+from ci.plan.container.image_fact import planned_image
 from ci.plan.container.needs import BIN_DIR, ROOT_DIR, RUN_DIR, RUNS_DIR
 from ci.plan.model import Plan
 from ci.record.phases import Phases
@@ -184,7 +184,12 @@ class DockerExecutor:
         self._go_on()
         with phases.phase("pull", self._place.image_pinned) as phase:
             pulled = pull_image(
-                image_of(self._plan),
+                planned_image(
+                    self._catalog.images,
+                    self._place,
+                    config_digest=self._image,
+                    flavour=self._work.flavour,
+                ),
                 catalog=self._catalog,
                 engine_host=self._place.docker,
                 mirror=self._place.mirror,
@@ -345,21 +350,3 @@ class DockerExecutor:
             "problems": [],
             "verdict": Verdict.CANCELLED,
         }
-
-
-def image_of(plan: Plan) -> ImageFact:
-    """The plan's image as the pull chain wants it: the plan names it, nothing is resolved again."""
-    work, place, image = parts_of(plan)
-    return ImageFact(
-        reference=place.image,
-        manifest_digest=place.image_pinned.partition("@")[2],
-        config_digest=image,
-        flavour=work.flavour,
-        labels={},
-        env={},
-        size_bytes=place.image_bytes,
-        age_days=place.image_age_days,
-        stale_after_days=0,
-        candidates=(),
-        source="the plan",
-    )

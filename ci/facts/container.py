@@ -12,7 +12,15 @@ from ci.facts.container_host import gather_container_facts
 from ci.facts.dockerfile import look_at_checkout
 from ci.images.build_sglang import dockerfile_image
 from ci.images.resolve import resolve_image
-from ci.plan.container.image import ImageFact, image_ask
+from ci.plan.container.image import image_ask
+from ci.plan.container.image_fact import (
+    ENGINE_LABEL,
+    FLAVOUR_LABEL,
+    PYTHON_LABEL,
+    PYTHON_VERSION_LABEL,
+    ImageFact,
+    planned_image,
+)
 from ci.plan.container.needs import ContainerFacts, Need, needs_of, one_need
 from ci.plan.container.plan import require_docker
 from ci.plan.facts import DockerFacts, EngineFact, Facts
@@ -22,13 +30,6 @@ from ci.plan.select import select
 from ci.record.phases import Emit
 
 __all__ = ["with_docker", "with_image", "with_saved_image"]
-
-_PYTHON_LABEL, _VERSION_LABEL, _FLAVOUR_LABEL, _ENGINE_LABEL = (
-    "ci.python",
-    "ci.python_version",
-    "ci.flavour",
-    "ci.engine.",
-)
 
 
 def with_docker(
@@ -106,23 +107,17 @@ def with_saved_image(
         )
     if not planning_only:
         _require_here(facts.environ)
-    image = ImageFact(
-        reference=place.image,
-        manifest_digest=place.image_pinned.partition("@")[2],
+    image = planned_image(
+        catalog.images,
+        place,
         config_digest=saved.work.image or "",
         flavour=work.flavour,
         labels={
-            _FLAVOUR_LABEL: work.flavour,
-            _PYTHON_LABEL: saved.placement.python,
-            _VERSION_LABEL: saved.placement.python_version,
-            _ENGINE_LABEL + catalog.engines[saved.work.engine].package: saved.work.engine_version,
+            FLAVOUR_LABEL: work.flavour,
+            PYTHON_LABEL: saved.placement.python,
+            PYTHON_VERSION_LABEL: saved.placement.python_version,
+            ENGINE_LABEL + catalog.engines[saved.work.engine].package: saved.work.engine_version,
         },
-        env={},
-        size_bytes=place.image_bytes,
-        age_days=place.image_age_days,
-        stale_after_days=place.image_age_days or 0,
-        candidates=place.image_candidates,
-        source="the plan",
     )
     need = Need(profile=profile, rocm="")
     facts = with_image(catalog, facts, need, image, python=python, engine_id=saved.work.engine)
@@ -177,7 +172,7 @@ def with_image(
 
 def _flavour(catalog: Catalog, image: ImageFact) -> str:
     """A row of dependencies.toml, empty when the image does not tell: the container is asked then."""
-    flavour = image.flavour or image.labels.get(_FLAVOUR_LABEL, "")
+    flavour = image.flavour or image.labels.get(FLAVOUR_LABEL, "")
     return flavour if flavour in catalog.dependencies.flavours else ""
 
 
@@ -187,18 +182,18 @@ def _engine(catalog: Catalog, image: ImageFact, engine_id: str, given: str) -> E
     row = catalog.images.flavours.get(image.flavour)
     if given:
         python, source = given, "--python"
-    elif _PYTHON_LABEL in labels:
-        python, source = labels[_PYTHON_LABEL], f"the image's label {_PYTHON_LABEL}"
+    elif PYTHON_LABEL in labels:
+        python, source = labels[PYTHON_LABEL], f"the image's label {PYTHON_LABEL}"
     elif row is not None:
         python, source = row.python, f"images.toml: flavour[{row.id}]"
     else:
         python, source = "python3", "default: on the image's own PATH"
-    label = _ENGINE_LABEL + catalog.engines[engine_id].package
+    label = ENGINE_LABEL + catalog.engines[engine_id].package
     version = labels.get(label, "")
     told = f"the image's label {label}" if version else "the image has no label for it: found when it runs"
     return EngineFact(
         python=python,
-        python_version=labels.get(_VERSION_LABEL, ""),
+        python_version=labels.get(PYTHON_VERSION_LABEL, ""),
         engine_version=version,
         source=f"{source}; version: {told}",
     )

@@ -11,10 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from ci.catalog.images import ImageCatalog
 from ci.docker.client import Client, EngineError, connect, faults
 from ci.errors import InfrastructureError, Problem, UsageError
 from ci.nox.environments import find_uv, pin_files
-from ci.plan.container.image import ImageFact
+from ci.plan.container.image_fact import (
+    ENGINE_LABEL,
+    FLAVOUR_LABEL,
+    PYTHON_LABEL,
+    PYTHON_VERSION_LABEL,
+    ImageFact,
+    local_image,
+)
 from ci.record.phases import Emit
 from ci.system.process import capture
 
@@ -26,7 +34,6 @@ __all__ = [
     "build_progress",
     "build_rehearsal",
     "is_local",
-    "local_fact",
 ]
 
 PHASE = "build"
@@ -70,6 +77,7 @@ def build_rehearsal(
     tag: str,
     engine_host: str,
     environ: Mapping[str, str],
+    images: ImageCatalog,
     emit: Emit,
     log: Log,
     groups: Sequence[str] = IN_IMAGE,
@@ -93,19 +101,19 @@ def build_rehearsal(
             _install(packages, groups, found, environ)
             versions = _versions(packages)
             labels = {
-                "ci.flavour": "rehearsal",
-                "ci.python": found.python,
-                "ci.python_version": found.version,
+                FLAVOUR_LABEL: "rehearsal",
+                PYTHON_LABEL: found.python,
+                PYTHON_VERSION_LABEL: found.version,
                 "ci.base": base,
             }
             if "xllamacpp" in versions:
-                labels["ci.engine.xllamacpp"] = versions["xllamacpp"]
+                labels[f"{ENGINE_LABEL}xllamacpp"] = versions["xllamacpp"]
             with (Path(scratch) / "context.tar").open("w+b") as context:
                 _pack(context, packages)
                 context.seek(0)
                 build_args = {"BASE": base, "SITE": found.site}
                 _build(client, context, tag, build_args, labels, emit=emit, log=log)
-        return local_fact(client, tag, source=f"built here from {base}")
+        return inspect_built(client, images, tag, source=f"built here from {base}")
     finally:
         client.close()
 
@@ -126,7 +134,7 @@ def is_local(client: Client, reference: str) -> bool:
     return True
 
 
-def local_fact(client: Client, reference: str, *, source: str) -> ImageFact:
+def inspect_built(client: Client, images: ImageCatalog, reference: str, *, source: str) -> ImageFact:
     """An image of the local store that was built here.
 
     Raises:
@@ -139,22 +147,7 @@ def local_fact(client: Client, reference: str, *, source: str) -> ImageFact:
         raise InfrastructureError(
             f"{reference} can't be looked at: {error.text}", cause="it was removed", then="./inv image.build"
         ) from error
-    config = image.get("Config") or {}
-    labels = config.get("Labels") or {}
-    pairs = (entry.partition("=") for entry in config.get("Env") or ())
-    return ImageFact(
-        reference=reference,
-        manifest_digest="",
-        config_digest=image["Id"],
-        flavour=labels.get("ci.flavour", ""),
-        labels=labels,
-        env={name: value for name, _, value in pairs},
-        size_bytes=int(image.get("Size", 0)),
-        age_days=None,
-        stale_after_days=0,
-        candidates=(),
-        source=source,
-    )
+    return local_image(images, reference, image, source=source)
 
 
 def _probe(client: Client, base: str) -> _Base:

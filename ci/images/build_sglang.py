@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ci.catalog.catalog import Catalog
+from ci.catalog.images import ImageCatalog
 from ci.docker.client import connect
 from ci.errors import InfrastructureError, UsageError
-from ci.images.build_rehearsal import Log, build_progress, local_fact
-from ci.plan.container.image import ImageFact
+from ci.images.build_rehearsal import Log, build_progress, inspect_built
+from ci.plan.container.image_fact import FLAVOUR_LABEL, ImageFact, image_fact
 from ci.plan.facts import Facts, Known
 from ci.record.phases import Emit
 from ci.system import clock
@@ -79,31 +80,25 @@ def wanted_image(catalog: Catalog, checkout: Path, commit: Known, *, flavour: st
         checkout=checkout,
         dockerfile=dockerfile,
         arguments={row.arch_argument: arch, row.commit_argument: sha},
-        labels={"ci.flavour": flavour, "ci.commit": sha, "ci.gpu_arch": arch, "ci.dockerfile": digest},
+        labels={FLAVOUR_LABEL: flavour, "ci.commit": sha, "ci.gpu_arch": arch, "ci.dockerfile": digest},
         tag=f"{_REPOSITORY}:{arch}-{sha[:12]}-{digest[:8]}",
         notes=(uncommitted,) if dirty else (),
     )
 
 
-def find_built(wanted: Wanted, *, engine_host: str) -> ImageFact:
+def find_built(images: ImageCatalog, wanted: Wanted, *, engine_host: str) -> ImageFact:
     """The image when it was built before, else an unresolved one that says why it is not known."""
     source = f"built here from {wanted.dockerfile}"
     try:
         with closing(connect(engine_host)) as client:
-            return replace(local_fact(client, wanted.tag, source=source), notes=wanted.notes)
+            found = inspect_built(client, images, wanted.tag, source=source)
+            return replace(found, notes=wanted.notes)
     except InfrastructureError as error:
-        return ImageFact(
-            reference=wanted.tag,
-            manifest_digest="",
-            config_digest="",
-            flavour=wanted.labels["ci.flavour"],
-            labels=wanted.labels,
-            env={},
-            size_bytes=0,
-            age_days=None,
-            stale_after_days=0,
-            candidates=(),
+        return image_fact(
+            images,
+            wanted.tag,
             source=source,
+            labels=wanted.labels,
             problem=f"not built yet: {error.what}",
             notes=wanted.notes,
         )
@@ -121,8 +116,9 @@ def dockerfile_image(
     commit = facts.checkout or Known(value="", source="unknown, because there is no --checkout")
     wanted = wanted_image(catalog, Path(facts.root), commit, flavour=flavour, family=family)
     if not build:
-        return find_built(wanted, engine_host=engine_host)
+        return find_built(catalog.images, wanted, engine_host=engine_host)
     return build_from_dockerfile(
+        catalog.images,
         wanted,
         engine_host=engine_host,
         environ=facts.environ,
@@ -133,6 +129,7 @@ def dockerfile_image(
 
 
 def build_from_dockerfile(
+    images: ImageCatalog,
     wanted: Wanted,
     *,
     engine_host: str,
@@ -148,7 +145,7 @@ def build_from_dockerfile(
     Raises:
         InfrastructureError: there is no BuildKit, the build failed, was stopped or took too long.
     """
-    found = find_built(wanted, engine_host=engine_host)
+    found = find_built(images, wanted, engine_host=engine_host)
     if found.config_digest:
         log(f"{wanted.tag} was built before")
         return found
@@ -177,7 +174,7 @@ def build_from_dockerfile(
             cause=" | ".join(last) or "it said nothing",
             then="the whole output is above; docker system df",
         )
-    return find_built(wanted, engine_host=engine_host)
+    return find_built(images, wanted, engine_host=engine_host)
 
 
 def _buildkit(env: Mapping[str, str]) -> list[str]:

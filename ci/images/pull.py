@@ -24,7 +24,8 @@ from ci.errors import ExitCode, InfrastructureError, Problem
 from ci.images.credentials import Credentials, credentials_for
 from ci.images.pull_process import POLL_S, Outcome, Transfer
 from ci.images.registry import Registry, RegistryError, base_url
-from ci.plan.container.image import ImageFact, Reference, parse_reference
+from ci.plan.container.image import Reference, parse_reference
+from ci.plan.container.image_fact import ImageFact
 from ci.record.phases import Emit
 from ci.system import clock
 from ci.system.file_lock import held

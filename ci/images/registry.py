@@ -19,6 +19,7 @@ import httpx
 from ci.catalog.limits import RegistryLimits
 from ci.images.credentials import Credentials
 from ci.plan.container.image import Reference
+from ci.plan.container.image_fact import env_of
 
 __all__ = [
     "BODY_BYTES_MAX",
@@ -29,7 +30,6 @@ __all__ = [
     "Registry",
     "RegistryError",
     "base_url",
-    "env_of",
     "is_loopback",
     "next_page",
     "parse_challenge",
@@ -359,12 +359,6 @@ class Registry:
             raise RegistryError(f"{url} does not answer ({type(error).__name__})", retry=True) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RegistryError(f"{url} can't be reached: {error}", retry=True) from error
-
-
-def env_of(items: object) -> Mapping[str, str]:
-    """`["K=V", ...]` of an image's config as a mapping."""
-    pairs = (str(item).partition("=") for item in items) if isinstance(items, list) else ()
-    return {name: value for name, _, value in pairs}
 
 
 def _platform_digest(index: Mapping[str, Any], what: str) -> str:

@@ -13,18 +13,18 @@ from ci.catalog.limits import RegistryLimits
 from ci.docker.client import IMAGE_ANSWER_S, Client, EngineError, connect, faults
 from ci.errors import InfrastructureError, UsageError
 from ci.images.credentials import credentials_for
-from ci.images.registry import ImageConfig, Registry, RegistryError, base_url, env_of
+from ci.images.registry import ImageConfig, Registry, RegistryError, base_url
 from ci.plan.container.image import (
     Candidate,
     Choice,
     ImageAsk,
-    ImageFact,
     Reference,
     choose,
     parse_reference,
     tag_date,
     tag_part,
 )
+from ci.plan.container.image_fact import ImageFact, image_fact, local_image
 from ci.system import clock
 
 __all__ = ["open_registry", "patiently", "resolve_image"]
@@ -48,7 +48,7 @@ def resolve_image(
     """The image that is asked for, pinned by digest; one tag list, one manifest and one config are fetched.
 
     What can't be resolved comes back with an empty `config_digest` and its `problem`: a plan may still be shown.
-    `ci.plan.container.image.require_image` refuses it for a run.
+    `ci.plan.container.image_fact.require_image` refuses it for a run.
 
     Raises:
         UsageError: the override is no reference, or an image of another family; what replaces the registry is none.
@@ -181,7 +181,14 @@ class _Look:
                 )
             if not reference.image_id:
                 self._notes.append(f"{reference.text} was made on this machine: no registry was asked")
-            return self._local_fact(reference, here, f"{source}, in the local store")
+            return local_image(
+                self._images,
+                reference.text,
+                here,
+                source=f"{source}, in the local store",
+                today=self._ask.today,
+                notes=tuple(self._notes),
+            )
         with open_registry(self._catalog, reference.registry, self._environ) as registry:
             try:
                 found = self._patiently(lambda: registry.resolve(reference))
@@ -213,39 +220,17 @@ class _Look:
     def _fact(
         self, reference: Reference, found: ImageConfig, source: str, candidates: tuple[Candidate, ...]
     ) -> ImageFact:
-        flavour = self._flavour(reference, found.labels, found.env)
-        return ImageFact(
-            reference=reference.text,
-            manifest_digest=found.manifest_digest,
+        return image_fact(
+            self._images,
+            reference.text,
+            source=source,
             config_digest=found.config_digest,
-            flavour=flavour,
+            manifest_digest=found.manifest_digest,
             labels=found.labels,
             env=found.env,
             size_bytes=found.size_bytes,
-            age_days=self._age_days(reference),
-            stale_after_days=self._stale_after_days(flavour),
+            today=self._ask.today,
             candidates=candidates,
-            source=source,
-            notes=tuple(self._notes),
-        )
-
-    def _local_fact(self, reference: Reference, here: Mapping[str, Any], source: str) -> ImageFact:
-        config = here.get("Config") or {}
-        labels = {str(key): str(value) for key, value in (config.get("Labels") or {}).items()}
-        env = env_of(config.get("Env"))
-        flavour = self._flavour(reference, labels, env)
-        return ImageFact(
-            reference=reference.text,
-            manifest_digest="",
-            config_digest=str(here["Id"]),
-            flavour=flavour,
-            labels=labels,
-            env=env,
-            size_bytes=int(here.get("Size") or 0),
-            age_days=self._age_days(reference),
-            stale_after_days=self._stale_after_days(flavour),
-            candidates=(),
-            source=source,
             notes=tuple(self._notes),
         )
 
@@ -258,38 +243,16 @@ class _Look:
         registry: Registry | None,
         here: Mapping[str, Any] | None = None,
     ) -> ImageFact:
-        return ImageFact(
-            reference=reference.text,
-            manifest_digest="",
-            config_digest="",
-            flavour=self._ask.flavour,
-            labels={},
-            env={},
-            size_bytes=0,
-            age_days=None,
-            stale_after_days=self._stale_after_days(self._ask.flavour),
-            candidates=choice.candidates,
+        return image_fact(
+            self._images,
+            reference.text,
             source=source,
+            flavour=self._ask.flavour,
+            candidates=choice.candidates,
             problem=problem,
             notes=(*self._notes, *(registry.notes if registry is not None else ())),
             local=self._local_lines(here),
         )
-
-    def _flavour(self, reference: Reference, labels: Mapping[str, str], env: Mapping[str, str]) -> str:
-        """What the tag says, else the image's own label or stamp, else unknown (empty)."""
-        return (
-            tag_part(self._images, reference.tag, "flavour")
-            or labels.get("ci.flavour", "")
-            or self._images.flavour_of_stage(env.get("GPU_ARCH", ""))
-        )
-
-    def _age_days(self, reference: Reference) -> int | None:
-        day = tag_date(self._images, reference.tag)
-        return (self._ask.today - day).days if day is not None else None
-
-    def _stale_after_days(self, flavour: str) -> int:
-        row = self._images.flavours.get(flavour) or self._images.default_flavour
-        return row.stale_after_days
 
     def _client(self) -> Client:
         return connect(self._engine_host, timeout_s=IMAGE_ANSWER_S)

@@ -14,7 +14,8 @@ from ci.images.progress import Progress
 from ci.images.pull_process import PROGRESS_EVERY_S
 from ci.images.registry import RegistryError
 from ci.images.resolve import open_registry, patiently
-from ci.plan.container.image import ImageFact, Reference, parse_reference, tag_date
+from ci.plan.container.image import Reference, parse_reference, tag_date
+from ci.plan.container.image_fact import ImageFact
 from ci.record.phases import Emit
 from ci.system import clock
 

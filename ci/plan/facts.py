@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from ci.catalog.registrations.parse import Discovery
-from ci.plan.container.image import ImageFact
+from ci.plan.container.image_fact import ImageFact
 from ci.plan.container.install import CheckoutFacts
 from ci.plan.container.needs import ContainerFacts
 

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import date
-from typing import Any
 
 from ci.catalog.catalog import Catalog
+from ci.catalog.images import ImageCatalog
 from ci.docker.client import IMAGE_ANSWER_S, EngineError, connect, docker_host, faults
 from ci.errors import CiError, InfrastructureError, UsageError
 from ci.images.registry import RegistryError
 from ci.images.resolve import open_registry, resolve_image
-from ci.plan.container.image import ImageFact, image_ask, parse_reference
+from ci.plan.container.image import image_ask, parse_reference
+from ci.plan.container.image_fact import ImageFact, local_image
 from ci.plan.model import Plan
 
 __all__ = ["check_image", "nearest_image", "require_image"]
@@ -25,7 +26,7 @@ def check_image(plan: Plan, catalog: Catalog, environ: Mapping[str, str], *, tod
     place, wanted = plan.placement.container, plan.work.image
     if place is None or not wanted:
         return ""
-    here, listed, silent = _local(environ, (wanted, place.image_pinned))
+    here, listed, silent = _local(catalog.images, environ, (wanted, place.image_pinned))
     if here:
         return "the local store has it"
     reference = parse_reference(place.image_pinned)
@@ -42,7 +43,9 @@ def check_image(plan: Plan, catalog: Catalog, environ: Mapping[str, str], *, tod
     return "found under another name"
 
 
-def _local(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[bool, list[ImageFact], str]:
+def _local(
+    images: ImageCatalog, environ: Mapping[str, str], names: tuple[str, ...]
+) -> tuple[bool, list[ImageFact], str]:
     """Whether the local store has one of the names, else all that have a tag; and why it could not be asked."""
     host, _ = docker_host(environ)
     try:
@@ -58,29 +61,18 @@ def _local(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[bool, li
                     return True, [], ""
             return (
                 False,
-                [_fact(row, tag) for row in client.api.images() for tag in row["RepoTags"] or ()],
+                [
+                    local_image(images, tag, row, source="in the local store")
+                    for row in client.api.images()
+                    for tag in row["RepoTags"] or ()
+                    if "<none>" not in tag
+                ],
                 "",
             )
     except InfrastructureError as error:
         return False, [], error.what
     except EngineError as error:
         return False, [], error.text
-
-
-def _fact(row: Mapping[str, Any], tag: str) -> ImageFact:
-    return ImageFact(
-        reference=tag,
-        manifest_digest="",
-        config_digest=str(row["Id"]),
-        flavour="",
-        labels={},
-        env={},
-        size_bytes=int(row.get("Size") or 0),
-        age_days=None,
-        stale_after_days=0,
-        candidates=(),
-        source="in the local store",
-    )
 
 
 def _newest(plan: Plan, catalog: Catalog, environ: Mapping[str, str], today: date) -> list[ImageFact]:

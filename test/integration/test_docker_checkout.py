@@ -24,7 +24,7 @@ from ci.cli.run import act
 from ci.docker.client import connect
 from ci.facts.container import with_image
 from ci.facts.gather import discover_tests
-from ci.images.build_rehearsal import local_fact
+from ci.images.build_rehearsal import inspect_built
 from ci.plan.container.needs import needs_of, one_need
 from ci.plan.facts import Facts, Known
 from ci.plan.make import make_plan
@@ -126,7 +126,8 @@ class Bench:
             today_tried=False,
         )
         client = connect(self.engine.host, timeout_s=10)
-        image = replace(local_fact(client, self.image, source="--image"), flavour="rocm720")
+        image = inspect_built(client, catalog.images, self.image, source="--image")
+        image = replace(image, flavour="rocm720")
         client.close()
         need = one_need(needs_of(catalog.containers, catalog.suites_of(STAGE), "mi300x"))
         facts = with_image(catalog, facts, need, image, python="", engine_id="sglang")

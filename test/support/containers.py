@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from ci.plan.container.image import ImageFact
+from ci.plan.container.image_fact import ImageFact
 from ci.plan.container.needs import ContainerFacts, Device, Mount
 from ci.plan.facts import DockerFacts, EngineFact, Facts
 from ci.plan.make import make_plan

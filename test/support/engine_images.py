@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ci.catalog.catalog import load_catalog
 from ci.images.build_rehearsal import IN_IMAGE, build_rehearsal
 from support.docker_engines import Engine, need
 from support.files import REPOSITORY
@@ -146,6 +147,7 @@ def make_python_image(engine: Engine, base: str, name: str) -> str:
             tag=tag,
             engine_host=engine.host,
             environ=dict(os.environ),
+            images=load_catalog().images,
             emit=lambda _event: None,
             log=lambda _line: None,
             groups=groups,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ci.catalog.catalog import Catalog
 from ci.facts.container import with_image
-from ci.plan.container.image import ImageFact, image_ask, parse_reference
+from ci.plan.container.image import image_ask, parse_reference
+from ci.plan.container.image_fact import image_fact
 from ci.plan.container.needs import needs_of, one_need
 from ci.plan.container.plan import docker_facts
 from ci.plan.facts import Facts
@@ -62,18 +63,13 @@ def contained(
     )
     named = ask.override or f"{catalog.images.repository}:newest-{ask.flavour}-{ask.family}"
     reference = parse_reference(named)
-    image = ImageFact(
-        reference=reference.text,
-        manifest_digest=reference.digest,
-        config_digest=_digest(named),
-        flavour=ask.flavour,
-        labels={},
-        env={},
-        size_bytes=0,
-        age_days=None,
-        stale_after_days=catalog.images.flavours[ask.flavour].stale_after_days,
-        candidates=(),
+    image = image_fact(
+        catalog.images,
+        reference.text,
         source=f"{ask.override_source or ask.flavour_source}: {PLACEHOLDER}",
+        config_digest=_digest(named),
+        manifest_digest=reference.digest,
+        flavour=ask.flavour,
     )
     engine = (
         request.engine if request.engine in catalog.engines else catalog.default_engine(facts.hardware_class)

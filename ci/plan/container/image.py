@@ -9,18 +9,16 @@ from packaging.version import InvalidVersion, Version
 
 from ci.catalog.images import Flavour, ImageCatalog
 from ci.catalog.toml_reader import closest
-from ci.errors import InfrastructureError, Problem, UsageError
+from ci.errors import UsageError
 
 __all__ = [
     "Candidate",
     "Choice",
     "ImageAsk",
-    "ImageFact",
     "Reference",
     "choose",
     "image_ask",
     "parse_reference",
-    "require_image",
     "tag_date",
     "tag_part",
 ]
@@ -96,57 +94,6 @@ class ImageAsk:
     override: str = ""
     override_source: str = ""
     registry: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFact:
-    """An image as it was found.
-
-    `reference` is what the daemon pulls by tag, `manifest_digest` what it is pinned by in its own registry (empty for an
-    image that only the local store has), `config_digest` its identity wherever it is copied to (empty: unresolved, and
-    `problem` says why). `labels` and `env` are the image's own. `size_bytes` is what a pull transfers. `age_days` is None for
-    an image whose tag bears no date; `stale_after_days` is the row that it was judged by. `notes` are what a reader has to
-    be told; `local` are lines that say which images of the local store could be named instead.
-    """
-
-    reference: str
-    manifest_digest: str
-    config_digest: str
-    flavour: str
-    labels: Mapping[str, str]
-    env: Mapping[str, str]
-    size_bytes: int
-    age_days: int | None
-    stale_after_days: int
-    candidates: tuple[Candidate, ...]
-    source: str
-    problem: str = ""
-    notes: tuple[str, ...] = ()
-    local: tuple[str, ...] = ()
-
-    @property
-    def pinned(self) -> str:
-        """`name@sha256:...` where a registry has it, else the reference."""
-        name = self.reference.partition("@")[0]
-        last = name.rpartition("/")[2]
-        if ":" in last:
-            name = name.rpartition(":")[0]
-        return f"{name}@{self.manifest_digest}" if self.manifest_digest else self.reference
-
-    @property
-    def stale(self) -> bool:
-        """Whether it is older than the catalog allows."""
-        return self.age_days is not None and self.age_days > self.stale_after_days
-
-    @property
-    def stale_note(self) -> str:
-        """The warning about its age, empty when it is not stale."""
-        if not self.stale:
-            return ""
-        return (
-            f"STALE IMAGE: {self.reference} is {self.age_days} days old, the catalog allows {self.stale_after_days}: "
-            "what it tests against is not what is built now"
-        )
 
 
 def parse_reference(text: str) -> Reference:
@@ -331,33 +278,3 @@ def _count(counts: dict[str, tuple[int, str]], reason: str, tag: str) -> None:
     """One more tag for a reason; the highest name stands for all of them."""
     count, example = counts.get(reason, (0, ""))
     counts[reason] = (count + 1, max(example, tag))
-
-
-def require_image(image: ImageFact, *, strict: bool) -> None:
-    """Refuse an image that a run can't use.
-
-    Raises:
-        InfrastructureError: it is unresolved, or stale and `strict`.
-    """
-    if not image.config_digest:
-        problems = [Problem(where=row.tag, what=row.refused) for row in image.candidates if row.count == 1]
-        counted = [
-            Problem(where=f"{row.count} others, e.g. {row.tag}", what=row.refused)
-            for row in image.candidates
-            if row.count > 1
-        ]
-        local = [Problem(where="local store", what=line) for line in image.local]
-        raise InfrastructureError(
-            f"no image could be resolved: {image.problem}",
-            cause="a registry that can't be asked is no reason to run an old image unasked"
-            if image.local
-            else "the registry can't be reached or has nothing recent; no other image is taken unasked",
-            then="name the image: add --image REF, or --image sha256:ID for one in the local store",
-            problems=[*local, *problems, *counted],
-        )
-    if strict and image.stale:
-        raise InfrastructureError(
-            image.stale_note,
-            cause="--strict: the nightly image has not been built, or was published under another name",
-            then="./inv image.resolve; to run it all the same, leave out --strict",
-        )

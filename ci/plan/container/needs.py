@@ -14,7 +14,6 @@ __all__ = [
     "BIN_DIR",
     "CHECKOUT_COPY",
     "CHECKOUT_DIR",
-    "REHEARSAL_FLAVOUR",
     "ROOT_DIR",
     "RUNS_DIR",
     "RUN_DIR",
@@ -41,9 +40,6 @@ RUN_DIR = "/amd-ci/run"
 RUNS_DIR = "/amd-ci/runs"
 BIN_DIR = "/amd-ci/bin"
 STATE_DIR = "/amd-ci/state"
-
-# The flavour of images that hold the rehearsal's engine instead of SGLang.
-REHEARSAL_FLAVOUR = "rehearsal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from ci.catalog.hardware import CPU
 from ci.catalog.records import Suite
 from ci.errors import InfrastructureError
 from ci.plan.container.guards import guards_of
-from ci.plan.container.image import require_image
+from ci.plan.container.image_fact import require_image
 from ci.plan.container.install import install_of, overriding
 from ci.plan.container.needs import (
     ContainerPlace,

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from ci.plan.container.image import ImageFact
+from ci.plan.container.image_fact import ImageFact
 from ci.report.console import Text, fact_table, open_console
 from ci.report.live.progress import phase_words
 from ci.report.text import one_line, size, strip_ansi

@@ -8,7 +8,7 @@ from typing import Any
 
 from ci.images.pull import Pulled
 from ci.images.store import Mirrored, OldImage
-from ci.plan.container.image import ImageFact
+from ci.plan.container.image_fact import ImageFact
 from ci.report.console import Text, fact_table, new_table, open_console
 
 __all__ = ["show_image", "show_mirrored", "show_old_images", "show_progress", "show_pulled"]

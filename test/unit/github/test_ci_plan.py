@@ -22,7 +22,8 @@ from ci.github.matrix import Ask, Waves, make_waves, matrix_json, stage_waves, s
 from ci.github.outputs import add_summary, set_outputs
 from ci.github.plan_view import ShownPlan, plan_markdown
 from ci.github.verdict import judge, read_needs
-from ci.plan.container.image import ImageAsk, ImageFact, parse_reference
+from ci.plan.container.image import ImageAsk, parse_reference
+from ci.plan.container.image_fact import ImageFact
 from ci.plan.jobs import ChangedFile, Changes, Choice, Reason, Selection
 from ci.plan.model import TestWork
 from support.http_server import serve_http

@@ -21,15 +21,8 @@ from ci.images.pull import fault_of
 from ci.images.registry import RegistryError, base_url, next_page, parse_challenge, retry_after_s
 from ci.images.resolve import resolve_image
 from ci.images.store import choose_old
-from ci.plan.container.image import (
-    Candidate,
-    ImageAsk,
-    ImageFact,
-    choose,
-    image_ask,
-    parse_reference,
-    require_image,
-)
+from ci.plan.container.image import Candidate, ImageAsk, choose, image_ask, parse_reference
+from ci.plan.container.image_fact import ImageFact, require_image
 from support.catalog_files import CatalogCopy, catalog
 
 TODAY = date(2026, 5, 29)

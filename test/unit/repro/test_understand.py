@@ -17,7 +17,7 @@ from ci.errors import CiError, ExitCode, UsageError
 from ci.execute.run_folder import read_plan
 from ci.plan.compare.capsule import encode
 from ci.plan.compare.replay import at_commit, only_tests
-from ci.plan.container.image import ImageFact
+from ci.plan.container.image_fact import ImageFact
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.plan.shards import Shard
