@@ -1,9 +1,11 @@
 """The engines, registries and images of these tests; nothing is started before a test asks for it."""
 
+from support.agent_process import agent
 from support.engines import base_image, engine, private_engine, registry, rehearsal_image, small_image
 from support.standins import standin
 
 __all__ = [
+    "agent",
     "base_image",
     "engine",
     "private_engine",

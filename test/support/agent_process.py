@@ -18,10 +18,34 @@ if sys.version_info >= (3, 11):
 else:  # what pytest itself brings for Python 3.10
     import tomli as tomllib
 
+import pytest
+
 from ci.execute.agent_file import AGENT_NAME, agent_file
 
 REPO = Path(__file__).resolve().parents[2]
 Event = dict[str, Any]
+
+# Short graces for what does not measure the real ones.
+QUICK = {"int_grace_s": 0.4, "term_grace_s": 0.4, "stop_int_grace_s": 0.4, "stop_term_grace_s": 0.4}
+
+
+# A process in a session of its own that takes no notice of SIGINT and SIGTERM; it writes its pid to a file.
+STUBBORN = """
+import os, signal, subprocess, sys, time
+CODE = '''
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open(sys.argv[1] + ".new", "w").write(str(os.getpid()))
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+time.sleep(90)
+'''
+def stubborn(name, **how):
+    child = subprocess.Popen([sys.executable, "-c", CODE, name], start_new_session=True, **how)
+    while not os.path.exists(name):
+        time.sleep(0.01)
+    return child
+"""
 
 
 def catalog_limits() -> dict[str, float]:
@@ -160,6 +184,20 @@ class AgentProcess:
     def alive(self) -> list[int]:
         """Every living process that was started with the run's token."""
         return list(processes_with(f"AMD_CI_TOKEN={self.token}"))
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[AgentProcess]:
+    with AgentProcess(tmp_path) as process:
+        yield process
+        assert process.alive() == [], "processes of the run are left"
+
+
+def pid_in(agent: AgentProcess, name: str) -> int:
+    for _ in wait_for(f"the file {name}"):
+        if (agent.root / name).exists():
+            break
+    return int((agent.root / name).read_text())
 
 
 def processes_with(variable: str) -> Iterator[int]:

@@ -1,0 +1,149 @@
+"""Attempts, retries, fail-fast, and an invalid spec."""
+
+import json
+import subprocess
+import sys
+
+from support.agent_process import (
+    AgentProcess,
+    a_suite,
+    a_test,
+    catalog_limits,
+)
+
+
+class TestQueue:
+    FLAKY = "import os\ndef test():\n    if not os.path.exists('second'):\n        open('second', 'w')\n"
+    FLAKY += "        raise OSError(28, 'No space left on device')\n"
+
+    def test_an_infra_failure_is_tried_again_and_both_attempts_keep_their_logs(
+        self, agent: AgentProcess
+    ) -> None:
+        suite = a_suite(
+            [agent.write("t/test_a.py", self.FLAKY)], attempts=2, retry_wait_s=0.3, retry_on=["infra"]
+        )
+        agent.run(suite)
+        first, second = agent.of("test-ended")
+        assert (first["verdict"], first["rule"], first["attempt"]) == ("infra", "disk-full", 1)
+        assert (second["verdict"], second["attempt"]) == ("passed", 2)
+        (retry,) = agent.of("retry")
+        assert (retry["attempt"], retry["wait_s"]) == (1, 0.3)
+        assert "infra" in retry["because"]
+        logs = [event["log"] for event in agent.of("test-started")]
+        assert logs == ["logs/t_test_a.py.log", "logs/t_test_a.py.attempt-2.log"]
+        assert "No space left" in agent.log("t/test_a.py", 1)
+        assert "No space left" not in agent.log("t/test_a.py", 2)
+
+    def test_a_failure_of_the_product_is_not_tried_again(self, agent: AgentProcess) -> None:
+        test = agent.write("test_a.py", "def test(): assert 0, 'No space left on device'\n")
+        agent.run(a_suite([test], attempts=3, retry_on=["infra", "hardware"]))
+        assert [event["verdict"] for event in agent.of("test-ended")] == ["product"]
+        assert agent.of("retry") == []
+
+    def test_there_is_no_retry_beyond_the_suites_time_limit(self, agent: AgentProcess) -> None:
+        suite = a_suite(
+            [agent.write("test_a.py", self.FLAKY)], attempts=2, retry_wait_s=50, retry_on=["infra"]
+        )
+        agent.run({**suite, "timeout_s": 30})
+        assert len(agent.of("test-ended")) == 1
+        assert agent.of("retry") == []
+        assert "no time for another attempt" in agent.of("note")[0]["text"]
+
+    def test_fail_fast_names_the_test_that_failed(self, agent: AgentProcess) -> None:
+        bad, good = (
+            agent.write("test_a.py", "def test(): assert 0\n"),
+            agent.write("test_b.py", "def test(): pass\n"),
+        )
+        agent.run(a_suite([bad, good]), a_suite([{**good, "id": "later"}], id="next"), fail_fast=True)
+        skipped = agent.of("test-not-run")
+        assert [(event["suite"], event["test"]) for event in skipped] == [
+            ("suite", "test_b.py"),
+            ("next", "later"),
+        ]
+        assert all("test_a.py" in event["because"] and event["verdict"] == "cancelled" for event in skipped)
+        assert agent.of("agent-ended")[0]["reason"] == "fail-fast"
+
+    def test_a_quarantined_failure_does_not_stop_a_run_that_fails_fast(self, agent: AgentProcess) -> None:
+        text = (
+            "import pytest\n@pytest.mark.parametrize('n', [1, 2])\ndef test_jitters(n):\n    assert n == 1\n"
+        )
+        held = {**agent.write("test_a.py", text), "quarantine": ["test_a.py::test_jitters"]}
+        bad = agent.write("test_b.py", "def test_bad():\n    assert 0\n")
+        later = agent.write("test_c.py", "def test_good():\n    pass\n")
+        agent.run(a_suite([held, bad, later]), fail_fast=True)
+        assert agent.ended("test_a.py")["outcome"] == "failed", "the verdict is what it is"
+        assert agent.ended("test_b.py")["outcome"] == "failed"
+        (event,) = [event for event in agent.events if event["type"] == "test-not-run"]
+        assert "test_b.py of suite suite failed" in event["because"]
+
+    def test_a_tests_own_environment_lies_over_its_suites(self, agent: AgentProcess) -> None:
+        text = (
+            "import os\ndef test_env():\n    assert (os.environ['A'], os.environ['B']) == ({!r}, 'suite')\n"
+        )
+        one = {**agent.write("test_a.py", text.format("own")), "env": {"A": "own"}}
+        two = agent.write("test_b.py", text.format("suite"))
+        agent.run(a_suite([one, two], env={"A": "suite", "B": "suite"}))
+        assert [agent.ended(name)["outcome"] for name in ("test_a.py", "test_b.py")] == ["passed", "passed"]
+
+    def test_a_test_that_does_not_measure_what_a_row_asks_for_has_failed(self, agent: AgentProcess) -> None:
+        text = "import json, os, socket\ndef test_measures():\n"
+        text += "    channel = socket.socket(fileno=os.dup(int(os.environ['AMD_CI_EVENTS_FD'])))\n"
+        text += "    channel.send(json.dumps({'type': 'metric', 'metric': 'a', 'value': 1, 'unit': 's'}).encode())\n"
+        text += "    channel.close()\n"
+        path = agent.write("test_a.py", text)
+        lacking = {**path, "id": "lacking", "metrics": ["a", "b"]}
+        agent.run(a_suite([{**path, "id": "whole", "metrics": ["a"]}, lacking]))
+        assert agent.ended("whole")["outcome"] == "passed"
+        ended = agent.ended("lacking")
+        assert (ended["outcome"], ended["verdict"]) == ("failed", "product")
+        assert "no metric 'b' was recorded" in ended["evidence"][0]
+
+    def test_without_fail_fast_everything_runs(self, agent: AgentProcess) -> None:
+        bad, good = (
+            agent.write("test_a.py", "def test(): assert 0\n"),
+            agent.write("test_b.py", "def test(): pass\n"),
+        )
+        agent.run(a_suite([bad, good]))
+        assert [event["verdict"] for event in agent.of("test-ended")] == ["product", "passed"]
+        assert agent.of("agent-ended")[0]["reason"] == "done"
+
+    def test_two_at_a_time_have_different_gpus_and_their_events_stay_whole(self, agent: AgentProcess) -> None:
+        text = "import os, time\ndef test():\n    print('gpus', os.environ['HIP_VISIBLE_DEVICES']); time.sleep(0.7)\n"
+        tests = [agent.write(f"test_{name}.py", text) for name in "abcd"]
+        agent.run(a_suite(tests, gpus=2), jobs=4, gpu_ids=["4", "5", "6", "7"])
+        started = {event["test"]: event["gpu_ids"] for event in agent.of("test-started")}
+        assert sorted(map(tuple, started.values())) == [("4", "5"), ("4", "5"), ("6", "7"), ("6", "7")]
+        for test, gpus in started.items():
+            assert f"gpus {','.join(gpus)}" in agent.log(test)
+        running, most = 0, 0
+        for event in agent.events:
+            running += {"test-started": 1, "test-ended": -1}.get(event["type"], 0)
+            most = max(most, running)
+        assert most == 2
+        assert [event["seq"] for event in agent.events] == list(range(1, len(agent.events) + 1))
+        for test in started:
+            kinds = [event["type"] for event in agent.events if event.get("test") == test]
+            assert (kinds[0], kinds[-1]) == ("test-started", "test-ended")
+
+
+class TestSpec:
+    def test_a_spec_that_cant_be_used_is_exit_2_with_every_problem(self, agent: AgentProcess) -> None:
+        agent.run(a_suite([a_test("../test_a.py")], attempts=0), jobs=0)
+        assert agent.process.returncode == 2
+        assert agent.events == []
+        errors = agent.errors()
+        for word in ("jobs is 0", "attempts is 0", "'../test_a.py' is not a path inside the root"):
+            assert word in errors
+
+    def test_the_catalog_has_every_limit_that_the_agent_reads(self, agent: AgentProcess) -> None:
+        limits = catalog_limits()
+        limits.pop("int_grace_s")
+        spec = agent.spec()
+        path = agent.run_dir / "spec.json"
+        path.write_text(json.dumps({**spec, "limits": limits}))
+        done = subprocess.run(
+            [sys.executable, str(agent.program), str(path)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert "limits.int_grace_s is missing" in done.stderr
