@@ -58,4 +58,5 @@ def run_pytest(spec: Spec, test: Test, channel: Channel) -> int:
     sys.argv[:] = ["pytest", test.path]
     code = int(pytest.main([*options, *(test.cases or [test.path])], plugins=[reporter]))
     channel.send(type="session", exit_code=code)
+    channel.close()
     return code

@@ -77,3 +77,7 @@ class Channel:
             text = str(message[longest])
             message[longest] = text[len(text) // 2 + 1 :]
         self._socket.send(data)
+
+    def close(self) -> None:
+        """Nothing more is sent."""
+        self._socket.close()

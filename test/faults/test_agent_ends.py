@@ -8,7 +8,6 @@ import pytest
 
 from support.agent_process import QUICK, STUBBORN, AgentProcess, a_suite, is_alive, pid_in, wait_for
 
-
 # time for pytest to start on a busy machine and come to the case that hangs
 STARTED_S = 6
 

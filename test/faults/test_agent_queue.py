@@ -8,7 +8,7 @@ from support.agent_process import (
     AgentProcess,
     a_suite,
     a_test,
-    catalog_limits,
+    agent_limits,
 )
 
 
@@ -136,7 +136,7 @@ class TestSpec:
             assert word in errors
 
     def test_the_catalog_has_every_limit_that_the_agent_reads(self, agent: AgentProcess) -> None:
-        limits = catalog_limits()
+        limits = agent_limits()
         limits.pop("int_grace_s")
         spec = agent.spec()
         path = agent.run_dir / "spec.json"

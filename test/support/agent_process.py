@@ -22,7 +22,7 @@ import pytest
 
 from ci.execute.agent_file import AGENT_NAME, agent_file
 
-REPO = Path(__file__).resolve().parents[2]
+CATALOG = Path(__file__).resolve().parent / "catalog"
 Event = dict[str, Any]
 
 # Short graces for what does not measure the real ones.
@@ -48,15 +48,15 @@ def stubborn(name, **how):
 """
 
 
-def catalog_limits() -> dict[str, float]:
+def agent_limits() -> dict[str, float]:
     """The rows `agent.*` as the executor writes them into a spec."""
-    rows = tomllib.loads((REPO / "ci/catalog/limits.toml").read_text())["limit"]
+    rows = tomllib.loads((CATALOG / "limits.toml").read_text())["limit"]
     return {row["id"].removeprefix("agent."): row["value"] for row in rows if row["id"].startswith("agent.")}
 
 
-def catalog_rules() -> list[dict[str, str]]:
+def verdict_rules() -> list[dict[str, str]]:
     """The verdict rules as the executor writes them into a spec."""
-    rows = tomllib.loads((REPO / "ci/catalog/verdicts.toml").read_text())["rule"]
+    rows = tomllib.loads((CATALOG / "verdicts.toml").read_text())["rule"]
     return [{key: row[key] for key in ("id", "verdict", "pattern", "why")} for row in rows]
 
 
@@ -113,11 +113,11 @@ class AgentProcess:
         return a_test(path)
 
     def spec(self, *suites: Mapping[str, object], **keys: object) -> dict[str, Any]:
-        """A spec with the catalog's rules and limits; `limits` overrides single ones."""
-        limits = {**catalog_limits(), **dict(keys.pop("limits", {}))}  # type: ignore[call-overload]  # a mapping
+        """A spec with the rules and limits of the tests' catalog; `limits` overrides single ones."""
+        merged = {**agent_limits(), **dict(keys.pop("limits", {}))}  # type: ignore[call-overload]  # a mapping
         top: dict[str, Any] = {"schema": 1, "run": "run", "token": self.token, "root": str(self.root)}
         top |= {"run_dir": str(self.run_dir), "pythonpath": [], "jobs": 1, "gpu_ids": [], "fail_fast": False}
-        top |= {"pytest_args": [], "limits": limits, "verdict_rules": catalog_rules(), "suites": list(suites)}
+        top |= {"pytest_args": [], "limits": merged, "verdict_rules": verdict_rules(), "suites": list(suites)}
         return {**top, "harness": {}, **keys}
 
     def start(self, *suites: Mapping[str, object], **keys: object) -> "AgentProcess":

@@ -1,12 +1,16 @@
 """What a test process may say."""
 
+import contextlib
 import json
+import os
+import socket
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.agent.messages import parse_message
+from ci.agent.messages import MESSAGE_BYTES, Channel, parse_message
 
 pytestmark = pytest.mark.in_container
 
@@ -55,3 +59,43 @@ def test_what_is_not_understood_is_a_note_with_the_raw_text(text: str) -> None:
 def test_no_bytes_can_break_it(data: bytes) -> None:
     kind, keys = parse_message(data)
     json.dumps({"type": kind, **keys}, allow_nan=False).encode()
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Channel, socket.socket]]:
+    """The test's end of the socket, and the agent's."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, contextlib.closing(Channel(theirs.fileno())) as channel:
+        # the channel has a descriptor of its own: a test that closes what it has inherited does not silence it
+        theirs.close()
+        yield channel, ours
+
+
+class TestChannel:
+    def test_a_message_arrives_as_it_was_sent(self, ends: tuple[Channel, socket.socket]) -> None:
+        channel, ours = ends
+        channel.send(type="note", text="caf\u00e9 \udcff")
+        assert parse_message(ours.recv(MESSAGE_BYTES)) == ("note", {"text": "caf\u00e9 ?"})
+
+    def test_the_longest_text_of_a_message_that_is_too_long_loses_its_beginning(
+        self, ends: tuple[Channel, socket.socket]
+    ) -> None:
+        channel, ours = ends
+        details = "".join(f"{number} " for number in range(MESSAGE_BYTES))
+        channel.send(type="case", case="a::b", outcome="failed", details=details)
+        data = ours.recv(2 * MESSAGE_BYTES)
+        kind, keys = parse_message(data)
+        assert len(data) <= MESSAGE_BYTES
+        assert (kind, keys["case"], keys["outcome"]) == ("case", "a::b", "failed")
+        assert details.endswith(keys["details"])
+        assert len(keys["details"]) > MESSAGE_BYTES // 4
+
+    def test_a_fork_of_the_test_process_sends_nothing(
+        self, ends: tuple[Channel, socket.socket], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        channel, ours = ends
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        channel.send(type="note", text="of the fork")
+        monkeypatch.undo()
+        channel.send(type="note", text="of the test")
+        assert b"of the test" in ours.recv(MESSAGE_BYTES)

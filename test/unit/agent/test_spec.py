@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.agent.spec import SpecError, parse_spec
-from support.agent_process import a_suite, a_test, catalog_limits, catalog_rules
+from support.agent_process import a_suite, a_test, agent_limits, verdict_rules
 
 pytestmark = pytest.mark.in_container
 
@@ -25,8 +25,8 @@ SPEC: dict[str, Any] = {
     "gpu_ids": [],
     "fail_fast": False,
     "pytest_args": [],
-    "limits": catalog_limits(),
-    "verdict_rules": catalog_rules(),
+    "limits": agent_limits(),
+    "verdict_rules": verdict_rules(),
     "suites": [a_suite([a_test("test_a.py"), a_test("test_b.py")])],
     "harness": {"anything": [1, None]},
 }
