@@ -1,5 +1,6 @@
 """`./inv` without an environment: making one, becoming the program in it, and what stands in the way."""
 
+import ast
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from ci.nox import launch as module
 from ci.nox.launch import launch
 from ci.system import process
 
+REPOSITORY = Path(__file__).parents[3]
 GROUPS = ("run", "tasks")
 
 
@@ -56,6 +58,11 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path / "root", monkeypatch)
+
+
+def test_an_old_python_can_read_the_program() -> None:
+    """It must get as far as asking uv for a newer one."""
+    ast.parse((REPOSITORY / "inv").read_text(encoding="utf-8"), feature_version=(3, 7))
 
 
 def test_the_environment_is_made_once(machine: Machine) -> None:
