@@ -15,7 +15,7 @@ from types import FrameType
 
 from ci.system.environ import read_environ
 
-__all__ = ["STOP_SIGNALS", "die_with_parent", "main", "parent_command", "stop_once"]
+__all__ = ["STOP_SIGNALS", "die_with_parent", "main", "parent_command", "stop_once", "stop_requested"]
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -74,6 +74,14 @@ def stop_once(note: Callable[[int], None]) -> None:
         if each is signal.SIGHUP and signal.getsignal(each) is signal.SIG_IGN:
             continue
         signal.signal(each, stop)
+
+
+def stop_requested() -> Callable[[], bool]:
+    """Have SIGINT, SIGTERM and SIGHUP do nothing from now on but turn the function that is returned true."""
+    numbers: list[int] = []
+    for each in STOP_SIGNALS:
+        signal.signal(each, lambda number, _frame: numbers.append(number))
+    return lambda: bool(numbers)
 
 
 def main(arguments: list[str]) -> None:

@@ -8,7 +8,16 @@ from ci.catalog.dependencies import Dependencies, Flavour
 from ci.errors import InfrastructureError
 from ci.plan.container.aiter import AiterFact
 
-__all__ = ["GIT_TIMEOUT_S", "STAMP", "CheckoutFacts", "InsideFacts", "flavour_of", "question", "stage_of"]
+__all__ = [
+    "GIT_TIMEOUT_S",
+    "STAMP",
+    "CheckoutFacts",
+    "InsideFacts",
+    "flavour_of",
+    "question",
+    "stage_of",
+    "unknown_inside",
+]
 
 # the variable in which an image says which Dockerfile stage built it
 STAMP = "GPU_ARCH"
@@ -132,3 +141,19 @@ def _inferred(rows: Dependencies, inside: InsideFacts) -> Flavour | None:
         if flavour.hip and inside.hip.startswith(flavour.hip):
             return flavour
     return None
+
+
+def unknown_inside(rows: Dependencies, python: str) -> InsideFacts:
+    """A container of which nothing is known: every folder of the rows, and no AITER."""
+    return InsideFacts(
+        python=python,
+        python_version="",
+        torch="",
+        hip="",
+        torch_lib="TORCH/lib",
+        stamp="",
+        variables={},
+        programs={},
+        dirs=frozenset(question(rows)["dirs"]),
+        aiter=AiterFact(version="", head="", installed="", modified=False),
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ci.plan.container.guards import Fingerprint
+from ci.install.installed import Installed
 from ci.plan.container.install import InstallSteps
 from ci.report.console import Text, new_table, open_console
 
@@ -60,35 +60,27 @@ def show_event(environ: Mapping[str, str], event: Mapping[str, Any]) -> None:
         console.print(Text(str(event.get("text", ""))))
 
 
-def show_checked(
-    environ: Mapping[str, str],
-    now: Sequence[Fingerprint],
-    lines: Sequence[str],
-    *,
-    compared: bool,
-    as_json: bool,
-) -> None:
+def show_checked(environ: Mapping[str, str], found: Installed, *, as_json: bool) -> None:
     """The protected distributions as they are, and what else was seen."""
-    said = (
-        "as the installation left them"
-        if compared
-        else "not compared: this container remembers no installation"
-    )
     if as_json:
-        rows = [asdict(row) for row in now]
-        sys.stdout.write(
-            json.dumps({"protected": rows, "lines": list(lines), "compared": compared}, indent=1) + "\n"
-        )
+        rows = [asdict(row) for row in found.protected]
+        data = {"protected": rows, "lines": list(found.lines), "compared": found.compared}
+        sys.stdout.write(json.dumps(data, indent=1) + "\n")
         return
     console = open_console(environ)
     table = new_table()
     for column in ("protected", "version", "files", "imported from"):
         table.add_column(column, overflow="fold")
-    for row in now:
+    for row in found.protected:
         if row.version:
-            found = ", ".join(dict.fromkeys(row.imported.values()))
-            table.add_row(Text(row.distribution), Text(row.version), Text(row.record), Text(found))
+            places = ", ".join(dict.fromkeys(row.imported.values()))
+            table.add_row(Text(row.distribution), Text(row.version), Text(row.record), Text(places))
     console.print(table)
-    for line in lines:
+    for line in found.lines:
         console.print(Text(line))
+    said = (
+        "as the installation left them"
+        if found.compared
+        else "not compared: this container remembers no installation"
+    )
     console.print(Text(f"protected distributions: {said}"))

@@ -45,8 +45,8 @@ def test_reasons_and_sources_are_shown(checkout: Path, capsys: pytest.CaptureFix
     [
         (DepsOptions(), "which image"),
         (DepsOptions(rocm="999"), "no flavour 'rocm999'"),
-        (DepsOptions(rocm="720", family="mi99"), "no family 'mi99'"),
-        (DepsOptions(rocm="720", checkout="/no/such/tree"), "is no folder"),
+        (DepsOptions(rocm="720", family="mi99"), "unknown family 'mi99'"),
+        (DepsOptions(rocm="720", checkout="/no/such/tree"), "is not a folder"),
     ],
 )
 def test_what_can_not_be_meant_is_refused(options: DepsOptions, says: str) -> None:
