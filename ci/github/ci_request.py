@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ci.catalog.catalog import Catalog
@@ -14,7 +15,7 @@ from ci.errors import Problem
 from ci.github.matrix import Ask, suites_of
 from ci.plan.route import pools_with_a_choice
 
-__all__ = ["PULL_REQUEST", "Asked", "base_of_event", "read_ask"]
+__all__ = ["PULL_REQUEST", "Asked", "base_of", "base_of_event", "event_of", "read_ask"]
 
 PULL_REQUEST = "pull_request"
 _FLAGS = {"": False, "false": False, "true": True}
@@ -88,6 +89,29 @@ def read_ask(
         suites=suites,
         full=full,
     )
+
+
+def event_of(environ: Mapping[str, str], named: str) -> tuple[str, str]:
+    """The event, and who named it: the command line, Actions, or nobody."""
+    if named:
+        return named, "--event"
+    if environ.get("GITHUB_ACTIONS") == "true" and environ.get("GITHUB_EVENT_NAME"):
+        return environ["GITHUB_EVENT_NAME"], "GITHUB_EVENT_NAME"
+    return PULL_REQUEST, "default: not in Actions"
+
+
+def base_of(environ: Mapping[str, str], named: str) -> tuple[str, str]:
+    """The commit to compare with, empty when there is none, and who named it or why it is not known."""
+    if named:
+        return named, "--base"
+    file = environ.get("GITHUB_EVENT_PATH")
+    if not file:
+        return "", "neither --base nor an event of GitHub's"
+    try:
+        event = Path(file).read_text(errors="replace")
+    except OSError as error:
+        return "", f"GITHUB_EVENT_PATH can't be read: {error.strerror}"
+    return base_of_event(event), "the event's pull_request.base.sha"
 
 
 def base_of_event(event: str) -> str:

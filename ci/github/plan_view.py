@@ -1,54 +1,19 @@
 """Showing what `ci_plan` decided: a table for people, Markdown for the run's page."""
 
-from dataclasses import dataclass
+from dataclasses import asdict
+from typing import Any
 
-from ci.github.matrix import Waves
-from ci.plan.jobs import Changes, Choice, Selection
+from ci.catalog.catalog import Catalog
+from ci.github.job_plan import JobPlan
+from ci.plan.jobs import Choice
 from ci.report.console import Console, Rule, Text, new_table
 from ci.report.final.summary import code
 from ci.report.text import one_line
 
-__all__ = ["ShownPlan", "plan_markdown", "show_ci_plan"]
+__all__ = ["plan_data", "plan_markdown", "show_ci_plan"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownPlan:
-    """A plan of jobs with everything that led to it. `full` says why all suites run, empty when changes decided.
-
-    `would_skip` are the jobs that run only because the rules are tried.
-    """
-
-    event: str
-    workflow: str
-    changes: Changes
-    full: str
-    selection: Selection
-    waves: Waves
-    not_selected: tuple[str, ...]
-    shadow: bool
-    would_skip: tuple[str, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def sentence(self) -> str:
-        """What happened, in one sentence."""
-        jobs, files = len(self.waves.jobs), len(self.changes.files)
-        many = "1 job" if jobs == 1 else f"{jobs} jobs"
-        if self.full:
-            return f"every suite is selected, {self.full}: {many}"
-        if self.changes.unknown:
-            return f"every suite is selected, since it is not known what has changed: {self.changes.unknown}: {many}"
-        changed = "1 changed file" if files == 1 else f"{files} changed files"
-        if self.shadow:
-            return f"every suite runs, {many}; the rules would leave out {len(self.would_skip)} of them ({changed})"
-        if not files:
-            return "nothing has changed, so no test is selected"
-        if not self.selection.choices:
-            return f"no test is selected: {changed} and none of them is used by a suite of this workflow"
-        return f"{changed} " + ("selects" if files == 1 else "select") + f" {many}"
-
-
-def show_ci_plan(console: Console, shown: ShownPlan, *, why: bool) -> None:
+def show_ci_plan(console: Console, shown: JobPlan, *, why: bool) -> None:
     """The jobs by wave; with `why` also each suite's files and rules."""
     console.print(Rule(Text(f"{shown.workflow}, {shown.event}", style="bold")))
     console.print(Text(shown.sentence))
@@ -74,7 +39,7 @@ def show_ci_plan(console: Console, shown: ShownPlan, *, why: bool) -> None:
         console.print(Text(f"note: {note}"))
 
 
-def _show_why(console: Console, shown: ShownPlan) -> None:
+def _show_why(console: Console, shown: JobPlan) -> None:
     table = new_table("why")
     for column in ("suite", "file", "rule", "because"):
         table.add_column(column, overflow="fold")
@@ -94,7 +59,37 @@ def _name(choice: Choice) -> str:
     return f"{choice.suite}: {', '.join(sorted(choice.tests))}"
 
 
-def plan_markdown(shown: ShownPlan) -> str:
+def plan_data(shown: JobPlan, catalog: Catalog) -> dict[str, Any]:
+    """Everything, for machines; without the images."""
+    choices = shown.selection.choices
+    return {
+        "event": shown.event,
+        "workflow": shown.workflow,
+        "base": shown.changes.base,
+        "base_unknown": shown.changes.unknown,
+        "changed_files": [file.path for file in shown.changes.files],
+        "full": shown.full,
+        "says": shown.sentence,
+        "waves": [[asdict(job) for job in wave] for wave in shown.waves.waves],
+        "suites": [
+            {
+                "suite": name,
+                "stage": next(suite.stage for suite in catalog.suites if suite.name == name),
+                "tests": sorted(choice.tests) if choice.tests is not None else None,
+                "reasons": [asdict(reason) for reason in choice.reasons],
+            }
+            for name, choice in choices.items()
+        ],
+        "selects_nothing": [asdict(reason) for reason in shown.selection.nothing],
+        "not_selected": list(shown.not_selected),
+        "not_made": [asdict(row) for row in shown.waves.not_made],
+        "shadow": shown.shadow,
+        "would_skip": list(shown.would_skip),
+        "notes": list(shown.notes),
+    }
+
+
+def plan_markdown(shown: JobPlan) -> str:
     """The same for the run's page. Paths and reasons come from outside and never become markup."""
     lines = ["## Plan", "", code(shown.sentence), ""]
     jobs = [(number, job) for number, wave in enumerate(shown.waves.waves, start=1) for job in wave]

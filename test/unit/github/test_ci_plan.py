@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.catalog.workflows import WorkflowRow
-from ci.cli.ci_plan import _check_size, ci_plan
+from ci.cli.ci_plan import ci_plan
 from ci.cli.plan_images import PlannedImages
 from ci.errors import CiError, ExitCode, InfrastructureError, Problem, UsageError
 from ci.github.ci_request import Asked, base_of_event, read_ask
+from ci.github.job_plan import JobPlan, check_size
 from ci.github.matrix import Ask, Waves, make_waves, matrix_json, stage_waves, suites_of
 from ci.github.outputs import add_summary, set_outputs
-from ci.github.plan_view import ShownPlan, plan_markdown
+from ci.github.plan_view import plan_markdown
 from ci.github.verdict import judge, read_needs
 from ci.plan.container.image import ImageAsk, parse_reference
 from ci.plan.container.image_fact import ImageFact
@@ -281,7 +282,7 @@ def test_outside_actions_nothing_is_written_and_a_lost_file_is_an_error(tmp_path
         set_outputs({"GITHUB_OUTPUT": str(tmp_path / "gone/out")}, {"a": "b"})
 
 
-def shown(**changes: Any) -> ShownPlan:
+def shown(**changes: Any) -> JobPlan:
     values: dict[str, Any] = {
         "event": "pull_request",
         "workflow": "amd-pr",
@@ -294,7 +295,7 @@ def shown(**changes: Any) -> ShownPlan:
         "would_skip": (),
         "notes": (),
     }
-    return ShownPlan(**{**values, **changes})
+    return JobPlan(**{**values, **changes})
 
 
 def test_the_page_says_that_nothing_runs_and_keeps_paths_from_being_markup() -> None:
@@ -370,9 +371,9 @@ def test_green_means_that_everything_planned_has_passed(results: list[str], coun
 
 def test_a_matrix_that_is_too_large_is_refused() -> None:
     (job,) = waves({FOUR_GPU: None}, {FOUR_GPU: 1}).jobs
-    _check_size(Waves(waves=((job,) * 256,), not_made=()))
+    check_size(Waves(waves=((job,) * 256,), not_made=()))
     with pytest.raises(CiError, match="may have 256") as caught:
-        _check_size(Waves(waves=((job,) * 257,), not_made=()))
+        check_size(Waves(waves=((job,) * 257,), not_made=()))
     assert caught.value.exit_code is ExitCode.USAGE
 
 
