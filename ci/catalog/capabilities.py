@@ -1,62 +1,65 @@
 """Capabilities: server arguments that an engine may have on one hardware class and not on another."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
+from ci.catalog.columns import Sourced, Text, Url, matching
+from ci.catalog.decode import Reader
+from ci.catalog.engines import Engine
 from ci.catalog.hardware import CPU, HardwareCatalog
-from ci.catalog.records import Capability, Engine
-from ci.catalog.toml_reader import Tables
-from ci.errors import Problem
 
-__all__ = ["load_capabilities"]
+__all__ = ["Capability", "load_capabilities"]
 
-_ID = r"[a-z][a-z0-9_]*"
-_URL = r"https://\S+"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability(Sourced):
+    """Whether a server gets `args` when a test asks for `id`, for one engine on some hardware classes.
+
+    Where it is not `allowed`, `args` is what is left out and `issue` the URL of what has to change first.
+    """
+
+    REPEATS: ClassVar[bool] = True
+
+    id: Annotated[str, matching(r"[a-z][a-z0-9_]*", "lower case letters, digits and _, e.g. aiter_attention")]
+    engine: Text
+    hardware: tuple[Text, ...]
+    args: tuple[Text, ...]
+    allowed: bool
+    issue: Url = ""
 
 
 def load_capabilities(
-    problems: list[Problem], folder: Path, hardware: HardwareCatalog, engines: Mapping[str, Engine]
+    reader: Reader, hardware: HardwareCatalog, engines: Mapping[str, Engine]
 ) -> tuple[Capability, ...]:
-    """Read and check `capabilities.toml`; what is wrong is added to `problems`.
+    """Read capabilities.toml; what is wrong with it is added to the reader's problems.
 
     Each capability has exactly one row for every hardware class and the engine that serves it, so that no machine
-    finds out at launch that nobody thought of it. A row that leaves an argument out on a GPU names an issue: what
-    keeps the argument out is somebody's to mend.
+    finds out at launch that nobody thought of it. A row that leaves an argument out on a GPU names the issue that
+    tracks why.
     """
-    tables = Tables(folder / "capabilities.toml", problems, arrays=("capability",))
-    found = []
-    seen: dict[tuple[str, str, str], str] = {}
-    for row in tables.rows("capability"):
-        capability = Capability(
-            id=row.text("id", matches=_ID),
-            engine=row.text("engine", among=engines),
-            hardware=row.texts("hardware", among=hardware.classes),
-            args=row.texts("args"),
-            allowed=row.flag("allowed"),
-            why=row.text("why"),
-            issue=row.text("issue", "", matches=_URL),
-            source=row.text("source"),
-        )
-        if row.raw("allowed") is None:
-            row.problem("allowed", "is missing", "true or false")
-        if not capability.allowed and not capability.issue and set(capability.hardware) - {CPU}:
-            row.problem(
-                "issue", "is missing", "the URL of the issue that tracks why the argument is left out"
-            )
-        for hardware_class in dict.fromkeys(capability.hardware):
-            key = (capability.id, capability.engine, hardware_class)
-            if key in seen:
-                what = f"{capability.id} for {capability.engine} on {hardware_class} stands there twice"
-                row.problem("", what, f"see {seen[key]}")
-            seen[key] = row.where
-            if capability.engine in engines and hardware_class not in engines[capability.engine].default_for:
-                row.problem("hardware", f"{capability.engine} does not serve {hardware_class}")
-        row.done()
-        found.append(capability)
-    for capability_id in dict.fromkeys(row.id for row in found if row.id):
-        for engine in engines.values():
-            for hardware_class in engine.default_for:
-                if (capability_id, engine.id, hardware_class) not in seen:
-                    what = f"has no row for {engine.id} on {hardware_class}"
-                    tables.problem(f"capability[{capability_id}]", what, "say whether it is allowed there")
-    return tuple(found)
+    file = reader.open("capabilities.toml", "capability")
+    rows = file.rows("capability", Capability)
+    reader.refer(rows, "engine", "engine", engines)
+    reader.refer(rows, "hardware", "hardware class", hardware.classes)
+    seen: dict[tuple[str, str, str], Capability] = {}
+    for row in rows:
+        if not row.allowed and not row.issue and set(row.hardware) - {CPU}:
+            hint = "the URL of the issue that tracks why the argument is left out"
+            reader.problem(row, "issue", "is missing", hint)
+        engine = engines.get(row.engine)
+        for hardware_class in dict.fromkeys(row.hardware):
+            first = seen.setdefault((row.id, row.engine, hardware_class), row)
+            if first is not row:
+                what = f"{row.id} for {row.engine} on {hardware_class} appears twice"
+                reader.problem(row, "", what, f"first in {reader.where(first)}")
+            if engine and hardware_class in hardware.classes and hardware_class not in engine.default_for:
+                reader.problem(row, "hardware", f"{row.engine} does not serve {hardware_class}")
+    if file.sound:
+        for capability in dict.fromkeys(row.id for row in rows):
+            for engine in engines.values():
+                for hardware_class in engine.default_for:
+                    if (capability, engine.id, hardware_class) not in seen:
+                        what = f"{capability} has no row for {engine.id} on {hardware_class}"
+                        file.problem("capability", what, "say whether it is allowed there")
+    return rows

@@ -2,34 +2,48 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from enum import StrEnum
 
-from ci.catalog.records import Suite
-from ci.catalog.toml_reader import Row, Tables, closest
-from ci.errors import Problem
+from ci.catalog.columns import Sourced, Text
+from ci.catalog.decode import Reader
+from ci.catalog.stages import Suite
 
-__all__ = ["SELECTS", "ChangeRule", "ChangeRules", "check_changes", "load_changes"]
+__all__ = ["ChangeRule", "ChangeRules", "Selects", "check_changes", "load_changes"]
 
 _FILE = "changes.toml"
-SELECTS = ("nothing", "everything", "default", "suites", "registered", "rows")
+
+
+class Selects(StrEnum):
+    """What a change of a file selects."""
+
+    NOTHING = "nothing"
+    EVERYTHING = "everything"
+    # suites without `when`
+    DEFAULT = "default"
+    # those that the rule names
+    SUITES = "suites"
+    # the file is a registered test
+    REGISTERED = "registered"
+    # the file is a table whose rows are compared
+    ROWS = "rows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeRule:
-    """Files of one kind and what a change of one selects.
+class ChangeRule(Sourced):
+    """Files of one kind, except those of `but`, and what a change of one selects."""
 
-    `selects`: nothing, everything, default (suites without `when`), suites (those named), registered (the file is a
-    test), rows (the file is a table whose rows are compared).
-    """
+    id: Text
+    tree: Text
+    paths: tuple[Text, ...]
+    but: tuple[Text, ...] = ()
+    selects: Selects
+    suites: tuple[Text, ...] = ()
 
-    id: str
-    tree: str
-    paths: tuple[str, ...]
-    but: tuple[str, ...]
-    selects: str
-    suites: tuple[str, ...]
-    why: str
-    source: str
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shadow(Sourced):
+    id: Text
+    on: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,69 +58,30 @@ class ChangeRules:
         return tuple(rule for rule in self.rules if rule.tree == tree)
 
 
-def load_changes(
-    problems: list[Problem], folder: Path = Path(__file__).parent, *, trees: Collection[str] = ()
-) -> ChangeRules:
-    """Read and check `changes.toml`; what is wrong is added to `problems`."""
-    tables = Tables(folder / _FILE, problems, arrays=("rule", "shadow"))
-    rows = tables.rows("rule")
-    tables.unique(rows)
-    switches = tables.rows("shadow")
-    if len(switches) != 1:
-        tables.problem(
-            "shadow", f"{len(switches)} rows", "one [[shadow]] row says whether the rules are trusted"
-        )
-    shadows = [_shadow(row) for row in switches]
-    return ChangeRules(rules=tuple(_rule(row, trees) for row in rows), shadow=any(shadows))
+def load_changes(reader: Reader, *, trees: Collection[str]) -> ChangeRules:
+    """Read changes.toml; what is wrong with it is added to the reader's problems."""
+    file = reader.open(_FILE, "rule", "shadow")
+    rules = file.rows("rule", ChangeRule)
+    reader.refer(rules, "tree", "tree", trees)
+    for rule in rules:
+        if (rule.selects == Selects.SUITES) != bool(rule.suites):
+            what = f"does not fit selects = {rule.selects.value!r}"
+            reader.problem(rule, "suites", what, 'a rule of selects = "suites" names some, no other does')
+        for key, paths in (("paths", rule.paths), ("but", rule.but)):
+            for path in paths:
+                parts = path.split("/")
+                if path.startswith("!") or any(part in ("", ".", "..") for part in parts):
+                    hint = "relative to the tree's top folder, with slashes"
+                    reader.problem(rule, key, f"invalid pattern {path!r}", hint)
+    return ChangeRules(rules=rules, shadow=bool(file.row("shadow", _Shadow).on))
 
 
-def _rule(row: Row, trees: Collection[str]) -> ChangeRule:
-    rule = ChangeRule(
-        id=row.text("id"),
-        tree=row.text("tree", among=trees),
-        paths=row.texts("paths"),
-        but=row.texts("but", []),
-        selects=row.text("selects", among=SELECTS),
-        suites=row.texts("suites", []),
-        why=row.text("why"),
-        source=row.text("source"),
-    )
-    if (rule.selects == "suites") != bool(rule.suites):
-        row.problem(
-            "suites",
-            f"does not fit selects = {rule.selects!r}",
-            'selects = "suites" names some, no other does',
-        )
-    for path in (*rule.paths, *rule.but):
-        if path.startswith(("/", "./", "!")) or any(part in ("", ".", "..") for part in path.split("/")):
-            row.problem("paths", f"{path!r} is no pattern", "relative to the tree's top folder, with slashes")
-    row.done()
-    return rule
-
-
-def _shadow(row: Row) -> bool:
-    on = row.flag("on")
-    for key in ("id", "why", "source"):
-        row.text(key)
-    row.done()
-    return on
-
-
-def check_changes(rules: ChangeRules, suites: Sequence[Suite], problems: list[Problem]) -> None:
+def check_changes(reader: Reader, rules: ChangeRules, suites: Sequence[Suite]) -> None:
     """Rules name suites that exist, and a suite that only some changes start is named by one."""
-    names = [suite.name for suite in suites]
-    for rule in rules.rules:
-        for name in rule.suites:
-            if name not in names:
-                where = f"catalog/{_FILE}: rule[{rule.id}].suites"
-                problems.append(
-                    Problem(where=where, what=f"there is no suite {name!r}", hint=closest(name, names))
-                )
+    reader.refer(rules.rules, "suites", "suite", [suite.name for suite in suites])
     named = {name for rule in rules.rules for name in rule.suites}
     for suite in suites:
         if suite.when and suite.name not in named:
-            where = f"catalog/stages.toml: suite[{suite.id}].when"
             what = f"is {suite.when!r}, and no rule of {_FILE} says which files that means"
-            problems.append(
-                Problem(where=where, what=what, hint=f'name {suite.name!r} in a rule of selects = "suites"')
-            )
+            hint = f'name {suite.name!r} in a rule of selects = "suites"'
+            reader.problem(suite, "when", what, hint)

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from typing import Annotated, ClassVar
 
-from ci.catalog.toml_reader import Row, Tables
-from ci.errors import Problem
+from ci.catalog.columns import Positive, Sourced, Text, Texts, VariableName, matching
+from ci.catalog.decode import Reader
+from ci.catalog.toml_reader import closest
 
 __all__ = [
     "ALWAYS",
@@ -24,18 +25,17 @@ __all__ = [
 ALWAYS = "*"
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
-_ID = r"[a-z0-9][a-z0-9-]*"
-_NAME = r"[a-z][a-z0-9_]*"
-_VARIABLE = r"[A-Z][A-Z0-9_]*"
 # What ci.plan.container.install fills in beside `pin_<id>` and `repository_<id>`.
 _VALUES = ("python", "checkout", "gfx", "extras", "aiter_commit", "torch_lib")
-_ARRAYS = (
-    "flavour", "target", "pin", "choice", "repository", "installer", "alternative_index", "override", "step",
-)  # fmt: skip
+
+_Id = Annotated[
+    str, matching(r"[a-z0-9][a-z0-9-]*", "lower case letters, digits and hyphens, e.g. remove-old")
+]
+_Name = Annotated[str, matching(r"[a-z][a-z0-9_]*", "lower case letters, digits and _, e.g. sgl_eval")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flavour:
+class Flavour(Sourced):
     """A line of images.
 
     `stage_suffix` follows the GPU target in the name of the Dockerfile stage that built it. An image without a stamp is of the
@@ -43,64 +43,56 @@ class Flavour:
     one where `sglang` is false nothing of SGLang is installed.
     """
 
-    id: str
-    sglang: bool
-    stage_suffix: str
-    extras: tuple[str, ...]
-    signs: tuple[str, ...]
-    hip: str
-    why: str
-    source: str
+    id: _Name
+    sglang: bool = True
+    stage_suffix: Text = ""
+    extras: tuple[Text, ...] = ()
+    signs: tuple[Text, ...] = ()
+    hip: Text = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
+class Pin(Sourced):
     """A value that a file of the checkout assigns to the first of `names` that it has.
 
     With `per_stage` it is the one of the Dockerfile stage that built the image.
     """
 
-    id: str
-    file: str
-    names: tuple[str, ...]
-    per_stage: bool
-    why: str
-    source: str
+    id: _Name
+    file: Text
+    names: tuple[Text, ...]
+    per_stage: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Sourced):
     """A folder of the checkout that has moved: the first of `among` that holds the file `holds`."""
 
-    id: str
-    among: tuple[str, ...]
-    holds: str
-    why: str
-    source: str
+    id: _Name
+    among: tuple[Text, ...]
+    holds: Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Installer:
+class Installer(Sourced):
     """A program that installs packages; the first row whose `program` the image has is used (empty: always there).
 
     `install` and `uninstall` are the beginnings of its commands. The other values are names of variables that it reads: its
     cache folder, its package index, its file of constraints; `cache` is the folder, used when it is there.
     """
 
-    id: str
-    program: str
-    install: tuple[str, ...]
-    uninstall: tuple[str, ...]
-    cache: str
-    cache_variable: str
-    index_variable: str
-    constraint_variable: str
-    why: str
-    source: str
+    id: _Id
+    program: Text = ""
+    install: tuple[Text, ...]
+    uninstall: tuple[Text, ...]
+    cache: Text
+    cache_variable: VariableName
+    index_variable: VariableName
+    constraint_variable: VariableName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepRow:
+class StepRow(Sourced):
     """One step of the installation, in the order of the file.
 
     `commands` are argv lists with placeholders, run one after the other; a failed one makes the step begin again from its
@@ -110,28 +102,26 @@ class StepRow:
     warning; a failed `product` step is the code's fault.
     """
 
-    id: str
-    text: str
-    commands: tuple[tuple[str, ...], ...]
-    files: Mapping[str, str]
-    cwd: str
-    env: Mapping[str, str]
-    needs_checkout: bool
-    needs_file: str
-    needs_pin: str
-    needs_dir: str
-    needs_aiter_rebuild: bool
-    needs_absent_program: str
-    flavours: tuple[str, ...]
-    announces: tuple[str, ...]
-    again_after: tuple[str, ...]
-    once: bool
-    optional: bool
-    product: bool
-    timeout_s: float
-    era: str
-    why: str
-    source: str
+    id: _Id
+    text: Text
+    commands: tuple[Texts, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    cwd: Text = "/"
+    env: Mapping[str, str] = field(default_factory=dict)
+    needs_checkout: bool = False
+    needs_file: Text = ""
+    needs_pin: Text = ""
+    needs_dir: Text = ""
+    needs_aiter_rebuild: bool = False
+    needs_absent_program: Text = ""
+    flavours: tuple[Text, ...] = ()
+    announces: tuple[Text, ...] = ()
+    again_after: tuple[Text, ...] = ()
+    once: bool = False
+    optional: bool = False
+    product: bool = False
+    timeout_s: Positive
+    era: Text
 
     @property
     def placeholders(self) -> frozenset[str]:
@@ -144,6 +134,32 @@ class StepRow:
     def installs(self) -> bool:
         """Whether it calls an installer of packages."""
         return any(command[:1] in (("{install}",), ("{uninstall}",)) for command in self.commands)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target(Sourced):
+    KEY: ClassVar[str] = "family"
+
+    family: Text
+    gfx: Annotated[str, matching(r"gfx[0-9a-f]+", "a GPU target, e.g. gfx942")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Repository(Sourced):
+    id: _Name
+    url: Annotated[str, matching(r"\S+", "a URL without spaces")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AlternativeIndex(Sourced):
+    id: _Name
+    variable: VariableName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Override(Sourced):
+    id: _Name
+    variables: tuple[VariableName, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,25 +180,44 @@ class Dependencies:
     steps: tuple[StepRow, ...]
 
 
-def load_dependencies(problems: list[Problem], folder: Path, *, families: Collection[str]) -> Dependencies:
-    """Read and check `dependencies.toml`; every problem is added to `problems`."""
-    tables = Tables(folder / "dependencies.toml", problems, arrays=_ARRAYS)
-    flavours = {row.id: row for row in _flavours(tables)}
-    targets = _texts(tables, "target", "family", "gfx", r"gfx[0-9a-f]+")
-    if tables.rows("target"):
+def load_dependencies(reader: Reader, *, families: Collection[str]) -> Dependencies:
+    """Read dependencies.toml; what is wrong with it is added to the reader's problems."""
+    file = reader.open(
+        "dependencies.toml",
+        *("flavour", "target", "pin", "choice", "repository"),
+        *("installer", "alternative_index", "override", "step"),
+    )
+    flavours = {row.id: row for row in file.rows("flavour", Flavour)}
+    targets = {row.family: row.gfx for row in file.rows("target", _Target)}
+    pins = {row.id: row for row in file.rows("pin", Pin)}
+    choices = {row.id: row for row in file.rows("choice", Choice)}
+    repositories = {row.id: row.url for row in file.rows("repository", _Repository)}
+    installers = file.rows("installer", Installer)
+    indexes = file.rows("alternative_index", _AlternativeIndex)
+    overrides = {row.id: row.variables for row in file.rows("override", _Override)}
+    steps = file.rows("step", StepRow)
+    for installer in installers:
+        _check_installer(reader, installer)
+    values = {
+        *_VALUES,
+        *choices,
+        *(f"pin_{pin}" for pin in pins),
+        *(f"repository_{name}" for name in repositories),
+    }
+    for number, step in enumerate(steps):
+        reader.refer([step], "again_after", "earlier step", [ALWAYS, *(row.id for row in steps[:number])])
+        _check_step(reader, step, values)
+    reader.refer(steps, "needs_pin", "pin", pins)
+    reader.refer(steps, "flavours", "flavour", flavours)
+    if file.sound:
         for family in families:
             if family not in targets:
-                tables.problem("target", f"no row for family {family!r}", "name its GPU target")
-    pins = {row.id: row for row in _pins(tables)}
-    choices = {row.id: row for row in _choices(tables)}
-    repositories = _texts(tables, "repository", "id", "url", r"\S+")
-    installers = _installers(tables)
-    indexes = _texts(tables, "alternative_index", "id", "variable", _VARIABLE)
-    if len(indexes) > 1:
-        tables.problem("alternative_index", f"{len(indexes)} rows", "a retry takes one alternative")
-    overrides = _overrides(tables)
-    known = {*_VALUES, *choices, *(f"pin_{pin}" for pin in pins), *(f"repository_{name}" for name in repositories)}  # fmt: skip
-    steps = _steps(tables, flavours, pins, known)
+                file.problem("target", f"no row for family {family!r}", "name its GPU target")
+        if not installers or installers[-1].program:
+            file.problem("installer", "the last row has a program", "end with one that is always there")
+        if len(indexes) > 1:
+            file.problem("alternative_index", f"has {len(indexes)} rows", "a retry takes one alternative")
+    sglang = tuple(row.id for row in flavours.values() if row.sglang)
     return Dependencies(
         flavours=flavours,
         targets=targets,
@@ -190,198 +225,36 @@ def load_dependencies(problems: list[Problem], folder: Path, *, families: Collec
         choices=choices,
         repositories=repositories,
         installers=installers,
-        alternative_index=next(iter(indexes.values()), ""),
+        alternative_index=indexes[0].variable if indexes else "",
         overrides=overrides,
-        steps=steps,
+        steps=tuple(
+            step if reader.has(step, "flavours") else replace(step, flavours=sglang) for step in steps
+        ),
     )
 
 
-def _flavours(tables: Tables) -> list[Flavour]:
-    rows = tables.rows("flavour")
-    tables.unique(rows)
-    found = []
-    for row in rows:
-        found.append(
-            Flavour(
-                id=row.text("id", matches=_NAME),
-                sglang=row.flag("sglang", default=True),
-                stage_suffix=row.text("stage_suffix", ""),
-                extras=row.texts("extras", []),
-                signs=row.texts("signs", []),
-                hip=row.text("hip", ""),
-                why=row.text("why"),
-                source=row.text("source"),
-            )
-        )
-        row.done()
-    return found
+def _check_installer(reader: Reader, row: Installer) -> None:
+    for key, words in (("install", row.install), ("uninstall", row.uninstall)):
+        for name in PLACEHOLDER.findall(" ".join(words)):
+            if name not in ("python", "program"):
+                reader.problem(row, key, f"unknown placeholder {{{name}}}", "known: python, program")
 
 
-def _pins(tables: Tables) -> list[Pin]:
-    rows = tables.rows("pin")
-    tables.unique(rows)
-    found = []
-    for row in rows:
-        found.append(
-            Pin(
-                id=row.text("id", matches=_NAME),
-                file=row.text("file"),
-                names=row.texts("names"),
-                per_stage=row.flag("per_stage"),
-                why=row.text("why"),
-                source=row.text("source"),
-            )
-        )
-        row.done()
-    return found
-
-
-def _choices(tables: Tables) -> list[Choice]:
-    rows = tables.rows("choice")
-    tables.unique(rows)
-    found = []
-    for row in rows:
-        found.append(
-            Choice(
-                id=row.text("id", matches=_NAME),
-                among=row.texts("among"),
-                holds=row.text("holds"),
-                why=row.text("why"),
-                source=row.text("source"),
-            )
-        )
-        row.done()
-    return found
-
-
-def _installers(tables: Tables) -> tuple[Installer, ...]:
-    rows = tables.rows("installer")
-    tables.unique(rows)
-    found = []
-    for row in rows:
-        installer = Installer(
-            id=row.text("id", matches=_ID),
-            program=row.text("program", ""),
-            install=row.texts("install"),
-            uninstall=row.texts("uninstall"),
-            cache=row.text("cache"),
-            cache_variable=row.text("cache_variable", matches=_VARIABLE),
-            index_variable=row.text("index_variable", matches=_VARIABLE),
-            constraint_variable=row.text("constraint_variable", matches=_VARIABLE),
-            why=row.text("why"),
-            source=row.text("source"),
-        )
-        for key, words in (("install", installer.install), ("uninstall", installer.uninstall)):
-            for name in (name for word in words for name in PLACEHOLDER.findall(word)):
-                if name not in ("python", "program"):
-                    row.problem(key, f"has {{{name}}}, which is not known", "known: python, program")
-        row.done()
-        found.append(installer)
-    if not found or found[-1].program:
-        tables.problem("installer", "the last row needs a program", "end with one that is always there")
-    return tuple(found)
-
-
-def _texts(tables: Tables, array: str, key: str, value: str, matches: str) -> Mapping[str, str]:
-    """Rows that give one text for one key."""
-    rows = tables.rows(array, key)
-    tables.unique(rows, key)
-    found = {}
-    for row in rows:
-        found[row.text(key, matches=_NAME)] = row.text(value, matches=matches)
-        row.text("why")
-        row.text("source")
-        row.done()
-    return found
-
-
-def _overrides(tables: Tables) -> Mapping[str, tuple[str, ...]]:
-    """The variables of each override, in the order in which they hold."""
-    rows = tables.rows("override")
-    tables.unique(rows)
-    found = {}
-    for row in rows:
-        variables = row.texts("variables")
-        for name in variables:
-            if not re.fullmatch(_VARIABLE, name):
-                row.problem("variables", f"{name!r} is no variable's name", "e.g. AITER_COMMIT_OVERRIDE")
-        found[row.text("id", matches=_NAME)] = variables
-        row.text("why")
-        row.text("source")
-        row.done()
-    return found
-
-
-def _steps(
-    tables: Tables, flavours: Mapping[str, Flavour], pins: Mapping[str, Pin], known: Collection[str]
-) -> tuple[StepRow, ...]:
-    rows = tables.rows("step")
-    tables.unique(rows)
-    sglang = tuple(flavour.id for flavour in flavours.values() if flavour.sglang)
-    found: list[StepRow] = []
-    for row in rows:
-        step = StepRow(
-            id=row.text("id", matches=_ID),
-            text=row.text("text"),
-            commands=_commands(row),
-            files=_strings(row, "files"),
-            cwd=row.text("cwd", "/"),
-            env=_strings(row, "env"),
-            needs_checkout=row.flag("needs_checkout"),
-            needs_file=row.text("needs_file", ""),
-            needs_pin=row.text("needs_pin", "", among=pins),
-            needs_dir=row.text("needs_dir", ""),
-            needs_aiter_rebuild=row.flag("needs_aiter_rebuild"),
-            needs_absent_program=row.text("needs_absent_program", ""),
-            flavours=row.texts("flavours", sglang, among=flavours)
-            if row.raw("flavours") is not None
-            else sglang,
-            announces=row.texts("announces", []),
-            again_after=row.texts("again_after", [], among=(ALWAYS, *(step.id for step in found))),
-            once=row.flag("once"),
-            optional=row.flag("optional"),
-            product=row.flag("product"),
-            timeout_s=row.number("timeout_s", above=0),
-            era=row.text("era"),
-            why=row.text("why"),
-            source=row.text("source"),
-        )
-        row.done()
-        _check_step(row, step, known)
-        found.append(step)
-    return tuple(found)
-
-
-def _check_step(row: Row, step: StepRow, known: Collection[str]) -> None:
-    for name in sorted(step.placeholders - {"install", "uninstall"}):
-        if name not in known:
-            row.problem("", f"has {{{name}}}, which is not known", f"known: {', '.join(sorted(known))}")
+def _check_step(reader: Reader, step: StepRow, values: Collection[str]) -> None:
+    for name in sorted(step.placeholders - {"install", "uninstall"} - set(values)):
+        reader.problem(step, "", f"unknown placeholder {{{name}}}", closest(name, values))
     for command in step.commands:
         if any(word in ("{install}", "{uninstall}") for word in command[1:]):
-            row.problem("commands", "has an installer that is not the first word", "begin with {install}")
+            what = "has an installer that is not the first word"
+            reader.problem(step, "commands", what, "begin the command with {install} or {uninstall}")
     if not step.commands and not step.files:
-        row.problem("commands", "is empty", "a step runs something or writes something")
+        reader.problem(
+            step, "", "has neither commands nor files", "a step runs something or writes something"
+        )
     if step.optional and step.product:
-        row.problem("optional", "stands beside product", "what builds the code under test is not optional")
-
-
-def _commands(row: Row) -> tuple[tuple[str, ...], ...]:
-    value = row.raw("commands")
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not all(
-        isinstance(command, list) and command and all(isinstance(word, str) and word for word in command)
-        for command in value
-    ):
-        row.problem("commands", f"is {value!r}, not a list of argv lists", 'e.g. [["git", "--version"]]')
-        return ()
-    return tuple(tuple(command) for command in value)
-
-
-def _strings(row: Row, key: str) -> Mapping[str, str]:
-    value = row.mapping(key)
-    wrong = [name for name, item in value.items() if not isinstance(item, str)]
-    if wrong:
-        row.problem(key, f"has values that are no strings: {', '.join(sorted(wrong))}")
-        return {}
-    return value
+        reader.problem(
+            step,
+            "optional",
+            "cannot be combined with product",
+            "what builds the code under test is not optional",
+        )

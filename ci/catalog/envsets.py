@@ -4,11 +4,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from ci.catalog.records import SecretWords
-from ci.catalog.toml_reader import Tables, closest
+from ci.catalog.columns import Explained, matching
+from ci.catalog.decode import hint_of
+from ci.catalog.environment import SecretWords
+from ci.catalog.toml_reader import TomlFile
 from ci.errors import Problem
+from ci.system.codec import DecodeError, decode
 
 __all__ = ["ENVS_DIR", "EnvSet", "EnvVariable", "is_secret", "load_env_sets"]
 
@@ -25,6 +28,11 @@ class EnvVariable:
     name: str
     value: str
     why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry(Explained):
+    value: Annotated[str, matching(r"[^\0]*", "no NUL byte")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,50 +61,38 @@ def load_env_sets(
             Problem(where=f"{folder.name}/", what="holds no env set", hint="restore envs/base.toml")
         )
     for path in paths:
-        tables = Tables.free(path, problems)
+        toml = TomlFile(path, problems)
         if not re.fullmatch(r"[a-z0-9_]+", path.stem):
-            tables.problem("", "the file's name is not lower case letters, digits and underscores")
-        for table, content in tables.items():
-            variables = _variables(tables, table, content, secrets)
-            sets[f"{path.stem}.{table}"] = EnvSet(id=f"{path.stem}.{table}", variables=variables)
+            toml.problem("invalid file name", "lower case letters, digits and underscores")
+        for table, content in toml.data.items():
+            if not _TABLE.fullmatch(table) or not isinstance(content, dict):
+                hint = "a set is a table with an upper case name, e.g. [COMMON_ENV_VARS]"
+                toml.problem("is not a set", hint, path=(table,), label=table)
+                continue
+            found = (_variable(toml, (table, name), entry, secrets) for name, entry in content.items())
+            sets[f"{path.stem}.{table}"] = EnvSet(
+                id=f"{path.stem}.{table}", variables=tuple(variable for variable in found if variable)
+            )
     return sets
 
 
-def _variables(
-    tables: Tables, table: str, content: Any, secrets: tuple[SecretWords, ...]
-) -> tuple[EnvVariable, ...]:
-    if not _TABLE.fullmatch(table) or not isinstance(content, dict):
-        tables.problem(
-            table, "is not a set", "a set is a table with an upper case name, e.g. [COMMON_ENV_VARS]"
-        )
-        return ()
-    variables = []
-    for name, entry in content.items():
-        where = f"{table}.{name}"
-        if not _VARIABLE.fullmatch(name):
-            tables.problem(where, "is not a variable's name", "letters, digits and underscores")
-        if not isinstance(entry, dict):
-            tables.problem(where, f"is {entry!r}", 'write { value = "...", why = "..." }')
-            continue
-        for key in entry:
-            if key not in ("value", "why"):
-                tables.problem(f"{where}.{key}", "unknown key", closest(key, ("value", "why")))
-        value, why = entry.get("value"), entry.get("why")
-        if not isinstance(value, str):
-            tables.problem(
-                f"{where}.value", "is missing or not a string", "environment values are strings: quote it"
+def _variable(
+    toml: TomlFile, path: tuple[str, str], entry: object, secrets: tuple[SecretWords, ...]
+) -> EnvVariable | None:
+    name, label = path[1], ".".join(path)
+    if not _VARIABLE.fullmatch(name):
+        toml.problem("invalid variable name", "letters, digits and underscores", path=path, label=label)
+    if is_secret(name, secrets):
+        hint = "export it in the caller's environment and add its name to [[pass_through]]"
+        toml.problem("looks like a secret and has a literal value", hint, path=path, label=label)
+        return None
+    try:
+        value = decode(_Entry, entry)
+    except DecodeError as error:
+        for wrong in error.wrong:
+            hint = hint_of(wrong, 'write { value = "...", why = "..." }')
+            toml.problem(
+                wrong.what, hint, path=(*path, *wrong.path), label=f"{label}.{wrong.dotted}".rstrip(".")
             )
-            value = ""
-        if "\0" in value:
-            tables.problem(f"{where}.value", "holds a NUL byte")
-        if not isinstance(why, str) or not why.strip():
-            tables.problem(f"{where}.why", "is missing", "one line that says why this value")
-            why = ""
-        if is_secret(name, secrets):
-            what = "looks like a secret and has a literal value"
-            tables.problem(
-                where, what, "export it in the caller's environment and add its name to [[pass_through]]"
-            )
-            continue
-        variables.append(EnvVariable(name=name, value=value, why=why))
-    return tuple(variables)
+        return None
+    return EnvVariable(name=name, value=value.value, why=value.why)

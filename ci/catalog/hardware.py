@@ -1,16 +1,18 @@
 """Hardware classes and how a machine shows which it is: the rows of `hardware.toml`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from enum import StrEnum
+from typing import Annotated, ClassVar
 
-from ci.catalog.toml_reader import Row, Tables
-from ci.errors import Problem
+from ci.catalog.columns import Count, Positive, Regex, Row, Sourced, Text, key, matching, regex_with, within
+from ci.catalog.decode import Reader
 
 __all__ = [
     "CPU",
     "Device",
+    "EmptyMeans",
     "HardwareCatalog",
     "HardwareClass",
     "IgnoredTarget",
@@ -22,22 +24,20 @@ __all__ = [
 
 CPU = "cpu"
 
-_FILE = "hardware.toml"
-_TARGET = r"gfx[0-9a-f]{3,4}"
+_Name = Annotated[str, matching(r"[a-z0-9]+", "lower case letters and digits, e.g. mi300x")]
+_OF_GPUS = ("target", "vram_gib", "vram_least_gib", "name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HardwareClass:
+class HardwareClass(Sourced):
     """What bounds and suites are about; `target` and `name` are empty and the sizes 0 for `cpu`."""
 
-    id: str
-    family: str
-    target: str
-    vram_gib: float
-    vram_least_gib: float
-    name: str
-    why: str
-    source: str
+    id: _Name
+    family: _Name
+    target: Annotated[str, matching(r"gfx[0-9a-f]{3,4}", "a GPU target, e.g. gfx942")] = ""
+    vram_gib: Positive = 0
+    vram_least_gib: Positive = 0
+    name: Regex = ""
 
     def has_name(self, marketing_name: str) -> bool:
         """Whether the marketing name is one of this class."""
@@ -49,52 +49,57 @@ class HardwareClass:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Row):
     """A PCI device id; `cls` is empty for hardware that is known and not in SGLang's CI."""
 
-    pci_id: int
-    name: str
-    cls: str
-    source: str
+    KEY: ClassVar[str] = "pci_id"
+
+    pci_id: Annotated[int, within(1, 0xFFFF)]
+    name: Text
+    cls: Annotated[Text, key("class")] = ""
+    source: Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IgnoredTarget:
+class IgnoredTarget(Sourced):
     """A pattern for targets of GPUs that count as none."""
 
-    id: str
-    target: str
-    why: str
-    source: str
+    id: Text
+    target: Regex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelRule:
+class LabelRule(Row):
     """A pattern for runner labels and host names; its group `gpus` is how many GPUs the label promises."""
 
-    id: str
-    pattern: str
-    cls: str
-    source: str
+    id: Text
+    pattern: Annotated[Text, regex_with("gpus")]
+    cls: Annotated[Text, key("class")]
+    source: Text
+
+
+class EmptyMeans(StrEnum):
+    """How an empty value of a variable that limits the GPUs is read."""
+
+    ALL = "all"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VisibleVariable:
-    """A variable by which a caller limits the GPUs; `empty_means_all` is how an empty value is read."""
+class VisibleVariable(Row):
+    """A variable by which a caller limits the GPUs."""
 
-    name: str
-    level: int
-    empty_means_all: bool
-    source: str
+    name: Annotated[str, key("id"), matching(r"[A-Z_]+", "a variable's name")]
+    level: Count
+    empty: EmptyMeans
+    source: Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceClass:
+class ReferenceClass(Sourced):
     """Hardware that no machine of ours is of: bounds may name it, so that its numbers stand beside ours."""
 
-    id: str
-    why: str
-    source: str
+    id: _Name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,127 +113,40 @@ class HardwareCatalog:
     labels: tuple[LabelRule, ...]
     visible: tuple[VisibleVariable, ...]
 
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families of GPUs, in the file's order; the CPU has none."""
+        return tuple(dict.fromkeys(row.family for row in self.classes.values() if row.id != CPU))
+
     def ignored_because(self, target: str) -> str:
         """Why a GPU of this target counts as none; empty when it does not."""
         return next((row.why for row in self.ignored if re.fullmatch(row.target, target)), "")
 
 
-def load_hardware(problems: list[Problem], folder: Path = Path(__file__).parent) -> HardwareCatalog:
-    """Read and check `hardware.toml`; what is wrong is added to `problems`."""
-    tables = Tables(
-        folder / _FILE, problems, arrays=("class", "reference", "device", "ignored", "label", "visible")
+def load_hardware(reader: Reader) -> HardwareCatalog:
+    """Read hardware.toml; what is wrong with it is added to the reader's problems."""
+    file = reader.open("hardware.toml", "class", "reference", "device", "ignored", "label", "visible")
+    catalog = HardwareCatalog(
+        classes={row.id: row for row in file.rows("class", HardwareClass)},
+        references={row.id: row for row in file.rows("reference", ReferenceClass)},
+        devices={row.pci_id: row for row in file.rows("device", Device)},
+        ignored=file.rows("ignored", IgnoredTarget),
+        labels=file.rows("label", LabelRule),
+        visible=file.rows("visible", VisibleVariable),
     )
-    class_rows, device_rows = tables.rows("class"), tables.rows("device")
-    reference_rows = tables.rows("reference")
-    ignored_rows, label_rows, visible_rows = (
-        tables.rows("ignored"),
-        tables.rows("label"),
-        tables.rows("visible"),
-    )
-    for rows in (class_rows, reference_rows, ignored_rows, label_rows, visible_rows):
-        tables.unique(rows)
-    classes = [_class(row) for row in class_rows]
-    if class_rows and CPU not in {one.id for one in classes}:
-        tables.problem("class", f"no row is {CPU!r}", "a machine without a GPU needs a class")
-    class_ids = [one.id for one in classes if one.target]
-    references = [_reference(row) for row in reference_rows]
-    for one in references:
-        if one.id in {row.id for row in classes}:
-            tables.problem(f"reference[{one.id}]", "is a hardware class as well", "rename one")
-    devices: dict[int, Device] = {}
-    for row in device_rows:
-        device = _device(row, class_ids)
-        if device.pci_id in devices:
-            row.problem("pci_id", f"{device.pci_id:#x} stands there twice", "an id has one row")
-        devices[device.pci_id] = device
-    return HardwareCatalog(
-        classes={one.id: one for one in classes},
-        references={one.id: one for one in references},
-        devices=devices,
-        ignored=tuple(_ignored(row) for row in ignored_rows),
-        labels=tuple(_label(row, class_ids) for row in label_rows),
-        visible=tuple(_visible(row) for row in visible_rows),
-    )
-
-
-def _pattern(row: Row, key: str, *, group: str = "") -> str:
-    """A regular expression, with a named group when one is asked for."""
-    text = row.text(key)
-    try:
-        compiled = re.compile(text)
-    except re.error as error:
-        row.problem(key, f"is no regular expression: {error}")
-        return "(?!)"
-    if group and text and group not in compiled.groupindex:
-        row.problem(key, f"has no group {group!r}", f"write (?P<{group}>...)")
-        return "(?!)"
-    return text
-
-
-def _class(row: Row) -> HardwareClass:
-    is_cpu = row.raw("id") == CPU
-    cls = HardwareClass(
-        id=row.text("id", matches=r"[a-z0-9]+"),
-        family=row.text("family", matches=r"[a-z0-9]+"),
-        target="" if is_cpu else row.text("target", matches=_TARGET),
-        vram_gib=0 if is_cpu else row.number("vram_gib", above=0),
-        vram_least_gib=0 if is_cpu else row.number("vram_least_gib", above=0),
-        name="" if is_cpu else _pattern(row, "name"),
-        why=row.text("why"),
-        source=row.text("source"),
-    )
-    if cls.vram_least_gib > cls.vram_gib:
-        row.problem("vram_least_gib", f"is {cls.vram_least_gib:g}, more than vram_gib {cls.vram_gib:g}")
-    row.done()
-    return cls
-
-
-def _reference(row: Row) -> ReferenceClass:
-    reference = ReferenceClass(
-        id=row.text("id", matches=r"[a-z0-9]+"), why=row.text("why"), source=row.text("source")
-    )
-    row.done()
-    return reference
-
-
-def _device(row: Row, class_ids: Sequence[str]) -> Device:
-    device = Device(
-        pci_id=row.whole("pci_id", least=1),
-        name=row.text("name"),
-        cls=row.text("class", "", among=class_ids),
-        source=row.text("source"),
-    )
-    if device.pci_id > 0xFFFF:
-        row.problem("pci_id", f"is {device.pci_id:#x}", "a PCI device id has four hexadecimal digits")
-    row.done()
-    return device
-
-
-def _ignored(row: Row) -> IgnoredTarget:
-    ignored = IgnoredTarget(
-        id=row.text("id"), target=_pattern(row, "target"), why=row.text("why"), source=row.text("source")
-    )
-    row.done()
-    return ignored
-
-
-def _label(row: Row, class_ids: Sequence[str]) -> LabelRule:
-    label = LabelRule(
-        id=row.text("id"),
-        pattern=_pattern(row, "pattern", group="gpus"),
-        cls=row.text("class", among=class_ids),
-        source=row.text("source"),
-    )
-    row.done()
-    return label
-
-
-def _visible(row: Row) -> VisibleVariable:
-    visible = VisibleVariable(
-        name=row.text("id", matches=r"[A-Z_]+"),
-        level=row.whole("level", least=1),
-        empty_means_all=row.text("empty", among=("all", "none")) == "all",
-        source=row.text("source"),
-    )
-    row.done()
-    return visible
+    for row in catalog.classes.values():
+        for column in _OF_GPUS if row.id != CPU else ():
+            if not reader.has(row, column):
+                reader.problem(row, "", f"{column} is missing", "every class but cpu has one")
+        if row.vram_least_gib > row.vram_gib:
+            what = f"is {row.vram_least_gib:g}, more than vram_gib {row.vram_gib:g}"
+            reader.problem(row, "vram_least_gib", what)
+    if file.sound and CPU not in catalog.classes:
+        file.problem("class", f"no row has id {CPU!r}", "a machine without a GPU needs a class")
+    for one in catalog.references.values():
+        if one.id in catalog.classes:
+            reader.problem(one, "id", f"{one.id!r} is a hardware class as well", "rename one")
+    with_gpus = [row.id for row in catalog.classes.values() if row.target]
+    for rows in (catalog.devices.values(), catalog.labels):
+        reader.refer(rows, "class", "hardware class with GPUs", with_gpus)
+    return catalog

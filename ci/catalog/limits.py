@@ -1,12 +1,10 @@
 """The numbers of limits.toml in typed groups; a row `pull.stall_s` is the field `stall_s` of `Limits.pull`."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, get_type_hints
+from dataclasses import dataclass
+from typing import get_type_hints
 
-from ci.catalog.toml_reader import Row, Tables
-from ci.errors import Problem
+from ci.catalog.columns import NotNegative, Sourced, Text
+from ci.catalog.decode import Reader
 
 __all__ = [
     "AgentLimits",
@@ -142,33 +140,33 @@ class Limits:
     policy: PolicyLimits
 
 
-def load_limits(problems: list[Problem], folder: Path) -> Limits:
-    """Read limits.toml; rows that are missing or unknown are problems."""
-    tables = Tables(folder / "limits.toml", problems, arrays=("limit",))
-    rows = tables.rows("limit")
-    tables.unique(rows)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Limit(Sourced):
+    id: Text
+    value: NotNegative
+
+
+def load_limits(reader: Reader) -> Limits:
+    """Read limits.toml; rows that are missing or unknown are problems too."""
+    file = reader.open("limits.toml", "limit")
+    rows = {row.id: row for row in file.rows("limit", _Limit)}
     groups = get_type_hints(Limits)
-    kinds = {f"{group}.{field.name}": field.type for group, kind in groups.items() for field in fields(kind)}
-    values: dict[str, float] = {}
-    for row in rows:
-        name = row.text("id", among=kinds)
-        values[name] = _value(row, whole=kinds.get(name) is int)
-    for name in kinds.keys() - values.keys():
-        tables.problem(
-            f"limit[{name}]", "is missing", f'add [[limit]] id = "{name}" with value, why and source'
-        )
-    made = {group: _group(kind, group, values) for group, kind in groups.items()}
+    kinds = {
+        f"{group}.{name}": kind
+        for group, fields in groups.items()
+        for name, kind in get_type_hints(fields).items()
+    }
+    reader.refer(rows.values(), "id", "limit", kinds)
+    for row in rows.values():
+        if kinds.get(row.id) is int and row.value != int(row.value):
+            reader.problem(row, "value", f"is {row.value:g}, not a whole number")
+    if file.sound:
+        for name in kinds:
+            if name not in rows:
+                file.problem("limit", f"{name} is missing", f'add [[limit]] id = "{name}"')
+    values = {name: rows[name].value if name in rows else 0 for name in kinds}
+    made = {
+        group: fields(**{name: values[f"{group}.{name}"] for name in get_type_hints(fields)})
+        for group, fields in groups.items()
+    }
     return Limits(**made)
-
-
-def _value(row: Row, *, whole: bool) -> float:
-    value = row.whole("value", least=0) if whole else row.number("value", least=0)
-    row.text("why")
-    row.text("source")
-    row.done()
-    return value
-
-
-def _group(kind: Any, group: str, values: Mapping[str, float]) -> Any:
-    # a missing row is a problem already: the catalog is not used then
-    return kind(**{field.name: values.get(f"{group}.{field.name}", 0) for field in fields(kind)})

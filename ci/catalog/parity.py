@@ -3,21 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from typing import Annotated, ClassVar
 
-from ci.catalog.toml_reader import Row, Tables
-from ci.errors import Problem
+from ci.catalog.columns import Explained, Sourced, Text, VariableName, matching
+from ci.catalog.decode import Reader
 
 __all__ = ["Allowed", "ParityRules", "load_parity"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowed:
+class Allowed(Sourced):
     """A field that may differ; `path` may hold `*`."""
 
-    path: str
-    why: str
-    source: str
+    KEY: ClassVar[str] = "path"
+
+    path: Annotated[str, matching(r"[a-z][\w.*-]*", "a field's path, e.g. placement.host")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Variable(Explained):
+    id: VariableName
+    value: Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,29 +38,14 @@ class ParityRules:
         return next((row for row in self.allowed if fnmatchcase(path, row.path)), None)
 
 
-def load_parity(problems: list[Problem], folder: Path = Path(__file__).parent) -> ParityRules:
-    """Read and check `parity.toml`; what is wrong is added to `problems`."""
-    tables = Tables(folder / "parity.toml", problems, arrays=("allowed", "variable"))
-    allowed, variables = tables.rows("allowed", "path"), tables.rows("variable")
-    tables.unique(allowed, "path")
-    tables.unique(variables)
+def load_parity(reader: Reader) -> ParityRules:
+    """Read parity.toml; what is wrong with it is added to the reader's problems."""
+    file = reader.open("parity.toml", "allowed", "variable")
+    allowed = file.rows("allowed", Allowed)
+    for row in allowed:
+        if row.path.startswith("work"):
+            what = "is in `work`, which decides verdicts"
+            reader.problem(row, "path", what, "only placement may differ: where a plan runs and for whom")
     return ParityRules(
-        allowed=tuple(_allowed(row) for row in allowed), variables=dict(_variable(row) for row in variables)
+        allowed=allowed, variables={row.id: row.value for row in file.rows("variable", _Variable)}
     )
-
-
-def _allowed(row: Row) -> Allowed:
-    found = Allowed(
-        path=row.text("path", matches=r"[a-z][\w.*-]*"), why=row.text("why"), source=row.text("source")
-    )
-    if found.path.startswith("work"):
-        row.problem("path", "is in `work`, which decides verdicts", "only where and for whom may differ")
-    row.done()
-    return found
-
-
-def _variable(row: Row) -> tuple[str, str]:
-    found = row.text("id", matches=r"[A-Z][A-Z0-9_]*"), row.text("value")
-    row.text("why")
-    row.done()
-    return found

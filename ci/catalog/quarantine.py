@@ -2,16 +2,32 @@
 
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
+from typing import ClassVar
 
+from ci.catalog.columns import Row, Text, Texts, Url
+from ci.catalog.decode import Reader
 from ci.catalog.hardware import HardwareCatalog
-from ci.catalog.records import Quarantine
-from ci.catalog.toml_reader import Tables
 from ci.errors import Problem
 
-__all__ = ["QuarantineTable", "load_quarantine"]
+__all__ = ["Quarantine", "QuarantineTable", "load_quarantine"]
 
-_URL = r"https://\S+"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine(Row):
+    """A test file or pytest node id that gates nothing on some hardware classes, from `since` to `expires` inclusive.
+
+    A node id without parameters stands for the case with all its parameters.
+    """
+
+    KEY: ClassVar[str] = "test"
+    REPEATS: ClassVar[bool] = True
+
+    test: Text
+    hardware: Texts
+    reason: Text
+    issue: Url
+    since: date
+    expires: date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,31 +42,20 @@ class QuarantineTable:
         return next((row for row in self.rows if row.test == test and hardware_class in row.hardware), None)
 
 
-def load_quarantine(folder: Path, hardware: HardwareCatalog) -> QuarantineTable:
-    """Read and check `quarantine.toml`. Whether a row has expired or its test exists is not for the file to say."""
+def load_quarantine(reader: Reader, hardware: HardwareCatalog) -> QuarantineTable:
+    """Read quarantine.toml. Whether a row has expired or its test exists is judged where a day and tests are known."""
     problems: list[Problem] = []
-    tables = Tables(folder / "quarantine.toml", problems, arrays=("quarantine",))
-    rows = []
-    seen: dict[tuple[str, str], str] = {}
-    for row in tables.rows("quarantine", "test"):
-        quarantine = Quarantine(
-            test=row.text("test"),
-            hardware=row.texts("hardware", among=hardware.classes),
-            reason=row.text("reason"),
-            issue=row.text("issue", matches=_URL),
-            since=row.day("since", date.min),
-            expires=row.day("expires", date.max),
-        )
-        if not quarantine.hardware and row.raw("hardware") == []:
-            row.problem("hardware", "is empty", "name the hardware classes on which the test gates nothing")
-        if quarantine.since > quarantine.expires:
-            what = f"since {quarantine.since} is after expires {quarantine.expires}"
-            row.problem("since", what, "a quarantine begins before it ends")
-        for hardware_class in dict.fromkeys(quarantine.hardware):
-            key = (quarantine.test, hardware_class)
-            if key in seen:
-                row.problem("", f"stands there twice for {hardware_class}", f"see {seen[key]}")
-            seen[key] = row.where
-        row.done()
-        rows.append(quarantine)
-    return QuarantineTable(rows=tuple(rows), problems=tuple(problems))
+    rows = reader.open("quarantine.toml", "quarantine", problems=problems).rows("quarantine", Quarantine)
+    reader.refer(rows, "hardware", "hardware class", hardware.classes)
+    seen: dict[tuple[str, str], Quarantine] = {}
+    for row in rows:
+        if row.since > row.expires:
+            what = f"since {row.since} is after expires {row.expires}"
+            reader.problem(row, "since", what, "a quarantine begins before it ends")
+        for hardware_class in dict.fromkeys(row.hardware):
+            first = seen.setdefault((row.test, hardware_class), row)
+            if first is not row:
+                reader.problem(
+                    row, "", f"appears twice for {hardware_class}", f"first in {reader.where(first)}"
+                )
+    return QuarantineTable(rows=rows, problems=tuple(problems))

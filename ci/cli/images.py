@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
-from ci.catalog.catalog import Catalog, families, load_catalog
+from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.images import mirror_for
 from ci.catalog.toml_reader import closest
 from ci.cli.verb_options import ImageOptions, MirrorOptions, PruneImagesOptions
@@ -116,12 +116,12 @@ def _resolve(catalog: Catalog, environ: Mapping[str, str], options: ImageOptions
     family = options.family
     if not family:
         family = catalog.family_of(find_hardware(catalog, environ).cls)
-    elif family not in families(catalog.hardware):
-        cause = closest(family, families(catalog.hardware))
-        raise UsageError(f"there is no family {family!r}", cause=cause, then="see ci/catalog/hardware.toml")
+    elif family not in catalog.hardware.families:
+        cause = closest(family, catalog.hardware.families)
+        raise UsageError(f"unknown family {family!r}", cause=cause, then="see ci/catalog/hardware.toml")
     ask = image_ask(
         catalog.images,
-        family="" if family not in families(catalog.hardware) else family,
+        family="" if family not in catalog.hardware.families else family,
         today=find_today(environ)[0],
         environ=environ,
         image=options.image,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Suite
+from ci.catalog.stages import Suite
 from ci.errors import UsageError
 from ci.facts.gather import Place, gather
 from ci.plan.facts import Facts

@@ -6,7 +6,7 @@ from pathlib import Path
 from shutil import disk_usage
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Engine
+from ci.catalog.engines import Engine
 from ci.errors import CiError
 from ci.facts.container_host import gather_container_facts
 from ci.facts.gather import REPOSITORY, find_hardware, runs_dir

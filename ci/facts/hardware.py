@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ci.catalog.hardware import CPU, HardwareCatalog, LabelRule
+from ci.catalog.hardware import CPU, EmptyMeans, HardwareCatalog, LabelRule
 from ci.errors import InfrastructureError, UsageError
 from ci.facts.gpus import Gpu, Run, Seen, ask_tools, numbered, read_kfd
 
@@ -229,7 +229,7 @@ def _limit(seen: Seen, visible: Mapping[str, str], catalog: HardwareCatalog) -> 
         said: dict[str, str] = {}
         for row in catalog.visible:
             if row.level == level and (value := visible.get(row.name)) is not None:
-                if value.strip() or not row.empty_means_all:
+                if value.strip() or row.empty is EmptyMeans.NONE:
                     said[row.name] = value.strip()
                 else:
                     notes.append(f"{row.name} is empty, which is read as not set")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci.catalog.records import Engine
+from ci.catalog.engines import Engine
 from ci.errors import InfrastructureError, UsageError
 from ci.plan.facts import EngineFact
 from ci.system.process import capture

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Suite
+from ci.catalog.stages import Suite
 from ci.catalog.toml_reader import closest
 from ci.catalog.workflows import WorkflowRow
 from ci.errors import Problem

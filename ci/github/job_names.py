@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Label, Suite
+from ci.catalog.runners import Label
+from ci.catalog.stages import Suite
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem, UsageError
 from ci.plan.shards import Shard

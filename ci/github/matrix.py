@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Suite
+from ci.catalog.stages import Suite
 from ci.catalog.workflows import WorkflowRow
 from ci.plan.jobs import Choice
 from ci.plan.model import TestWork

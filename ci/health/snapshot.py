@@ -12,9 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ci.catalog.health import HealthRows
+from ci.catalog.health import Growth, HealthRows
 from ci.catalog.limits import HealthLimits
-from ci.catalog.verdicts import Verdict
 from ci.docker.client import EngineError
 from ci.docker.sweep import Tenant
 from ci.errors import InfrastructureError, Problem
@@ -92,7 +91,7 @@ class Health:
             f"{gpu.name}: {gpu.counters[row.id]} {row.id} errors since it was started"
             for gpu in seen.gpus
             for row in self.rows.counters
-            if row.verdict == Verdict.HARDWARE and gpu.counters.get(row.id, 0)
+            if row.verdict is Growth.HARDWARE and gpu.counters.get(row.id, 0)
         ]
         if failing:
             phase.warn(f"{phase.text}; {failing[0]}")

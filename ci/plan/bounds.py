@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ci.catalog.bounds import is_ceiling
+from ci.catalog.bounds import Bound, is_ceiling
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Bound
 from ci.plan.model import BoundWork
 
 __all__ = ["bounds_of"]

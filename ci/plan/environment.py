@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.envsets import EnvSet, EnvVariable, is_secret
-from ci.catalog.records import Stage, Suite
+from ci.catalog.stages import Stage, Suite
 from ci.errors import Problem
 
 __all__ = [

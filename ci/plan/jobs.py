@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.change_rules import ChangeRule
-from ci.catalog.records import Suite
+from ci.catalog.change_rules import ChangeRule, Selects
 from ci.catalog.registrations.parse import Discovery
+from ci.catalog.stages import Suite
 from ci.plan.capabilities import asked_for
 from ci.plan.model import canonical
 
@@ -117,21 +117,23 @@ def _apply(collector: "_Collector", changes: Changes, file: ChangedFile) -> None
     by_kind = {
         kind: [rule for rule in rules if rule.selects == kind] for kind in {rule.selects for rule in rules}
     }
-    if "nothing" in by_kind:
-        collector.none(_reason(file, by_kind["nothing"][0]))
-    elif "registered" in by_kind and file.registered:
-        collector.itself(file, by_kind["registered"][0])
-    elif "rows" in by_kind and file.rows is not None:
-        collector.rows(file, by_kind["rows"][0], changes.model_users)
+    if Selects.NOTHING in by_kind:
+        collector.none(_reason(file, by_kind[Selects.NOTHING][0]))
+    elif Selects.REGISTERED in by_kind and file.registered:
+        collector.itself(file, by_kind[Selects.REGISTERED][0])
+    elif Selects.ROWS in by_kind and file.rows is not None:
+        collector.rows(file, by_kind[Selects.ROWS][0], changes.model_users)
     else:
-        folders = [rule for rule in rules if rule.selects in ("everything", "default", "suites")]
+        folders = [
+            rule for rule in rules if rule.selects in (Selects.EVERYTHING, Selects.DEFAULT, Selects.SUITES)
+        ]
         for rule in folders:
             collector.folder(file, rule)
         if not folders:
             why = "no rule says what it touches, so it may touch everything"
-            if "rows" in by_kind:
+            if Selects.ROWS in by_kind:
                 why = f"its rows can't be compared: {file.rows_problem}"
-            elif "registered" in by_kind:
+            elif Selects.REGISTERED in by_kind:
                 why = "no registered test, so any test beside it may use it"
             collector.all(Reason(file=file.path, rule=UNMAPPED, why=why))
 

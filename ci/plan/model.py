@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ci.catalog.limits import AgentLimits, HarnessLimits
-from ci.catalog.records import Sizes
+from ci.catalog.models import Sizes
 from ci.catalog.verdicts import Verdict
 from ci.errors import Problem, UsageError
 from ci.plan.container.needs import ContainerPlace, ContainerWork
@@ -252,7 +252,9 @@ class Plan:
         try:
             plan = decode(cls, fields)
         except DecodeError as error:
-            problems = [Problem(where=wrong.dotted, what=wrong.what) for wrong in error.wrong]
+            problems = [
+                Problem(where=wrong.dotted, what=wrong.what, hint=wrong.hint) for wrong in error.wrong
+            ]
             raise UsageError(
                 f"{where} is not a whole plan",
                 problems=problems,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Quarantine
+from ci.catalog.quarantine import Quarantine
 from ci.catalog.registrations.parse import Discovery
 from ci.catalog.registrations.test_requirements import has_case
 from ci.catalog.toml_reader import closest

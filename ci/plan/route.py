@@ -1,7 +1,8 @@
 """Which runner a suite's jobs go to: the routing row in force, the event, and the pool that somebody asked for."""
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Label, Suite
+from ci.catalog.runners import Label
+from ci.catalog.stages import Suite
 from ci.errors import Problem, UsageError
 
 __all__ = ["check_routes", "label_of", "pools_with_a_choice"]

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.hardware import CPU
-from ci.catalog.records import Suite
 from ci.catalog.registrations.parse import Registration
+from ci.catalog.stages import Suite
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem
 from ci.plan.facts import Facts

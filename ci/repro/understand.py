@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Suite
 from ci.catalog.registrations.parse import Discovery
+from ci.catalog.stages import Suite
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem, UsageError
 from ci.github.job_names import JobName, find_suite, job_name

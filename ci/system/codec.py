@@ -4,7 +4,9 @@ Types are frozen dataclasses of this project, enums, and tuples, mappings and un
 1, no true for 1); a list becomes a tuple, an object a dataclass, a whole number fits where a float is expected.
 """
 
-from collections.abc import Callable, Sequence
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,7 +15,9 @@ from pydantic_core import ErrorDetails, SchemaValidator, to_jsonable_python
 
 _T = TypeVar("_T")
 
-__all__ = ["DecodeError", "Wrong", "decode", "encode"]
+__all__ = ["MISSING", "DecodeError", "Wrong", "decode", "encode"]
+
+MISSING = "is missing"
 
 _STRICT = {
     "bool": {"strict": True},
@@ -27,10 +31,16 @@ _VALIDATORS: dict[type, SchemaValidator] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrong:
-    """One thing that does not fit: where, as keys and indices from the outermost value, and what."""
+    """One thing that does not fit: where, as keys and indices from the outermost value, what, and what would fit.
+
+    `name` is one that is not among the `known`, where names are known at all.
+    """
 
     path: tuple[str | int, ...]
     what: str
+    hint: str = ""
+    name: str = ""
+    known: tuple[str, ...] = ()
 
     @property
     def dotted(self) -> str:
@@ -39,7 +49,8 @@ class Wrong:
         return text.removeprefix(".")
 
     def __str__(self) -> str:
-        return f"{self.dotted} {self.what}".lstrip()
+        text = f"{self.dotted}: {self.what}" if self.path else self.what
+        return f"{text} ({self.hint})" if self.hint else text
 
 
 class DecodeError(ValueError):
@@ -59,7 +70,7 @@ def decode(kind: type[_T], value: object, *, unknown: bool = False) -> _T:
     try:
         made: _T = _validator(kind).validate_python(value, extra="ignore" if unknown else "forbid")
     except ValidationError as error:
-        raise DecodeError([_wrong(each) for each in error.errors(include_url=False)]) from None
+        raise DecodeError([_wrong(kind, each) for each in error.errors(include_url=False)]) from None
     return made
 
 
@@ -93,12 +104,6 @@ def _strict(schema: Any) -> Any:
     return schema
 
 
-_WORDS: dict[str, Callable[[str, Any], str]] = {
-    "missing": lambda _shown, _context: "is missing",
-    "unexpected_keyword_argument": lambda _shown, _context: "is unknown",
-    "enum": lambda shown, context: f"is {shown}, not {context['expected']}",
-    "literal_error": lambda shown, context: f"is {shown}, not {context['expected']}",
-}
 _KINDS = {
     "string_type": "a string",
     "int_type": "a whole number",
@@ -108,19 +113,65 @@ _KINDS = {
     "none_required": "null",
     "tuple_type": "a list",
     "list_type": "a list",
-    "mapping_type": "an object",
-    "dict_type": "an object",
-    "dataclass_type": "an object",
+    "mapping_type": "a table",
+    "dict_type": "a table",
+    "dataclass_type": "a table",
+    "date_type": "a date",
+    "date_parsing": "a date",
+    "date_from_datetime_parsing": "a date",
+    "date_from_datetime_inexact": "a date",
 }
+_RANGES = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
+_SCHEMA_KINDS = {
+    "string": "a string",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+_DATE = "a date, e.g. 2026-05-29"
 
 
-def _wrong(error: ErrorDetails) -> Wrong:
-    kind, shown = error["type"], repr(error["input"])
+def _wrong(kind: type, error: ErrorDetails) -> Wrong:
+    path, value, context = error["loc"], error["input"], error.get("ctx", {})
+    shown = repr(value) if isinstance(value, str | float) else json.dumps(value, default=str)
     shown = shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}..."
-    if kind in _WORDS:
-        what = _WORDS[kind](shown, error.get("ctx"))
-    elif kind in _KINDS:
-        what = f"is {shown}, not {_KINDS[kind]}"
-    else:
-        what = f"is {shown}: {error['msg']}"
-    return Wrong(path=error["loc"], what=what)
+    match error["type"]:
+        case "missing":
+            return Wrong(path=path, what=MISSING, hint=_form(kind, path))
+        case "unexpected_keyword_argument":
+            known = tuple(_properties(kind)) if len(path) == 1 else ()
+            return Wrong(path=path, what="unknown key", name=str(path[-1]), known=known)
+        case "enum" | "literal_error":
+            known = tuple(re.findall(r"'([^']+)'", context["expected"]))
+            hint = f"expected {context['expected']}"
+            return Wrong(path=path, what=f"unknown value {shown}", hint=hint, name=str(value), known=known)
+        case "unfit":
+            return Wrong(path=path, what=context["what"], hint=context["hint"])
+        case "too_short":
+            return Wrong(path=path, what="is empty")
+        case name if name in _KINDS:
+            hint = _DATE if _KINDS[name] == "a date" else ""
+            return Wrong(path=path, what=f"is {shown}, not {_KINDS[name]}", hint=hint)
+        case name if name in _RANGES:
+            key, words = _RANGES[name]
+            return Wrong(path=path, what=f"is {shown}", hint=f"must be {words} {context[key]:g}")
+        case _:
+            return Wrong(path=path, what=f"is {shown}: {error['msg']}")
+
+
+def _form(kind: type, path: tuple[str | int, ...]) -> str:
+    """What a missing key of the outermost value holds."""
+    schema = _properties(kind).get(str(path[0]), {}) if len(path) == 1 else {}
+    return _DATE if schema.get("format") == "date" else _SCHEMA_KINDS.get(schema.get("type", ""), "")
+
+
+def _properties(kind: type) -> dict[str, Any]:
+    properties: dict[str, Any] = TypeAdapter(kind).json_schema().get("properties", {})
+    return properties

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ci.catalog.decode import Reader
 from ci.catalog.hardware import HardwareCatalog, load_hardware
 from ci.errors import ExitCode, Problem, UsageError
 from ci.facts.gpus import Run
@@ -39,8 +40,8 @@ VRAM = {MI300X: 192, MI300X_VF: 191.69, MI325X: 256, MI325X_VF: 255.69, MI355X: 
 
 
 def load(folder: Path = CATALOG_DIR) -> tuple[HardwareCatalog, list[Problem]]:
-    problems: list[Problem] = []
-    return load_hardware(problems, folder), problems
+    reader = Reader(folder)
+    return load_hardware(reader), reader.problems
 
 
 CATALOG, _ = load()

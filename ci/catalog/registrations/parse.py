@@ -17,7 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from ci.catalog.registrations.roots import DiscoveryRules, Root, python_files
+from ci.catalog.discovery import DiscoveryRules, Root
+from ci.catalog.registrations.roots import python_files
 from ci.catalog.registrations.test_requirements import Wishes, case_names, mentions_wishes, read_wishes
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem

@@ -1,128 +1,14 @@
-"""Where registered tests lie: the rules in `discovery.toml`, and the walk over a tree by them."""
+"""The walk over a tree by the rules of `discovery.toml`: which kind it is, and which files may register tests."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from ci.catalog.toml_reader import Row, Tables
+from ci.catalog.discovery import DiscoveryRules, Root
 from ci.errors import Problem, UsageError
 
-__all__ = [
-    "DiscoveryRules",
-    "Root",
-    "TreeKind",
-    "is_sglang_tree",
-    "load_discovery",
-    "python_files",
-    "require_sglang_tree",
-]
-
-_FILE = "discovery.toml"
-_PATH = r"\w[\w.-]*(/\w[\w.-]*)*"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Root:
-    """A folder of a tree that holds registered tests, searched with all its subfolders."""
-
-    id: str
-    tree: str
-    path: str
-    glob: str
-    required: bool
-    must_register: bool
-    why: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeKind:
-    """A kind of tree and the paths that prove it; `older` proves the layout before it."""
-
-    id: str
-    title: str
-    markers: tuple[str, ...]
-    older: str
-    older_why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiscoveryRules:
-    """`discovery.toml`: backend by registrar, kinds of tree, roots, and files that need no registration."""
-
-    registrars: Mapping[str, str]
-    trees: Mapping[str, TreeKind]
-    roots: tuple[Root, ...]
-    exempt: tuple[str, ...]
-
-    def is_exempt(self, file: str) -> bool:
-        """Whether the file, a path with slashes, needs no registration."""
-        return any(file == name or file.endswith("/" + name) for name in self.exempt)
-
-
-def load_discovery(problems: list[Problem], folder: Path = Path(__file__).parents[1]) -> DiscoveryRules:
-    """Read and check `discovery.toml`; what is wrong is added to `problems`."""
-    tables = Tables(folder / _FILE, problems, arrays=("registrar", "tree", "root", "exempt"))
-    registrar_rows, tree_rows = tables.rows("registrar"), tables.rows("tree")
-    root_rows, exempt_rows = tables.rows("root"), tables.rows("exempt")
-    for rows in (registrar_rows, tree_rows, root_rows, exempt_rows):
-        tables.unique(rows)
-    trees = [_tree(row) for row in tree_rows]
-    tree_ids = [tree.id for tree in trees]
-    return DiscoveryRules(
-        registrars=dict(_registrar(row) for row in registrar_rows),
-        trees={tree.id: tree for tree in trees},
-        roots=tuple(_root(row, tree_ids) for row in root_rows),
-        exempt=tuple(_exempt(row) for row in exempt_rows),
-    )
-
-
-def _registrar(row: Row) -> tuple[str, str]:
-    name, backend = (
-        row.text("id", matches=r"register_[a-z0-9]+_ci"),
-        row.text("backend", matches=r"[a-z0-9]+"),
-    )
-    row.text("source")
-    row.done()
-    return name, backend
-
-
-def _tree(row: Row) -> TreeKind:
-    tree = TreeKind(
-        id=row.text("id", matches=r"[a-z0-9-]+"),
-        title=row.text("title"),
-        markers=row.texts("markers"),
-        older=row.text("older", ""),
-        older_why=row.text("older_why", ""),
-    )
-    row.done()
-    return tree
-
-
-def _root(row: Row, tree_ids: list[str]) -> Root:
-    root = Root(
-        id=row.text("id", matches=r"[a-z0-9-]+"),
-        tree=row.text("tree", among=tree_ids),
-        path=row.text("path", matches=_PATH),
-        glob=row.text("glob"),
-        required=row.flag("required"),
-        must_register=row.flag("must_register"),
-        why=row.text("why"),
-        source=row.text("source"),
-    )
-    row.done()
-    return root
-
-
-def _exempt(row: Row) -> str:
-    name = row.text("id", matches=_PATH)
-    row.text("why")
-    row.text("source")
-    row.done()
-    return name
+__all__ = ["is_sglang_tree", "python_files", "require_sglang_tree"]
 
 
 def is_sglang_tree(path: Path, rules: DiscoveryRules) -> bool:

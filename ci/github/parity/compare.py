@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Suite
+from ci.catalog.stages import Suite
 from ci.errors import CiError, Problem
 from ci.github.matrix import Job
 from ci.github.parity.stage_job import StageJob, read_stage_job

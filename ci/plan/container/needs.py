@@ -6,7 +6,7 @@ from typing import Any
 
 from ci.catalog.containers import ContainerProfile, Containers
 from ci.catalog.hardware import CPU
-from ci.catalog.records import Suite
+from ci.catalog.stages import Suite
 from ci.errors import Problem, UsageError
 from ci.plan.container.image import Candidate
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.hardware import CPU
-from ci.catalog.records import Suite
+from ci.catalog.stages import Suite
 from ci.errors import InfrastructureError
 from ci.plan.container.guards import guards_of
 from ci.plan.container.image_fact import require_image

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.catalog.bounds import load_bounds
+from ci.catalog.bounds import Bound, load_bounds
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Bound
+from ci.catalog.decode import Reader
 from ci.catalog.registrations.parse import Discovery
 from ci.catalog.registrations.test_requirements import Wishes
 from ci.errors import Problem
@@ -45,9 +45,9 @@ def row(**changes: object) -> str:
 
 def load(folder: Path, *rows: str) -> tuple[tuple[Bound, ...], list[str]]:
     (folder / "bounds.toml").write_text("\n".join(rows))
-    problems: list[Problem] = []
-    bounds = load_bounds(problems, folder, catalog().hardware)
-    return bounds, [str(problem) for problem in problems]
+    reader = Reader(folder)
+    bounds = load_bounds(reader, catalog().hardware)
+    return bounds, [str(problem) for problem in reader.problems]
 
 
 limits = st.integers(0, 4)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.change_rules import check_changes, load_changes
+from ci.catalog.decode import Reader
 from ci.catalog.registrations.parse import Discovery
 from ci.catalog.registrations.test_requirements import Wishes
-from ci.errors import Problem
 from ci.facts.changed_files import changes_since
 from ci.plan.jobs import ChangedFile, Changes, RowChange, Selection, changed_rows, fits, select_changed
 from support.files import git
@@ -281,10 +281,10 @@ def test_bad_rules_are_named_at_once(tmp_path: Path) -> None:
         '[[rule]]\nid = "a"\ntree = "oun"\npaths = ["/x"]\nselects = "some"\nwhy = "w"\nsource = "s"\n'
         '[[rule]]\nid = "b"\ntree = "own"\npaths = ["x"]\nselects = "suites"\nsuites = ["gone"]\nwhy = "w"\nsource = "s"\n'
     )
-    problems: list[Problem] = []
-    found = load_changes(problems, tmp_path, trees=("own", "sglang"))
-    check_changes(found, catalog().suites, problems)
-    text = "\n".join(map(str, problems))
+    reader = Reader(tmp_path)
+    found = load_changes(reader, trees=("own", "sglang"))
+    check_changes(reader, found, ())
+    text = "\n".join(map(str, reader.problems))
     for words in (
         "rule[a].tree",
         "rule[a].paths",

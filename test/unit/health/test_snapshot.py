@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from ci.catalog.decode import Reader
 from ci.catalog.health import load_health
 from ci.catalog.limits import HealthLimits
-from ci.catalog.stages import CATALOG_DIR
 from ci.docker.labels import labels_of, ownership_of
 from ci.docker.sweep import Tenant
-from ci.errors import InfrastructureError, Problem
+from ci.errors import InfrastructureError
 from ci.health.gpu_state import Machine, look
 from ci.health.snapshot import Health
 from ci.record.phases import Phase
@@ -94,8 +94,8 @@ class Double:
         return Phase(id="health-before", logs=self.root)
 
 
-PROBLEMS: list[Problem] = []
-ROWS = load_health(PROBLEMS, CATALOG_DIR)
+READER = Reader()
+ROWS = load_health(READER)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def refused(machine: Double, health: Health | None = None) -> str:
 
 
 def test_the_rows_are_sound() -> None:
-    assert not PROBLEMS
+    assert not READER.problems
     assert {tool.id for tool in ROWS.tools} == {"amd-smi", "rocm-smi"}
 
 

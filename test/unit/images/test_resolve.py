@@ -13,7 +13,7 @@ from packaging.version import Version
 from ci.catalog.catalog import load_catalog
 from ci.catalog.envsets import ENVS_DIR
 from ci.catalog.images import mirror_for
-from ci.catalog.stages import CATALOG_DIR
+from ci.catalog.toml_reader import CATALOG_DIR
 from ci.errors import InfrastructureError, UsageError
 from ci.images.credentials import credentials_for
 from ci.images.progress import Progress

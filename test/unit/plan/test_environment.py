@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci.catalog.environment import SecretWords
 from ci.catalog.envsets import EnvSet, EnvVariable, is_secret
-from ci.catalog.records import SecretWords
 from ci.errors import Problem
 from ci.plan.environment import Layer, resolve
 

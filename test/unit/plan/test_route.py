@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Label, Pool, Routing
+from ci.catalog.runners import Label, Pool, Routing
 from ci.cli.main import main
 from ci.errors import UsageError
 from ci.plan.make import make_plan

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci.catalog.decode import Reader
+from ci.catalog.discovery import DiscoveryRules, load_discovery
 from ci.catalog.registrations.parse import ParsedFile, parse
-from ci.catalog.registrations.roots import DiscoveryRules, load_discovery
 from ci.errors import Problem
 
 MAIN = '\nif __name__ == "__main__":\n    unittest.main()\n'
@@ -17,8 +18,8 @@ GOOD = 'register_cpu_ci(3, "base-a-test-cpu")'
 
 
 def _load() -> tuple[DiscoveryRules, list[Problem]]:
-    problems: list[Problem] = []
-    return load_discovery(problems), problems
+    reader = Reader()
+    return load_discovery(reader), reader.problems
 
 
 RULES, RULE_PROBLEMS = _load()

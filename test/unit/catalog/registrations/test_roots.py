@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ci.catalog.decode import Reader
+from ci.catalog.discovery import DiscoveryRules, load_discovery
 from ci.catalog.registrations.parse import Discovery, discover
-from ci.catalog.registrations.roots import DiscoveryRules, is_sglang_tree, load_discovery, require_sglang_tree
+from ci.catalog.registrations.roots import is_sglang_tree, require_sglang_tree
+from ci.catalog.toml_reader import CATALOG_DIR
 from ci.errors import Problem, UsageError
 from support.trees import registrations, write_sglang_tree, write_stub_tree
 
@@ -16,8 +19,8 @@ GOOD = 'register_amd_ci(60, "s")\nif __name__ == "__main__":\n    main()\n'
 
 
 def load(folder: Path | None = None) -> tuple[DiscoveryRules, list[Problem]]:
-    problems: list[Problem] = []
-    return (load_discovery(problems) if folder is None else load_discovery(problems, folder)), problems
+    reader = Reader(folder or CATALOG_DIR)
+    return load_discovery(reader), reader.problems
 
 
 RULES, RULE_PROBLEMS = load()

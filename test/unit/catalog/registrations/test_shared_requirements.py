@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ci.catalog.catalog import load_catalog
+from ci.catalog.discovery import DiscoveryRules
 from ci.catalog.registrations.parse import discover
-from ci.catalog.registrations.roots import DiscoveryRules
 from ci.catalog.registrations.test_requirements import Wishes
 
 FILE = "test/registered/amd/test_shared.py"

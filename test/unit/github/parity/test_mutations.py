@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.records import Suite
+from ci.catalog.stages import Suite
 from ci.github.matrix import Job
 from support.parity import faults, jobs, parity
 from support.planning import catalog

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ci.catalog.decode import Reader
 from ci.catalog.parity import load_parity
 from ci.cli.parity import full_runs, planner
 from ci.errors import Problem
@@ -82,9 +83,9 @@ def test_an_sglang_tree_is_the_same_tree_under_two_names(tmp_path: Path) -> None
 
 def test_a_row_may_not_allow_work_to_differ(tmp_path: Path) -> None:
     (tmp_path / "parity.toml").write_text('[[allowed]]\npath = "work.suites.*"\nwhy = "w"\nsource = "s"\n')
-    problems: list[Problem] = []
-    load_parity(problems, tmp_path)
-    assert "decides verdicts" in str(problems[0])
+    reader = Reader(tmp_path)
+    load_parity(reader)
+    assert "decides verdicts" in str(reader.problems[0])
 
 
 def test_without_its_row_a_difference_is_a_fault() -> None:

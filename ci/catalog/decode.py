@@ -1,0 +1,180 @@
+"""TOML rows decoded into frozen dataclasses; every problem has its file, line and key, and a hint."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from ci.catalog.columns import Row
+from ci.catalog.toml_reader import CATALOG_DIR, KeyPath, TomlFile, closest
+from ci.errors import Problem
+from ci.system.codec import MISSING, DecodeError, Wrong, decode
+
+__all__ = ["Reader", "RowFile", "hint_of"]
+
+R = TypeVar("R", bound=Row)
+
+# A longer example helps nobody.
+_EXAMPLE_CHARACTERS = 60
+
+
+class _Origin(NamedTuple):
+    row: Row
+    file: "RowFile"
+    path: KeyPath
+    table: Mapping[str, Any]
+
+
+class Reader:
+    """Reads the TOML files of a folder, collects every problem, and knows where each row stands."""
+
+    def __init__(self, folder: Path = CATALOG_DIR) -> None:
+        """Nothing is read before a file is opened."""
+        self.folder = folder
+        self.problems: list[Problem] = []
+        self._origins: dict[int, _Origin] = {}
+        self._broken: set[str] = set()
+        self._all_read = True
+
+    def open(self, name: str, *arrays: str, problems: list[Problem] | None = None) -> "RowFile":
+        """A file of the folder, which may hold these arrays of tables alone; `problems` is a list for this file only."""
+        toml = TomlFile(self.folder / name, self.problems if problems is None else problems)
+        self._all_read &= toml.read
+        return RowFile(self, toml, arrays)
+
+    def remember(self, row: Row, file: "RowFile", path: KeyPath, table: Mapping[str, Any]) -> None:
+        """Note where a row stands."""
+        self._origins[id(row)] = _Origin(row, file, path, table)  # holding the row keeps its id its own
+
+    def leave_out(self, table: Mapping[str, Any]) -> None:
+        """Note the names in a row that could not be decoded: whoever refers to one of them is not at fault."""
+        for value in table.values():
+            self._broken.update(item for item in _several(value) if isinstance(item, str))
+
+    def problem(self, row: Row, key: str, what: str, hint: str = "") -> None:
+        """Note a problem of a row that was read here; `key` is empty for the row as a whole."""
+        origin = self._origins[id(row)]
+        origin.file.note((*origin.path, *([key] if key else [])), what, hint)
+
+    def has(self, row: Row, key: str) -> bool:
+        """Whether the file says anything for this key of the row."""
+        return key in self._origins[id(row)].table
+
+    def where(self, row: Row) -> str:
+        """File and line of a row."""
+        origin = self._origins[id(row)]
+        return origin.file.where(origin.path)
+
+    def refer(self, rows: Iterable[Row], key: str, noun: str, known: Collection[str]) -> None:
+        """Note every name under `key` that is not a known `noun`."""
+        if not known and not self._all_read:
+            return  # the file that would say which are known is the problem
+        for row in rows:
+            for name in _several(self._origins[id(row)].table.get(key, [])):
+                if name not in known and name not in self._broken:
+                    self.problem(row, key, f"unknown {noun} {name!r}", closest(name, known))
+
+
+class RowFile:
+    """One file of arrays of tables."""
+
+    def __init__(self, reader: Reader, toml: TomlFile, arrays: Collection[str]) -> None:
+        """`arrays` are the names of the arrays of tables that it may hold."""
+        self._reader = reader
+        self._toml = toml
+        self._keys: dict[str, str] = {}
+        for name in toml.data:
+            if name not in arrays:
+                toml.problem("unknown table", closest(name, arrays), path=(name,), label=name)
+
+    @property
+    def sound(self) -> bool:
+        """Whether no problem was found in it so far."""
+        return self._toml.sound
+
+    def rows(self, array: str, kind: type[R]) -> tuple[R, ...]:
+        """The rows of `[[array]]` that can be decoded, in the file's order."""
+        self._keys[array] = kind.KEY
+        tables = self._toml.data.get(array, [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            self.problem(array, "must be an array of tables", f"write [[{array}]]")
+            return ()
+        found: dict[int, R] = {}
+        faults: list[tuple[int, Wrong]] = []
+        for index, table in enumerate(tables):
+            try:
+                found[index] = decode(kind, table)
+            except DecodeError as error:
+                faults += [(index, wrong) for wrong in error.wrong]
+                self._reader.leave_out(table)
+            else:
+                self._reader.remember(found[index], self, (array, index), table)
+        for index, wrong in faults:
+            example = _example(wrong.path, (tables[other] for other in found))
+            self.note((array, index, *wrong.path), wrong.what, hint_of(wrong, example))
+        if not kind.REPEATS:
+            self.unique(array, kind.KEY)
+        return tuple(found.values())
+
+    def row(self, array: str, kind: type[R]) -> R:
+        """The one row of `[[array]]`; one of empty strings where there is a problem with it."""
+        rows = self.rows(array, kind)
+        count = len(self._toml.data.get(array, []))
+        if self._toml.read and count != 1:
+            self.problem(array, f"has {count} rows", f"write exactly one [[{array}]]")
+        return rows[0] if rows else kind(**dict.fromkeys((field.name for field in fields(kind)), ""))
+
+    def unique(self, array: str, key: str) -> None:
+        """Note every value of `key` that appears in more than one row."""
+        first: dict[str | int, int] = {}
+        for index, table in enumerate(self._toml.data.get(array, [])):
+            value = table.get(key)
+            if not isinstance(value, str | int):
+                continue
+            if value in first:
+                line = self._toml.line((array, first[value], key))
+                self.note((array, index, key), f"{value!r} appears twice", f"first in line {line}")
+            first.setdefault(value, index)
+
+    def problem(self, array: str, what: str, hint: str = "") -> None:
+        """Note a problem of an array of tables as a whole."""
+        self.note((array,), what, hint)
+
+    def note(self, path: KeyPath, what: str, hint: str = "") -> None:
+        """Note a problem of the value at `path`."""
+        self._toml.problem(what, hint, path=path, label=self._label(path))
+
+    def where(self, path: KeyPath) -> str:
+        """File and line of the value at `path`."""
+        return f"{self._toml.name}:{self._toml.line(path)}"
+
+    def _label(self, path: KeyPath) -> str:
+        """`suite[stage-a-test].env_sets[0]`: a row is named by its key, else by its number."""
+        label = str(path[0])
+        if len(path) > 1:
+            table = self._toml.data[label][path[1]]
+            label += f"[{table.get(self._keys[label], path[1])}]"
+        return label + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[2:])
+
+
+def hint_of(wrong: Wrong, example: str = "") -> str:
+    """What would fit: the nearest known names, else what the type says, else how another row has it."""
+    if wrong.known:
+        return closest(wrong.name, wrong.known)
+    if wrong.hint and (wrong.what != MISSING or "e.g." in wrong.hint):
+        return wrong.hint
+    return ", ".join(part for part in (wrong.hint, example) if part)
+
+
+def _example(path: KeyPath, tables: Iterable[Mapping[str, Any]]) -> str:
+    """How the first other row of the array that has the key spells it."""
+    key = str(path[0])
+    given = next((table[key] for table in tables if len(path) == 1 and key in table), None)
+    spelled = repr(given) if isinstance(given, str) else json.dumps(given, default=str)
+    example = f"e.g. {key} = {spelled}"
+    return example if given is not None and len(example) <= _EXAMPLE_CHARACTERS else ""
+
+
+def _several(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list) else [value]
