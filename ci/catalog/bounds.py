@@ -62,8 +62,9 @@ def load_bounds(reader: Reader, hardware: HardwareCatalog) -> tuple[Bound, ...]:
     A metric of a test has on one hardware class one row, or a floor and a ceiling that leave room between them.
     `hardware` may also name a reference class, which no machine is of.
     """
-    rows = reader.open("bounds.toml", "bound").rows("bound", _BoundRow)
-    reader.refer(rows, "hardware", "hardware class", (*hardware.classes, *hardware.references))
+    file = reader.open("bounds.toml", "bound")
+    rows = file.rows("bound", _BoundRow)
+    file.refer("bound", "hardware", "hardware class", (*hardware.classes, *hardware.references))
     bounds = []
     seen: dict[tuple[str, str, str], list[_BoundRow]] = {}
     for row in rows:

@@ -40,8 +40,8 @@ def load_capabilities(
     """
     file = reader.open("capabilities.toml", "capability")
     rows = file.rows("capability", Capability)
-    reader.refer(rows, "engine", "engine", engines)
-    reader.refer(rows, "hardware", "hardware class", hardware.classes)
+    file.refer("capability", "engine", "engine", engines)
+    file.refer("capability", "hardware", "hardware class", hardware.classes)
     seen: dict[tuple[str, str, str], Capability] = {}
     for row in rows:
         if not row.allowed and not row.issue and set(row.hardware) - {CPU}:
@@ -55,7 +55,7 @@ def load_capabilities(
                 reader.problem(row, "", what, f"first in {reader.where(first)}")
             if engine and hardware_class in hardware.classes and hardware_class not in engine.default_for:
                 reader.problem(row, "hardware", f"{row.engine} does not serve {hardware_class}")
-    if file.sound:
+    if file.complete("capability"):
         for capability in dict.fromkeys(row.id for row in rows):
             for engine in engines.values():
                 for hardware_class in engine.default_for:

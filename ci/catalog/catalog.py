@@ -159,27 +159,13 @@ def load_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> Catalog:
 
 def _check_references(reader: Reader, catalog: Catalog) -> None:
     """References between files that are read side by side."""
-    for rows, key in (
-        (catalog.stages, "env_sets"),
-        (catalog.suites, "env_sets"),
-        (catalog.env_layers, "sets"),
-        (catalog.test_envs, "sets"),
+    stages, environment = reader.opened("stages.toml"), reader.opened("environment.toml")
+    for file, array, key in (
+        (stages, "stage", "env_sets"),
+        (stages, "suite", "env_sets"),
+        (environment, "layer", "sets"),
+        (environment, "test_env", "sets"),
     ):
-        reader.refer(rows, key, "env set", catalog.env_sets)
-    families = catalog.hardware.families
-    reader.refer(catalog.suites, "family", "hardware family", families)
-    for suite in catalog.suites:
-        if suite.family in families and not _has_label(catalog, suite):
-            kind = "fabric label" if suite.fabric else "label"
-            what = f"no runner {kind} of family {suite.family} has {suite.gpus} GPUs"
-            reader.problem(suite, "gpus", what, "add a [[label]] to runners.toml")
+        file.refer(array, key, "env set", catalog.env_sets)
+    stages.refer("suite", "family", "hardware family", catalog.hardware.families)
     check_changes(reader, catalog.changes, catalog.suites)
-
-
-def _has_label(catalog: Catalog, suite: Suite) -> bool:
-    """Whether a pool of the suite's family has a label for it."""
-    pools = {pool.id for pool in catalog.pools.values() if catalog.family_of(pool.hardware) == suite.family}
-    return any(
-        (label.gpus, label.fabric) == (suite.gpus, suite.fabric) and label.pool in pools
-        for label in catalog.labels
-    )

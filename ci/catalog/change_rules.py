@@ -3,14 +3,22 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
-from ci.catalog.columns import Sourced, Text
+from ci.catalog.columns import Sourced, Text, fitting
 from ci.catalog.decode import Reader
 from ci.catalog.stages import Suite
 
 __all__ = ["ChangeRule", "ChangeRules", "Selects", "check_changes", "load_changes"]
 
 _FILE = "changes.toml"
+
+
+def _is_pattern(text: str) -> bool:
+    return not text.startswith("!") and all(part not in ("", ".", "..") for part in text.split("/"))
+
+
+_Pattern = Annotated[str, fitting(_is_pattern, "relative to the tree's top folder, e.g. test/registered/**")]
 
 
 class Selects(StrEnum):
@@ -34,8 +42,8 @@ class ChangeRule(Sourced):
 
     id: Text
     tree: Text
-    paths: tuple[Text, ...]
-    but: tuple[Text, ...] = ()
+    paths: tuple[_Pattern, ...]
+    but: tuple[_Pattern, ...] = ()
     selects: Selects
     suites: tuple[Text, ...] = ()
 
@@ -62,23 +70,17 @@ def load_changes(reader: Reader, *, trees: Collection[str]) -> ChangeRules:
     """Read changes.toml; what is wrong with it is added to the reader's problems."""
     file = reader.open(_FILE, "rule", "shadow")
     rules = file.rows("rule", ChangeRule)
-    reader.refer(rules, "tree", "tree", trees)
+    file.refer("rule", "tree", "tree", trees)
     for rule in rules:
         if (rule.selects == Selects.SUITES) != bool(rule.suites):
             what = f"does not fit selects = {rule.selects.value!r}"
             reader.problem(rule, "suites", what, 'a rule of selects = "suites" names some, no other does')
-        for key, paths in (("paths", rule.paths), ("but", rule.but)):
-            for path in paths:
-                parts = path.split("/")
-                if path.startswith("!") or any(part in ("", ".", "..") for part in parts):
-                    hint = "relative to the tree's top folder, with slashes"
-                    reader.problem(rule, key, f"invalid pattern {path!r}", hint)
     return ChangeRules(rules=rules, shadow=bool(file.row("shadow", _Shadow).on))
 
 
 def check_changes(reader: Reader, rules: ChangeRules, suites: Sequence[Suite]) -> None:
     """Rules name suites that exist, and a suite that only some changes start is named by one."""
-    reader.refer(rules.rules, "suites", "suite", [suite.name for suite in suites])
+    reader.opened(_FILE).refer("rule", "suites", "suite", [suite.name for suite in suites])
     named = {name for rule in rules.rules for name in rule.suites}
     for suite in suites:
         if suite.when and suite.name not in named:

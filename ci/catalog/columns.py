@@ -1,6 +1,7 @@
 """What rows are made of: the base of every row, and the types of columns that several files share."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -24,6 +25,7 @@ __all__ = [
     "Url",
     "VariableName",
     "Whole",
+    "fitting",
     "key",
     "matching",
     "regex_with",
@@ -41,16 +43,26 @@ def _not_blank(value: str) -> str:
     return value
 
 
-def matching(pattern: str, form: str) -> AfterValidator:
-    """A string that fits `pattern` as a whole; `form` says in words what fits, with an example."""
-    compiled = re.compile(pattern)
+def _not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise _unfit("is empty")
+    return value
+
+
+def fitting(fits: Callable[[str], object], form: str) -> AfterValidator:
+    """A string for which `fits` is true; `form` says in words what fits, with an example."""
 
     def check(value: str) -> str:
-        if not compiled.fullmatch(value):
+        if not fits(value):
             raise _unfit(f"invalid value {value!r}" if value else "is empty", form)
         return value
 
     return AfterValidator(check)
+
+
+def matching(pattern: str, form: str) -> AfterValidator:
+    """A string that fits the regular expression as a whole; `form` says in words what fits, with an example."""
+    return fitting(re.compile(pattern).fullmatch, form)
 
 
 def key(name: str) -> Any:
@@ -104,17 +116,22 @@ Positive = Annotated[float, Field(gt=0), AfterValidator(_whole)]
 NotNegative = Annotated[float, Field(ge=0), AfterValidator(_whole)]
 # `timeout_min` in the file, seconds in the value
 Minutes = Annotated[Positive, Field(alias="timeout_min"), AfterValidator(lambda minutes: 60 * minutes)]
-Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
+Texts = Annotated[tuple[Text, ...], AfterValidator(_not_empty)]
 # a list, or a string instead of a list of one
 OneOrMore = Annotated[Texts, BeforeValidator(_as_tuple)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A row of an array of tables. `KEY` names it in messages, and no two rows agree in it unless it `REPEATS`."""
+    """A row of an array of tables.
+
+    `KEY` names it in messages and in other rows, and no two rows agree in it unless it `REPEATS`. `PROVIDES` are further
+    keys whose values other rows may name.
+    """
 
     KEY: ClassVar[str] = "id"
     REPEATS: ClassVar[bool] = False
+    PROVIDES: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

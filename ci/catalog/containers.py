@@ -133,13 +133,13 @@ def load_containers(reader: Reader, hardware: HardwareCatalog) -> Containers:
         variables=file.rows("variable", ContainerVariable),
         defaults=file.rows("default", DefaultExecutor),
     )
-    reader.refer(rows.profiles.values(), "hardware", "hardware class", hardware.classes)
-    reader.refer(rows.profiles.values(), "mounts", "mount", rows.mounts)
-    reader.refer(rows.variables, "profiles", "profile", rows.profiles)
-    reader.refer(rows.variables, "mount", "mount", rows.mounts)
-    reader.refer(rows.defaults, "executor", "executor", ("docker", "host"))
-    reader.refer(rows.defaults, "hardware", "hardware class", hardware.classes)
-    for hardware_class in hardware.classes if file.sound else ():
+    file.refer("profile", "hardware", "hardware class", hardware.classes)
+    file.refer("profile", "mounts", "mount", rows.mounts)
+    file.refer("variable", "profiles", "profile", rows.profiles)
+    file.refer("variable", "mount", "mount", rows.mounts)
+    file.refer("default", "executor", "executor", ("docker", "host"))
+    file.refer("default", "hardware", "hardware class", hardware.classes)
+    for hardware_class in hardware.classes if file.complete("default", "profile") else ():
         if sum(hardware_class in row.hardware for row in rows.defaults) != 1:
             file.problem("default", f"{hardware_class} needs exactly one row", "name it in hardware of one")
         if not any(hardware_class in row.hardware for row in rows.profiles.values()):

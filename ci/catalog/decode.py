@@ -33,6 +33,7 @@ class Reader:
         """Nothing is read before a file is opened."""
         self.folder = folder
         self.problems: list[Problem] = []
+        self._files: dict[str, RowFile] = {}
         self._origins: dict[int, _Origin] = {}
         self._broken: set[str] = set()
         self._all_read = True
@@ -41,16 +42,21 @@ class Reader:
         """A file of the folder, which may hold these arrays of tables alone; `problems` is a list for this file only."""
         toml = TomlFile(self.folder / name, self.problems if problems is None else problems)
         self._all_read &= toml.read
-        return RowFile(self, toml, arrays)
+        self._files[name] = RowFile(self, toml, arrays)
+        return self._files[name]
+
+    def opened(self, name: str) -> "RowFile":
+        """A file that was opened before."""
+        return self._files[name]
 
     def remember(self, row: Row, file: "RowFile", path: KeyPath, table: Mapping[str, Any]) -> None:
         """Note where a row stands."""
         self._origins[id(row)] = _Origin(row, file, path, table)  # holding the row keeps its id its own
 
-    def leave_out(self, table: Mapping[str, Any]) -> None:
-        """Note the names in a row that could not be decoded: whoever refers to one of them is not at fault."""
-        for value in table.values():
-            self._broken.update(item for item in _several(value) if isinstance(item, str))
+    def leave_out(self, kind: type[Row], table: Mapping[str, Any]) -> None:
+        """Note what a row that could not be decoded is called: whoever names it is not at fault."""
+        names = (table.get(key) for key in (kind.KEY, *kind.PROVIDES))
+        self._broken.update(name for name in names if isinstance(name, str))
 
     def problem(self, row: Row, key: str, what: str, hint: str = "") -> None:
         """Note a problem of a row that was read here; `key` is empty for the row as a whole."""
@@ -66,14 +72,9 @@ class Reader:
         origin = self._origins[id(row)]
         return origin.file.where(origin.path)
 
-    def refer(self, rows: Iterable[Row], key: str, noun: str, known: Collection[str]) -> None:
-        """Note every name under `key` that is not a known `noun`."""
-        if not known and not self._all_read:
-            return  # the file that would say which are known is the problem
-        for row in rows:
-            for name in _several(self._origins[id(row)].table.get(key, [])):
-                if name not in known and name not in self._broken:
-                    self.problem(row, key, f"unknown {noun} {name!r}", closest(name, known))
+    def may_exist(self, name: str, known: Collection[str]) -> bool:
+        """Whether a name is known, or might be if what could not be read or decoded were sound."""
+        return name in known or name in self._broken or not (known or self._all_read)
 
 
 class RowFile:
@@ -84,20 +85,21 @@ class RowFile:
         self._reader = reader
         self._toml = toml
         self._keys: dict[str, str] = {}
+        self._incomplete: set[str] = set()
         for name in toml.data:
             if name not in arrays:
                 toml.problem("unknown table", closest(name, arrays), path=(name,), label=name)
 
-    @property
-    def sound(self) -> bool:
-        """Whether no problem was found in it so far."""
-        return self._toml.sound
+    def complete(self, *arrays: str) -> bool:
+        """Whether the file could be read and every row of these arrays decoded: else counting them proves nothing."""
+        return self._toml.read and not self._incomplete.intersection(arrays)
 
     def rows(self, array: str, kind: type[R]) -> tuple[R, ...]:
         """The rows of `[[array]]` that can be decoded, in the file's order."""
         self._keys[array] = kind.KEY
-        tables = self._toml.data.get(array, [])
-        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        tables = self._tables(array)
+        if tables is None:
+            self._incomplete.add(array)
             self.problem(array, "must be an array of tables", f"write [[{array}]]")
             return ()
         found: dict[int, R] = {}
@@ -107,7 +109,8 @@ class RowFile:
                 found[index] = decode(kind, table)
             except DecodeError as error:
                 faults += [(index, wrong) for wrong in error.wrong]
-                self._reader.leave_out(table)
+                self._reader.leave_out(kind, table)
+                self._incomplete.add(array)
             else:
                 self._reader.remember(found[index], self, (array, index), table)
         for index, wrong in faults:
@@ -120,15 +123,15 @@ class RowFile:
     def row(self, array: str, kind: type[R]) -> R:
         """The one row of `[[array]]`; one of empty strings where there is a problem with it."""
         rows = self.rows(array, kind)
-        count = len(self._toml.data.get(array, []))
-        if self._toml.read and count != 1:
+        count = len(rows)
+        if self.complete(array) and count != 1:
             self.problem(array, f"has {count} rows", f"write exactly one [[{array}]]")
         return rows[0] if rows else kind(**dict.fromkeys((field.name for field in fields(kind)), ""))
 
     def unique(self, array: str, key: str) -> None:
         """Note every value of `key` that appears in more than one row."""
         first: dict[str | int, int] = {}
-        for index, table in enumerate(self._toml.data.get(array, [])):
+        for index, table in enumerate(self._tables(array) or ()):
             value = table.get(key)
             if not isinstance(value, str | int):
                 continue
@@ -136,6 +139,18 @@ class RowFile:
                 line = self._toml.line((array, first[value], key))
                 self.note((array, index, key), f"{value!r} appears twice", f"first in line {line}")
             first.setdefault(value, index)
+
+    def refer(self, array: str, key: str, noun: str, known: Collection[str]) -> None:
+        """Note every name under `key` that is not a known `noun`, also in rows that could not be decoded."""
+        for index, table in enumerate(self._tables(array) or ()):
+            for name in _several(table.get(key, [])):
+                if isinstance(name, str) and not self._reader.may_exist(name, known):
+                    self.note((array, index, key), f"unknown {noun} {name!r}", closest(name, known))
+
+    def _tables(self, array: str) -> Sequence[Mapping[str, Any]] | None:
+        """The tables of an array, None where something else stands in its place."""
+        tables = self._toml.data.get(array, [])
+        return tables if isinstance(tables, list) and all(isinstance(one, dict) for one in tables) else None
 
     def problem(self, array: str, what: str, hint: str = "") -> None:
         """Note a problem of an array of tables as a whole."""
@@ -168,12 +183,18 @@ def hint_of(wrong: Wrong, example: str = "") -> str:
 
 
 def _example(path: KeyPath, tables: Iterable[Mapping[str, Any]]) -> str:
-    """How the first other row of the array that has the key spells it."""
+    """How another row of the array spells a key."""
     key = str(path[0])
-    given = next((table[key] for table in tables if len(path) == 1 and key in table), None)
-    spelled = repr(given) if isinstance(given, str) else json.dumps(given, default=str)
-    example = f"e.g. {key} = {spelled}"
-    return example if given is not None and len(example) <= _EXAMPLE_CHARACTERS else ""
+    for table in tables if len(path) == 1 else ():
+        given = table.get(key)
+        example = (
+            f"e.g. {key} = {given!r}"
+            if isinstance(given, str)
+            else f"e.g. {key} = {json.dumps(given, default=str)}"
+        )
+        if given is not None and len(example) <= _EXAMPLE_CHARACTERS:
+            return example
+    return ""
 
 
 def _several(value: object) -> Sequence[Any]:

@@ -205,18 +205,20 @@ def load_dependencies(reader: Reader, *, families: Collection[str]) -> Dependenc
         *(f"repository_{name}" for name in repositories),
     }
     for number, step in enumerate(steps):
-        reader.refer([step], "again_after", "earlier step", [ALWAYS, *(row.id for row in steps[:number])])
+        earlier = [ALWAYS, *(row.id for row in steps[:number])]
+        for name in step.again_after:
+            if not reader.may_exist(name, earlier):
+                reader.problem(step, "again_after", f"unknown earlier step {name!r}", closest(name, earlier))
         _check_step(reader, step, values)
-    reader.refer(steps, "needs_pin", "pin", pins)
-    reader.refer(steps, "flavours", "flavour", flavours)
-    if file.sound:
-        for family in families:
-            if family not in targets:
-                file.problem("target", f"no row for family {family!r}", "name its GPU target")
-        if not installers or installers[-1].program:
-            file.problem("installer", "the last row has a program", "end with one that is always there")
-        if len(indexes) > 1:
-            file.problem("alternative_index", f"has {len(indexes)} rows", "a retry takes one alternative")
+    file.refer("step", "needs_pin", "pin", pins)
+    file.refer("step", "flavours", "flavour", flavours)
+    for family in families:
+        if not reader.may_exist(family, targets):
+            file.problem("target", f"no row for family {family!r}", "name its GPU target")
+    if file.complete("installer") and (not installers or installers[-1].program):
+        file.problem("installer", "the last row has a program", "end with one that is always there")
+    if len(indexes) > 1:
+        file.problem("alternative_index", f"has {len(indexes)} rows", "a retry takes one alternative")
     sglang = tuple(row.id for row in flavours.values() if row.sglang)
     return Dependencies(
         flavours=flavours,

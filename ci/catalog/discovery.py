@@ -73,5 +73,5 @@ def load_discovery(reader: Reader) -> DiscoveryRules:
         roots=file.rows("root", Root),
         exempt=tuple(row.id for row in file.rows("exempt", _Exempt)),
     )
-    reader.refer(rules.roots, "tree", "tree", rules.trees)
+    file.refer("root", "tree", "tree", rules.trees)
     return rules

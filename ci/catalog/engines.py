@@ -28,8 +28,8 @@ def load_engines(reader: Reader, hardware: HardwareCatalog) -> Mapping[str, Engi
     """Read engines.toml; what is wrong with it is added to the reader's problems."""
     file = reader.open("engines.toml", "engine")
     rows = file.rows("engine", Engine)
-    reader.refer(rows, "default_for", "hardware class", hardware.classes)
-    if file.sound:
+    file.refer("engine", "default_for", "hardware class", hardware.classes)
+    if file.complete("engine"):
         for hardware_class in hardware.classes:
             defaults = [row.id for row in rows if hardware_class in row.default_for]
             if len(defaults) != 1:

@@ -65,5 +65,5 @@ def load_environment(reader: Reader, *, families: Collection[str]) -> Environmen
         pass_through=file.rows("pass_through", PassThrough),
         secrets=file.rows("secret", SecretWords),
     )
-    reader.refer(rows.layers, "family", "hardware family", families)
+    file.refer("layer", "family", "hardware family", families)
     return rows

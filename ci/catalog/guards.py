@@ -62,6 +62,6 @@ def load_guards(reader: Reader, *, flavours: Collection[str]) -> Guards:
         probes=file.rows("probe", Probe),
     )
     names = {row.distribution for row in guards.protected}
-    reader.refer(guards.probes, "distribution", "protected distribution", names)
-    reader.refer(guards.probes, "required_in", "flavour", flavours)
+    file.refer("probe", "distribution", "protected distribution", names)
+    file.refer("probe", "required_in", "flavour", flavours)
     return guards

@@ -32,6 +32,8 @@ _OF_GPUS = ("target", "vram_gib", "vram_least_gib", "name")
 class HardwareClass(Sourced):
     """What bounds and suites are about; `target` and `name` are empty and the sizes 0 for `cpu`."""
 
+    PROVIDES: ClassVar[tuple[str, ...]] = ("family",)
+
     id: _Name
     family: _Name
     target: Annotated[str, matching(r"gfx[0-9a-f]{3,4}", "a GPU target, e.g. gfx942")] = ""
@@ -52,7 +54,8 @@ class HardwareClass(Sourced):
 class Device(Row):
     """A PCI device id; `cls` is empty for hardware that is known and not in SGLang's CI."""
 
-    KEY: ClassVar[str] = "pci_id"
+    KEY: ClassVar[str] = "name"
+    REPEATS: ClassVar[bool] = True
 
     pci_id: Annotated[int, within(1, 0xFFFF)]
     name: Text
@@ -134,6 +137,7 @@ def load_hardware(reader: Reader) -> HardwareCatalog:
         labels=file.rows("label", LabelRule),
         visible=file.rows("visible", VisibleVariable),
     )
+    file.unique("device", "pci_id")
     for row in catalog.classes.values():
         for column in _OF_GPUS if row.id != CPU else ():
             if not reader.has(row, column):
@@ -141,12 +145,12 @@ def load_hardware(reader: Reader) -> HardwareCatalog:
         if row.vram_least_gib > row.vram_gib:
             what = f"is {row.vram_least_gib:g}, more than vram_gib {row.vram_gib:g}"
             reader.problem(row, "vram_least_gib", what)
-    if file.sound and CPU not in catalog.classes:
+    if not reader.may_exist(CPU, catalog.classes):
         file.problem("class", f"no row has id {CPU!r}", "a machine without a GPU needs a class")
     for one in catalog.references.values():
         if one.id in catalog.classes:
             reader.problem(one, "id", f"{one.id!r} is a hardware class as well", "rename one")
     with_gpus = [row.id for row in catalog.classes.values() if row.target]
-    for rows in (catalog.devices.values(), catalog.labels):
-        reader.refer(rows, "class", "hardware class with GPUs", with_gpus)
+    for array in ("device", "label"):
+        file.refer(array, "class", "hardware class with GPUs", with_gpus)
     return catalog

@@ -187,11 +187,11 @@ def load_images(reader: Reader, *, families: Collection[str], pools: Collection[
         mirrors=file.rows("mirror", Mirror),
         faults=file.rows("pull_fault", PullFault),
     )
-    reader.refer(images.targets, "flavour", "flavour", images.flavours)
-    reader.refer(images.targets, "family", "hardware family", families)
-    reader.refer(images.overrides, "families", "hardware family", families)
-    reader.refer(images.mirrors, "pools", "pool", pools)
-    if not file.sound:
+    file.refer("target", "flavour", "flavour", images.flavours)
+    file.refer("target", "family", "hardware family", families)
+    file.refer("override", "families", "hardware family", families)
+    file.refer("mirror", "pools", "pool", pools)
+    if not file.complete("flavour", "target", "mirror"):
         return images
     defaults = [row.id for row in images.flavours.values() if row.default]
     if len(defaults) != 1:

@@ -156,11 +156,11 @@ def load_limits(reader: Reader) -> Limits:
         for group, fields in groups.items()
         for name, kind in get_type_hints(fields).items()
     }
-    reader.refer(rows.values(), "id", "limit", kinds)
+    file.refer("limit", "id", "limit", kinds)
     for row in rows.values():
         if kinds.get(row.id) is int and row.value != int(row.value):
             reader.problem(row, "value", f"is {row.value:g}, not a whole number")
-    if file.sound:
+    if file.complete("limit"):
         for name in kinds:
             if name not in rows:
                 file.problem("limit", f"{name} is missing", f'add [[limit]] id = "{name}"')

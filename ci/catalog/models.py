@@ -44,6 +44,6 @@ def load_models(
     file = reader.open("models.toml", "model", "stand_in")
     stand_ins = {row.id: row for row in file.rows("stand_in", StandIn)}
     models = {row.id: row for row in file.rows("model", Model)}
-    reader.refer(stand_ins.values(), "engine", "engine", engines)
-    reader.refer(models.values(), "stand_in", "stand-in", stand_ins)
+    file.refer("stand_in", "engine", "engine", engines)
+    file.refer("model", "stand_in", "stand-in", stand_ins)
     return models, stand_ins

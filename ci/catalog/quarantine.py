@@ -45,8 +45,9 @@ class QuarantineTable:
 def load_quarantine(reader: Reader, hardware: HardwareCatalog) -> QuarantineTable:
     """Read quarantine.toml. Whether a row has expired or its test exists is judged where a day and tests are known."""
     problems: list[Problem] = []
-    rows = reader.open("quarantine.toml", "quarantine", problems=problems).rows("quarantine", Quarantine)
-    reader.refer(rows, "hardware", "hardware class", hardware.classes)
+    file = reader.open("quarantine.toml", "quarantine", problems=problems)
+    rows = file.rows("quarantine", Quarantine)
+    file.refer("quarantine", "hardware", "hardware class", hardware.classes)
     seen: dict[tuple[str, str], Quarantine] = {}
     for row in rows:
         if row.since > row.expires:

@@ -70,11 +70,11 @@ def load_runners(reader: Reader, hardware: HardwareCatalog) -> Runners:
         labels=file.rows("label", Label),
         routings=file.rows("routing", Routing),
     )
-    reader.refer(runners.pools.values(), "hardware", "hardware class", hardware.classes)
-    reader.refer(runners.labels, "pool", "pool", runners.pools)
-    reader.refer(runners.routings, "family", "hardware family", hardware.families)
+    file.refer("pool", "hardware", "hardware class", hardware.classes)
+    file.refer("label", "pool", "pool", runners.pools)
+    file.refer("routing", "family", "hardware family", hardware.families)
     for event in ("pull_request", "schedule", "dispatch"):
-        reader.refer(runners.routings, event, "pool", runners.pools)
+        file.refer("routing", event, "pool", runners.pools)
     for routing in runners.routings:
         for name in dict.fromkeys(routing.pool_by_event.values()):
             pool = runners.pools.get(name)
@@ -85,7 +85,7 @@ def load_runners(reader: Reader, hardware: HardwareCatalog) -> Runners:
                 reader.problem(
                     routing, "family", f"is {routing.family!r}, but pool {name!r} is of family {family!r}"
                 )
-    if file.sound:
+    if file.complete("routing"):
         for family in hardware.families:
             active = [row.id for row in runners.routings if row.family == family and row.in_force]
             if len(active) != 1:

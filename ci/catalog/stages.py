@@ -94,9 +94,9 @@ def load_stages(reader: Reader) -> StageTable:
     )
     file.unique("stage", "session")
     stages = [stage.id for stage in table.stages]
-    reader.refer(table.stages, "after", "stage", stages)
-    reader.refer(table.suites, "stage", "stage", stages)
-    reader.refer(table.suites, "preflight", "preflight", table.preflights)
+    file.refer("stage", "after", "stage", stages)
+    file.refer("suite", "stage", "stage", stages)
+    file.refer("suite", "preflight", "preflight", table.preflights)
     for retry in table.retries:
         if retry.verdict not in RETRIABLE:
             what = f"is {retry.verdict.value!r}, which is never tried again"
@@ -110,7 +110,7 @@ def load_stages(reader: Reader) -> StageTable:
         if first is not suite:
             what = f"{suite.id!r} appears twice in stage {suite.stage}"
             reader.problem(suite, "id", what, f"rename one; first in {reader.where(first)}")
-    if file.sound:
+    if file.complete("suite"):
         for stage in table.stages:
             if stage.id not in {suite.stage for suite in table.suites}:
                 reader.problem(stage, "", "has no suite", "add a [[suite]] with this stage")

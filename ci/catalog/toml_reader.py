@@ -19,13 +19,12 @@ KeyPath = tuple[str | int, ...]
 
 _TOKEN = re.compile(
     r"""
-      (?P<string> \"{3} (?:\\.|[^\\])*? \"{3,5} | '{3} .*? '{3,5} | " (?:\\.|[^"\\\n])* " | ' [^'\n]* ' )
-    | (?P<comment> \#[^\n]* )
+      (?P<blank> [ \t]+ | \#[^\n]* )
     | (?P<newline> \n )
-    | (?P<open> [\[{] )
-    | (?P<close> [\]}] )
-    | (?P<equals> = )
-    | (?P<other> [^"'\#\n\[\]{}=]+ )
+    | (?P<comma> , )
+    | (?P<mark> [\[\]{}=] )
+    | (?P<string> \"{3} (?:\\.|[^\\])*? \"{3,5} | '{3} .*? '{3,5} | " (?:\\.|[^"\\])* " | ' [^']* ' )
+    | (?P<bare> [^"'\#\n\[\]{}=,\ \t]+ (?: [ ] \d\d:\d\d [^\#\n\[\]{}=,\ \t]* )? )  # a date may hold a blank
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -43,10 +42,9 @@ class TomlFile:
     """One TOML file: its data, empty where it cannot be read, and the line of each key."""
 
     def __init__(self, path: Path, problems: list[Problem]) -> None:
-        """Read `path`; what is wrong is added to `problems`. `sound` until the first problem, `read` if it is TOML."""
+        """Read `path`; what is wrong is added to `problems`. `read` says whether it is TOML."""
         self.name = f"{path.parent.name}/{path.name}"
         self.problems = problems
-        self.sound = True
         self.read = False
         self.data: dict[str, Any] = {}
         self._text = ""
@@ -78,72 +76,98 @@ class TomlFile:
         self, what: str, hint: str = "", *, path: KeyPath = (), label: str = "", line: int = 0
     ) -> None:
         """Note a problem of the key at `path`, which messages call `label`."""
-        self.sound = False
         line = line or self.line(path)
         where = ":".join((self.name, *([str(line)] if line else [])))
         self.problems.append(Problem(where=f"{where}: {label}" if label else where, what=what, hint=hint))
 
 
-def lines_of_keys(text: str) -> dict[KeyPath, int]:
-    """The line of every table, array item of tables and key in a valid TOML text; of inline tables the key's alone."""
-    found: dict[KeyPath, int] = {}
-    table: KeyPath = ()
-    counts: dict[KeyPath, int] = {}
-    for line, statement in _statements(text):
-        if statement.startswith("["):
-            is_array = statement.startswith("[[")
-            table = _resolve(_key(statement.strip("[]")), counts)
-            if is_array:
-                counts[table] = counts.get(table, -1) + 1
-                found.setdefault(table, line)
-                table = (*table, counts[table])
-            found.setdefault(table, line)
-        else:
-            path = table
-            for part in _key(statement):
-                path = (*path, part)
-                found.setdefault(path, line)
-    return found
+def lines_of_keys(text: str) -> Mapping[KeyPath, int]:
+    """The line of every table, key and item of an array in a valid TOML text without carriage returns."""
+    return _Scanner(text).found
 
 
-def _resolve(key: tuple[str, ...], counts: Mapping[KeyPath, int]) -> KeyPath:
-    """The path of a header: `[suite.env]` belongs to the last `[[suite]]` before it."""
-    path: KeyPath = ()
-    for part in key:
-        if path in counts:
-            path = (*path, counts[path])
-        path = (*path, part)
-    return path
+class _Scanner:
+    """Walks the tokens of a text that tomllib has read, so that nothing has to be checked."""
+
+    def __init__(self, text: str) -> None:
+        self.found: dict[KeyPath, int] = {}
+        self._counts: dict[KeyPath, int] = {}
+        self._line = 1
+        self._tokens = _TOKEN.finditer(text)
+        self._kind, self._word = "", ""
+        self._next()
+        table: KeyPath = ()
+        while self._kind:
+            if self._word == "[":
+                table = self._header()
+            elif self._kind == "newline":
+                self._next()
+            else:
+                self._pair(table)
+
+    def _next(self) -> None:
+        """Go to the next token that is not white space or a comment."""
+        self._line += self._word.count("\n")
+        for token in self._tokens:
+            if token.lastgroup != "blank":
+                self._kind, self._word = token.lastgroup or "", token[0]
+                return
+        self._kind = self._word = ""
+
+    def _until(self, end: str) -> str:
+        """What is written before the token `end`, which is passed too."""
+        text = ""
+        while self._word != end:
+            text += self._word
+            self._next()
+        self._next()
+        return text
+
+    def _note(self, path: KeyPath) -> KeyPath:
+        self.found.setdefault(path, self._line)
+        return path
+
+    def _header(self) -> KeyPath:
+        """`[key]` and `[[key]]`; `[suite.env]` belongs to the last `[[suite]]` before it."""
+        self._next()
+        is_item = self._word == "["
+        if is_item:
+            self._next()
+        path: KeyPath = ()
+        for part in _parts(self._until("]")):
+            path = self._note((*path, self._counts[path], part) if path in self._counts else (*path, part))
+        if is_item:
+            self._next()
+            self._counts[path] = self._counts.get(path, -1) + 1
+            path = self._note((*path, self._counts[path]))
+        return path
+
+    def _pair(self, path: KeyPath) -> None:
+        line = self._line
+        for part in _parts(self._until("=")):
+            path = (*path, part)
+            self.found.setdefault(path, line)
+        self._value(path)
+
+    def _value(self, path: KeyPath) -> None:
+        opening, count = self._word, 0
+        self._next()
+        if opening not in ("[", "{"):
+            return
+        while self._word not in ("]", "}"):
+            if self._kind in ("newline", "comma"):
+                self._next()
+            elif opening == "{":
+                self._pair(path)
+            else:
+                self._value(self._note((*path, count)))
+                count += 1
+        self._next()
 
 
-def _key(spelling: str) -> tuple[str, ...]:
+def _parts(key: str) -> Iterator[str]:
     """The parts of a key, dotted and quoted in any way."""
-    parts: list[str] = []
-    value: Any = tomllib.loads(f"{spelling} = 0")
+    value: Any = tomllib.loads(f"{key} = 0")
     while isinstance(value, dict):
         ((part, value),) = value.items()
-        parts.append(part)
-    return tuple(parts)
-
-
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Headers with their brackets, and the keys of `key = value`, each with its line."""
-    line, start, depth = 1, 1, 0
-    spelling, in_value = "", False
-    for token in _TOKEN.finditer(text + "\n"):
-        kind, word = token.lastgroup, token[0]
-        if kind == "newline" and depth == 0:
-            if spelling.strip():
-                yield start, spelling.strip()
-            spelling, in_value = "", False
-        elif kind == "equals":
-            in_value = True
-        elif kind == "open":
-            depth += 1
-        elif kind == "close":
-            depth -= 1
-        if not in_value and kind in ("string", "open", "close", "other"):
-            if not spelling.strip():
-                start = line
-            spelling += word
-        line += word.count("\n")
+        yield part

@@ -230,22 +230,11 @@ def load_actions(reader: Reader, *, families: Collection[str]) -> ActionsCatalog
     """Read actions.toml; what is wrong with it is added to the reader's problems."""
     file = reader.open(
         "actions.toml",
-        *(
-            "action",
-            "tool",
-            "workflow",
-            "input",
-            "secret",
-            "host",
-            "tree",
-            "image",
-            "own",
-            "ignore",
-            "number",
-        ),
+        *("action", "tool", "workflow", "input", "secret", "host"),
+        *("tree", "image", "own", "ignore", "number"),
     )
     images = file.rows("image", _ImageRow)
-    reader.refer(images, "families", "hardware family", families)
+    file.refer("image", "families", "hardware family", families)
     actions = ActionsCatalog(
         actions={row.id: row for row in file.rows("action", ActionPin)},
         tools={row.id: row.version for row in file.rows("tool", _ToolRow)},
@@ -259,25 +248,24 @@ def load_actions(reader: Reader, *, families: Collection[str]) -> ActionsCatalog
         ignores=file.rows("ignore", LintIgnore),
         numbers={row.id: row.value for row in file.rows("number", _NumberRow)},
     )
-    reader.refer(actions.ignores, "files", "workflow file", [f"{row.id}.yml" for row in actions.workflows])
+    if file.complete("workflow"):
+        file.refer("ignore", "files", "workflow file", [f"{row.id}.yml" for row in actions.workflows])
     for row in actions.inputs:
         if (row.type == InputType.CHOICE) != bool(row.options or row.options_from):
             what = f"options do not fit type {row.type.value!r}"
             reader.problem(row, "", what, "a choice, and nothing else, has options or from")
-    if not file.sound:
-        return actions
     for array, rows, needed in (
         ("action", actions.actions, _Action),
         ("tool", actions.tools, _Tool),
         ("host", actions.hosts, _Host),
         ("number", actions.numbers, _Number),
     ):
-        for name in needed:
+        for name in needed if file.complete(array) else ():
             if name not in rows:
                 file.problem(array, f"{name} is missing", f'add [[{array}]] with id = "{name}"')
     for kind in (WorkflowKind.TESTS, WorkflowKind.STAGE):
-        if not actions.of_kind(kind):
+        if file.complete("workflow") and not actions.of_kind(kind):
             file.problem("workflow", f"no row of kind {kind}", "add a [[workflow]]")
-    if not actions.images:
+    if file.complete("image") and not actions.images:
         file.problem("image", "has no row", "add an [[image]]")
     return actions

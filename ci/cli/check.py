@@ -33,25 +33,28 @@ def check(arguments: Sequence[str]) -> int:
     if option_problems:
         raise UsageError("invalid options", problems=option_problems, then="nox -s check -- --help")
     catalog, found = read_catalog()
+    own = not known.checkout
     problems = list(found)
     problems += _environments(catalog)
     root, tests = discover_tests(catalog, known.checkout)
     of_tree = list(tests.problems)
+    today, today_source = find_today(read_environ())
+    notes = list(expiring(catalog, today=today))
+    quarantined: Sequence[Problem] = catalog.quarantine.problems
+    stale: list[Problem] = []
+    # invalid rows are not in the catalog: what refers to one of them would be reported too
     if not found:
         problems += check_routes(catalog)
-        of_tree += _workflows(catalog, root, tests, own=not known.checkout)
-    notes = check_registrations(catalog, tests, own=not known.checkout, problems=of_tree)
-    today, today_source = find_today(read_environ())
-    notes += expiring(catalog, today=today)
+        of_tree += _workflows(catalog, root, tests, own=own)
+        notes = [*check_registrations(catalog, tests, own=own, problems=of_tree), *notes]
+        quarantined = quarantine_problems(catalog, tests, today=today, own=own)
+        stale = [file.problem for file in find_stale(catalog, REPOSITORY)]
     if today_source.startswith(TODAY):
         notes.insert(0, tried_date_note(today, today_source))
     problems, of_tree = list(dict.fromkeys(problems)), list(dict.fromkeys(of_tree))
-    quarantined = quarantine_problems(catalog, tests, today=today, own=not known.checkout)
-    # an invalid catalog renders nothing that could be compared
-    stale = [] if found else [file.problem for file in find_stale(catalog, REPOSITORY)]
     kinds: tuple[tuple[Sequence[Problem], type[CiError]], ...] = (
         (problems, UsageError),
-        ([] if known.checkout else of_tree, UsageError),
+        (of_tree if own else [], UsageError),
         (quarantined, QuarantineError),
         (stale, StaleError),
         (of_tree, FindingsError),

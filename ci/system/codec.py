@@ -135,7 +135,7 @@ _SCHEMA_KINDS = {
     "array": "a list",
     "object": "a table",
 }
-_DATE = "a date, e.g. 2026-05-29"
+_DAY = "2026-05-29"
 
 
 def _wrong(kind: type, error: ErrorDetails) -> Wrong:
@@ -154,10 +154,8 @@ def _wrong(kind: type, error: ErrorDetails) -> Wrong:
             return Wrong(path=path, what=f"unknown value {shown}", hint=hint, name=str(value), known=known)
         case "unfit":
             return Wrong(path=path, what=context["what"], hint=context["hint"])
-        case "too_short":
-            return Wrong(path=path, what="is empty")
         case name if name in _KINDS:
-            hint = _DATE if _KINDS[name] == "a date" else ""
+            hint = f"e.g. {_DAY}" if _KINDS[name] == "a date" else ""
             return Wrong(path=path, what=f"is {shown}, not {_KINDS[name]}", hint=hint)
         case name if name in _RANGES:
             key, words = _RANGES[name]
@@ -169,7 +167,9 @@ def _wrong(kind: type, error: ErrorDetails) -> Wrong:
 def _form(kind: type, path: tuple[str | int, ...]) -> str:
     """What a missing key of the outermost value holds."""
     schema = _properties(kind).get(str(path[0]), {}) if len(path) == 1 else {}
-    return _DATE if schema.get("format") == "date" else _SCHEMA_KINDS.get(schema.get("type", ""), "")
+    if schema.get("format") == "date":
+        return f"a date, e.g. {_DAY}"
+    return _SCHEMA_KINDS.get(schema.get("type", ""), "")
 
 
 def _properties(kind: type) -> dict[str, Any]:

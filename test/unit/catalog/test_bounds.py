@@ -86,24 +86,24 @@ def test_two_rows_of_one_direction_are_one_too_many(
 ) -> None:
     _, problems = load(tmp_path, row(**one), row(**two))
     assert len(problems) == 1
-    assert f"m of {TEST} on cpu stands there twice" in problems[0]
+    assert f"m of {TEST} on cpu appears twice" in problems[0]
 
 
 def test_a_third_row_and_two_units_are_named(tmp_path: Path) -> None:
     _, problems = load(tmp_path, row(), row(op="<", limit=9, unit="ms"), row(op="<", limit=8))
     assert any("floor in '', ceiling in 'ms'" in problem for problem in problems)
-    assert any("stands there twice" in problem for problem in problems)
+    assert any("appears twice" in problem for problem in problems)
 
 
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
         ({"source": None}, "source: is missing"),
-        ({"limit": None}, "a row that judges needs op and limit"),
+        ({"limit": None}, "needs op and limit (or report_only"),
         ({"limit": -1}, "limit: is -1"),
-        ({"op": "=="}, "op: is '==', which is not known"),
-        ({"hardware": ["cudda"]}, "names 'cudda', which is not known (did you mean 'cuda' or"),
-        ({"report_only": True}, "why: is missing"),
+        ({"op": "=="}, "op: unknown value '==' (did you mean '>=' or '<='?)"),
+        ({"hardware": ["cudda"]}, "hardware: unknown hardware class 'cudda' (did you mean 'cuda' or"),
+        ({"report_only": True}, "why is missing"),
         ({"metric": []}, "metric: is empty"),
     ],
 )

@@ -13,9 +13,18 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
         family = "mi30x"
         target = "942"
         vram_gib = 190
-        vram_least_gib = 192
+        vram_least_gib = 189
         name = "("
         why = "x"
+
+        [[class]]
+        id = "mi325x"
+        family = "mi30x"
+        target = "gfx942"
+        vram_gib = 190
+        vram_least_gib = 192
+        why = "x"
+        source = "x"
 
         [[device]]
         pci_id = "0x74a1"
@@ -53,18 +62,19 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
         "class[mi300x].name",
         "class[mi300x].source",
         "class[mi300x].target",
-        "class[mi300x].vram_least_gib",
-        "device[0].pci_id",
-        "device[1].class",
-        "device[1].pci_id",
-        "device[2].colour",
-        "device[2].pci_id",
+        "class[mi325x]",
+        "class[mi325x].vram_least_gib",
+        "device[A].pci_id",
+        "device[B].class",
+        "device[B].pci_id",
+        "device[C].colour",
+        "device[C].pci_id",
         "label[l].class",
         "label[l].pattern",
         "visible[V].empty",
         "visible[V].level",
     }
-    assert catalog.classes.keys() == {"mi300x"}
+    assert catalog.classes.keys() == {"mi325x"}
 
 
 def test_a_missing_catalog_is_one_problem(tmp_path: Path) -> None:

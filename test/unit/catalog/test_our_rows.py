@@ -10,7 +10,7 @@ import pytest
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.envsets import ENVS_DIR
 from ci.catalog.registrations.parse import discover
-from ci.catalog.stages import CATALOG_DIR
+from ci.catalog.toml_reader import CATALOG_DIR
 from ci.errors import Problem
 from ci.facts.hardware import detect
 from ci.github.workflows.lint import lint_own

@@ -14,6 +14,7 @@ from ci.catalog.change_rules import check_changes, load_changes
 from ci.catalog.decode import Reader
 from ci.catalog.registrations.parse import Discovery
 from ci.catalog.registrations.test_requirements import Wishes
+from ci.catalog.stages import load_stages
 from ci.facts.changed_files import changes_since
 from ci.plan.jobs import ChangedFile, Changes, RowChange, Selection, changed_rows, fits, select_changed
 from support.files import git
@@ -281,17 +282,22 @@ def test_bad_rules_are_named_at_once(tmp_path: Path) -> None:
         '[[rule]]\nid = "a"\ntree = "oun"\npaths = ["/x"]\nselects = "some"\nwhy = "w"\nsource = "s"\n'
         '[[rule]]\nid = "b"\ntree = "own"\npaths = ["x"]\nselects = "suites"\nsuites = ["gone"]\nwhy = "w"\nsource = "s"\n'
     )
+    (tmp_path / "stages.toml").write_text(
+        '[[stage]]\nid = "a"\nsession = "a"\ntitle = "a"\nwhy = "w"\nsource = "s"\n'
+        '[[suite]]\nid = "x"\nstage = "a"\nname = "some"\nfamily = "f"\ngpus = 1\nshards = 1\ntimeout_min = 9\n'
+        'timeout_per_file_s = 9\nwhen = "kernels changed"\nwhy = "w"\nsource = "s"\n'
+    )
     reader = Reader(tmp_path)
     found = load_changes(reader, trees=("own", "sglang"))
-    check_changes(reader, found, ())
+    check_changes(reader, found, load_stages(reader).suites)
     text = "\n".join(map(str, reader.problems))
     for words in (
         "rule[a].tree",
         "rule[a].paths",
         "rule[a].selects",
-        "no suite 'gone'",
-        "0 rows",
-        "no rule of changes.toml",
+        "rule[b].suites: unknown suite 'gone'",
+        "shadow: has 0 rows",
+        "suite[some].when: is 'kernels changed', and no rule of changes.toml says",
     ):
         assert words in text
 

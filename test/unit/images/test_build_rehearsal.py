@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from ci.catalog.catalog import Catalog
+from ci.catalog.decode import Reader
 from ci.catalog.image_builds import load_builds
-from ci.errors import InfrastructureError, Problem, UsageError
+from ci.errors import InfrastructureError, UsageError
 from ci.images import build_rehearsal as build
 from ci.images.build_sglang import wanted_image
 from ci.plan.facts import Known
@@ -174,6 +175,6 @@ def test_packages_that_can_not_be_had_are_infrastructure(
 )
 def test_rows_of_builds_are_checked(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "builds.toml").write_text(text)
-    problems: list[Problem] = []
-    load_builds(problems, tmp_path)
-    assert any(words in str(problem) for problem in problems)
+    reader = Reader(tmp_path)
+    load_builds(reader)
+    assert any(words in str(problem) for problem in reader.problems)

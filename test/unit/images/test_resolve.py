@@ -470,19 +470,19 @@ def test_old_unused_images_of_ours_go_and_the_newest_stay() -> None:
     [
         ("(?P<date>", "(?P<day>", "has no group date"),
         ("default = true\n", "", "0 rows are the default"),
-        ('rocm = "720"', 'rocm = "7.2"', "rocm: is '7.2'"),
-        ('gpu_arch = "gfx950-rocm724"', 'gpu_arch = "gfx950-rocm724x"', "does not fit"),
-        ('families = ["mi35x"]', 'families = ["mi36x"]', "'mi36x', which is not known"),
+        ('rocm = "720"', 'rocm = "7.2"', "rocm: invalid value '7.2'"),
+        ('gpu_arch = "gfx950-rocm724"', 'gpu_arch = "gfx950-rocm724x"', "gpu_arch: invalid value"),
+        ('families = ["mi35x"]', 'families = ["mi36x"]', "unknown hardware family 'mi36x'"),
         (
             'since = "2026-01-10"',
             'in_force = true\nsince = "2026-01-10"',
             "2 rows of pool north are in force",
         ),
-        ('scope = "public"', 'scope = "all"', "'all', which is not known"),
+        ('scope = "public"', 'scope = "all"', "scope: unknown value 'all'"),
         ("retry = false\n", "", "retry: is missing"),
         ("look_back_days = 7", "look_back_days = 0", "must be at least 1"),
-        ('api = "https://', 'api = "http://', "does not fit"),
-        ('address = "192.0.2.1:5000"', 'address = "http://192.0.2.1:5000"', "does not fit"),
+        ('api = "https://', 'api = "http://', "api: invalid value"),
+        ('address = "192.0.2.1:5000"', 'address = "http://192.0.2.1:5000"', "address: invalid value"),
     ],
 )
 def test_bad_rows_are_found(catalog_copy: CatalogCopy, old: str, new: str, found: str) -> None:

@@ -32,7 +32,7 @@ def plan(world: Facts, **changes: object) -> Plan:
 @pytest.mark.parametrize(
     ("old", "new", "found"),
     [
-        ('issue = "https', 'issue = "', "does not fit https://"),
+        ('issue = "https', 'issue = "', "issue: invalid value '://"),
         (
             'issue = "https://example.invalid/issues/7"\n',
             "",
@@ -46,12 +46,12 @@ def plan(world: Facts, **changes: object) -> Plan:
         (
             'hardware = ["mi325x", "mi355x"]',
             'hardware = ["mi300x", "mi325x", "mi355x"]',
-            "stands there twice",
+            "appears twice",
         ),
         ('hardware = ["cpu"]', 'hardware = ["cpu", "mi300x"]', "llamacpp does not serve mi300x"),
-        ('engine = "llamacpp"', 'engine = "llama"', "'llama', which is not known"),
+        ('engine = "llamacpp"', 'engine = "llama"', "unknown engine 'llama'"),
         ("allowed = false\n", "", "allowed: is missing"),
-        ('hardware = ["cpu"]', 'hardware = ["cuda"]', "names 'cuda', which is not known"),
+        ('hardware = ["cpu"]', 'hardware = ["cuda"]', "unknown hardware class 'cuda'"),
         ("[[capability]]", "[[capabilty]]", "capabilty: unknown table"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ci.catalog.catalog import Catalog, load_catalog
-from ci.catalog.records import TestEnv
+from ci.catalog.environment import TestEnv
 from ci.cli.main import main
 from ci.errors import UsageError
 from ci.execute.spec import make_spec
@@ -104,7 +104,7 @@ def test_sets_that_do_not_exist_are_all_named_at_once(catalog_copy: CatalogCopy)
     assert caught.value.exit_code == 2
     text = caught.value.render()
     for name in ("one", "two"):
-        assert f"test_env[test/{name}.py]: names env set 'big_model.{name.upper()}'" in text
+        assert f"test_env[test/{name}.py].sets: unknown env set 'big_model.{name.upper()}'" in text
 
 
 @pytest.mark.usefixtures("own_tree")

@@ -7,8 +7,8 @@ import pytest
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.envsets import ENVS_DIR
 from ci.catalog.hardware import CPU
-from ci.catalog.records import Suite
-from ci.catalog.stages import CATALOG_DIR
+from ci.catalog.stages import Suite
+from ci.catalog.toml_reader import CATALOG_DIR
 from ci.errors import NothingSelectedError
 from ci.github.matrix import Ask, make_waves, stage_waves, suites_of
 from ci.plan.facts import Facts, Known

@@ -24,7 +24,9 @@ def routing(family: str, **pools: str) -> Routing:
         family=family,
         since="2026-01-01",
         in_force=True,
-        pool_by_event=pools,
+        pull_request=pools["pull_request"],
+        schedule=pools["schedule"],
+        dispatch=pools["workflow_dispatch"],
         why="test",
         source="test",
     )

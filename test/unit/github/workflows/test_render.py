@@ -17,6 +17,7 @@ from invoke.parser import Parser as InvokeParser
 from ruamel.yaml import YAML
 
 from ci.catalog.catalog import Catalog
+from ci.catalog.decode import Reader
 from ci.catalog.workflows import ActionsCatalog, load_actions
 from ci.cli.ci_plan import ci_plan_parser
 from ci.cli.main import main
@@ -409,28 +410,28 @@ class TestRows:
             assert old in text
             text = text.replace(old, new, 1)
         (folder / "actions.toml").write_text(text)
-        problems: list[Problem] = []
-        found = load_actions(problems, folder, families=("mi30x", "mi35x"))
-        return found, "\n".join(map(str, problems))
+        reader = Reader(folder)
+        found = load_actions(reader, families=("mi30x", "mi35x"))
+        return found, "\n".join(map(str, reader.problems))
 
     @pytest.mark.parametrize(
         ("old", "new", "told"),
         [
-            ('hash = "1111', 'hash = "v6 # 1111', "action[actions/checkout].hash: is"),
-            ('crons = ["0 12 * * *"]', 'crons = ["noon"]', "workflow[amd-images].crons: 'noon' is no schedule"),
-            ('kind = "own"', 'kind = "mine"', "workflow[ci].kind: is 'mine'"),
-            ('options = ["700", "720", "724"]', "options = []", "input[rocm].options: does not fit type choice"),
-            ('kinds = ["stage"]', 'kinds = ["stages"]', "secret[HF_TOKEN].kinds: names 'stages'"),
-            ('families = ["mi30x", "mi35x"]', 'families = ["mi40x"]', "image[700].families: names 'mi40x'"),
-            ('id = "set_up_min"', 'id = "setup_min"', "set_up_min is missing"),
+            ('hash = "1111', 'hash = "v6 # 1111', "action[actions/checkout].hash: invalid value 'v6 #"),
+            ('crons = ["0 12 * * *"]', 'crons = ["noon"]', "workflow[amd-images].crons[0]: invalid value 'noon' (five fields"),
+            ('kind = "own"', 'kind = "mine"', "workflow[ci].kind: unknown value 'mine' (known: images, own"),
+            ('options = ["700", "720", "724"]', "options = []", "input[rocm]: options do not fit type 'choice'"),
+            ('kinds = ["stage"]', 'kinds = ["stages"]', "secret[HF_TOKEN].kinds[0]: unknown value 'stages' (did you mean 'stage'"),
+            ('families = ["mi30x", "mi35x"]', 'families = ["mi40x"]', "image[700].families: unknown hardware family 'mi40x'"),
+            ('id = "set_up_min"', 'id = "setup_min"', "number[setup_min].id: unknown value 'setup_min' (did you mean 'set_up_min'"),
             ("value = 30", "value = 0", "number[set_up_min].value: is 0"),
             ('files = ["amd-images.yml"]', 'files = ["amd-image.yml"]', "ignore[secrets-outside-env].files"),
             ('why = "gated models"', "", "secret[HF_TOKEN].why: is missing"),
-            ('id = "control"', 'id = "image-mirror"', "stands there twice"),
-            ("[[tree]]", "[[trees]]", "0 rows"),
+            ('id = "control"', 'id = "image-mirror"', "appears twice"),
+            ("[[tree]]", "[[trees]]", "tree: has 0 rows (write exactly one [[tree]])"),
             ('kind = "stage"', 'kind = "own"', "workflow: no row of kind stage"),
-            ('id = "astral-sh/setup-uv"', 'id = "astral/setup-uv"', "action: astral-sh/setup-uv is missing"),
-            ('why = "a finding', 'why = "one\\na finding', "ignore[self-repository].why: is"),
+            ('id = "astral-sh/setup-uv"', 'id = "astral/setup-uv"', "id: unknown value 'astral/setup-uv' (did you mean 'astral-sh/setup-uv'?)"),
+            ('why = "a finding', 'why = "one\\na finding', "ignore[self-repository].why: invalid value"),
         ],
     )  # fmt: skip
     def test_a_fault_is_named(self, tmp_path: Path, old: str, new: str, told: str) -> None:
