@@ -1,4 +1,4 @@
-"""One try of one test: from its process to its verdict."""
+"""One attempt of one test: from its process to its verdict."""
 
 import os
 import secrets
@@ -47,7 +47,7 @@ class RunContext:
 
 
 class Attempt:
-    """One try of one test. Made, run and ended in one thread.
+    """One attempt of one test. Made, run and ended in one thread.
 
     That thread has to live until the test has ended: PR_SET_PDEATHSIG fires when the *thread* that forked ends.
     """
@@ -218,7 +218,7 @@ class Attempt:
         return members
 
     def _pump(self, seconds: float) -> None:
-        """Read what the test says and prints for so long, less when it closes a pipe; 0: what is there now."""
+        """Read messages and output of the test for so long, less when it closes a pipe; 0: what is there now."""
         until = time.monotonic() + seconds
         while True:
             now = time.monotonic()
@@ -245,17 +245,17 @@ class Attempt:
         return bool(data)
 
     def _read_message(self) -> bool:
-        """Take one message; false when no one is left who could send one."""
+        """Take one message; false when no process can send another."""
         data, _, flags, _ = self._messages.recvmsg(MESSAGE_BYTES)
         if flags & socket.MSG_TRUNC:
             head = data[:200].decode("utf-8", "replace")
             self._emit("note", text=f"a message of more than {MESSAGE_BYTES} bytes was cut: {head}")
         elif data:
-            self._heed(*parse_message(data))
+            self._take(*parse_message(data))
         return bool(data)
 
-    def _heed(self, kind: str, keys: dict[str, Any]) -> None:
-        """Count what a test process said, and pass it on."""
+    def _take(self, kind: str, keys: dict[str, Any]) -> None:
+        """Count a message of the test process, and pass it on."""
         facts = self.facts
         if kind == "session":
             facts.session_code = keys["exit_code"]

@@ -15,7 +15,7 @@ from .spec import Spec, Test, parse_spec
 def be_the_test(kind: str, parent: str, spec_path: str, suite_id: str, test_id: str) -> int:
     """The second mode: become the test process, and end with its exit code."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(parent):  # the agent died before the kernel knew of our wish
+    if os.getppid() != int(parent):  # the agent ended before the kernel had our request
         os.kill(os.getpid(), signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in signal.valid_signals():
@@ -45,7 +45,7 @@ def run_pytest(spec: Spec, test: Test, channel: Channel) -> int:
         channel.send(type="case", case=test.path, outcome="failed", message=message, verdict="infra")
         return 1
     reporter = CaseReporter(channel, spec, test.path, pytest)
-    # No configuration but ours: an ini file above the tree, or our own strict one, would change what runs.
+    # No configuration file: one above the tree, or this repository's strict one, would change what runs.
     options = [
         "-c",
         os.devnull,

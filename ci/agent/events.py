@@ -1,4 +1,4 @@
-"""What the agent says: events on its standard output, its own diagnostics on standard error."""
+"""What the agent reports: events on its standard output, its own diagnostics on standard error."""
 
 import json
 import os
@@ -45,4 +45,4 @@ def complain(text: str) -> None:
         sys.stderr.write(f"agent: {text}\n")
         sys.stderr.flush()
     except OSError:
-        return  # whoever listened has gone
+        return  # the reader has gone

@@ -12,7 +12,7 @@ __all__ = ["LogFile", "RecentLines", "log_name"]
 class LogFile:
     """The log of an attempt: the first `head_bytes` and the last `tail_bytes` of the output.
 
-    A log that can't be written does not end the test: `error` says why, and the newest output stays readable.
+    A log that cannot be written does not end the test: `error` has the reason, and the newest output stays readable.
     """
 
     def __init__(self, path: Path, *, head_bytes: int, tail_bytes: int) -> None:
@@ -85,7 +85,7 @@ class LogFile:
 
 
 class RecentLines:
-    """The newest lines of a stream for the live view; a carriage return ends a line, as progress bars mean it."""
+    """The newest lines of a stream for the live view; a carriage return ends a line, as in progress bars."""
 
     def __init__(self, *, lines: int, line_chars: int) -> None:
         self._lines = lines

@@ -63,7 +63,7 @@ def descendants(table: Mapping[int, Process], roots: Iterable[int]) -> set[int]:
 
 
 def _read(path: str) -> bytes:
-    """A file of `/proc`; empty when the process has ended or is not ours to look at."""
+    """A file of `/proc`; empty when the process has ended or is another user's."""
     try:
         return Path(path).read_bytes()
     except OSError:
@@ -95,7 +95,7 @@ def command_of(pid: int) -> str:
 
 
 def send_signal(pid: int, number: signal.Signals) -> None:
-    """Send a signal; a process that has ended is as good as one that got it."""
+    """Send a signal; a process that has ended is ignored."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -103,7 +103,7 @@ def send_signal(pid: int, number: signal.Signals) -> None:
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has killed for want of memory: in our cgroup if it can be read, else anywhere."""
+    """How many processes the kernel has killed for lack of memory: in our cgroup if it can be read, else anywhere."""
     counters = []
     for line in _read("/proc/self/cgroup").decode().splitlines():
         _, controllers, group = line.split(":", 2)
@@ -121,7 +121,7 @@ def oom_kills() -> int:
 
 
 def prctl(option: int, value: int) -> None:
-    """Set a process attribute; where the kernel refuses, say so and go on: the sweeps still hold."""
+    """Set a process attribute; where the kernel refuses, print that and go on: the sweeps still work."""
     if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
         complain(f"prctl({option}, {value}) failed: {os.strerror(ctypes.get_errno())}")
 
@@ -166,12 +166,12 @@ class Children:
             self._tests.discard(pid)
 
     def reap(self) -> None:
-        """Bury adopted orphans at once: a test that polls until a process is gone must not wait for a zombie."""
+        """Reap adopted orphans at once: a test that polls until a process is gone must not wait for a zombie."""
         with self._lock:
             try:
                 while dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                     if dead.si_pid in self._tests:
-                        return  # its own thread buries it, within one poll
+                        return  # its own thread reaps it, within one poll
                     os.waitpid(dead.si_pid, os.WNOHANG)
             except ChildProcessError:
                 return
@@ -224,5 +224,5 @@ class Children:
             time.sleep(SWEEP_PAUSE_S)
             self.reap()
         for pid in find():
-            complain(f"process {pid} ({hit.get(pid, '')}) can't be killed: a call into a driver may hold it")
+            complain(f"cannot kill process {pid} ({hit.get(pid, '')}): a call into a driver may hold it")
         return hit

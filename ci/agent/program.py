@@ -26,7 +26,7 @@ def _watch_standard_input(stop: Stop) -> None:
         while os.read(0, READ_BYTES):
             continue
     except OSError as error:
-        complain(f"standard input can't be read: {error}")
+        complain(f"cannot read standard input: {error}")
     stop.request("standard input reached its end")
 
 
@@ -42,10 +42,10 @@ def main(arguments: Sequence[str]) -> int:
         spec = parse_spec(spec_path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, SpecError) as error:
         for problem in getattr(error, "problems", (str(error),)):
-            complain(f"the spec {spec_path} can't be used: {problem}")
+            complain(f"invalid spec {spec_path}: {problem}")
         return 2
     program = Path(sys.argv[0]).resolve()
-    # Whatever prints by mistake prints on standard error: standard output holds events alone.
+    # Whatever prints by mistake prints on standard error: standard output is for events alone.
     output = os.dup(1)
     os.dup2(2, 1)
     stop = Stop()
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
             log_names=set(),
         )
         Queue(context).run()
-    except BaseException:  # noqa: BLE001 - shown, and the missing `agent-ended` tells the reader
+    except BaseException:  # noqa: BLE001 - shown, and `agent-ended` is missing for the reader
         complain(traceback.format_exc())
         return 1
     return 1 if emitter.broken else 0

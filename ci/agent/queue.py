@@ -27,7 +27,7 @@ class Queue:
         self._broken: BaseException | None = None
 
     def run(self) -> None:
-        """Run every suite, sweep, and say that all is done; raises what broke in the agent itself."""
+        """Run every suite, sweep, and report the end; raises what broke in the agent itself."""
         self._emit(
             "agent-started",
             pid=os.getpid(),
@@ -42,7 +42,7 @@ class Queue:
             else:
                 for test in suite.tests:
                     self._run_test(suite, test, [], alone=True, deadline=math.inf)
-        # What an attempt with neighbours could not claim, and whatever else carries the token.
+        # What an attempt beside others could not claim, and whatever else has the token.
         token = f"AMD_CI_TOKEN={self._spec.token}"
         swept = self._context.children.kill(lambda: self._context.children.of_run(token))
         if self._broken is not None:

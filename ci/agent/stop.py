@@ -1,8 +1,8 @@
-"""What ends the agent before its work is done."""
+"""The stop request, which ends the agent before its work is done."""
 
 
 class Stop:
-    """The wish to end everything; the first reason stands. No lock: a signal handler asks for it."""
+    """A request to end everything; the first reason stays. No lock: a signal handler makes it."""
 
     reason: str | None = None
 

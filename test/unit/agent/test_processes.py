@@ -217,4 +217,4 @@ class TestChildren:
         assert Children().kill(find) == {2**22 + 1: ""}
         assert time.monotonic() - begin < 10
         assert len(passes) == processes.SWEEP_PASSES + 1
-        assert f"process {2**22 + 1} () can't be killed" in capsys.readouterr().err
+        assert f"cannot kill process {2**22 + 1} ()" in capsys.readouterr().err
