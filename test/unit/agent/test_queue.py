@@ -1,0 +1,233 @@
+"""The order of suites, tests and attempts; with attempts that only say how they end."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ci.agent import queue
+from ci.agent import spec as agent_spec
+from ci.agent.attempt import RunContext
+from ci.agent.events import Emitter
+from ci.agent.processes import Children
+from ci.agent.queue import Queue
+from ci.agent.stop import Stop
+from ci.agent.verdict import AttemptFacts, Judgement
+from support.agent_process import AgentProcess, a_suite, a_test
+
+pytestmark = pytest.mark.in_container
+
+Event = dict[str, Any]
+
+
+class NoChildren(Children):
+    """The last sweep finds nothing: no attempt has started a process."""
+
+    def kill(self, find: Callable[[], set[int]]) -> dict[int, str]:  # noqa: ARG002
+        return {}
+
+
+class Script:
+    """How each attempt ends: the verdicts of a test in turn, `passed` for one that is not named; and what was run."""
+
+    def __init__(self) -> None:
+        self.verdicts: dict[str, list[str]] = {}
+        self.during: Callable[[str], None] = lambda _test: None
+        self.ran: list[tuple[str, int, list[str]]] = []
+        self.stop = Stop()
+        self.events: list[Event] = []
+
+    def attempt(
+        self,
+        _context: RunContext,
+        _suite: agent_spec.Suite,
+        test: agent_spec.Test,
+        number: int,
+        gpus: list[str],
+    ) -> "Planned":
+        return Planned(self, test, number, list(gpus))
+
+    def of(self, kind: str) -> list[Event]:
+        return [event for event in self.events if event["type"] == kind]
+
+
+class Planned:
+    """An attempt that ends as the script says."""
+
+    def __init__(self, script: Script, test: agent_spec.Test, number: int, gpus: list[str]) -> None:
+        self.facts = AttemptFacts(path=test.path, kind=test.kind)
+        self.gates = False
+        self._script = script
+        self._test = test
+        self._number = number
+        self._gpus = gpus
+
+    def run(self, _deadline: float, *, alone: bool) -> Judgement:  # noqa: ARG002
+        self._script.ran.append((self._test.id, self._number, self._gpus))
+        self._script.during(self._test.id)
+        verdicts = self._script.verdicts.get(self._test.id, ["passed"])
+        verdict = verdicts[min(self._number, len(verdicts)) - 1]
+        self.gates = verdict != "passed" and not self._test.quarantine
+        return Judgement(outcome="passed" if verdict == "passed" else "failed", verdict=verdict)
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    made = Script()
+    monkeypatch.setattr(queue, "Attempt", made.attempt)
+    monkeypatch.setattr(queue, "POLL_S", 0.01)
+    # it asks the program `uname`
+    monkeypatch.setattr("platform.platform", lambda: "Linux")
+    return made
+
+
+def work(script: Script, folder: Path, *suites: dict[str, object], **keys: object) -> None:
+    """Work through these suites; the events are the script's then, also when the queue raises."""
+    spec = agent_spec.parse_spec(json.dumps(AgentProcess(folder).spec(*suites, **keys)))
+    output, write_end = os.pipe()
+    context = RunContext(
+        program=folder,
+        spec=spec,
+        spec_path=folder,
+        emitter=Emitter(write_end, script.stop),
+        children=NoChildren(),
+        stop=script.stop,
+        log_names=set(),
+    )
+    try:
+        Queue(context).run()
+    finally:
+        os.close(write_end)
+        with os.fdopen(output, "rb") as stream:
+            script.events = [json.loads(line) for line in stream]
+
+
+def files(*names: str) -> list[dict[str, object]]:
+    return [a_test(name) for name in names]
+
+
+def test_suites_and_tests_run_in_the_order_of_the_spec(script: Script, tmp_path: Path) -> None:
+    work(script, tmp_path, a_suite(files("b", "a"), id="one"), a_suite(files("c"), id="two"))
+    assert [test for test, _, _ in script.ran] == ["b", "a", "c"]
+    kinds = [event["type"] for event in script.events]
+    assert kinds == ["agent-started", *["suite-started", "suite-ended"] * 2, "agent-ended"]
+    assert [event["tests"] for event in script.of("suite-started")] == [["b", "a"], ["c"]]
+    assert script.of("agent-ended")[0]["reason"] == "done"
+
+
+def test_jobs_share_the_gpus_and_give_them_back(script: Script, tmp_path: Path) -> None:
+    both = threading.Barrier(2)
+
+    def meet(_test: str) -> None:
+        both.wait(10)
+
+    script.during = meet
+    work(script, tmp_path, a_suite(files(*"abcd"), gpus=2), jobs=4, gpu_ids=["4", "5", "6", "7"])
+    assert {test for test, _, _ in script.ran} == set("abcd")
+    for pair in (script.ran[:2], script.ran[2:]):
+        assert sorted(gpus for _, _, gpus in pair) == [["4", "5"], ["6", "7"]]
+
+
+def test_a_suite_without_gpus_uses_all_jobs(script: Script, tmp_path: Path) -> None:
+    three = threading.Barrier(3)
+
+    def meet(_test: str) -> None:
+        three.wait(10)
+
+    script.during = meet
+    work(script, tmp_path, a_suite(files(*"abc")), jobs=3, gpu_ids=["0"])
+    assert [gpus for _, _, gpus in script.ran] == [[], [], []]
+
+
+class TestRetries:
+    def test_a_verdict_of_the_suites_list_is_tried_again_up_to_the_limit(
+        self, script: Script, tmp_path: Path
+    ) -> None:
+        script.verdicts = {"a": ["infra", "passed"], "b": ["infra"], "c": ["product"]}
+        work(script, tmp_path, a_suite(files(*"abc"), attempts=3, retry_on=["infra"]))
+        assert [(test, number) for test, number, _ in script.ran] == [
+            *(("a", 1), ("a", 2)),
+            *(("b", 1), ("b", 2), ("b", 3)),
+            ("c", 1),
+        ]
+        assert [(event["test"], event["attempt"]) for event in script.of("retry")] == [
+            ("a", 1),
+            ("b", 1),
+            ("b", 2),
+        ]
+        assert script.of("retry")[0]["because"] == "attempt 1 of 3 ended with the verdict infra"
+
+    def test_there_is_none_when_the_suite_would_be_over(self, script: Script, tmp_path: Path) -> None:
+        script.verdicts = {"a": ["infra"]}
+        work(
+            script,
+            tmp_path,
+            a_suite(files("a"), attempts=2, retry_on=["infra"], retry_wait_s=50, timeout_s=30),
+        )
+        assert len(script.ran) == 1
+        assert script.of("retry") == []
+        assert "no time for another attempt" in script.of("note")[0]["text"]
+
+    def test_a_stop_cuts_the_wait(self, script: Script, tmp_path: Path) -> None:
+        script.verdicts = {"a": ["infra"]}
+        timer = threading.Timer(0.1, script.stop.request, ["got SIGTERM"])
+        timer.start()
+        begin = time.monotonic()
+        work(script, tmp_path, a_suite(files("a"), attempts=2, retry_on=["infra"], retry_wait_s=60))
+        timer.join()
+        assert time.monotonic() - begin < 10
+        assert len(script.ran) == 1
+        assert "no further attempt: got SIGTERM" in script.of("note")[0]["text"]
+
+
+class TestWhatIsNotRun:
+    def not_run(self, script: Script) -> list[tuple[str, str, str]]:
+        return [(event["test"], event["verdict"], event["because"]) for event in script.of("test-not-run")]
+
+    def test_after_a_stop_the_rest_of_every_suite_is_cancelled(self, script: Script, tmp_path: Path) -> None:
+        script.during = lambda _test: script.stop.request("got SIGINT")
+        work(script, tmp_path, a_suite(files("a", "b"), id="one"), a_suite(files("c"), id="two"))
+        reason = "stopped: got SIGINT"
+        assert self.not_run(script) == [("b", "cancelled", reason), ("c", "cancelled", reason)]
+        assert script.of("agent-ended")[0]["reason"] == "cancelled"
+
+    def test_with_fail_fast_the_first_failure_that_gates_cancels_the_rest(
+        self, script: Script, tmp_path: Path
+    ) -> None:
+        script.verdicts = {"a": ["product"], "b": ["bounds"]}
+        quarantined = a_test("a", quarantine=["a"])
+        work(script, tmp_path, a_suite([quarantined, *files("b", "c")], id="one"), fail_fast=True)
+        assert self.not_run(script) == [("c", "cancelled", "fail-fast: b of suite one failed (bounds)")]
+        assert script.of("agent-ended")[0]["reason"] == "fail-fast"
+
+    def test_without_it_everything_runs(self, script: Script, tmp_path: Path) -> None:
+        script.verdicts = {"a": ["product"]}
+        work(script, tmp_path, a_suite(files("a", "b")))
+        assert len(script.ran) == 2
+
+    def test_what_the_suite_has_no_time_for_is_a_timeout(self, script: Script, tmp_path: Path) -> None:
+        script.during = lambda _test: time.sleep(0.7)
+        work(
+            script, tmp_path, a_suite(files("a", "b"), id="one", timeout_s=0.5), a_suite(files("c"), id="two")
+        )
+        because = "the suite's time limit of 0.5 s was over before this test began"
+        assert self.not_run(script) == [("b", "timeout", because)]
+        assert [test for test, _, _ in script.ran] == ["a", "c"]
+
+
+def test_a_fault_of_the_agent_itself_is_raised_after_the_sweep_and_nothing_is_reported_as_ended(
+    script: Script, tmp_path: Path
+) -> None:
+    def broken(_test: str) -> None:
+        raise ZeroDivisionError("of our own")
+
+    script.during = broken
+    with pytest.raises(ZeroDivisionError, match="of our own"):
+        work(script, tmp_path, a_suite(files("a", "b")))
+    assert script.of("agent-ended") == []
+    assert len(script.ran) == 1
