@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from ci.catalog.decode import Reader
-from ci.catalog.health import load_health
 from ci.catalog.limits import HealthLimits
 from ci.docker.labels import labels_of, ownership_of
 from ci.docker.sweep import Tenant
@@ -16,6 +14,7 @@ from ci.errors import InfrastructureError
 from ci.health.gpu_state import Machine, look
 from ci.health.snapshot import Health
 from ci.record.phases import Phase
+from support.catalog_files import catalog
 from support.trees import GIB
 
 NODES = ("/dev/dri/renderD128", "/dev/dri/renderD129")
@@ -94,8 +93,7 @@ class Double:
         return Phase(id="health-before", logs=self.root)
 
 
-READER = Reader()
-ROWS = load_health(READER)
+ROWS = catalog().health
 
 
 @pytest.fixture
@@ -117,11 +115,6 @@ def refused(machine: Double, health: Health | None = None) -> str:
     with pytest.raises(InfrastructureError) as caught:
         before(machine, health)
     return caught.value.render()
-
-
-def test_the_rows_are_sound() -> None:
-    assert not READER.problems
-    assert {tool.id for tool in ROWS.tools} == {"amd-smi", "rocm-smi"}
 
 
 def test_clear_gpus_are_told_with_their_figures(machine: Double) -> None:
