@@ -6,16 +6,23 @@ from pathlib import Path
 
 from ci.catalog.catalog import Catalog, load_catalog, read_catalog
 
-__all__ = ["CATALOG_DIR", "ENVS_DIR", "CatalogCopy", "catalog"]
+__all__ = ["CATALOG_DIR", "ENVS_DIR", "CatalogCopy", "catalog", "repository_catalog"]
 
 CATALOG_DIR = Path(__file__).parent / "catalog"
 ENVS_DIR = CATALOG_DIR / "envs"
+_REPOSITORY = Path(__file__).parents[2]
 
 
 @cache
 def catalog() -> Catalog:
     """The rows of `test/support/catalog`."""
     return load_catalog(CATALOG_DIR, ENVS_DIR)
+
+
+@cache
+def repository_catalog() -> Catalog:
+    """The repository's own rows; a test that reads them is marked `live_rows`."""
+    return load_catalog(_REPOSITORY / "ci/catalog", _REPOSITORY / "envs")
 
 
 class CatalogCopy:

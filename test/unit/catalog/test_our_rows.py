@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from ci.catalog.catalog import Catalog, load_catalog
-from ci.catalog.envsets import ENVS_DIR
+from ci.catalog.catalog import Catalog
 from ci.catalog.registrations.parse import discover
-from ci.catalog.toml_reader import CATALOG_DIR
 from ci.errors import Problem
 from ci.facts.hardware import detect
 from ci.github.workflows.lint import lint_own
@@ -18,6 +16,7 @@ from ci.github.workflows.render import WORKFLOWS, render
 from ci.github.workflows.sglang_reader import read_workflows
 from ci.plan.container.inside import stage_of
 from ci.plan.jobs import fits
+from support.catalog_files import repository_catalog
 from support.machines import Tools
 
 pytestmark = pytest.mark.live_rows
@@ -27,7 +26,7 @@ DEEPSEEK_V4 = sorted((REPOSITORY / "test/registered/amd").glob("test_deepseek_v4
 
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
-    return load_catalog(CATALOG_DIR, ENVS_DIR)
+    return repository_catalog()
 
 
 class TestHardware:

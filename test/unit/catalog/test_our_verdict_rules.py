@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 
 from ci.agent.spec import Rule
 from ci.agent.verdict import AttemptFacts, FailedCase, Judgement, classify
-from ci.catalog.catalog import load_catalog
-from ci.catalog.envsets import ENVS_DIR
-from ci.catalog.stages import CATALOG_DIR
+from support.catalog_files import repository_catalog
 
 pytestmark = pytest.mark.live_rows
 
@@ -66,7 +64,7 @@ TRAPS = (
 def rules() -> tuple[Rule, ...]:
     return tuple(
         Rule(id=row.id, verdict=row.verdict, pattern=re.compile(row.pattern, re.MULTILINE), why=row.why)
-        for row in load_catalog(CATALOG_DIR, ENVS_DIR).verdict_rules
+        for row in repository_catalog().verdict_rules
     )
 
 

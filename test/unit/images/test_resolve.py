@@ -10,10 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from ci.catalog.catalog import load_catalog
-from ci.catalog.envsets import ENVS_DIR
 from ci.catalog.images import mirror_for
-from ci.catalog.toml_reader import CATALOG_DIR
 from ci.errors import InfrastructureError, UsageError
 from ci.images.credentials import credentials_for
 from ci.images.progress import Progress
@@ -23,7 +20,7 @@ from ci.images.resolve import resolve_image
 from ci.images.store import choose_old
 from ci.plan.container.image import Candidate, ImageAsk, choose, image_ask, parse_reference
 from ci.plan.container.image_fact import ImageFact, require_image
-from support.catalog_files import CatalogCopy, catalog
+from support.catalog_files import CatalogCopy, catalog, repository_catalog
 
 TODAY = date(2026, 5, 29)
 IMAGES = catalog().images
@@ -384,7 +381,7 @@ def test_plain_http_is_for_this_machine_alone() -> None:
 )  # fmt: skip
 @pytest.mark.live_rows
 def test_our_rows_know_which_messages_of_an_engine_are_worth_another_try(text: str, *, retry: bool) -> None:
-    found = fault_of(load_catalog(CATALOG_DIR, ENVS_DIR).images.faults, text)
+    found = fault_of(repository_catalog().images.faults, text)
     assert found is not None
     assert found.retry is retry
 

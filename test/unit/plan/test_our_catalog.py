@@ -1,14 +1,9 @@
 """The repository's catalog plans: every event, suite, shard, hardware class and pool, on machines that are made up."""
 
-from functools import cache
-
 import pytest
 
-from ci.catalog.catalog import Catalog, load_catalog
-from ci.catalog.envsets import ENVS_DIR
 from ci.catalog.hardware import CPU
 from ci.catalog.stages import Suite
-from ci.catalog.toml_reader import CATALOG_DIR
 from ci.errors import NothingSelectedError
 from ci.github.matrix import Ask, make_waves, stage_waves, suites_of
 from ci.plan.facts import Facts, Known
@@ -17,16 +12,12 @@ from ci.plan.make import make_plan
 from ci.plan.model import Plan, TestWork
 from ci.plan.route import pools_with_a_choice
 from ci.plan.shards import Shard
+from support.catalog_files import repository_catalog
 from support.containers import docker_facts, image, in_container
 from support.planning import facts, registration, request
 
 pytestmark = pytest.mark.live_rows
 EVENTS = ("local", "pull_request", "schedule", "workflow_dispatch", "push")
-
-
-@cache
-def rows() -> Catalog:
-    return load_catalog(CATALOG_DIR, ENVS_DIR)
 
 
 def machine(suite: Suite, hardware_class: str, event: str) -> Facts:
@@ -49,17 +40,17 @@ def plan(suite: Suite, hardware_class: str, event: str, shard: Shard | None, exe
     here = machine(suite, hardware_class, event)
     if executor == "docker":
         rocm = "" if hardware_class == CPU else suite.rocm
-        default = next(name for name, row in rows().images.flavours.items() if row.default)
+        default = next(name for name, row in repository_catalog().images.flavours.items() if row.default)
         flavour = "rehearsal" if hardware_class == CPU else f"rocm{rocm}" if rocm else default
         here = in_container(here, docker_facts(image(flavour=flavour), flavour=flavour))
     asked = request(suite.stage, suites=(suite.id,), shard=shard, executor=executor)
-    return make_plan(rows(), here, asked)
+    return make_plan(repository_catalog(), here, asked)
 
 
 @pytest.mark.parametrize("executor", ["host", "docker"])
 @pytest.mark.parametrize("event", EVENTS)
 def test_every_suite_and_shard_plans_on_every_class(event: str, executor: str) -> None:
-    catalog = rows()
+    catalog = repository_catalog()
     for suite in catalog.suites:
         shards = [Shard(index=number, count=suite.shards) for number in range(1, suite.shards + 1)]
         for hardware_class in catalog.hardware.classes:
@@ -76,7 +67,7 @@ def test_every_suite_and_shard_plans_on_every_class(event: str, executor: str) -
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_every_suite_has_a_runner_of_its_family_for_every_event_and_pool(event: str) -> None:
-    catalog = rows()
+    catalog = repository_catalog()
     hardware = {label.label: catalog.pools[label.pool].hardware for label in catalog.labels}
     for workflow in catalog.actions.of_kind("tests"):
         suites = suites_of(catalog, workflow)
