@@ -85,6 +85,7 @@ def test_every_marked_fault_is_found_in_its_line_and_nothing_else(tmp_path: Path
     assert points(found) == expected
 
 
+@pytest.mark.usefixtures("own_tree")
 def test_check_lists_them_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = small_tree(tmp_path / "tree")
     assert main(["check", "--checkout", str(tree)]) == 10
