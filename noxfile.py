@@ -492,6 +492,12 @@ def workflows(session: nox.Session) -> None:
 
 
 @register(tags=("update",))
+def docs(session: nox.Session) -> None:
+    """Draw the picture of the rooms in docs/ from the code; `-- --check` only says whether it is stale."""
+    ci(session, HOST, "docs", *session.posargs)
+
+
+@register(tags=("update",))
 def pins(session: nox.Session) -> None:
     """Compile the dependency groups of pyproject.toml into requirements/: `-- --upgrade` or `-- --check`.
 

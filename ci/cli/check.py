@@ -13,6 +13,7 @@ from ci.facts.gather import REPOSITORY, discover_tests, find_today
 from ci.github.workflows.lint import lint_own, lint_tree
 from ci.github.workflows.render import COMMAND, WORKFLOWS, find_stale, render
 from ci.github.workflows.sglang_reader import read_workflows, workflow_files
+from ci.nox import architecture
 from ci.plan.check import check_registrations
 from ci.plan.environment import Layer, layers_for, resolve
 from ci.plan.quarantine import expiring, quarantine_problems, tried_date_note
@@ -41,14 +42,15 @@ def check(arguments: Sequence[str]) -> int:
     today, today_source = find_today(read_environ())
     notes = list(expiring(catalog, today=today))
     quarantined: Sequence[Problem] = catalog.quarantine.problems
-    stale: list[Problem] = []
+    workflows: list[Problem] = []
+    picture = architecture.stale(REPOSITORY)
     # invalid rows are not in the catalog: what refers to one of them would be reported too
     if not found:
         problems += check_routes(catalog)
         of_tree += _workflows(catalog, root, tests, own=own)
         notes = [*check_registrations(catalog, tests, own=own, problems=of_tree), *notes]
         quarantined = quarantine_problems(catalog, tests, today=today, own=own)
-        stale = [file.problem for file in find_stale(catalog, REPOSITORY)]
+        workflows = [file.problem for file in find_stale(catalog, REPOSITORY)]
     if today_source.startswith(TODAY):
         notes.insert(0, tried_date_note(today, today_source))
     problems, of_tree = list(dict.fromkeys(problems)), list(dict.fromkeys(of_tree))
@@ -56,12 +58,12 @@ def check(arguments: Sequence[str]) -> int:
         (problems, UsageError),
         (of_tree if own else [], UsageError),
         (quarantined, QuarantineError),
-        (stale, StaleError),
+        ([*workflows, *picture], StaleError),
         (of_tree, FindingsError),
     )
     kind = next((kind for rows, kind in kinds if rows), None)
     code = kind.exit_code if kind else ExitCode.OK
-    problems = [*problems, *of_tree, *quarantined, *stale]
+    problems = [*problems, *of_tree, *quarantined, *workflows, *picture]
     if known.json:
         rows = [{"where": row.where, "what": row.what, "hint": row.hint} for row in problems]
         counts = {
@@ -78,9 +80,16 @@ def check(arguments: Sequence[str]) -> int:
         raise kind(
             f"{len(problems)} problem" + ("" if len(problems) == 1 else "s"),
             problems=problems,
-            then=COMMAND if kind is StaleError else f"fix them, then: {again}",
+            then=_redo(workflows, picture) if kind is StaleError else f"fix them, then: {again}",
         )
     return 0
+
+
+def _redo(workflows: Sequence[Problem], picture: Sequence[Problem]) -> str:
+    """The commands that write what is stale."""
+    return ", then: ".join(
+        command for rows, command in ((workflows, COMMAND), (picture, architecture.COMMAND)) if rows
+    )
 
 
 def _workflows(catalog: Catalog, root: Path, tests: Discovery, *, own: bool) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from ci.catalog.toml_reader import closest
 from ci.errors import CiError, ExitCode, UsageError
@@ -10,6 +11,9 @@ from ci.system.environ import read_environ
 __all__ = ["main"]
 
 Command = Callable[[Sequence[str]], int]
+
+# each is a function in the module of its name
+_COMMANDS = ("run", "plan", "envs", "check", "ci_plan", "parity", "workflows", "docs", "repro")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,44 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
-    # each command's imports are its own: `check` must work where rich's are slow or a later room is broken
     name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
-    match name:
-        case "run":
-            from ci.cli.run import run  # noqa: PLC0415
-
-            return run(rest)
-        case "plan":
-            from ci.cli.plan import plan  # noqa: PLC0415
-
-            return plan(rest)
-        case "envs":
-            from ci.cli.envs import envs  # noqa: PLC0415
-
-            return envs(rest)
-        case "check":
-            from ci.cli.check import check  # noqa: PLC0415
-
-            return check(rest)
-        case "workflows":
-            from ci.cli.workflows import workflows  # noqa: PLC0415
-
-            return workflows(rest)
-        case "ci_plan":
-            from ci.cli.ci_plan import ci_plan  # noqa: PLC0415
-
-            return ci_plan(rest)
-        case "parity":
-            from ci.cli.parity import parity  # noqa: PLC0415
-
-            return parity(rest)
-        case "repro":
-            from ci.cli.repro import repro  # noqa: PLC0415
-
-            return repro(rest)
-    known = ("run", "plan", "envs", "check", "ci_plan", "parity", "workflows", "repro")
-    what = f"there is no command {name!r}" if name else "no command"
-    raise UsageError(what, cause=closest(name, known), then="nox -l lists the sessions")
+    if name not in _COMMANDS:
+        what = f"unknown command {name!r}" if name else "no command"
+        raise UsageError(what, cause=closest(name, _COMMANDS), then="nox -l lists the sessions")
+    # each command's imports are its own: `check` must work where rich's are slow or a later room is broken
+    command: Command = getattr(import_module(f"ci.cli.{name}"), name)
+    return command(rest)
 
 
 def _annotate(error: CiError) -> None:

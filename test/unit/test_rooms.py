@@ -169,3 +169,11 @@ def test_the_harness_imports_nothing_from_ci() -> None:
     for folder in ("harness", "registered"):
         for path in (REPOSITORY / "test" / folder).rglob("*.py"):
             assert not [module for module in touched(path) if module.split(".")[0] == "ci"], path
+
+
+def test_every_room_is_explained() -> None:
+    text = (REPOSITORY / "docs/architecture.md").read_text()
+    rooms = {room.partition("/")[0] for room in ROOMS if room != "__main__"} | {APART}
+    folders = {room for room in ROOMS if "/" in room and (REPOSITORY / "ci" / room).is_dir()}
+    assert {room for room in rooms if f"\n**{room}**: " not in text} == set()
+    assert {folder for folder in folders if f"`{folder.partition('/')[2]}/`" not in text} == set()
