@@ -52,6 +52,22 @@ def test_an_unchanged_copy_has_no_problem(catalog_copy: CatalogCopy) -> None:
         (BASE, "[BASE]\n", '[BASE]\nX = "1"\n', 'write { value = "...", why = "..." }'),
         (BASE, "[BASE]\n", '[BASE]\nX = { value = "1" }\n', "X.why: is missing"),
         (BASE, "[WEST]", "[west]", "west: is not a set"),
+        (RUNNERS, 'schedule = "south"', 'schedule = "west"', "routing[by-event].family: is 'mi30x', but pool 'west' is of"),
+        ("catalog/changes.toml", 'suites = ["kernel-unit-test-amd"]\n', "", "suites: does not fit selects = 'suites'"),
+        ("catalog/containers.toml", 'hardware = ["cpu"]', 'hardware = ["mi300x"]', "profile: cpu has none"),
+        ("catalog/containers.toml", '"host"\nhardware = ["cpu"]', '"host"\nhardware = []', "default: cpu needs exactly one row"),
+        ("catalog/images.toml", 'gpu_arch = "gfx942"\n', 'gpu_arch = "gfx942"\nx = 1\n', "target[gfx942].x: unknown key"),
+        ("catalog/images.toml", 'family = "mi30x"', 'family = "mi35x"', "target: no row for rocm700 on mi30x (add a [[target]])"),
+        ("catalog/limits.toml", '"report.tail_lines", value = 40', '"report.tail_lines", value = 0.5', "value: is 0.5, not a whole"),
+        ("catalog/limits.toml", '"report.tail_lines"', '"report.tails_lines"', "unknown limit 'report.tails_lines' (did you mean"),
+        ("catalog/limits.toml", '    { id = "report.tail_lines", value = 40', "    # ", "limit: report.tail_lines is missing"),
+        ("catalog/actions.toml", '[[number]]\nid = "set_up_min"', '[[number]]\nid = "plan_min"', "number: set_up_min is missing"),
+        (
+            "catalog/dependencies.toml",
+            "[[alternative_index]]",
+            '[[alternative_index]]\nid = "b"\nvariable = "B"\nwhy = "w"\nsource = "s"\n[[alternative_index]]',
+            "alternative_index: has 2 rows",
+        ),
         (BASE, "[BASE]\n", '[BASE]\n"A B" = { value = "1", why = "y" }\n', "invalid variable name"),
     ],
 )  # fmt: skip
@@ -61,6 +77,33 @@ def test_a_bad_row_is_named_with_its_file_and_a_hint(
     catalog_copy.replace(file, old, new)
     reported = catalog_copy.problems()
     assert any(found in text and text.startswith(file) for text in reported), reported
+
+
+def test_a_file_of_env_sets_has_a_plain_name(catalog_copy: CatalogCopy) -> None:
+    (catalog_copy.envs / "Base-2.toml").write_text("")
+    assert catalog_copy.problems() == [
+        "envs/Base-2.toml: invalid file name (lower case letters, digits and underscores)"
+    ]
+
+
+def test_an_invalid_row_is_no_reason_to_report_what_refers_to_it(catalog_copy: CatalogCopy) -> None:
+    """Neither what names it, nor that one of its kind is missing."""
+    for file, old, new in (
+        ("catalog/engines.toml", 'package = "', 'packge = "'),
+        ("catalog/hardware.toml", 'family = "mi35x"', 'family = "mi35x"\nx = 1'),
+        ("catalog/runners.toml", "[[pool]]", "[[pool]]\nx = 1"),
+        ("catalog/dependencies.toml", 'family = "mi30x"', 'family = "mi30x"\nx = 1'),
+        ("catalog/images.toml", 'id = "rocm700"', 'id = "rocm700"\nx = 1'),
+    ):
+        catalog_copy.replace(file, old, new)
+    assert {problem.partition(": ")[2].partition(" (")[0] for problem in catalog_copy.problems()} == {
+        "engine[sglang].packge: unknown key",
+        "engine[sglang].package: is missing",
+        "class[mi355x].x: unknown key",
+        "pool[north].x: unknown key",
+        "target[mi30x].x: unknown key",
+        "flavour[rocm700].x: unknown key",
+    }
 
 
 def test_every_problem_of_every_file_is_reported_at_once(catalog_copy: CatalogCopy) -> None:

@@ -106,3 +106,9 @@ def test_everything_is_said_at_once_and_where() -> None:
 
 def test_keys_of_another_version_can_be_left_out() -> None:
     assert decode(Leaf, GOOD | {"more": 1}, unknown=True).text == "a"
+
+
+def test_what_has_no_words_of_ours_has_those_of_the_library() -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(frozenset, "x")
+    assert str(caught.value) == "is 'x': Input should be a valid frozenset"
