@@ -80,6 +80,7 @@ def load_bounds(reader: Reader, hardware: HardwareCatalog) -> tuple[Bound, ...]:
                     _check_beside(reader, row, f"{metric} of {test} on {hardware_class}", earlier)
                     earlier.append(row)
                 bounds.append(_one(row, test, metric))
+                reader.remember_part(bounds[-1], row)
     return tuple(bounds)
 
 
@@ -102,7 +103,7 @@ def _check_beside(reader: Reader, row: _BoundRow, name: str, earlier: list[_Boun
     if not earlier:
         return
     first = earlier[0]
-    where = reader.where(first)
+    where = reader.line(first)
     if len(earlier) > 1 or not (first.op and row.op) or is_ceiling(first) == is_ceiling(row):
         hint = f"see {where}; write one row, or one floor (> or >=) and one ceiling (< or <=)"
         reader.problem(row, "", f"{name} appears twice", hint)

@@ -52,7 +52,7 @@ def load_capabilities(
             first = seen.setdefault((row.id, row.engine, hardware_class), row)
             if first is not row:
                 what = f"{row.id} for {row.engine} on {hardware_class} appears twice"
-                reader.problem(row, "", what, f"first in {reader.where(first)}")
+                reader.problem(row, "", what, f"first in {reader.line(first)}")
             if engine and hardware_class in hardware.classes and hardware_class not in engine.default_for:
                 reader.problem(row, "hardware", f"{row.engine} does not serve {hardware_class}")
     if file.complete("capability"):

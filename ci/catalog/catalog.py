@@ -1,12 +1,13 @@
 """The whole catalog: read once, checked whole, every problem reported at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ci.catalog.bounds import Bound, load_bounds
 from ci.catalog.capabilities import Capability, load_capabilities
 from ci.catalog.change_rules import ChangeRules, check_changes, load_changes
+from ci.catalog.columns import Row
 from ci.catalog.containers import Containers, load_containers
 from ci.catalog.decode import Reader
 from ci.catalog.dependencies import Dependencies, load_dependencies
@@ -68,6 +69,11 @@ class Catalog:
     changes: ChangeRules
     parity: ParityRules
     actions: ActionsCatalog
+    reader: Reader = field(repr=False, compare=False)
+
+    def where(self, row: Row, key: str = "") -> str:
+        """File, line and name of a row, for problems that are found when the catalog is used."""
+        return self.reader.where(row, key)
 
     def stage(self, stage_id: str) -> Stage:
         """The stage of that id.
@@ -138,6 +144,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         changes=load_changes(reader, trees=discovery.trees),
         parity=load_parity(reader),
         actions=load_actions(reader, families=families),
+        reader=reader,
     )
     _check_references(reader, catalog)
     return catalog, tuple(reader.problems)

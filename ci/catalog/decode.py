@@ -35,6 +35,7 @@ class Reader:
         self.problems: list[Problem] = []
         self._files: dict[str, RowFile] = {}
         self._origins: dict[int, _Origin] = {}
+        self._tables: dict[type[Row], tuple[RowFile, str]] = {}
         self._broken: set[str] = set()
         self._all_read = True
 
@@ -52,6 +53,11 @@ class Reader:
     def remember(self, row: Row, file: "RowFile", path: KeyPath, table: Mapping[str, Any]) -> None:
         """Note where a row stands."""
         self._origins[id(row)] = _Origin(row, file, path, table)  # holding the row keeps its id its own
+        self._tables[type(row)] = (file, str(path[0]))
+
+    def remember_part(self, part: Row, row: Row) -> None:
+        """Note that `part` is made of a row that was read here."""
+        self.remember(part, *self._origins[id(row)][1:])
 
     def leave_out(self, kind: type[Row], table: Mapping[str, Any]) -> None:
         """Note what a row that could not be decoded is called: whoever names it is not at fault."""
@@ -67,10 +73,19 @@ class Reader:
         """Whether the file says anything for this key of the row."""
         return key in self._origins[id(row)].table
 
-    def where(self, row: Row) -> str:
-        """File and line of a row."""
+    def line(self, row: Row) -> str:
+        """File and line of a row that was read here."""
         origin = self._origins[id(row)]
-        return origin.file.where(origin.path)
+        return f"{origin.file.name}:{origin.file.line(origin.path)}"
+
+    def where(self, row: Row, key: str = "") -> str:
+        """File, line and name of a row, as problems have it; without the line for a row that was made elsewhere."""
+        origin = self._origins.get(id(row))
+        if origin is not None and origin.row is row:
+            path = (*origin.path, *([key] if key else []))
+            return f"{origin.file.name}:{origin.file.line(path)}: {origin.file.label(path)}"
+        file, array = self._tables[type(row)]
+        return f"{file.name}: {array}[{getattr(row, row.KEY, '')}]" + (f".{key}" if key else "")
 
     def may_exist(self, name: str, known: Collection[str]) -> bool:
         """Whether a name is known, or might be if what could not be read or decoded were sound."""
@@ -82,6 +97,7 @@ class RowFile:
 
     def __init__(self, reader: Reader, toml: TomlFile, arrays: Collection[str]) -> None:
         """`arrays` are the names of the arrays of tables that it may hold."""
+        self.name = toml.name
         self._reader = reader
         self._toml = toml
         self._keys: dict[str, str] = {}
@@ -158,13 +174,13 @@ class RowFile:
 
     def note(self, path: KeyPath, what: str, hint: str = "") -> None:
         """Note a problem of the value at `path`."""
-        self._toml.problem(what, hint, path=path, label=self._label(path))
+        self._toml.problem(what, hint, path=path, label=self.label(path))
 
-    def where(self, path: KeyPath) -> str:
-        """File and line of the value at `path`."""
-        return f"{self._toml.name}:{self._toml.line(path)}"
+    def line(self, path: KeyPath) -> int:
+        """The line of the value at `path`."""
+        return self._toml.line(path)
 
-    def _label(self, path: KeyPath) -> str:
+    def label(self, path: KeyPath) -> str:
         """`suite[stage-a-test].env_sets[0]`: a row is named by its key, else by its number."""
         label = str(path[0])
         if len(path) > 1:

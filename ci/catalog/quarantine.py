@@ -57,6 +57,6 @@ def load_quarantine(reader: Reader, hardware: HardwareCatalog) -> QuarantineTabl
             first = seen.setdefault((row.test, hardware_class), row)
             if first is not row:
                 reader.problem(
-                    row, "", f"appears twice for {hardware_class}", f"first in {reader.where(first)}"
+                    row, "", f"appears twice for {hardware_class}", f"first in {reader.line(first)}"
                 )
     return QuarantineTable(rows=rows, problems=tuple(problems))

@@ -109,7 +109,7 @@ def load_stages(reader: Reader) -> StageTable:
         first = seen.setdefault((suite.stage, suite.id), suite)
         if first is not suite:
             what = f"{suite.id!r} appears twice in stage {suite.stage}"
-            reader.problem(suite, "id", what, f"rename one; first in {reader.where(first)}")
+            reader.problem(suite, "id", what, f"rename one; first in {reader.line(first)}")
     if file.complete("suite"):
         for stage in table.stages:
             if stage.id not in {suite.stage for suite in table.suites}:

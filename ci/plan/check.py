@@ -64,13 +64,13 @@ def _bounds(catalog: Catalog, tests: Discovery) -> Iterator[Problem]:
     """Rows whose test or metric is gone."""
     files = {row.file for row in tests.registrations}
     for bound in catalog.bounds:
-        where = f"catalog/bounds.toml: {bound.test}"
         if bound.test not in files:
-            yield Problem(where=where, what="no such registered test", hint="remove the row or mend the path")
+            hint = "fix the path, or remove the row"
+            yield Problem(where=catalog.where(bound, "test"), what="no such registered test", hint=hint)
         elif bound.test in tests.wishes and bound.metric not in tests.wishes[bound.test].every_metric:
             what = f"the test has no metric {bound.metric!r}"
             hint = f"remove the row, or name a computed metric in METRICS of the test; {closest(bound.metric, tests.wishes[bound.test].every_metric)}"
-            yield Problem(where=where, what=what, hint=hint)
+            yield Problem(where=catalog.where(bound, "metric"), what=what, hint=hint)
 
 
 def _wishes(catalog: Catalog, tests: Discovery) -> Iterator[Problem]:
@@ -112,5 +112,5 @@ def _test_envs(catalog: Catalog, tests: Discovery) -> Iterator[Problem]:
     files = {row.file for row in tests.registrations}
     for row in catalog.test_envs:
         if row.test not in files:
-            where = f"catalog/environment.toml: test_env[{row.test}]"
-            yield Problem(where=where, what="no such registered test", hint=closest(row.test, files))
+            hint = closest(row.test, files)
+            yield Problem(where=catalog.where(row, "test"), what="no such registered test", hint=hint)

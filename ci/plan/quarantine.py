@@ -43,7 +43,7 @@ def quarantine_problems(catalog: Catalog, tests: Discovery, *, today: date, own:
     problems = list(catalog.quarantine.problems)
     files = {row.file for row in tests.registrations}
     for row in catalog.quarantine.rows:
-        where = f"catalog/quarantine.toml: quarantine[{row.test}]"
+        where = catalog.where(row)
         if today > row.expires:
             what = f"has expired: it held until {row.expires}, today is {today}"
             problems.append(Problem(where=where, what=what, hint=f"see {row.issue}"))

@@ -7,7 +7,6 @@ from ci.errors import Problem, UsageError
 
 __all__ = ["check_routes", "label_of", "pools_with_a_choice"]
 
-_FILE = "catalog/runners.toml"
 _DEFAULT_EVENT = "pull_request"
 
 
@@ -30,7 +29,7 @@ def label_of(catalog: Catalog, suite: Suite, event: str, *, pool: str = "") -> L
         f"no runner for {suite.name}",
         problems=[found],
         cause="a pool, a label or a routing was edited",
-        then=f"fix ci/{_FILE}, then: nox -s check",
+        then="fix ci/catalog/runners.toml, then: nox -s check",
     )
 
 
@@ -53,16 +52,17 @@ def pools_with_a_choice(catalog: Catalog) -> tuple[str, ...]:
 def _find(catalog: Catalog, suite: Suite, event: str, asked: str) -> Label | Problem:
     routing = next(row for row in catalog.routings if row.family == suite.family and row.in_force)
     event = event if event in routing.pool_by_event else _DEFAULT_EVENT
-    pool, where, why = routing.pool_by_event[event], f"routing[{routing.id}]", f"sends {event} to pool"
-    if asked and catalog.family_of(catalog.pools[asked].hardware) == suite.family:
-        pool, where, why = asked, f"pool[{asked}]", "may be asked for: pool"
+    pool, why = routing.pool_by_event[event], f"sends {event} to pool"
+    by_hand = bool(asked) and catalog.family_of(catalog.pools[asked].hardware) == suite.family
+    if by_hand:
+        pool, why = asked, "may be asked for: pool"
     for row in catalog.labels:
         if (row.pool, row.gpus, row.fabric) == (pool, suite.gpus, suite.fabric):
             return row
     need = f"{suite.gpus} GPU{'s' if suite.gpus > 1 else ''}{' with a fabric' if suite.fabric else ''}"
     fabric = ", fabric = true" if suite.fabric else ""
     return Problem(
-        where=f"{_FILE}: {where}",
+        where=catalog.where(catalog.pools[pool] if by_hand else routing),
         what=f"{why} {pool!r}, which has no label for {need}; {suite.name} needs one",
         hint=f'add [[label]] with pool = "{pool}", gpus = {suite.gpus}{fabric}',
     )

@@ -91,13 +91,13 @@ def _reach(catalog: Catalog) -> Iterator[Problem]:
     run = {suite.name for row in catalog.actions.of_kind("tests") for suite in suites_of(catalog, row)}
     for suite in catalog.suites:
         if suite.name not in run:
-            where = f"catalog/stages.toml: suite[{suite.id}]"
             kind = "nightly suites" if suite.nightly else "suites that are not nightly"
             what = f"unreachable: no workflow runs {kind}"
-            yield Problem(where=where, what=what, hint="add a [[workflow]] of kind tests to actions.toml")
+            hint = "add a [[workflow]] of kind tests to actions.toml"
+            yield Problem(where=catalog.where(suite), what=what, hint=hint)
     after: Mapping[str, tuple[str, ...]] = {stage.id: stage.after for stage in catalog.stages}
     for stage in catalog.stages:
-        where = f"catalog/stages.toml: stage[{stage.id}].after"
+        where = catalog.where(stage, "after")
         if stage.id in _all_before(stage.id, after):
             yield Problem(
                 where=where, what="unreachable: the stage waits for itself", hint="break the circle"

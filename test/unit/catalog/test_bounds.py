@@ -190,7 +190,7 @@ def check(metrics: tuple[str, ...] = (), declared: tuple[str, ...] = (), *bounds
     )
     ours = catalog()
     fields = {name: getattr(ours, name) for name in ("suites", "hardware", "capabilities")}
-    value = SimpleNamespace(**fields, bounds=bounds, test_envs=())
+    value = SimpleNamespace(**fields, bounds=bounds, test_envs=(), where=ours.where)
     problems: list[Problem] = []
     check_registrations(value, tests, own=True, problems=problems)  # type: ignore[arg-type]  # what it reads of a catalog
     return [str(problem) for problem in problems]
@@ -215,7 +215,7 @@ def test_a_row_whose_metric_or_test_is_gone_is_a_problem() -> None:
     assert "the test has no metric 'm'" in problem
     assert "METRICS" in problem
     (problem,) = check((), (), bound(">", 1, test="test/registered/gone.py"))
-    assert "gone.py: no such registered test" in problem
+    assert "bound[test/registered/gone.py].test: no such registered test" in problem
 
 
 def test_the_agent_is_told_which_metrics_a_whole_test_has_to_record() -> None:

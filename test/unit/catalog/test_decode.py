@@ -1,6 +1,6 @@
 """Rows decoded: everything that is wrong with a file is reported at once, each with its line and a hint."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -218,4 +218,14 @@ def test_a_problem_found_later_has_the_line_of_its_row(tmp_path: Path) -> None:
         "things.toml:6: thing[good].kind: is odd (choose another)",
         "things.toml:2: thing[good]: is odd as a whole",
     ]
-    assert reader.where(row).endswith("/things.toml:2")
+    assert reader.line(row).endswith("/things.toml:2")
+    assert reader.where(row, "kind").endswith("/things.toml:6: thing[good].kind")
+
+
+def test_a_row_that_was_made_elsewhere_has_a_name_and_no_line(tmp_path: Path) -> None:
+    reader, file = opened(tmp_path, GOOD)
+    (row,) = file.rows("thing", Thing)
+    other = replace(row, id="other")
+    assert reader.where(other, "kind").endswith("/things.toml: thing[other].kind")
+    reader.remember_part(other, row)
+    assert reader.where(other).endswith("/things.toml:1: thing[good]")

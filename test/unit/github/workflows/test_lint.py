@@ -224,9 +224,7 @@ class TestOurOwn:
         only_nightly = tuple(row for row in rows.workflows if row.id != "amd-pr")
         found = lint_own(replace(catalog, actions=replace(rows, workflows=only_nightly)), ())
         lost = [suite for suite in catalog.suites if not suite.nightly]
-        assert [problem.where for problem in found] == [
-            f"catalog/stages.toml: suite[{suite.id}]" for suite in lost
-        ]
+        assert [problem.where for problem in found] == [catalog.where(suite) for suite in lost]
 
     def test_stages_that_wait_for_each_other_are_named(self, catalog: Catalog) -> None:
         stages = tuple(
