@@ -37,7 +37,7 @@ class _Judgement(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _BoundRow(_Judgement):
-    """A row of the file, which stands for every pair of its tests and metrics."""
+    """A row of the file: one bound for every pair of its tests and metrics."""
 
     test: OneOrMore
     metric: OneOrMore
@@ -52,7 +52,7 @@ class Bound(_Judgement):
 
 
 def is_ceiling(bound: _Judgement) -> bool:
-    """Whether the row says how much a metric may be at most; a row without an `op` judges nothing and is no ceiling."""
+    """Whether the row limits a metric from above; a row without an `op` judges nothing and is not a ceiling."""
     return bound.op in (Op.BELOW, Op.AT_MOST)
 
 

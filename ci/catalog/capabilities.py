@@ -34,8 +34,8 @@ def load_capabilities(
 ) -> tuple[Capability, ...]:
     """Read capabilities.toml; what is wrong with it is added to the reader's problems.
 
-    Each capability has exactly one row for every hardware class and the engine that serves it, so that no machine
-    finds out at launch that nobody thought of it. A row that leaves an argument out on a GPU names the issue that
+    Each capability has exactly one row for every hardware class and the engine that serves it, so that a
+    missing one is found here and not at launch. A row that leaves an argument out on a GPU names the issue that
     tracks why.
     """
     file = reader.open("capabilities.toml", "capability")

@@ -36,7 +36,7 @@ __all__ = ["Catalog", "load_catalog", "read_catalog"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """Everything that is so until a row is edited."""
+    """All rows."""
 
     stages: tuple[Stage, ...]
     suites: tuple[Suite, ...]
@@ -79,7 +79,7 @@ class Catalog:
         """The stage of that id.
 
         Raises:
-            UsageError: there is none, with the nearest names.
+            UsageError: unknown stage, with the nearest names.
         """
         for stage in self.stages:
             if stage_id in (stage.id, stage.session):

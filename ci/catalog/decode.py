@@ -15,7 +15,7 @@ __all__ = ["Reader", "RowFile", "hint_of"]
 
 R = TypeVar("R", bound=Row)
 
-# A longer example helps nobody.
+# A longer example is not printed.
 _EXAMPLE_CHARACTERS = 60
 
 
@@ -27,7 +27,7 @@ class _Origin(NamedTuple):
 
 
 class Reader:
-    """Reads the TOML files of a folder, collects every problem, and knows where each row stands."""
+    """Reads the TOML files of a folder, collects every problem, and knows the place of each row."""
 
     def __init__(self, folder: Path = CATALOG_DIR) -> None:
         """Nothing is read before a file is opened."""
@@ -51,7 +51,7 @@ class Reader:
         return self._files[name]
 
     def remember(self, row: Row, file: "RowFile", path: KeyPath, table: Mapping[str, Any]) -> None:
-        """Note where a row stands."""
+        """Note the place of a row."""
         self._origins[id(row)] = _Origin(row, file, path, table)  # holding the row keeps its id its own
         self._tables[type(row)] = (file, str(path[0]))
 
@@ -164,7 +164,7 @@ class RowFile:
                     self.note((array, index, key), f"unknown {noun} {name!r}", closest(name, known))
 
     def _tables(self, array: str) -> Sequence[Mapping[str, Any]] | None:
-        """The tables of an array, None where something else stands in its place."""
+        """The tables of an array, None if it is something else."""
         tables = self._toml.data.get(array, [])
         return tables if isinstance(tables, list) and all(isinstance(one, dict) for one in tables) else None
 

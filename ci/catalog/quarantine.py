@@ -16,7 +16,7 @@ __all__ = ["Quarantine", "QuarantineTable", "load_quarantine"]
 class Quarantine(Row):
     """A test file or pytest node id that gates nothing on some hardware classes, from `since` to `expires` inclusive.
 
-    A node id without parameters stands for the case with all its parameters.
+    A node id without parameters means the case with all its parameters.
     """
 
     KEY: ClassVar[str] = "test"

@@ -86,7 +86,7 @@ _Rocm = Annotated[str, matching(r"\d+", "digits, e.g. 720")]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionPin(Sourced):
-    """An action of somebody else's, by the full hash of a commit; `tag` is that commit's release."""
+    """A third-party action, pinned by the full hash of a commit; `tag` is that commit's release."""
 
     id: _Action
     tag: Annotated[str, matching(r"v\d+\.\d+\.\d+", "a release, e.g. v6.0.2")]

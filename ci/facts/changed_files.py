@@ -99,7 +99,7 @@ def _model_users(tree: Path, catalog: Catalog, tests: Discovery) -> Mapping[str,
     """Tests that name a model, in their own file or in a module of `harness.suites` that they import."""
     texts: dict[str, str] = {}
     for file in sorted({row.file for row in tests.registrations}):
-        shared = tests.wishes[file].shared if file in tests.wishes else ()
+        shared = tests.requirements[file].shared if file in tests.requirements else ()
         names = [file, *(f"test/harness/suites/{name}.py" for name in shared)]
         texts[file] = "\n".join(_text(tree / name) for name in names)
     return {

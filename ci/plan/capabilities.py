@@ -15,8 +15,8 @@ def asked_for(tests: Discovery, files: Iterable[str]) -> dict[str, tuple[str, ..
     """Capability id to the test files that ask for it, both in their order."""
     found: dict[str, list[str]] = {}
     for file in files:
-        if file in tests.wishes:
-            for capability in tests.wishes[file].asks:
+        if file in tests.requirements:
+            for capability in tests.requirements[file].asks:
                 found.setdefault(capability, []).append(file)
     return {capability: tuple(names) for capability, names in found.items()}
 

@@ -44,9 +44,11 @@ def check_registrations(
             notes.append(f"no stage here runs {name}: {len(places)} files, e.g. {places[0]}")
     if own:
         problems += _bounds(catalog, tests)
-        problems += _wishes(catalog, tests)
+        problems += _requirements(catalog, tests)
         problems += _test_envs(catalog, tests)
-        asked = {capability for wishes in tests.wishes.values() for capability in wishes.asks}
+        asked = {
+            capability for requirements in tests.requirements.values() for capability in requirements.asks
+        }
         unasked = dict.fromkeys(row.id for row in catalog.capabilities if row.id not in asked)
         notes += [f"capability {name}: no test asks for it" for name in unasked]
     for suite in catalog.suites:
@@ -67,31 +69,34 @@ def _bounds(catalog: Catalog, tests: Discovery) -> Iterator[Problem]:
         if bound.test not in files:
             hint = "fix the path, or remove the row"
             yield Problem(where=catalog.where(bound, "test"), what="no such registered test", hint=hint)
-        elif bound.test in tests.wishes and bound.metric not in tests.wishes[bound.test].every_metric:
+        elif (
+            bound.test in tests.requirements
+            and bound.metric not in tests.requirements[bound.test].every_metric
+        ):
             what = f"the test has no metric {bound.metric!r}"
-            hint = f"remove the row, or name a computed metric in METRICS of the test; {closest(bound.metric, tests.wishes[bound.test].every_metric)}"
+            hint = f"remove the row, or name a computed metric in METRICS of the test; {closest(bound.metric, tests.requirements[bound.test].every_metric)}"
             yield Problem(where=catalog.where(bound, "metric"), what=what, hint=hint)
 
 
-def _wishes(catalog: Catalog, tests: Discovery) -> Iterator[Problem]:
+def _requirements(catalog: Catalog, tests: Discovery) -> Iterator[Problem]:
     """Metrics and capabilities that a test names and no row knows."""
     judged: dict[tuple[str, str], set[str]] = {}
     for bound in catalog.bounds:
         judged.setdefault((bound.test, bound.metric), set()).update(bound.hardware)
     capabilities = {row.id for row in catalog.capabilities}
-    for file, wishes in tests.wishes.items():
-        for line, what, hint in wishes.faults:
+    for file, requirements in tests.requirements.items():
+        for line, what, hint in requirements.faults:
             yield Problem(where=f"{file}:{line}", what=what, hint=hint)
-        for capability in wishes.asks:
+        for capability in requirements.asks:
             if capability not in capabilities:
                 what = f"asks for {capability!r}, which has no row in capabilities.toml"
                 yield Problem(where=file, what=what, hint=closest(capability, capabilities))
         needed = _classes_of(catalog, tests, file)
         lacking: dict[str, list[str]] = {}
-        for metric in wishes.every_metric:
+        for metric in requirements.every_metric:
             known = judged.get((file, metric), set())
             # which of the computed names a class measures goes by its sizes, so one row is enough for those
-            missing = [name for name in needed if name not in known] if metric in wishes.metrics else []
+            missing = [name for name in needed if name not in known] if metric in requirements.metrics else []
             if not known or missing:
                 lacking.setdefault(f" for {', '.join(missing)}" if missing else "", []).append(repr(metric))
         for classes, metrics in lacking.items():

@@ -298,7 +298,7 @@ def _users(
         case "environment", "test_env":
             return (), _texts(row.get("test"))
         case "capabilities", "capability":
-            asked = asked_for(tests, sorted(tests.wishes))
+            asked = asked_for(tests, sorted(tests.requirements))
             return (), asked.get(str(row.get("id")), ())
         case "models", "model":
             return (), model_users.get(str(row.get("id")), ())

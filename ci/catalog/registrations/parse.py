@@ -19,7 +19,12 @@ from typing import Any, Literal
 
 from ci.catalog.discovery import DiscoveryRules, Root
 from ci.catalog.registrations.roots import python_files
-from ci.catalog.registrations.test_requirements import Wishes, case_names, mentions_wishes, read_wishes
+from ci.catalog.registrations.test_requirements import (
+    Requirements,
+    case_names,
+    mentions_requirements,
+    read_requirements,
+)
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem
 
@@ -51,14 +56,14 @@ class Registration:
 class ParsedFile:
     """What one file says: its registrations in order, how it is to be run, and what is wrong with it.
 
-    `wishes` are the metrics and capabilities that a file of ours names, `cases` its tests as node ids name them.
+    `requirements` are the metrics and capabilities that a file of ours names, `cases` its tests as node ids name them.
     """
 
     file: str
     kind: Kind
     registrations: tuple[Registration, ...]
     problems: tuple[Problem, ...]
-    wishes: Wishes = field(default_factory=Wishes)
+    requirements: Requirements = field(default_factory=Requirements)
     cases: tuple[str, ...] = ()
 
 
@@ -66,7 +71,7 @@ class ParsedFile:
 class Discovery:
     """What a tree says: registrations and problems by file and line, the kind of each file that was parsed.
 
-    `wishes` and `cases` are by file, of our own tree alone: another's tests don't know our catalog.
+    `requirements` and `cases` are by file, of our own tree alone: another's tests don't know our catalog.
     """
 
     registrations: tuple[Registration, ...]
@@ -74,7 +79,7 @@ class Discovery:
     problems: tuple[Problem, ...]
     files_seen: int
     files_parsed: int
-    wishes: Mapping[str, Wishes] = field(default_factory=dict)
+    requirements: Mapping[str, Requirements] = field(default_factory=dict)
     cases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -108,7 +113,7 @@ def discover(
             try:
                 source = (tree / file).read_bytes()
             except OSError as error:
-                problems.append(Problem(where=file, what=f"can't be read: {error.strerror}"))
+                problems.append(Problem(where=file, what=f"cannot be read: {error.strerror}"))
                 continue
             found = bool(mentions_any.search(source))
             if found and mentions_wanted.search(source):
@@ -130,20 +135,22 @@ def discover(
         problems=tuple(sorted(problems, key=_by_place)),
         files_seen=files_seen,
         files_parsed=len(parsed_files),
-        wishes={file: _with_shared(tree, parsed.wishes) for file, parsed in parsed_files.items()},
+        requirements={file: _with_shared(tree, parsed.requirements) for file, parsed in parsed_files.items()},
         cases={file: parsed.cases for file, parsed in parsed_files.items()},
     )
 
 
-def _with_shared(tree: Path, wishes: Wishes) -> Wishes:
+def _with_shared(tree: Path, requirements: Requirements) -> Requirements:
     """What a file asks for by itself and through the modules of `harness.suites` that it imports."""
-    for name in wishes.shared:
+    for name in requirements.shared:
         file = f"test/harness/suites/{name}.py"
         try:
-            wishes = wishes.with_those_of(read_wishes(ast.parse((tree / file).read_bytes())), file)
+            requirements = requirements.with_those_of(
+                read_requirements(ast.parse((tree / file).read_bytes())), file
+            )
         except (OSError, SyntaxError):
             continue  # the test fails by its import: its own message is the better one
-    return wishes
+    return requirements
 
 
 def _files(
@@ -206,12 +213,12 @@ def parse(source: bytes, file: str, rules: DiscoveryRules, *, ours: bool = False
         what = 'no `if __name__ == "__main__":` block at the top level that calls something'
         hint = "SGLang runs the file as a program: without it the test passes without running"
         faults.append(_Fault(enabled[0].line, what, hint))
-    wishes = read_wishes(module) if ours and mentions_wishes(source) else Wishes()
+    requirements = read_requirements(module) if ours and mentions_requirements(source) else Requirements()
     return ParsedFile(
         file=file,
         kind=_kind(module),
         registrations=tuple(registrations),
-        wishes=wishes,
+        requirements=requirements,
         cases=case_names(module) if ours else (),
         problems=tuple(
             Problem(where=f"{file}:{fault.line}", what=fault.what, hint=fault.hint)
@@ -221,7 +228,7 @@ def parse(source: bytes, file: str, rules: DiscoveryRules, *, ours: bool = False
 
 
 def _unreadable(file: str, line: int, what: str) -> ParsedFile:
-    problem = Problem(where=f"{file}:{line}", what=what, hint="its registrations can't be read")
+    problem = Problem(where=f"{file}:{line}", what=what, hint="its registrations cannot be read")
     return ParsedFile(file=file, kind="script", registrations=(), problems=(problem,))
 
 

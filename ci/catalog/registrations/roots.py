@@ -65,7 +65,7 @@ def python_files(tree: Path, root: Root) -> tuple[list[str], list[Problem]]:
             with os.scandir(tree / folder) as scan:
                 entries = sorted(scan, key=lambda entry: entry.name)
         except OSError as error:
-            problems.append(Problem(where=folder, what=f"the folder can't be read: {error.strerror}"))
+            problems.append(Problem(where=folder, what=f"the folder cannot be read: {error.strerror}"))
             continue
         for entry in entries:
             if entry.name.startswith(".") or entry.name == "__pycache__":

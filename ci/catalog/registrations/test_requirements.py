@@ -11,14 +11,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-__all__ = ["Wishes", "case_names", "has_case", "mentions_wishes", "read_wishes"]
+__all__ = ["Requirements", "case_names", "has_case", "mentions_requirements", "read_requirements"]
 
 _CHECKS = ("check", "check_all")
 _MENTION = re.compile(rb"\bharness\b|^METRICS\b|^ASKS\b|\basks\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class Requirements:
     """Names in the file's order. `metrics` are literals where they are checked, `declared` those of `METRICS`.
 
     `shared` are the modules of `harness.suites` that the file imports; `faults` are (line, what, hint): names that are
@@ -31,7 +31,7 @@ class Wishes:
     shared: tuple[str, ...] = ()
     faults: tuple[tuple[int, str, str], ...] = ()
 
-    def with_those_of(self, other: "Wishes", file: str) -> "Wishes":
+    def with_those_of(self, other: "Requirements", file: str) -> "Requirements":
         """These and those of a shared module, whose faults name its file."""
         return replace(
             self,
@@ -50,12 +50,12 @@ class Wishes:
         return tuple(dict.fromkeys((*self.metrics, *self.declared)))
 
 
-def mentions_wishes(source: bytes) -> bool:
+def mentions_requirements(source: bytes) -> bool:
     """Whether a file can hold any: walking its tree costs more than parsing it."""
     return _MENTION.search(source) is not None
 
 
-def read_wishes(module: ast.Module) -> Wishes:
+def read_requirements(module: ast.Module) -> Requirements:
     """Everything that the file asks for."""
     constants = dict(_constants(module))
     faults: list[tuple[int, str, str]] = []
@@ -83,7 +83,7 @@ def read_wishes(module: ast.Module) -> Wishes:
             if names is None and "METRICS" not in constants:
                 hint = "name them in a module-level tuple METRICS"
                 faults.append((node.lineno, f"the names of {called}(...)'s metrics are computed", hint))
-    return Wishes(
+    return Requirements(
         metrics=tuple(dict.fromkeys(metrics)),
         declared=tuple(dict.fromkeys(constants.get("METRICS") or ())),
         asks=tuple(dict.fromkeys(asks)),

@@ -12,7 +12,7 @@ from ci.catalog.bounds import Bound, load_bounds
 from ci.catalog.catalog import Catalog
 from ci.catalog.decode import Reader
 from ci.catalog.registrations.parse import Discovery
-from ci.catalog.registrations.test_requirements import Wishes
+from ci.catalog.registrations.test_requirements import Requirements
 from ci.errors import Problem
 from ci.execute.spec import make_spec
 from ci.plan.bounds import bounds_of
@@ -112,7 +112,7 @@ def test_a_bad_row_is_named(tmp_path: Path, changes: dict[str, object], found: s
     assert any(found in problem for problem in problems), problems
 
 
-def test_a_row_with_lists_stands_for_every_pair(tmp_path: Path) -> None:
+def test_a_row_with_lists_holds_for_every_pair(tmp_path: Path) -> None:
     bounds, problems = load(tmp_path, row(test=["a.py", "b.py"], metric=["m", "n"]))
     assert problems == []
     assert [(bound.test, bound.metric) for bound in bounds] == [
@@ -185,7 +185,7 @@ def check(metrics: tuple[str, ...] = (), declared: tuple[str, ...] = (), *bounds
         problems=(),
         files_seen=1,
         files_parsed=1,
-        wishes={TEST: Wishes(metrics=metrics, declared=declared)},
+        requirements={TEST: Requirements(metrics=metrics, declared=declared)},
         cases={TEST: ("test_x",)},
     )
     ours = catalog()
@@ -218,7 +218,7 @@ def test_a_row_whose_metric_or_test_is_gone_is_a_problem() -> None:
     assert "bound[test/registered/gone.py].test: no such registered test" in problem
 
 
-def test_the_agent_is_told_which_metrics_a_whole_test_has_to_record() -> None:
+def test_the_agent_gets_the_metrics_that_a_whole_test_must_record() -> None:
     test = catalog().bounds[0].test
     metrics = sorted(
         {row.metric for row in catalog().bounds if row.test == test and "mi300x" in row.hardware}

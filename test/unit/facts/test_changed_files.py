@@ -13,7 +13,7 @@ from ci.catalog.catalog import Catalog
 from ci.catalog.change_rules import check_changes, load_changes
 from ci.catalog.decode import Reader
 from ci.catalog.registrations.parse import Discovery
-from ci.catalog.registrations.test_requirements import Wishes
+from ci.catalog.registrations.test_requirements import Requirements
 from ci.catalog.stages import load_stages
 from ci.facts.changed_files import changes_since
 from ci.plan.jobs import ChangedFile, Changes, RowChange, Selection, changed_rows, fits, select_changed
@@ -138,7 +138,7 @@ def test_single_tests_add_up_and_a_whole_suite_stays_whole() -> None:
 def test_a_row_of_tests_selects_those_that_use_it(
     file: ChangedFile, suites: list[str], tests: set[str] | None
 ) -> None:
-    asking = replace(TESTS, wishes={B_TEST: Wishes(asks=("wish",))})
+    asking = replace(TESTS, requirements={B_TEST: Requirements(asks=("wish",))})
     selection = select(file, tests=asking, model_users={"some/model": (B_TEST,)})
     assert chosen(selection) == suites
     if tests is not None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ci.catalog.registrations.parse import Registration
-from ci.catalog.registrations.test_requirements import Wishes
+from ci.catalog.registrations.test_requirements import Requirements
 from ci.errors import UsageError
 from ci.execute.spec import make_spec
 from ci.plan.facts import Facts
@@ -21,7 +21,7 @@ ROWS = [registration(ASKING, STAGE_B_SMALL), registration("test/registered/b/tes
 
 def asking(world: Callable[..., Facts], *asks: str) -> Facts:
     rows: list[Registration] = ROWS
-    tests = replace(discovery(rows), wishes={ASKING: Wishes(asks=asks)})
+    tests = replace(discovery(rows), requirements={ASKING: Requirements(asks=asks)})
     return world(rows, tests=tests)
 
 

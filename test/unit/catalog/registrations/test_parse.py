@@ -226,7 +226,7 @@ def test_messages_name_the_place_and_the_way_out(text: str, expected: str) -> No
     assert says(read(text)) == [expected]
 
 
-def test_several_mistakes_in_one_call_are_all_told() -> None:
+def test_several_mistakes_in_one_call_are_all_reported() -> None:
     assert len(read('register_amd_ci("60", 5, nightly="yes")').problems) == 3
 
 

@@ -296,7 +296,7 @@ def test_our_rules_have_no_problems() -> None:
     assert set(RULES.registrars.values()) == {"amd", "cpu", "cuda", "npu", "xpu", "musa", "mlx"}
 
 
-def test_every_problem_of_the_rules_is_told_at_once(tmp_path: Path) -> None:
+def test_every_problem_of_the_rules_is_reported_at_once(tmp_path: Path) -> None:
     (tmp_path / "discovery.toml").write_text(
         """
         [[registrar]]

@@ -7,7 +7,7 @@ import pytest
 from ci.catalog.catalog import load_catalog
 from ci.catalog.discovery import DiscoveryRules
 from ci.catalog.registrations.parse import discover
-from ci.catalog.registrations.test_requirements import Wishes
+from ci.catalog.registrations.test_requirements import Requirements
 
 FILE = "test/registered/amd/test_shared.py"
 SHARED = """
@@ -43,7 +43,7 @@ def rules() -> DiscoveryRules:
     return load_catalog().discovery
 
 
-def wishes(tree: Path, rules: DiscoveryRules, importing: str, shared: str = SHARED) -> Wishes:
+def requirements(tree: Path, rules: DiscoveryRules, importing: str, shared: str = SHARED) -> Requirements:
     """What the test file of a tree asks for when it imports like this."""
     for path, text in {
         FILE: TEST.format(importing=importing),
@@ -51,7 +51,7 @@ def wishes(tree: Path, rules: DiscoveryRules, importing: str, shared: str = SHAR
     }.items():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_text(text)
-    return discover(tree, rules).wishes[FILE]
+    return discover(tree, rules).requirements[FILE]
 
 
 @pytest.mark.parametrize(
@@ -60,21 +60,21 @@ def wishes(tree: Path, rules: DiscoveryRules, importing: str, shared: str = SHAR
 def test_metrics_and_capabilities_of_the_shared_module_count_as_the_tests_own(
     tmp_path: Path, rules: DiscoveryRules, importing: str
 ) -> None:
-    found = wishes(tmp_path, rules, importing)
+    found = requirements(tmp_path, rules, importing)
     assert found.every_metric == ("own", "accuracy", "bs1_latency_s", "bs2_latency_s")
     assert found.asks == ("deterministic_inference",)
     assert found.faults == ()
 
 
 def test_a_module_that_is_not_imported_asks_for_nothing(tmp_path: Path, rules: DiscoveryRules) -> None:
-    assert wishes(tmp_path, rules, "import os").every_metric == ("own",)
+    assert requirements(tmp_path, rules, "import os").every_metric == ("own",)
 
 
 def test_a_computed_name_in_the_shared_module_is_named_with_its_place(
     tmp_path: Path, rules: DiscoveryRules
 ) -> None:
     shared = SHARED.replace("METRICS = ", "NAMES = ")
-    ((_, what, hint),) = wishes(tmp_path, rules, "from harness.suites import deepseek", shared).faults
+    ((_, what, hint),) = requirements(tmp_path, rules, "from harness.suites import deepseek", shared).faults
     assert what.startswith("test/harness/suites/deepseek.py:10: ")
     assert "METRICS" in hint
 
@@ -82,5 +82,5 @@ def test_a_computed_name_in_the_shared_module_is_named_with_its_place(
 def test_a_shared_module_that_is_missing_is_left_to_the_import_to_report(
     tmp_path: Path, rules: DiscoveryRules
 ) -> None:
-    found = wishes(tmp_path, rules, "from harness.suites import nowhere")
+    found = requirements(tmp_path, rules, "from harness.suites import nowhere")
     assert found.every_metric == ("own",)

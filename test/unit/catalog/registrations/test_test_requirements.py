@@ -5,18 +5,18 @@ import ast
 import pytest
 
 from ci.catalog.registrations.test_requirements import (
-    Wishes,
+    Requirements,
     case_names,
     has_case,
-    mentions_wishes,
-    read_wishes,
+    mentions_requirements,
+    read_requirements,
 )
 
 IMPORT = "from harness.bounds import check, check_all\n"
 
 
-def wishes(text: str) -> Wishes:
-    return read_wishes(ast.parse(text))
+def requirements(text: str) -> Requirements:
+    return read_requirements(ast.parse(text))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def wishes(text: str) -> Wishes:
     ],
 )
 def test_metrics_are_the_literal_names_that_the_harness_is_given(text: str, metrics: tuple[str, ...]) -> None:
-    found = wishes(text)
+    found = requirements(text)
     assert found.metrics == metrics
     assert found.faults == ()
 
@@ -51,23 +51,23 @@ def test_metrics_are_the_literal_names_that_the_harness_is_given(text: str, metr
     ],
 )
 def test_computed_names_have_to_be_declared(call: str) -> None:
-    ((line, what, hint),) = wishes(IMPORT + call).faults
+    ((line, what, hint),) = requirements(IMPORT + call).faults
     assert line == 2
     assert "are computed" in what
     assert "METRICS" in hint
-    declared = wishes(IMPORT + 'METRICS = ("bs1", "bs4")\n' + call)
+    declared = requirements(IMPORT + 'METRICS = ("bs1", "bs4")\n' + call)
     assert declared.declared == ("bs1", "bs4")
     assert declared.faults == ()
 
 
 def test_declared_and_literal_names_are_kept_apart_and_counted_once() -> None:
-    found = wishes(IMPORT + 'METRICS: tuple[str, ...] = ("a", "b")\ncheck("a", 1)')
+    found = requirements(IMPORT + 'METRICS: tuple[str, ...] = ("a", "b")\ncheck("a", 1)')
     assert (found.metrics, found.declared, found.every_metric) == (("a",), ("a", "b"), ("a", "b"))
 
 
 @pytest.mark.parametrize("value", ["names()", '("a", 1)', '("a", *others)', '"a"', "None"])
 def test_a_declaration_that_is_no_literal_tuple_is_a_fault(value: str) -> None:
-    ((line, what, _),) = wishes(f"x = 1\nMETRICS = {value}").faults
+    ((line, what, _),) = requirements(f"x = 1\nMETRICS = {value}").faults
     assert line == 2
     assert "METRICS is not a tuple of literal strings" in what
 
@@ -84,21 +84,21 @@ def test_a_declaration_that_is_no_literal_tuple_is_a_fault(value: str) -> None:
     ],
 )
 def test_capabilities_are_the_literals_of_asks(text: str, asks: tuple[str, ...]) -> None:
-    found = wishes(text)
+    found = requirements(text)
     assert found.asks == asks
     assert found.faults == ()
 
 
 def test_a_computed_asks_is_a_fault_that_names_the_way_out() -> None:
-    ((line, what, hint),) = wishes("ServerSpec(asks=computed())").faults
+    ((line, what, hint),) = requirements("ServerSpec(asks=computed())").faults
     assert (line, what) == (1, "asks= is not a tuple of literal strings")
     assert "ASKS" in hint
 
 
 def test_files_that_can_ask_for_nothing_are_not_walked() -> None:
-    assert not mentions_wishes(b"import unittest\n\nself.check('x')\n")
-    assert mentions_wishes(b"from harness.bounds import check\n")
-    assert mentions_wishes(b"METRICS = ()\n")
+    assert not mentions_requirements(b"import unittest\n\nself.check('x')\n")
+    assert mentions_requirements(b"from harness.bounds import check\n")
+    assert mentions_requirements(b"METRICS = ()\n")
 
 
 CASES = case_names(
