@@ -6,12 +6,13 @@ Types are frozen dataclasses of this project, enums, and tuples, mappings and un
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, SchemaValidator, to_jsonable_python
+from pydantic_core import ErrorDetails, SchemaValidator
 
 _T = TypeVar("_T")
 
@@ -75,16 +76,21 @@ def decode(kind: type[_T], value: object, *, unknown: bool = False) -> _T:
 
 
 def encode(value: object) -> Any:
-    """The value as JSON values: objects, lists, strings, numbers (whole ones without a fraction), true, false, null."""
-    return _whole(to_jsonable_python(value))
+    """The value as JSON values: objects, lists, strings, numbers (whole ones without a fraction), true, false, null.
 
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    Written out here: pydantic refuses keys that are not valid Unicode, and a path may be one.
+    """
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(item) for item in value]
+    if is_dataclass(value):
+        return {row.name: encode(getattr(value, row.name)) for row in fields(value)}
+    return value
 
 
 def _validator(kind: type) -> SchemaValidator:
