@@ -7,10 +7,18 @@ from typing import Any, NoReturn
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem, UsageError
 from ci.facts.gather import Place
-from ci.plan.request import Request, parse_env, parse_jobs, parse_shard
+from ci.plan.request import (
+    CHANGING,
+    SELECTING,
+    Request,
+    parse_env,
+    parse_jobs,
+    parse_shard,
+    split_pytest_args,
+)
 from ci.plan.shards import Shard
 
-__all__ = ["Parser", "RunOptions", "parse", "read_run_options", "run_parser", "split_pytest_args"]
+__all__ = ["Parser", "RunOptions", "parse", "read_run_options", "run_parser"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,32 +59,21 @@ def parse(parser: Parser, arguments: Sequence[str], problems: list[Problem]) -> 
     return known
 
 
-def split_pytest_args(arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Ours, and what stands after a second `--` for pytest."""
-    items = tuple(arguments)
-    if "--" not in items:
-        return items, ()
-    cut = items.index("--")
-    return items[:cut], items[cut + 1 :]
-
-
 class RunOptions:
     """A stage session's options after reading: what is asked (`request`), where (`place`), and how to show it."""
 
-    __slots__ = ("dry_run", "json", "last_failed", "list", "place", "plan_changers", "plan_file", "request")
+    __slots__ = ("dry_run", "failed", "json", "last_failed", "list", "place", "plan_file", "request")
 
-    def __init__(
-        self, known: argparse.Namespace, request: Request, place: Place, plan_changers: list[str]
-    ) -> None:
+    def __init__(self, known: argparse.Namespace, request: Request, place: Place) -> None:
         """Keep what the parser found."""
         self.request = request
         self.place = place
         self.list: bool = known.list
         self.json: bool = known.json
         self.dry_run: bool = known.dry_run
-        self.last_failed: bool = known.last_failed
+        self.last_failed: str | None = known.last_failed
         self.plan_file: str = known.plan
-        self.plan_changers = plan_changers
+        self.failed: bool = known.failed
 
 
 def _part(text: str, problems: list[Problem]) -> Shard | None:
@@ -108,7 +105,13 @@ def run_parser(prog: str) -> Parser:
         metavar="NODEID",
         help="only this file or pytest node id; repeatable",
     )
-    add("--last-failed", action="store_true", help="only what failed in the newest run of this stage")
+    add(
+        "--last-failed",
+        nargs="?",
+        const="",
+        metavar="RUN",
+        help="only what failed in this run; without RUN: in the newest of this stage",
+    )
     add("--list", action="store_true", help="print the tests with their estimates, one per line, and stop")
     add(
         "--env",
@@ -140,7 +143,8 @@ def run_parser(prog: str) -> Parser:
     )
     add("--python", default="", metavar="PATH", help="the interpreter that has the engine and runs the tests")
     add("--checkout", default="", metavar="PATH", help="an SGLang tree whose registered tests are run")
-    add("--plan", default="", metavar="FILE", help="run exactly this plan.json again")
+    add("--plan", default="", metavar="FILE|RUN", help="run exactly this plan.json, or a run's plan, again")
+    add("--failed", action="store_true", help="of --plan RUN only what failed in that run")
     add("--dry-run", action="store_true", help="print the plan and do nothing")
     stop = parser.add_mutually_exclusive_group()
     stop.add_argument("--keep-going", action="store_true", help="go on after a failed test (the default)")
@@ -180,35 +184,31 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
         from_dockerfile=known.from_dockerfile,
     )
     _only_in_docker(known, problems)
-    changers = {
-        "--suite": known.suite,
-        "--shard": known.shard,
-        "--test": known.test,
-        "--last-failed": known.last_failed,
-        "--env": known.env,
-        "--hardware": known.hardware != "auto",
-        "--engine": known.engine != "auto",
-        "--image": known.image,
-        "--rocm": known.rocm,
-        "--from-dockerfile": known.from_dockerfile,
-        "--checkout": known.checkout,
-        "--fail-fast": known.fail_fast,
-        "--keep-going": known.keep_going,
-        "--jobs": known.jobs,
-        "-- (pytest's arguments)": pytest_args,
-    }
-    given = [name for name, value in changers.items() if value]
+    given = [
+        name
+        for name in (*SELECTING, *CHANGING)
+        if name not in ("--plan", "--failed") and _is_given(known, name)
+    ]
+    given += ["-- (pytest's arguments)"] if pytest_args else []
     if known.plan and given:
         hint = "a plan is run as it is, or made anew"
         problems += [Problem(where=name, what="would change the plan of --plan", hint=hint) for name in given]
-    if known.last_failed and known.test:
+    if known.last_failed is not None and known.test:
         problems.append(
             Problem(where="--last-failed", what="and --test both name tests", hint="use one of them")
         )
+    if known.failed and not known.plan:
+        hint = "--plan RUN --failed; of the newest run: --last-failed"
+        problems.append(Problem(where="--failed", what="of which run's plan?", hint=hint))
     if problems:
         raise UsageError("the options can't be meant", problems=problems, then=f"{prog} --help")
     place = Place(checkout=known.checkout, python=known.python, planning_only=known.dry_run or known.list)
-    return RunOptions(known, request, place, given)
+    return RunOptions(known, request, place)
+
+
+def _is_given(known: argparse.Namespace, option: str) -> bool:
+    value = getattr(known, option.removeprefix("--").replace("-", "_"))
+    return value not in (None, False, "", "auto", [])
 
 
 def _only_in_docker(known: argparse.Namespace, problems: list[Problem]) -> None:

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ci.catalog.catalog import Catalog
+from ci.cli.earlier_run import failed_part, with_failed
 from ci.cli.options import RunOptions
-from ci.errors import NothingSelectedError, UsageError
-from ci.execute.run_folder import newest_folder, read_plan
+from ci.errors import UsageError
+from ci.execute.run_folder import read_plan
 from ci.facts.gather import Place, gather, runs_dir
 from ci.plan.compare.replay import place_again
 from ci.plan.facts import Facts
@@ -23,7 +24,7 @@ __all__ = ["plan_for"]
 def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) -> Plan:
     """The plan that the options mean: made anew, or read from `--plan` and placed on this machine."""
     if options.plan_file:
-        saved = read_plan(Path(options.plan_file))
+        saved = read_plan(_plan_path(options.plan_file, runs_dir(environ)))
         if saved.work.stage != options.request.stage:
             session = catalog.stage(saved.work.stage).session
             what = f"{options.plan_file} is a plan of {saved.work.stage}, this is {options.request.stage}"
@@ -34,13 +35,14 @@ def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) 
         place = options.place
         if saved.work.checkout:
             place = replace(place, checkout=saved.placement.root)
-        return place_again(catalog, _facts(catalog, asked, place, environ, saved), request, saved)
+        plan = place_again(catalog, _facts(catalog, asked, place, environ, saved), request, saved)
+        return failed_part(plan, options.plan_file, runs_dir(environ)) if options.failed else plan
     request = options.request
     if options.list and request.executor in ("auto", "docker"):
         # the same tests in either place: no registry and no engine is asked for their names
         request = replace(request, executor="host")
-    if options.last_failed:
-        request = _last_failed(request, runs_dir(environ))
+    if options.last_failed is not None:
+        request = with_failed(request, options.last_failed, runs_dir(environ))
     place = replace(options.place, tell=BuildView(json=options.json).show)
     return make_plan(catalog, _facts(catalog, request, place, environ), request)
 
@@ -62,17 +64,7 @@ def _facts(
     return facts
 
 
-def _last_failed(request: Request, runs: Path) -> Request:
-    folder = newest_folder(runs, request.stage)
-    if folder is None:
-        raise UsageError(
-            f"--last-failed: there is no run of {request.stage} in {runs}", then="run the stage first"
-        )
-    failed = folder.failed_tests()
-    if not failed:
-        raise NothingSelectedError(
-            f"--last-failed: nothing failed in {folder.name}",
-            cause="its tests passed, were flaky, or were skipped",
-            then=f"read {folder.path / 'summary.md'}",
-        )
-    return replace(request, tests=failed, tests_source=f"--last-failed: {folder.name}")
+def _plan_path(given: str, runs: Path) -> Path:
+    """What `--plan` names: a file or a folder, or the name of a run."""
+    path = Path(given)
+    return path if path.exists() or not (runs / given).is_dir() else runs / given

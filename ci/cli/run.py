@@ -20,7 +20,7 @@ from ci.report.final.terminal import show_final
 from ci.report.final.write import show_written, write_reports
 from ci.report.live.github import mask, workspace_prefix
 from ci.report.live.views import open_view
-from ci.report.model import repeat
+from ci.report.repeat import repeat
 from ci.report.text import one_line
 from ci.report.views.plan import list_tests, print_plan
 from ci.system import clock

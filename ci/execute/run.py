@@ -220,7 +220,7 @@ def _started(plan: Plan, catalog: Catalog, environ: Mapping[str, str], folder: R
         "python": plan.placement.python_version,
         "github": github,
         "tests": [
-            {"suite": suite.id, "test": test.id, "est_s": test.est_s}
+            {"suite": suite.id, "test": test.id, "est_s": test.est_s, "cases": list(test.cases)}
             for suite in work.suites
             for test in suite.tests
         ],

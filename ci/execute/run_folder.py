@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ci.catalog.verdicts import Status
+from ci.catalog.toml_reader import closest
 from ci.errors import InfrastructureError, UsageError
 from ci.execute.agent_file import AGENT_NAME
 from ci.plan.model import Plan
-from ci.record.fold import fold, read_events
+from ci.record.fold import RunRecord, fold, read_events
 from ci.system.clock import folder_stamp
 
-__all__ = ["RunFolder", "make_folder", "newest_folder", "prune_folders", "read_plan"]
+__all__ = ["RunFolder", "find_folder", "make_folder", "newest_folder", "prune_folders", "read_plan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +58,9 @@ class RunFolder:
         """What the agent itself prints on standard error."""
         return self.logs / "agent.log"
 
-    def failed_tests(self) -> tuple[str, ...]:
-        """The tests that failed or were never run, by the record; none when there is no record."""
-        if not self.events.is_file():
-            return ()
-        tests = fold(read_events(self.events)).having(Status.FAILED, Status.NOT_RUN)
-        return tuple(dict.fromkeys(test.id for test in tests))
+    def record(self) -> RunRecord:
+        """What the events say; of nothing when there are none."""
+        return fold(read_events(self.events) if self.events.is_file() else ())
 
 
 def read_plan(path: Path) -> Plan:
@@ -121,6 +118,23 @@ def newest_folder(runs: Path, stage: str) -> RunFolder | None:
         if folder.events.is_file():
             return folder
     return None
+
+
+def find_folder(runs: Path, run: str) -> RunFolder:
+    """A run folder by its path, or by its name in `runs`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for path in (Path(run), runs / run):
+        if (path / "events.jsonl").is_file():
+            return RunFolder(path=path.resolve())
+    names = [entry.name for entry in runs.iterdir() if entry.is_dir()] if runs.is_dir() else []
+    raise UsageError(
+        f"unknown run {run}: neither a run folder nor a name in {runs}",
+        cause=closest(run, [name for name in names if not name.startswith(".")]),
+        then=f"ls {runs}",
+    )
 
 
 def prune_folders(runs: Path, *, keep: int, dry: bool) -> tuple[Path, ...]:

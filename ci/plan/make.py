@@ -65,7 +65,7 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
     capabilities = capabilities_of(
         catalog, asked, engine=engine_id, hardware_class=facts.hardware_class, problems=problems
     )
-    problems += [problem for problem in facts.tests.problems if not request.tests]
+    problems += [problem for problem in facts.tests.problems if not request.names_tests]
     if problems:
         raise UsageError(
             "this can't be planned",
@@ -84,7 +84,7 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
     if not rehearsal:
         notes += preflight_notes(facts, [one.suite for one in selection.suites], executor=executor)
     notes += [f"{row.test or row.suite} is left out: {row.because}" for row in selection.left_out]
-    if request.tests:
+    if request.names_tests:
         notes += [f"not read, since tests are named: {problem}" for problem in facts.tests.problems]
     notes += left_out_notes(capabilities, asked)
     quarantine = applying(
@@ -275,7 +275,7 @@ def _suite_work(
     sources[f"{path}.attempts"] = row
     sources[f"{path}.gpus"] = row
     sources[f"{path}.shard"] = "--shard" if selected.shard is not None else "default: the whole suite"
-    sources[f"{path}.tests"] = request.tests_source if request.tests else f"registered for {suite.name}"
+    sources[f"{path}.tests"] = request.tests_source if request.names_tests else f"registered for {suite.name}"
     return SuiteWork(
         id=suite.id,
         name=suite.name,

@@ -1,18 +1,52 @@
 """What a user asked for, before defaults: None or empty means "not said"."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ci.errors import Problem
 from ci.plan.shards import Shard
 
-__all__ = ["Request", "parse_env", "parse_jobs", "parse_shard"]
+__all__ = [
+    "CHANGING",
+    "SELECTING",
+    "Request",
+    "parse_env",
+    "parse_jobs",
+    "parse_shard",
+    "split_pytest_args",
+    "without",
+]
+
+# options that say which tests are meant, and those that say something else of a plan's work; each with the number of
+# words that follow, None where one may
+SELECTING: Mapping[str, int | None] = {
+    "--suite": 1,
+    "--shard": 1,
+    "--test": 1,
+    "--last-failed": None,
+    "--plan": 1,
+    "--failed": 0,
+}
+CHANGING: Mapping[str, int | None] = {
+    "--env": 1,
+    "--hardware": 1,
+    "--engine": 1,
+    "--image": 1,
+    "--rocm": 1,
+    "--from-dockerfile": 0,
+    "--checkout": 1,
+    "--fail-fast": 0,
+    "--keep-going": 0,
+    "--jobs": 1,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """The options of a stage session. `tests_source` says who named the tests, for `--last-failed`.
+    """The options of a stage session. `tests_source` says who named the tests.
+
+    `tests` are files or node ids of whatever suite has them; `failed` are (suite, node id) of an earlier run.
 
     `image` to `from_dockerfile` mean something to the docker executor alone: see docs/container.md.
     `compared`: the plan is only compared with that of other hardware, so suites that would not fit are planned too.
@@ -22,6 +56,7 @@ class Request:
     suites: tuple[str, ...] = ()
     shard: Shard | None = None
     tests: tuple[str, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
     tests_source: str = "--test"
     env: tuple[tuple[str, str], ...] = ()
     hardware: str = "auto"
@@ -38,6 +73,36 @@ class Request:
     strict: bool = False
     exclusive_host: bool = False
     from_dockerfile: bool = False
+
+    @property
+    def names_tests(self) -> bool:
+        """Whether only some tests are asked for."""
+        return bool(self.tests or self.failed)
+
+
+def split_pytest_args(arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ours, and what stands after a second `--` for pytest."""
+    items = tuple(arguments)
+    if "--" not in items:
+        return items, ()
+    cut = items.index("--")
+    return items[:cut], items[cut + 1 :]
+
+
+def without(words: Sequence[str], options: Mapping[str, int | None]) -> tuple[str, ...]:
+    """Words of a command that the reader took, without these options and their values."""
+    kept: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name, equals, _ = word.partition("=")
+        if name not in options:
+            kept.append(word)
+            continue
+        follow = options[name]
+        if not equals and rest and (follow or (follow is None and not rest[0].startswith("-"))):
+            rest.pop(0)
+    return tuple(kept)
 
 
 def parse_shard(text: str, problems: list[Problem]) -> Shard | None:

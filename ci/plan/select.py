@@ -52,6 +52,7 @@ def select(catalog: Catalog, facts: Facts, request: Request, problems: list[Prob
         if because:
             left_out.append(LeftOut(suite=suite.id, test="", because=because))
             continue
+        nodes = None if wanted is None else wanted[suite.id]
         tests = []
         for registration in _registered(facts, suite):
             if registration.disabled is not None:
@@ -62,11 +63,10 @@ def select(catalog: Catalog, facts: Facts, request: Request, problems: list[Prob
                 notes.append(
                     f"{registration.file}:{registration.line} is registered for {suite.name} as {kind}: left out"
                 )
-            elif wanted is None or registration.file in wanted:
-                tests.append(
-                    _test(facts, suite, registration, () if wanted is None else wanted[registration.file])
-                )
-        tests += _fixed_files(facts, suite, wanted)
+            elif nodes is None or registration.file in nodes:
+                cases = () if nodes is None else nodes[registration.file]
+                tests.append(_test(facts, suite, registration, cases))
+        tests += _fixed_files(facts, suite, nodes)
         chosen = tests
         if request.shard is not None:
             chosen = list(split(tests, request.shard.count)[request.shard.index - 1])
@@ -165,15 +165,32 @@ def _fixed_files(facts: Facts, suite: Suite, wanted: dict[str, tuple[str, ...]] 
 
 def _wanted(
     catalog: Catalog, facts: Facts, request: Request, suites: Sequence[Suite], problems: list[Problem]
-) -> dict[str, tuple[str, ...]] | None:
-    """File to node ids of `--test`; None when no test was named."""
-    if not request.tests:
-        return None
-    here: set[str] = set()
-    for suite in suites:
-        here |= {row.file for row in _registered(facts, suite)} | set(suite.files)
+) -> dict[str, dict[str, tuple[str, ...]]] | None:
+    """By suite: node ids by file, none for the whole file. None when no test was named."""
+    files = {suite.id: {row.file for row in _registered(facts, suite)} | set(suite.files) for suite in suites}
+    if request.failed:
+        found = {}
+        for suite, here in files.items():
+            nodes = [node for of, node in request.failed if of == suite]
+            found[suite] = _by_file(catalog, facts, request, nodes, here, problems)
+        return found
+    if request.tests:
+        here = set().union(*files.values())
+        named = _by_file(catalog, facts, request, request.tests, here, problems)
+        return dict.fromkeys(files, named)
+    return None
+
+
+def _by_file(
+    catalog: Catalog,
+    facts: Facts,
+    request: Request,
+    nodes: Sequence[str],
+    here: set[str],
+    problems: list[Problem],
+) -> dict[str, tuple[str, ...]]:
     wanted: dict[str, list[str]] = {}
-    for node in request.tests:
+    for node in nodes:
         name, _, case = node.partition("::")
         file = resolve_file(name, here)
         if file is None:
@@ -182,7 +199,7 @@ def _wanted(
         cases = wanted.setdefault(file, [])
         if case and f"{file}::{case}" not in cases:
             cases.append(f"{file}::{case}")
-    whole = {node.partition("::")[0] for node in request.tests if "::" not in node}
+    whole = {node.partition("::")[0] for node in nodes if "::" not in node}
     return {
         file: () if any(resolve_file(name, {file}) for name in whole) else tuple(cases)
         for file, cases in wanted.items()

@@ -162,6 +162,7 @@ class _Fold:
         self.ended: Event = {}
         self.agent: Event = {}
         self.planned: dict[_Key, float] = {}
+        self.asked: dict[_Key, tuple[str, ...]] = {}
         self.trials: dict[_Key, dict[int, _Trial]] = {}
         self.not_run: dict[_Key, Event] = {}
         self.suites: dict[str, SuiteRecord] = {}
@@ -182,7 +183,8 @@ class _Fold:
             case "run-started":
                 self.run = event
                 for test in objects(event, "tests"):
-                    self.planned[text(test, "suite"), text(test, "test")] = number(test, "est_s")
+                    key = text(test, "suite"), text(test, "test")
+                    self.planned[key], self.asked[key] = number(test, "est_s"), texts(test, "cases")
             case "run-ended":
                 self.ended = event
             case "executor-failed":
@@ -339,6 +341,7 @@ class _Fold:
             return TestRecord(
                 id=test,
                 suite=suite,
+                asked=self.asked.get(key, ()),
                 status=Status.NOT_RUN,
                 verdict=verdict,
                 est_s=est_s,
@@ -350,6 +353,7 @@ class _Fold:
         return TestRecord(
             id=test,
             suite=suite,
+            asked=self.asked.get(key, ()),
             status=status,
             verdict=verdict,
             est_s=est_s,

@@ -108,7 +108,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestRecord:
-    """One selected test with every attempt at it, in order; `quarantine` are the rows about it or about cases of it."""
+    """One selected test with every attempt at it, in order.
+
+    `asked` are the node ids that were asked for, empty for the whole file; `quarantine` the rows about it or cases of it.
+    """
 
     __test__ = False  # pytest would collect a class of this name
 
@@ -116,6 +119,7 @@ class TestRecord:
     suite: str
     status: Status
     verdict: Verdict
+    asked: tuple[str, ...] = ()
     est_s: float = 0.0
     attempts: tuple[Attempt, ...] = ()
     not_run_because: str = ""
@@ -132,6 +136,14 @@ class TestRecord:
         if self.status in (Status.FAILED, Status.QUARANTINED):
             return next(attempt for attempt in reversed(self.attempts) if not attempt.harmless)
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def nodes_to_repeat(self) -> tuple[str, ...]:
+        """The file; or, of the node ids that were asked for, those with a failed case, all when that explains nothing."""
+        failed = [case.case for case in self.last.failed_cases] if self.last is not None else []
+        found = tuple(node for node in self.asked if any(covers(node, case) for case in failed))
+        explained = all(any(covers(node, case) for node in found) for case in failed)
+        return (found if explained else ()) or self.asked or (self.id,)
 
     def quarantined(self, node: str) -> QuarantineRecord | None:
         """The row that covers a case, None when none does."""
@@ -244,6 +256,16 @@ class RunRecord:
     def count(self, status: Status) -> int:
         """How many tests ended so."""
         return sum(test.status is status for test in self.tests)
+
+    @property
+    def to_repeat(self) -> tuple[TestRecord, ...]:
+        """The tests that failed or were not run."""
+        return self.having(Status.FAILED, Status.NOT_RUN)
+
+    @property
+    def nodes_to_repeat(self) -> tuple[tuple[str, str], ...]:
+        """The same as suites and node ids."""
+        return tuple((test.suite, node) for test in self.to_repeat for node in test.nodes_to_repeat)
 
     def having(self, *statuses: Status) -> tuple[TestRecord, ...]:
         """The tests that ended in one of these ways, in order."""

@@ -1,7 +1,6 @@
 """What every final report says of a record, in words and rows; how it looks is each report's own business."""
 
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ci.catalog.verdicts import Status
@@ -37,8 +36,6 @@ __all__ = [
     "phase_rows",
     "quarantined",
     "rehearsal_words",
-    "repeat",
-    "repeat_test",
     "result",
     "slowest",
     "troubles",
@@ -285,24 +282,3 @@ def ending(attempt: Attempt) -> str:
     if attempt.signal:
         return f"ended by {attempt.signal}"
     return f"exit code {attempt.exit_code}" if attempt.exit_code is not None else ""
-
-
-def repeat(record: RunRecord) -> str:
-    """The command that repeats the tests that failed or were not run, or the whole run when there are none."""
-    failed = record.having(Status.FAILED, Status.NOT_RUN)
-    return _with_tests(record, failed) if failed else record.command
-
-
-def repeat_test(record: RunRecord, test: TestRecord) -> str:
-    """The command that repeats one test under the same options."""
-    return _with_tests(record, (test,))
-
-
-def _with_tests(record: RunRecord, tests: Sequence[TestRecord]) -> str:
-    """Put `--test` right after the first `--`: what follows a second one belongs to pytest."""
-    chosen = " ".join(f"--test {shlex.quote(test.id)}" for test in tests)
-    command = record.command or f"nox -s {record.session}"
-    nox, dashes, options = f"{command} ".partition(" -- ")
-    if "--plan" in options.partition(" -- ")[0].split():
-        return command  # a plan is run as it is; `./inv repro RUN_FOLDER --run --failed` takes the tests out of it
-    return f"{nox.strip()} -- {chosen} {options}".strip() if dashes else f"{nox.strip()} -- {chosen}"

@@ -92,7 +92,7 @@ class Repro:
                 cause="nothing failed in it, or it is only a plan or a name",
                 then="leave out --failed",
             )
-        return only_tests(plan, found.failed) if plan is not None else None
+        return only_tests(plan, [("", node) for node in found.failed]) if plan is not None else None
 
     def _arguments(self, found: Understood) -> tuple[str, ...]:
         """The options of the session as it was asked for."""

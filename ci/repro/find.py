@@ -53,7 +53,8 @@ def find_run(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]
 
 def _from_folder(folder: Path) -> Understood:
     plan = read_plan(folder)
-    failed = RunFolder(path=folder).failed_tests()
+    nodes = RunFolder(path=folder).record().nodes_to_repeat
+    failed = tuple(dict.fromkeys(node for _, node in nodes))
     return from_plan(plan, kind="run folder", where=str(folder), failed=failed)
 
 

@@ -61,7 +61,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("run", "stage-a-amd", "--python", "/bin/true"), 2, ["/bin/true"]),
         (("run", "stage-a-amd", "--engine", "vllm"), 2, ["'vllm'"]),
         (("run", "stage-a-amd", "--plan", "/nowhere.json"), 2, ["/nowhere.json"]),
-        (("run", "stage-a-amd", "--last-failed"), 2, ["there is no run"]),
+        (("run", "stage-a-amd", "--last-failed"), 2, ["no run of stage-a-amd"]),
         (("run", "stage-b-amd", "--suite", "1-gpu-small-mi35x"), 3, ["no test is registered"]),
         (("envs", "show", "deepseek_v4.FP5_ENV_VARS"), 2, ["did you mean 'deepseek_v4.FP"]),
         (("envs", "sho"), 2, ["did you mean 'show'"]),
@@ -168,9 +168,14 @@ def test_a_failure_is_exit_1_with_the_line_and_can_be_repeated_by_last_failed(co
     source = (copy / "test/registered/b/test_three.py").read_text().splitlines()
     line = 1 + next(number for number, text in enumerate(source) if "1 + 1 == 3" in text)
     assert f"test_three.py:{line}" in ended.out
-    assert "nox -s stage_b_amd -- --test test/registered/b/test_three.py" in ended.out
-    again = ci("run", "stage-b-amd", "--last-failed", "--list", runs=runs, cwd=copy)
-    assert again.out.splitlines() == ["test/registered/b/test_three.py\t3\t1-gpu-small"]
+    assert (
+        "repeat it: nox -s stage_b_amd -- --suite 1-gpu-small --test test/registered/b/test_three.py\n"
+        in ended.out
+    )
+    run = run_folder(runs).name
+    for selection in (["--last-failed"], ["--last-failed", run], ["--plan", run, "--failed"]):
+        again = ci("run", "stage-b-amd", *selection, "--list", runs=runs, cwd=copy)
+        assert again.out.splitlines() == ["test/registered/b/test_three.py\t3\t1-gpu-small"], again.text
 
 
 def test_what_stands_after_the_second_dashes_reaches_pytest(copy: Path, runs: Path) -> None:

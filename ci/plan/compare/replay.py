@@ -1,6 +1,6 @@
 """A saved plan again: on this machine, only some of its tests, or at another commit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import fields, replace
 
 from ci.catalog.catalog import Catalog
@@ -97,28 +97,37 @@ def _placed_again(
     return planned, container_place(docker, need, request)
 
 
-def only_tests(plan: Plan, failed: Sequence[str]) -> Plan:
-    """The plan with only these tests, files or node ids, and only the suites that have one of them.
+def only_tests(plan: Plan, wanted: Iterable[tuple[str, str]]) -> Plan:
+    """The plan with only these tests, and only the suites that have one of them.
+
+    `wanted` are suites, empty for each that has the test, and files or node ids.
 
     Raises:
         UsageError: one of them is not in the plan.
     """
-    wanted: dict[str, list[str]] = {}
-    for name in failed:
-        file, _, case = name.partition("::")
-        wanted.setdefault(file, []).extend([name] if case else [])
-    known = {test.id for suite in plan.work.suites for test in suite.tests}
-    unknown = [name for name in wanted if name not in known]
+    chosen: dict[str, dict[str, list[str]]] = {}
+    unknown: list[str] = []
+    for suite_id, node in wanted:
+        file = node.partition("::")[0]
+        having = [
+            suite.id
+            for suite in plan.work.suites
+            if suite_id in ("", suite.id) and any(test.id == file for test in suite.tests)
+        ]
+        for name in having:
+            chosen.setdefault(name, {}).setdefault(file, []).append(node)
+        if not having:
+            unknown.append(node)
     if unknown:
-        problems = [Problem(where=name, what="is not in the plan") for name in unknown]
+        problems = [Problem(where=node, what="is not in the plan") for node in unknown]
         raise UsageError("the failed tests are not the plan's", problems=problems, then="leave out --failed")
-    whole = {name for name in failed if "::" not in name}
 
     def part(suite: SuiteWork) -> SuiteWork:
+        nodes = chosen.get(suite.id, {})
         tests = tuple(
-            test if test.id in whole else replace(test, cases=tuple(dict.fromkeys(wanted[test.id])))
+            test if test.id in nodes[test.id] else replace(test, cases=tuple(dict.fromkeys(nodes[test.id])))
             for test in suite.tests
-            if test.id in wanted
+            if test.id in nodes
         )
         return replace(suite, tests=tests)
 

@@ -10,6 +10,7 @@ import jinja2
 from ci.record.fold import RunRecord, TestRecord
 from ci.report import model
 from ci.report.log_tail import LogTails
+from ci.report.repeat import repeat, repeat_test
 from ci.report.text import case_name, duration, one_line, strip_ansi, visible
 
 __all__ = ["html_report"]
@@ -75,6 +76,7 @@ def _template() -> jinja2.Template:
         "case_name": case_name,
     }
     environment.globals["model"] = model
+    environment.globals["repeat_test"] = repeat_test
     return environment.get_template("report.html.j2")
 
 
@@ -86,7 +88,7 @@ def html_report(record: RunRecord, *, tails: LogTails) -> str:
         facts=model.facts(record),
         counts=model.counts(record),
         rehearsal=model.rehearsal_words(record),
-        command=model.repeat(record),
+        command=repeat(record),
         timeline=_timeline(record),
         gauges=[_gauge(row) for row in model.measured(record)],
         phases=model.phase_rows(record),

@@ -18,6 +18,7 @@ from ci.record.fold import Attempt, RunRecord, TestRecord
 from ci.record.quarantine import QuarantineRecord, words
 from ci.report import model
 from ci.report.log_tail import LogTails
+from ci.report.repeat import repeat
 from ci.report.text import case_name, duration, strip_ansi, visible
 
 __all__ = ["junit_xml"]
@@ -119,7 +120,7 @@ def _filled(record: RunRecord, name: str, cases: Sequence[_Case], own: dict[str,
         "engine": record.engine,
         "executor": record.executor,
         "commit": record.commit,
-        "repeat": record.command,
+        "repeat": repeat(record),
         "result": model.result(record).words,
     }
     for phase in model.phase_rows(record):
@@ -202,8 +203,8 @@ def _one(test: TestRecord, name: str, seen: Sequence[_Trial | None]) -> _Case:
     # a case that an earlier attempt failed and the passing one never ran again is not failed for good
     passed_later = test.status is Status.FLAKY and last.outcome == "failed"
     case = _testcase(test, name, last.duration_s)
-    if last.file:
-        case.file = _text(last.file)
+    if file := _text(last.file):
+        case.file = file
     if last.line is not None:
         case.line = str(last.line)
     row = _held_by(test, name)

@@ -9,6 +9,7 @@ from ci.catalog.verdicts import Status
 from ci.record.fold import RunRecord
 from ci.report import model
 from ci.report.log_tail import LogTails
+from ci.report.repeat import repeat, repeat_test
 from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
 
 __all__ = ["code", "summary_md"]
@@ -79,7 +80,7 @@ def _head(record: RunRecord) -> Iterator[str]:
     counted = ", ".join(f"**{count}** {words}" for words, count in model.counts(record).items()) or "no tests"
     where = f"{plain(record.hardware_class)}, {plain(record.engine)}"
     yield f"\n{counted} on {where} in {duration(record.duration_s)}, exit code {ended.code}"
-    if command := model.repeat(record):
+    if command := repeat(record):
         yield f"\nRepeat it: {code(command)}"
 
 
@@ -145,7 +146,9 @@ def _trouble(record: RunRecord, trouble: model.Trouble, tails: LogTails, limits:
     note = f" ({plain(tail.note)})" if tail.note else ""
     if tail.lines or tail.note:
         lines.append(f"Last lines of {code(attempt.log)}{note}:\n\n{block(tail.text)}\n")
-    lines.append(f"Repeat it: {code(model.repeat_test(record, test))}\n\n</details>")
+    if command := repeat_test(record, test):
+        lines.append(f"Repeat it: {code(command)}\n")
+    lines.append("</details>")
     return "\n".join(lines)
 
 

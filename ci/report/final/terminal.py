@@ -9,9 +9,11 @@ from ci.record.fold import PhaseRecord, RunRecord
 from ci.report import model
 from ci.report.console import (
     Console,
+    ConsoleOptions,
     Group,
     Padding,
     RenderableType,
+    RenderResult,
     Rule,
     Table,
     Text,
@@ -19,6 +21,7 @@ from ci.report.console import (
     new_table,
 )
 from ci.report.log_tail import LogTails
+from ci.report.repeat import repeat, repeat_test
 from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
 
 __all__ = ["final_view", "show_final"]
@@ -30,11 +33,14 @@ _QUARANTINE_STYLES = {"failed": "magenta", "passed": "green", "skipped": "dim", 
 def show_final(console: Console, record: RunRecord, run_dir: Path, *, limits: ReportLimits) -> None:
     """Print the whole view."""
     tails = LogTails(run_dir, lines=limits.tail_lines)
-    console.print(final_view(record, tails=tails, limits=limits))
+    console.print(final_view(record, tails=tails, limits=limits), crop=False)
 
 
 def final_view(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> Group:
-    """The view as one renderable: what a reader needs first stands last, next to the prompt."""
+    """The view as one renderable: what a reader needs first stands last, next to the prompt.
+
+    A command is one line, however long: print it with `crop=False`.
+    """
     return Group(
         *_sections(
             [
@@ -230,7 +236,8 @@ def _trouble(
     yield Text(f"last lines of {one_line(attempt.log) or 'the log'}{note}:", style="bold")
     if tail.lines:
         yield Padding(Text(visible(tail.text), style="dim"), (0, 0, 0, 4))
-    yield _command("repeat it: ", model.repeat_test(record, test))
+    if command := repeat_test(record, test):
+        yield _Command("repeat it: ", command)
     yield Text("")
 
 
@@ -266,10 +273,18 @@ def _result(record: RunRecord) -> RenderableType:
         name: one_line(value) for name, value in model.facts(record).items() if name not in ("stage", "job")
     }
     parts.append(fact_table({"tests": counted, **shown}))
-    if command := model.repeat(record):
-        parts.append(_command("repeat it: " if not ended.ok else "repeat:    ", command))
+    if command := repeat(record):
+        parts.append(_Command("repeat it: " if not ended.ok else "repeat:    ", command))
     return Group(*parts)
 
 
-def _command(label: str, command: str) -> Text:
-    return Text.assemble((label, "dim"), (one_line(command), "bold"), overflow="fold")
+class _Command:
+    """A command to paste. The terminal wraps it by itself, which adds no line break; a picture has to fold it."""
+
+    def __init__(self, label: str, command: str) -> None:
+        self._text = Text.assemble((label, "dim"), (one_line(command), "bold"), overflow="fold")
+
+    def __rich_console__(self, console: Console, _options: ConsoleOptions) -> RenderResult:
+        if not console.record:
+            self._text.no_wrap, self._text.overflow = True, "ignore"
+        yield self._text

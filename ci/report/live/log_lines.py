@@ -9,6 +9,7 @@ from ci.catalog.verdicts import Status, Tone
 from ci.record import quarantine
 from ci.record.fold import Event, number, quarantine_rows, text, texts
 from ci.report.live.progress import Tally, phase_words, progress_words
+from ci.report.repeat import repeat_run
 from ci.report.text import case_name, clip, duration, one_line, quantity, strip_ansi, visible
 
 __all__ = ["Line", "Narrator", "count_words", "place"]
@@ -128,9 +129,9 @@ class Narrator:
         }
         known = [f"{label} {one_line(text(event, key))}" for label, key in facts.items() if event.get(key)]
         yield Line(text=", ".join(known))
-        yield Line(
-            text=f"run folder {one_line(text(event, 'run'))}; repeat: {one_line(text(event, 'command'))}"
-        )
+        run = text(event, "run")
+        command = repeat_run(text(event, "command"), session=text(event, "session"), run=run)
+        yield Line(text=f"run folder {one_line(run)}; repeat: {one_line(command)}")
         for row in event.get("skipped_suites") or ():
             yield Line(
                 text=f"left out: suite {one_line(text(row, 'suite'))}: {one_line(text(row, 'because'))}",

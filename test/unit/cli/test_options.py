@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.cli.options import RunOptions, read_run_options, split_pytest_args
+from ci.cli.options import RunOptions, read_run_options
 from ci.errors import ExitCode, Problem, UsageError
-from ci.plan.request import parse_env, parse_shard
+from ci.plan.request import parse_env, parse_shard, split_pytest_args
 from ci.plan.shards import Shard
 
 

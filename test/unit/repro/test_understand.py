@@ -21,9 +21,7 @@ from ci.plan.container.image_fact import ImageFact
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.plan.shards import Shard
-from ci.record.fold import fold
 from ci.report.live.github import workspace_prefix
-from ci.report.model import repeat
 from ci.repro.docker_line import _ARGUMENTS, _HOST_CONFIG, docker_argv, docker_line, inside_lines
 from ci.repro.image import check_image, nearest_image, require_image
 from ci.repro.source import from_plan
@@ -32,7 +30,6 @@ from support.containers import DIGEST, contained, docker_facts, image, in_contai
 from support.github_api import FakeGitHub, job, serve
 from support.http_server import Server, serve_http
 from support.planning import STAGE_B_SMALL, catalog, mi300x, registration, request
-from support.records import ended, run_events
 
 ROWS = [registration(f"test/registered/x/test_{n}.py", STAGE_B_SMALL, est_time_s=60 + n) for n in range(40)]
 NAME = "stage-b-test-1-gpu-small-amd (linux-north-1gpu, 3/14)"
@@ -172,7 +169,7 @@ class TestPlans:
         whole = plan()
         (suite,) = whole.work.suites
         case = f"{suite.tests[1].id}::TestX::test_y"
-        part = only_tests(whole, [suite.tests[0].id, case])
+        part = only_tests(whole, [("", suite.tests[0].id), ("", case)])
         assert [(test.id, test.cases) for test in part.work.suites[0].tests] == [
             (suite.tests[0].id, ()),
             (suite.tests[1].id, (case,)),
@@ -182,7 +179,7 @@ class TestPlans:
 
     def test_a_failed_test_that_the_plan_does_not_have_is_refused(self) -> None:
         with pytest.raises(UsageError) as caught:
-            only_tests(plan(), ["test/registered/gone.py"])
+            only_tests(plan(), [("", "test/registered/gone.py")])
         assert "test/registered/gone.py: is not in the plan" in caught.value.render()
 
     def test_another_commit_is_the_same_plan_but_for_it(self) -> None:
@@ -372,20 +369,6 @@ class TestImages:
     def test_no_image_at_all(self) -> None:
         with pytest.raises(UsageError, match="no longer exists"):
             require_image("sha256:a", ())
-
-
-@pytest.mark.parametrize(
-    ("command", "repeated"),
-    [
-        ("nox -s stage_a_amd -- --plan /p.json", "nox -s stage_a_amd -- --plan /p.json"),
-        ("nox -s stage_a_amd -- --suite x", "nox -s stage_a_amd -- --test a.py --suite x"),
-        ("nox -s stage_a_amd", "nox -s stage_a_amd -- --test a.py"),
-    ],
-)
-def test_the_last_line_is_one_that_can_be_run(command: str, repeated: str) -> None:
-    # --plan refuses --test beside it
-    record = fold(run_events({"a.py": [ended("failed", "product")]}, command=command))
-    assert repeat(record) == repeated
 
 
 @pytest.mark.parametrize(

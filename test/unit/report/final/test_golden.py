@@ -31,7 +31,7 @@ def tails(limits: ReportLimits) -> LogTails:
 
 def final(name: str, limits: ReportLimits) -> str:
     stream = io.StringIO()
-    plain_console(stream).print(final_view(record_of(name), tails=tails(limits), limits=limits))
+    plain_console(stream).print(final_view(record_of(name), tails=tails(limits), limits=limits), crop=False)
     # rich fills lines with spaces, which no editor keeps
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 

@@ -11,7 +11,7 @@ from ci.catalog.limits import ReportLimits
 from ci.record.fold import fold
 from ci.report.console import plain_console
 from ci.report.final.write import Failed, Written, show_written, write_reports
-from ci.report.model import bound_words, left_out, repeat, repeat_test, result, slowest, troubles
+from ci.report.model import bound_words, left_out, result, slowest, troubles
 from support.full_disk import files_of_at_most
 from support.records import EVENTS, ended, record_of, run_events
 
@@ -113,20 +113,6 @@ def test_the_end_names_the_files_and_those_that_are_missing(run_dir: Path) -> No
 
 
 class TestModel:
-    def test_the_command_for_a_test_keeps_the_options_and_what_pytest_gets(self) -> None:
-        record = fold(
-            run_events({"a b.py": [ended("failed", "product")]}, command="nox -s s -- --shard 1/2 -- -k x")
-        )
-        assert repeat_test(record, record.tests[0]) == "nox -s s -- --test 'a b.py' --shard 1/2 -- -k x"
-
-    def test_a_command_without_options_gets_its_dashes(self) -> None:
-        record = fold(run_events({"a.py": [ended("failed", "product")]}, command="nox -s s"))
-        assert repeat(record) == "nox -s s -- --test a.py"
-
-    def test_a_green_run_is_repeated_as_a_whole(self) -> None:
-        record = fold(run_events({"a.py": [ended("passed", "passed")]}, command="nox -s s"))
-        assert repeat(record) == "nox -s s"
-
     def test_flaky_is_said_beside_passed(self) -> None:
         attempts = [ended("failed", "infra"), ended("passed", "passed", 2)]
         assert (

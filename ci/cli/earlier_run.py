@@ -1,0 +1,55 @@
+"""What failed in an earlier run, for `--last-failed [RUN]` and `--plan RUN --failed`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ci.errors import NothingSelectedError, UsageError
+from ci.execute.run_folder import RunFolder, find_folder, newest_folder
+from ci.plan.compare.replay import only_tests
+from ci.plan.model import Plan
+from ci.plan.request import Request
+
+__all__ = ["failed_part", "with_failed"]
+
+
+def with_failed(request: Request, run: str, runs: Path) -> Request:
+    """The request for what failed in a run, the newest of its stage when `run` is empty; the command names the run.
+
+    Raises:
+        UsageError: there is no such run, or it is of another stage.
+        NothingSelectedError: nothing failed in it.
+    """
+    folder = find_folder(runs, run) if run else newest_folder(runs, request.stage)
+    if folder is None:
+        raise UsageError(f"--last-failed: no run of {request.stage} in {runs}", then="run the stage first")
+    failed = _failed(folder, "--last-failed", request.stage)
+    words = list(request.command)
+    if not run and "--last-failed" in words:
+        # the next run is the newest then
+        words.insert(words.index("--last-failed") + 1, folder.name)
+    return replace(request, failed=failed, tests_source=f"--last-failed: {folder.name}", command=tuple(words))
+
+
+def failed_part(plan: Plan, run: str, runs: Path) -> Plan:
+    """The saved plan of a run with only what failed in it.
+
+    Raises:
+        UsageError: it is not a run folder, or its record is not of this plan.
+        NothingSelectedError: nothing failed in it.
+    """
+    return only_tests(plan, _failed(find_folder(runs, run), "--failed", plan.work.stage))
+
+
+def _failed(folder: RunFolder, option: str, stage: str) -> tuple[tuple[str, str], ...]:
+    """Suites and node ids."""
+    record = folder.record()
+    if record.stage != stage:
+        what = f"{option}: {folder.name} is a run of {record.stage or 'an unknown stage'}, this is {stage}"
+        raise UsageError(what, then=f"nox -s {record.session or 'STAGE'} -- {option} {folder.name}")
+    if not record.nodes_to_repeat:
+        raise NothingSelectedError(
+            f"{option}: nothing failed in {folder.name}",
+            cause="its tests passed, were flaky, or were skipped",
+            then=f"read {folder.path / 'summary.md'}",
+        )
+    return record.nodes_to_repeat
