@@ -15,7 +15,6 @@ from ci.catalog.verdicts import Verdict
 from ci.docker.client import Client, EngineError, connect
 from ci.docker.container import LOOK_S, REMOVE_S, Container, StoppedError, adopt, create
 from ci.docker.create_args import create_arguments, key_of, parts_of
-from ci.docker.keep_lock import KeptLock
 from ci.docker.labels import labels_of
 from ci.docker.sweep import find_kept, list_containers, sweep_containers
 from ci.errors import CiError, ExitCode, InfrastructureError
@@ -41,7 +40,7 @@ from ci.plan.container.needs import BIN_DIR, ROOT_DIR, RUN_DIR, RUNS_DIR
 from ci.plan.model import Plan
 from ci.record.phases import Phases
 from ci.system import clock
-from ci.system.file_lock import cache_dir
+from ci.system.file_lock import FileLock, cache_dir
 
 __all__ = ["DockerExecutor"]
 
@@ -81,7 +80,7 @@ class DockerExecutor:
         self._stream: AgentStream | None = None
         self._client: Client | None = None
         self._container: Container | None = None
-        self._kept = KeptLock()
+        self._kept = FileLock()
         self._broken: BaseException | None = None
         self._worker = threading.Thread(target=self._run, name="docker-executor", daemon=True)
         self.swept: tuple[Found, ...] = ()

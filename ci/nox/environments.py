@@ -5,7 +5,6 @@ needs no network for one that exists, and two sessions with different pins use d
 `docs/decisions/0002-environments.md` says why Nox's own uv backend is not used.
 """
 
-import fcntl
 import hashlib
 import os
 import re
@@ -13,12 +12,14 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ci.errors import InfrastructureError, UsageError
+from ci.system import clock
+from ci.system.file_lock import held
 
 __all__ = [
     "PROBE",
@@ -38,6 +39,9 @@ __all__ = [
 
 # Long enough for a branch that rests for some weeks; an environment takes 200 MB.
 UNUSED_DAYS: Final = 30
+
+# How often to look whether another session has made its environment.
+_LOOK_EVERY_S: Final = 0.1
 
 # Part of every digest: change it when environments are made differently, so that old ones are not used.
 _LAYOUT: Final = "1"
@@ -224,7 +228,12 @@ def prepare(
     envdir = wanted.folder.parent
     try:
         envdir.mkdir(parents=True, exist_ok=True)
-        with _locked(envdir / "env.lock", log):
+        with held(
+            envdir / "env.lock",
+            {},
+            on_wait=lambda _words: log("another session is making an environment; waiting for it"),
+            pause=lambda: clock.sleep_s(_LOOK_EVERY_S),
+        ):
             if wanted.is_ready():
                 return
             _make(wanted, uv=uv, run=run)
@@ -285,15 +294,3 @@ def sweep(envdir: Path, *, now_s: float, log: Callable[[str], None]) -> None:
         if unused_days > UNUSED_DAYS:
             shutil.rmtree(folder, ignore_errors=True)
             log(f"removed {folder.name}: not used for {unused_days:.0f} days")
-
-
-@contextmanager
-def _locked(path: Path, log: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock of a folder of environments; the kernel releases it however this process ends."""
-    with path.open("a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log("another session is making an environment; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,7 +1,6 @@
 """Work trees of our own: another commit beside the user's tree, which is never touched."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -11,11 +10,13 @@ from pathlib import Path
 
 from ci.errors import InfrastructureError, UsageError
 from ci.system.clock import new_token
+from ci.system.file_lock import FileLock, wait_for_release
 from ci.system.process import capture
 
 __all__ = ["resolve_commit", "stop_after_owner", "sweep_trees", "work_tree"]
 
 _FOLDER = ".trees"
+_LOCK = "lock"
 # git makes or removes a work tree of SGLang in 3 s
 GIT_S = 120.0
 
@@ -54,27 +55,33 @@ def work_tree(repository: Path, commit: str, runs: Path) -> Iterator[Path]:
     """
     place = runs / _FOLDER / new_token()
     tree = place / "tree"
+    lock = FileLock()
+    lock.take(place / _LOCK)
     try:
-        place.mkdir(parents=True)
+        _note_owner(place, repository)
+        argv = ["git", "-C", str(repository), "worktree", "add", "--quiet", "--detach", str(tree), commit]
+        done = capture(argv, timeout_s=GIT_S)
+        if done.code != 0:
+            reason = done.why or done.stderr.decode(errors="replace").strip()
+            raise InfrastructureError(
+                f"git can't make a work tree of {commit}",
+                cause=reason,
+                then=f"git -C {repository} status",
+            )
+        yield tree
+    finally:
+        _remove(place, repository)
+        lock.release()
+
+
+def _note_owner(place: Path, repository: Path) -> None:
+    """Write down whose tree it is: after the lock was taken, so that a sweep meets no owner without one."""
+    try:
         (place / "owner.json").write_text(json.dumps({"repository": str(repository)}))
-        lock = (place / "lock").open("w")
     except OSError as error:
-        raise InfrastructureError(f"{place} can't be made: {error.strerror}", then=f"df -h {runs}") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            argv = ["git", "-C", str(repository), "worktree", "add", "--quiet", "--detach", str(tree), commit]
-            done = capture(argv, timeout_s=GIT_S)
-            if done.code != 0:
-                reason = done.why or done.stderr.decode(errors="replace").strip()
-                raise InfrastructureError(
-                    f"git can't make a work tree of {commit}",
-                    cause=reason,
-                    then=f"git -C {repository} status",
-                )
-            yield tree
-        finally:
-            _remove(place, repository)
+        raise InfrastructureError(
+            f"{place} can't be written: {error.strerror}", then=f"df -h {place}"
+        ) from error
 
 
 def sweep_trees(runs: Path) -> tuple[Path, ...]:
@@ -85,23 +92,20 @@ def sweep_trees(runs: Path) -> tuple[Path, ...]:
         try:
             owner = json.loads((place / "owner.json").read_text())
             repository = Path(owner["repository"])
-            lock = (place / "lock").open("r+")
         except (OSError, ValueError, KeyError, TypeError):
             continue  # one that is being made at this moment, or nothing of ours
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                continue
+        lock = FileLock()
+        if lock.take(place / _LOCK):
+            left = (place / "owner.json").is_file()  # else its owner has just removed it
             _remove(place, repository)
-            swept.append(place / "tree")
+            lock.release()
+            swept += [place / "tree"] if left else []
     return tuple(swept)
 
 
 def stop_after_owner(tree: Path) -> None:
     """Wait until the call that made a work tree is gone, then send ourselves SIGTERM. For a thread of its own."""
-    with contextlib.suppress(OSError), (tree.parent / "lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    wait_for_release(tree.parent / _LOCK)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

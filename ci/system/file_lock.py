@@ -1,16 +1,16 @@
-"""One at a time on this host: a file lock that says who holds it."""
+"""One at a time on this host: locks on files, which the kernel gives back when their process ends in any way."""
 
+import contextlib
 import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from ci.errors import InfrastructureError
 
-__all__ = ["cache_dir", "held"]
+__all__ = ["FileLock", "cache_dir", "held", "wait_for_release"]
 
 
 def cache_dir(environ: Mapping[str, str]) -> Path:
@@ -21,7 +21,52 @@ def cache_dir(environ: Mapping[str, str]) -> Path:
     return Path(base).absolute() / "sglang-amd-ci"
 
 
-@contextmanager
+class FileLock:
+    """Not taken at first."""
+
+    def __init__(self) -> None:
+        self._file: IO[str] | None = None
+
+    @property
+    def taken(self) -> bool:
+        """Whether we hold it."""
+        return self._file is not None
+
+    def take(self, path: Path, owner: Mapping[str, str | int] | None = None) -> bool:
+        """Take it unless another process holds it; whether we have it. `owner` is written down for those who wait.
+
+        Raises:
+            InfrastructureError: the file can't be made.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise InfrastructureError(
+                f"the lock {path} can't be made: {error.strerror}",
+                cause="the folder is not writable, or the disk is full",
+                then=f"df -h {path.parent}; AMD_CI_CACHE=DIR names another cache",
+            ) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        if owner is not None:
+            file.truncate(0)
+            file.write(json.dumps({"pid": os.getpid(), **owner}))
+            file.flush()
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+@contextlib.contextmanager
 def held(
     path: Path,
     owner: Mapping[str, str | int],
@@ -29,50 +74,36 @@ def held(
     on_wait: Callable[[str], None],
     pause: Callable[[], None],
 ) -> Iterator[bool]:
-    """Hold the lock; the value is whether somebody else had it first.
+    """Hold a lock; the value is whether somebody else had it first.
 
-    The kernel gives it back when this process ends in any way. `owner` is written into the file for those who wait;
-    `on_wait` gets the other's words once, `pause` is called between two looks and may raise to give up.
+    `on_wait` gets what the other one wrote, once; `pause` is called between two looks and may raise to give up.
 
     Raises:
         InfrastructureError: the file can't be made.
     """
+    lock = FileLock()
+    waited = False
+    while not lock.take(path, owner):
+        if not waited:
+            waited = True
+            on_wait(_words(path))
+        pause()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = path.open("a+")
-    except OSError as error:
-        raise InfrastructureError(
-            f"the lock {path} can't be made: {error.strerror}",
-            cause="the cache directory is not writable, or the disk is full",
-            then="AMD_CI_CACHE=/writable/folder names another",
-        ) from error
-    with file:
-        waited = False
-        while not _taken(file):
-            if not waited:
-                waited = True
-                on_wait(_words(file))
-            pause()
-        file.seek(0)
-        file.truncate()
-        file.write(json.dumps({"pid": os.getpid(), **owner}))
-        file.flush()
         yield waited
+    finally:
+        lock.release()
 
 
-def _taken(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def wait_for_release(path: Path) -> None:
+    """Wait until nobody holds the lock; returns at once when there is none."""
+    with contextlib.suppress(OSError), path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
 
 
-def _words(file: IO[str]) -> str:
+def _words(path: Path) -> str:
     """Who holds it, as far as the file says."""
-    file.seek(0)
     try:
-        data = json.loads(file.read())
+        data = json.loads(path.read_text(encoding="utf-8"))
         return ", ".join(f"{key} {value}" for key, value in data.items())
-    except (ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError):
         return "a process that has just begun"

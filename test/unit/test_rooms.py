@@ -32,6 +32,7 @@ DOORS = {
     "datetime.datetime.now": set(),
     "datetime.utcnow": set(),
     "docker": {"ci/docker/client.py"},
+    "fcntl": {"ci/system/file_lock.py"},
     "httpx": {"ci/images/registry.py", "ci/github/api.py"},
     "jinja2": {"ci/github/workflows/render.py", "ci/report/final/html.py"},
     "junitparser": {"ci/report/final/junit.py"},

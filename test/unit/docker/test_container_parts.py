@@ -16,7 +16,6 @@ from ci.docker.client import EngineError
 from ci.docker.container_init import TIME_IS_OVER
 from ci.docker.create_args import create_arguments, key_of
 from ci.docker.exit_cause import find_death
-from ci.docker.keep_lock import KeptLock
 from ci.docker.labels import PREFIX, labels_of, ownership_of
 from ci.docker.stream import FrameError, Frames
 from ci.docker.sweep import Tenant, is_left_over, list_containers
@@ -219,16 +218,6 @@ class TestWhatDied:
         assert death is not None
         assert death.kind == "engine"
         assert "connection refused" in death.cause
-
-
-def test_one_run_at_a_time_has_a_kept_container(tmp_path: Path) -> None:
-    first, second = KeptLock(), KeptLock()
-    path = tmp_path / "new" / "lock"
-    assert first.take(path)
-    assert not second.take(path)
-    first.release()
-    assert second.take(path)
-    second.release()
 
 
 class TestAnExecutorThatHangs:
