@@ -1,6 +1,6 @@
 """The whole catalog: read once, checked whole, every problem reported at once."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,6 +74,15 @@ class Catalog:
     def where(self, row: Row, key: str = "") -> str:
         """File, line and name of a row, for problems that are found when the catalog is used."""
         return self.reader.where(row, key)
+
+    @property
+    def sound(self) -> bool:
+        """Whether it holds every row of its files; invalid ones are left out."""
+        return not self.reader.problems
+
+    def may_exist(self, name: str, known: Collection[str]) -> bool:
+        """Whether a name is known, or is that of a row that was left out."""
+        return self.reader.may_exist(name, known)
 
     def stage(self, stage_id: str) -> Stage:
         """The stage of that id.

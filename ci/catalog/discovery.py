@@ -1,7 +1,7 @@
 """Where registered tests lie: the rules in `discovery.toml`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from ci.catalog.columns import Row, Sourced, Text, matching
@@ -58,6 +58,8 @@ class DiscoveryRules:
     trees: Mapping[str, TreeKind]
     roots: tuple[Root, ...]
     exempt: tuple[str, ...]
+    # whether every row could be decoded: else tests may be missed
+    complete: bool = True
 
     def is_exempt(self, file: str) -> bool:
         """Whether the file, a path with slashes, needs no registration."""
@@ -74,4 +76,4 @@ def load_discovery(reader: Reader) -> DiscoveryRules:
         exempt=tuple(row.id for row in file.rows("exempt", _Exempt)),
     )
     file.refer("root", "tree", "tree", rules.trees)
-    return rules
+    return replace(rules, complete=file.complete("registrar", "tree", "root", "exempt"))

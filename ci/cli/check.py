@@ -38,19 +38,22 @@ def check(arguments: Sequence[str]) -> int:
     problems = list(found)
     problems += _environments(catalog)
     root, tests = discover_tests(catalog, known.checkout)
-    of_tree = list(tests.problems)
+    of_tree: list[Problem] = []
+    notes: list[str] = []
     today, today_source = find_today(read_environ())
-    notes = list(expiring(catalog, today=today))
     quarantined: Sequence[Problem] = catalog.quarantine.problems
     workflows: list[Problem] = []
     picture = architecture.stale(REPOSITORY)
-    # invalid rows are not in the catalog: what refers to one of them would be reported too
-    if not found:
+    # invalid rows are left out of the catalog: what depends on one of them would be reported too
+    if catalog.discovery.complete:
+        of_tree += tests.problems
+        notes += check_registrations(catalog, tests, own=own, problems=of_tree)
+        quarantined = quarantine_problems(catalog, tests, today=today, own=own)
+    if catalog.sound:
         problems += check_routes(catalog)
         of_tree += _workflows(catalog, root, tests, own=own)
-        notes = [*check_registrations(catalog, tests, own=own, problems=of_tree), *notes]
-        quarantined = quarantine_problems(catalog, tests, today=today, own=own)
         workflows = [file.problem for file in find_stale(catalog, REPOSITORY)]
+    notes += expiring(catalog, today=today)
     if today_source.startswith(TODAY):
         notes.insert(0, tried_date_note(today, today_source))
     problems, of_tree = list(dict.fromkeys(problems)), list(dict.fromkeys(of_tree))

@@ -1,5 +1,6 @@
 """Rows of bounds.toml: floors and ceilings, reference classes, and whether rows and tests know each other."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -177,8 +178,7 @@ def test_another_tree_has_no_bounds_of_ours_though_a_path_is_the_same() -> None:
 
 def check(metrics: tuple[str, ...] = (), declared: tuple[str, ...] = (), *bounds: Bound) -> list[str]:
     """What `check` says of the metrics of one test in a suite of MI30x machines."""
-    rows = [registration(TEST, STAGE_B_SMALL)]
-    tests = discovery(rows)
+    tests = discovery([registration(TEST, STAGE_B_SMALL)])
     tests = Discovery(
         registrations=tests.registrations,
         kinds=tests.kinds,
@@ -188,11 +188,9 @@ def check(metrics: tuple[str, ...] = (), declared: tuple[str, ...] = (), *bounds
         requirements={TEST: Requirements(metrics=metrics, declared=declared)},
         cases={TEST: ("test_x",)},
     )
-    ours = catalog()
-    fields = {name: getattr(ours, name) for name in ("suites", "hardware", "capabilities")}
-    value = SimpleNamespace(**fields, bounds=bounds, test_envs=(), where=ours.where)
+    rows = replace(catalog(), bounds=bounds, test_envs=())
     problems: list[Problem] = []
-    check_registrations(value, tests, own=True, problems=problems)  # type: ignore[arg-type]  # what it reads of a catalog
+    check_registrations(rows, tests, own=True, problems=problems)
     return [str(problem) for problem in problems]
 
 

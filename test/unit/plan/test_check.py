@@ -1,0 +1,62 @@
+"""What registered tests and the catalog say about each other, also where rows of the catalog are invalid."""
+
+from dataclasses import replace
+
+import pytest
+
+from ci.catalog.catalog import read_catalog
+from ci.errors import Problem
+from ci.plan.check import check_registrations
+from support.catalog_files import CatalogCopy, catalog
+from support.planning import STAGE_A, discovery, registration
+
+A, B = "test/registered/a.py", "test/registered/b.py"
+
+
+def test_a_test_that_no_stage_would_run_is_named() -> None:
+    rows = replace(catalog(), bounds=(), test_envs=())
+    tests = discovery([registration(A, STAGE_A), registration(B, "stage-z")])
+    problems: list[Problem] = []
+    check_registrations(rows, tests, own=True, problems=problems)
+    (problem,) = problems
+    assert str(problem) == f"{B}:1: no stage runs suite 'stage-z' (nox -l lists the suites)"
+    notes = check_registrations(rows, tests, own=False, problems=[])
+    assert "no stage here runs stage-z: 1 files, e.g. test/registered/b.py:1" in notes
+
+
+def test_a_suite_that_registrations_and_rows_call_nightly_differently_is_named() -> None:
+    tests = discovery([registration(A, STAGE_A, nightly=True)])
+    problems: list[Problem] = []
+    check_registrations(replace(catalog(), bounds=(), test_envs=()), tests, own=True, problems=problems)
+    assert "is registered with nightly=True, suite" in str(problems[0])
+
+
+@pytest.mark.parametrize("name", [STAGE_A, "stage-z"])
+def test_an_invalid_suite_is_not_an_unknown_one(catalog_copy: CatalogCopy, name: str) -> None:
+    catalog_copy.replace(
+        "catalog/stages.toml", f'name = "{STAGE_A}"\n', f'name = "{STAGE_A}"\ncolour = "red"\n'
+    )
+    rows, found = read_catalog(catalog_copy.rows, catalog_copy.envs)
+    assert [problem.what for problem in found] == ["unknown key"]
+    assert not rows.sound
+    problems: list[Problem] = []
+    tests = discovery([registration(A, name)])
+    check_registrations(replace(rows, bounds=(), test_envs=()), tests, own=True, problems=problems)
+    assert [problem.what for problem in problems] == (
+        [] if name == STAGE_A else ["no stage runs suite 'stage-z'"]
+    )
+
+
+def test_rows_whose_test_is_gone_have_their_line(catalog_copy: CatalogCopy) -> None:
+    rows, found = read_catalog(catalog_copy.rows, catalog_copy.envs)
+    assert found == ()
+    problems: list[Problem] = []
+    check_registrations(rows, discovery([]), own=True, problems=problems)
+    row = rows.test_envs[0]
+    text = (catalog_copy.rows / "environment.toml").read_text().splitlines()
+    line = text.index(f'test = "{row.test}"') + 1
+    assert f"catalog/environment.toml:{line}: test_env[{row.test}].test" in {one.where for one in problems}
+    assert {one.where.partition(":")[0] for one in problems} == {
+        "catalog/bounds.toml",
+        "catalog/environment.toml",
+    }
