@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 __all__ = [
@@ -65,14 +66,16 @@ def matching(pattern: str, form: str) -> AfterValidator:
     return fitting(re.compile(pattern).fullmatch, form)
 
 
-def key(name: str) -> Any:
+def key(name: str) -> FieldInfo:
     """The field is called `name` in the file."""
-    return Field(alias=name)
+    made: FieldInfo = Field(alias=name)
+    return made
 
 
-def within(least: int, most: int | None = None) -> Any:
+def within(least: int, most: int | None = None) -> FieldInfo:
     """A number that is not below `least` nor above `most`."""
-    return Field(ge=least, le=most)
+    made: FieldInfo = Field(ge=least, le=most)
+    return made
 
 
 def regex_with(*groups: str) -> AfterValidator:
@@ -96,7 +99,7 @@ def _whole(value: float) -> float:
     return int(value) if value.is_integer() else value
 
 
-def _as_tuple(value: Any) -> Any:
+def _as_tuple(value: object) -> object:
     if isinstance(value, list):
         return tuple(value)
     return (value,) if isinstance(value, str) else value

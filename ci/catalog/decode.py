@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from ci.catalog.columns import Row
 from ci.catalog.toml_reader import CATALOG_DIR, KeyPath, TomlFile, closest
@@ -23,7 +23,7 @@ class _Origin(NamedTuple):
     row: Row
     file: "RowFile"
     path: KeyPath
-    table: Mapping[str, Any]
+    table: Mapping[str, object]
 
 
 class Reader:
@@ -50,7 +50,7 @@ class Reader:
         """A file that was opened before."""
         return self._files[name]
 
-    def remember(self, row: Row, file: "RowFile", path: KeyPath, table: Mapping[str, Any]) -> None:
+    def remember(self, row: Row, file: "RowFile", path: KeyPath, table: Mapping[str, object]) -> None:
         """Note the place of a row."""
         self._origins[id(row)] = _Origin(row, file, path, table)  # holding the row keeps its id its own
         self._tables[type(row)] = (file, str(path[0]))
@@ -59,7 +59,7 @@ class Reader:
         """Note that `part` is made of a row that was read here."""
         self.remember(part, *self._origins[id(row)][1:])
 
-    def leave_out(self, kind: type[Row], table: Mapping[str, Any]) -> None:
+    def leave_out(self, kind: type[Row], table: Mapping[str, object]) -> None:
         """Note what a row that could not be decoded is called: whoever names it is not at fault."""
         names = (table.get(key) for key in (kind.KEY, *kind.PROVIDES))
         self._broken.update(name for name in names if isinstance(name, str))
@@ -163,7 +163,7 @@ class RowFile:
                 if isinstance(name, str) and not self._reader.may_exist(name, known):
                     self.note((array, index, key), f"unknown {noun} {name!r}", closest(name, known))
 
-    def _tables(self, array: str) -> Sequence[Mapping[str, Any]] | None:
+    def _tables(self, array: str) -> Sequence[Mapping[str, object]] | None:
         """The tables of an array, None if it is something else."""
         tables = self._toml.data.get(array, [])
         return tables if isinstance(tables, list) and all(isinstance(one, dict) for one in tables) else None
@@ -198,7 +198,7 @@ def hint_of(wrong: Wrong, example: str = "") -> str:
     return ", ".join(part for part in (wrong.hint, example) if part)
 
 
-def _example(path: KeyPath, tables: Iterable[Mapping[str, Any]]) -> str:
+def _example(path: KeyPath, tables: Iterable[Mapping[str, object]]) -> str:
     """How another row of the array spells a key."""
     key = str(path[0])
     for table in tables if len(path) == 1 else ():
@@ -213,5 +213,5 @@ def _example(path: KeyPath, tables: Iterable[Mapping[str, Any]]) -> str:
     return ""
 
 
-def _several(value: object) -> Sequence[Any]:
+def _several(value: object) -> Sequence[object]:
     return value if isinstance(value, list) else [value]
