@@ -185,21 +185,3 @@ class TestStop:
             if not is_alive(child):
                 break
         assert agent.of("agent-ended") == []
-
-    def test_ignored_signals_are_not_handed_on(self, agent: AgentProcess) -> None:
-        text = "import signal\ndef test():\n    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
-        text += "    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL\n"
-        text += "    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL\n"
-        text += "    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())\n"
-        ignored = {
-            number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGQUIT, signal.SIGHUP)
-        }
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
-        try:
-            agent.start(a_suite([agent.write("test_a.py", text)]))
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, old)
-            for number, handler in ignored.items():
-                signal.signal(number, handler)
-        agent.wait()
-        assert agent.ended("test_a.py")["verdict"] == "passed"
