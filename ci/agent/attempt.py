@@ -19,7 +19,7 @@ from .messages import MESSAGE_BYTES, parse_message
 from .processes import Children, command_of, handles, oom_kills, send_signal, signal_name
 from .spec import Spec, Suite, Test
 from .stop import Stop
-from .verdict import AttemptFacts, FailedCase, Judgement, classify, failed
+from .verdict import AttemptFacts, FailedCase, Judgement, classify, covering, failed, gates
 
 # how often an attempt looks at its deadlines, its orphans and whether it was stopped: one look takes 1.3 ms
 POLL_S = 0.1
@@ -47,7 +47,7 @@ class RunContext:
 
 
 class Attempt:
-    """One attempt of one test. Made, run and ended in one thread.
+    """One attempt of one test. Made, run and ended in one thread; `gates` then says whether it counts against the run.
 
     That thread has to live until the test has ended: PR_SET_PDEATHSIG fires when the *thread* that forked ends.
     """
@@ -59,6 +59,7 @@ class Attempt:
         self, context: RunContext, suite: Suite, test: Test, number: int, gpu_ids: Sequence[str]
     ) -> None:
         limits = context.spec.limits
+        self.gates = False
         self.facts = AttemptFacts(path=test.path, kind=test.kind, asked=test.metrics)
         self._context = context
         self._limits = limits
@@ -119,7 +120,8 @@ class Attempt:
         self._emit_output(all_of_it=True)
         facts.oom_kills = oom_kills() - ooms
         facts.log_error = self._log.error
-        return self._ended(classify(facts, self._context.spec.verdict_rules, self._log.text), duration_s)
+        spec = self._context.spec
+        return self._ended(classify(facts, spec.verdicts, spec.verdict_rules, self._log.text), duration_s)
 
     def _spawn(self, output: int, events: int) -> "subprocess.Popen[bytes]":
         spec, spec_path, suite, test = (
@@ -269,11 +271,13 @@ class Attempt:
             if outcome == "failed" and (facts.stopped is not None or facts.deadline is not None):
                 self._emit("note", text=f"{case} failed while it was being ended: {message}")
                 return
+            keys["quarantine"] = covering(self._test.quarantine, case)
             facts.cases[outcome] += 1
             facts.running = ""
             if outcome == "failed":
-                verdict = keys["verdict"] if isinstance(keys["verdict"], str) else None
-                failed = FailedCase(case=case, message=message, verdict=verdict, assertion=keys["assertion"])
+                failed = FailedCase(
+                    case=case, message=message, verdict=keys["verdict"], assertion=keys["assertion"]
+                )
                 facts.failed.append(failed)
             elif outcome == "skipped" and message not in facts.skip_reasons:
                 facts.skip_reasons.append(message)
@@ -299,10 +303,12 @@ class Attempt:
 
     def _ended(self, judgement: Judgement, duration_s: float) -> Judgement:
         evidence = judgement.evidence[:EVIDENCE_LINES]
+        self.gates = gates(self._test.quarantine, self.facts, judgement, self._context.spec.verdicts)
         self._emit(
             "test-ended",
             outcome=judgement.outcome,
             verdict=judgement.verdict,
+            gates=self.gates,
             evidence=[line[:LINE_CHARS] for line in evidence],
             rule=judgement.rule,
             exit_code=self.facts.exit_code,

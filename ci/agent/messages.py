@@ -11,24 +11,30 @@ __all__ = ["MESSAGE_BYTES", "Channel", "parse_message"]
 
 MESSAGE_BYTES = 65536
 OUTCOMES = ("passed", "failed", "skipped", "xfailed", "xpassed")
-# Keys by kind of message, with the value that stands for one that is absent or of another type; None takes anything.
-# `session` is our own child mode saying that pytest came to its end.
-MESSAGES: dict[str, dict[str, object]] = {
+# The type of a key, and the value that stands for one that is absent or of another type.
+_TEXT, _MAYBE_TEXT = (str, ""), (str, None)
+_NUMBER, _MAYBE_NUMBER = (float, 0.0), (float, None)
+_WHOLE, _MAYBE_WHOLE = (int, 0), (int, None)
+_FLAG, _MAYBE_BOUND = (bool, False), (dict, None)
+_BOUND = {"ok": _FLAG, "op": _TEXT, "limit": _NUMBER, "source": _TEXT, "report_only": _FLAG}
+# Keys by kind of message, first the one that has to be there. `session` is our own child mode saying that pytest came to
+# its end.
+MESSAGES: dict[str, dict[str, tuple[type, object]]] = {
     "case": {
-        "case": "",
-        "outcome": "",
-        "duration_s": 0.0,
-        "message": "",
-        "details": "",
-        "file": None,
-        "line": None,
-        "verdict": None,
-        "assertion": False,
+        "case": _TEXT,
+        "outcome": _TEXT,
+        "duration_s": _NUMBER,
+        "message": _TEXT,
+        "details": _TEXT,
+        "file": _MAYBE_TEXT,
+        "line": _MAYBE_WHOLE,
+        "verdict": _MAYBE_TEXT,
+        "assertion": _FLAG,
     },
-    "metric": {"metric": "", "value": 0.0, "unit": "", "bound": None},
-    "note": {"text": ""},
-    "progress": {"text": "", "done": None, "total": None},
-    "session": {"exit_code": 0},
+    "metric": {"metric": _TEXT, "value": _NUMBER, "unit": _TEXT, "bound": _MAYBE_BOUND},
+    "note": {"text": _TEXT},
+    "progress": {"text": _TEXT, "done": _MAYBE_NUMBER, "total": _MAYBE_NUMBER},
+    "session": {"exit_code": _WHOLE},
 }
 
 
@@ -37,17 +43,24 @@ def parse_message(data: bytes) -> tuple[str, dict[str, Any]]:
     raw = data.decode("utf-8", "replace")
     try:
         message = json.loads(raw, parse_constant=_refuse)
-        defaults = MESSAGES[message["type"]]
-        keys = {key: message.get(key, default) for key, default in defaults.items()}
-        required = next(iter(defaults))
-        if not _alike(message[required], defaults[required]) or not _alike(keys.get("value", 0.0), 0.0):
+        kinds = MESSAGES[message["type"]]
+        required = next(iter(kinds))
+        if not _fits(message[required], kinds[required][0]) or not _fits(message.get("value", 0.0), float):
             return "note", {"text": raw}
+        keys = _keys(message, kinds)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "note", {"text": raw}
     if keys.get("outcome", "passed") not in OUTCOMES:
         return "note", {"text": raw}
-    return message["type"], {
-        key: value if _alike(value, defaults[key]) else defaults[key] for key, value in keys.items()
+    if keys.get("bound") is not None:
+        keys["bound"] = _keys(keys["bound"], _BOUND)
+    return message["type"], keys
+
+
+def _keys(message: dict[str, Any], kinds: dict[str, tuple[type, object]]) -> dict[str, Any]:
+    return {
+        key: message[key] if key in message and _fits(message[key], kind) else default
+        for key, (kind, default) in kinds.items()
     }
 
 
@@ -55,10 +68,8 @@ def _refuse(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _alike(value: object, default: object) -> bool:
-    return default is None or (
-        is_number(value) if isinstance(default, float) else type(value) is type(default)
-    )
+def _fits(value: object, kind: type) -> bool:
+    return is_number(value) if kind is float else type(value) is kind
 
 
 class Channel:

@@ -11,7 +11,7 @@ from collections import deque
 
 from .attempt import POLL_S, Attempt, RunContext, leftover_list
 from .spec import Suite, Test
-from .verdict import Judgement, gates
+from .verdict import Judgement
 
 
 class Queue:
@@ -99,8 +99,7 @@ class Queue:
             judgement = attempt.run(deadline, alone=alone)
             if not self._may_retry(suite, test, number, judgement, deadline):
                 break
-        failed = judgement.outcome == "failed" and gates(test.quarantine, attempt.facts, judgement)
-        if self._spec.fail_fast and failed and self._failed_by is None:
+        if self._spec.fail_fast and attempt.gates and self._failed_by is None:
             self._failed_by = f"{test.id} of suite {suite.id} failed ({judgement.verdict})"
 
     def _may_retry(

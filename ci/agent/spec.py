@@ -9,11 +9,11 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-__all__ = ["CAUSES", "Limits", "Rule", "Spec", "SpecError", "Suite", "Test", "is_number", "parse_spec"]
+__all__ = ["Limits", "Rule", "Spec", "SpecError", "Suite", "Test", "Verdict", "is_number", "parse_spec"]
 
-SCHEMA = 1
-# The verdicts that a failed case or a rule may give, worst for the product first.
-CAUSES = ("product", "unknown", "bounds", "timeout", "oom", "infra", "hardware")
+SCHEMA = 2
+# How a verdict may gate: see docs/agent.md, "Quarantine".
+GATES = ("never", "unless-quarantined", "unless-file-quarantined", "always")
 
 
 class SpecError(Exception):
@@ -35,6 +35,15 @@ class Limits:
     settle_s: float
     log_head_bytes: int
     log_tail_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A row of the table of verdicts. `cause`: a failed case or a rule may give it; `gates` is one of `GATES`."""
+
+    id: str
+    cause: bool
+    gates: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +91,7 @@ class Suite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """All that the agent has to do."""
+    """All that the agent has to do. `verdicts` has the worst for the code under test first."""
 
     schema: int
     token: str
@@ -94,6 +103,7 @@ class Spec:
     fail_fast: bool
     pytest_args: tuple[str, ...]
     limits: Limits
+    verdicts: tuple[Verdict, ...]
     verdict_rules: tuple[Rule, ...]
     suites: tuple[Suite, ...]
 
@@ -131,13 +141,7 @@ def _decode(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
         )
     if origin is Mapping and isinstance(value, dict):
         return {key: _decode(inner[1], item, f"{where}.{key}", problems) for key, item in value.items()}
-    if (
-        kind in (float, int)
-        and is_number(value)
-        and math.isfinite(value)
-        and value >= 0
-        and value == kind(value)
-    ):
+    if kind in (float, int) and is_number(value) and value >= 0 and value == kind(value):
         return kind(value)
     if kind in (str, bool) and isinstance(value, kind):
         return value
@@ -160,12 +164,13 @@ def _wrong_values(spec: Spec) -> list[str]:
     """What has the right type and still can't be meant."""
     found = [] if spec.schema == SCHEMA else [f"schema is {spec.schema}; this agent reads schema {SCHEMA}"]
     found += [] if spec.jobs else ["jobs is 0"]
+    causes = [verdict.id for verdict in spec.verdicts if verdict.cause]
     for rule in spec.verdict_rules:
-        found += (
-            []
-            if rule.verdict in CAUSES
-            else [f"rule {rule.id}: verdict {rule.verdict!r} is not one of {CAUSES}"]
-        )
+        if rule.verdict not in causes:
+            found.append(f"rule {rule.id}: verdict {rule.verdict!r} is not one of {', '.join(causes)}")
+    for verdict in spec.verdicts:
+        if verdict.gates not in GATES:
+            found.append(f"verdict {verdict.id}: gates is {verdict.gates!r}, not one of {', '.join(GATES)}")
     for name, count in Counter(suite.id for suite in spec.suites).items():
         found += [f"{count} suites are called {name!r}"] if count > 1 else []
     for suite in spec.suites:
@@ -184,4 +189,8 @@ def _wrong_values(spec: Spec) -> list[str]:
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether it is a finite number; JSON's `1e999` is not, nor is a whole number that no float can hold."""
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False

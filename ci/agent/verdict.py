@@ -1,13 +1,13 @@
-"""The verdict of an attempt: by what its process, its cases, the kernel and the log say, in this order."""
+"""The verdict of an attempt: by what its process, its cases, the kernel and the log say, in this order; and whether it gates."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .spec import CAUSES, Rule
+from .spec import Rule, Verdict
 
-__all__ = ["AttemptFacts", "FailedCase", "Judgement", "classify", "failed", "gates"]
+__all__ = ["AttemptFacts", "FailedCase", "Judgement", "classify", "covering", "failed", "gates"]
 
 # pytest's exit codes: all is well, no case matches what was asked for, nothing was collected. A module that skips
 # itself ends with one of the last two.
@@ -71,7 +71,9 @@ def failed(verdict: str, *evidence: str, rule: str | None = None) -> Judgement:
     return Judgement(outcome="failed", verdict=verdict, evidence=evidence, rule=rule)
 
 
-def classify(facts: AttemptFacts, rules: Sequence[Rule], read_log: Callable[[], str]) -> Judgement:
+def classify(
+    facts: AttemptFacts, verdicts: Sequence[Verdict], rules: Sequence[Rule], read_log: Callable[[], str]
+) -> Judgement:
     """The verdict over one attempt; `read_log` is called only when the log has a say."""
     done = facts.cases.total()
     if facts.stopped is not None:
@@ -81,7 +83,7 @@ def classify(facts: AttemptFacts, rules: Sequence[Rule], read_log: Callable[[], 
         during = f"; running: {facts.running}" if facts.running else ""
         return failed(verdict, f"{facts.deadline}; cases ended: {done}, failed: {len(facts.failed)}{during}")
     if facts.failed:
-        return _judge_cases(facts, rules, read_log)
+        return _judge_cases(facts, [row.id for row in verdicts if row.cause], rules, read_log)
     pytest_code = facts.exit_code if facts.session_code == facts.exit_code else None
     if not done and pytest_code in (PYTEST_OK, PYTEST_NO_TESTS):
         return failed("product", f"pytest collected no test cases in {facts.path}")
@@ -103,7 +105,9 @@ def _unmeasured(metric: str) -> str:
     return f"no metric {metric!r} was recorded, and ci/catalog/bounds.toml has a row for it; next: measure it or remove the row"
 
 
-def _judge_cases(facts: AttemptFacts, rules: Sequence[Rule], read_log: Callable[[], str]) -> Judgement:
+def _judge_cases(
+    facts: AttemptFacts, causes: Sequence[str], rules: Sequence[Rule], read_log: Callable[[], str]
+) -> Judgement:
     """Some case failed: each has its own verdict, or is the product's by an assertion, or the log explains it."""
     own = {case: case.verdict or ("product" if case.assertion else None) for case in facts.failed}
     explained: Judgement | None = None
@@ -111,8 +115,8 @@ def _judge_cases(facts: AttemptFacts, rules: Sequence[Rule], read_log: Callable[
         explained = _explain(facts, rules, read_log())
     otherwise = explained.verdict if explained else "product"
     # a verdict that no one defined is taken for the worst
-    verdicts = {case: verdict if verdict in CAUSES else "product" for case, verdict in own.items() if verdict}
-    worst = min([*verdicts.values(), *([otherwise] if None in own.values() else [])], key=CAUSES.index)
+    verdicts = {case: verdict if verdict in causes else "product" for case, verdict in own.items() if verdict}
+    worst = min([*verdicts.values(), *([otherwise] if None in own.values() else [])], key=causes.index)
     lines = tuple(f"{case.case}: {case.message}" for case in own if verdicts.get(case, otherwise) == worst)
     if explained is None or explained.verdict != worst:
         return failed(worst, *lines)
@@ -150,18 +154,29 @@ def _explain(facts: AttemptFacts, rules: Sequence[Rule], log: str) -> Judgement 
     return failed("infra", facts.log_error) if facts.log_error else None
 
 
-def gates(quarantine: Sequence[str], facts: AttemptFacts, judgement: Judgement) -> bool:
-    """Whether a failed attempt counts although these rows, for its file or for cases of it, hold: the rule of docs/agent.md."""
-    if judgement.verdict == "cancelled":
+def covering(quarantine: Iterable[str], node: str) -> list[str]:
+    """The rows that cover a case: a row is about a node id, or a file, with all that is in it."""
+    return [row for row in quarantine if node == row or node.startswith((f"{row}[", f"{row}::"))]
+
+
+def gates(
+    quarantine: Sequence[str], facts: AttemptFacts, judgement: Judgement, verdicts: Iterable[Verdict]
+) -> bool:
+    """Whether a failed attempt counts although these rows, for its file or for cases of it, hold.
+
+    A row for the file covers whatever happens in it; rows for cases cover an attempt that came to pytest's own end
+    and in which nothing else failed. The verdict's own row in the table may leave less room.
+    """
+    rule = next((row.gates for row in verdicts if row.id == judgement.verdict), "always")
+    if judgement.outcome != "failed" or rule == "never":
+        return False
+    if rule == "always":
         return True
     if any("::" not in row for row in quarantine):
         return False
-    nodes = [case.case for case in facts.failed]
-    if not nodes or facts.exit_code != PYTEST_CASES_FAILED or judgement.verdict.startswith("timeout"):
+    if rule == "unless-file-quarantined" or facts.exit_code != PYTEST_CASES_FAILED or not facts.failed:
         return True
-    return not all(
-        any(node == row or node.startswith((f"{row}[", f"{row}::")) for row in quarantine) for node in nodes
-    )
+    return not all(covering(quarantine, case.case) for case in facts.failed)
 
 
 def _clean(text: str) -> tuple[str, ...]:

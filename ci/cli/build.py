@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.toml_reader import closest
@@ -21,6 +20,7 @@ from ci.images.pull import pull_image
 from ci.images.resolve import resolve_image
 from ci.plan.container.image import image_ask
 from ci.plan.container.image_fact import ImageFact
+from ci.record.events import Note
 from ci.report.views.build import BuildView, show_built
 
 __all__ = ["build_verb"]
@@ -138,7 +138,7 @@ def _sglang(
     family = options.family or catalog.family_of(find_hardware(catalog, environ).cls)
     wanted = wanted_image(catalog, checkout, commit, flavour=flavour, family=family)
     for text in wanted.notes:
-        view.show(_note(text))
+        view.show(Note(text=text))
     return build_from_dockerfile(
         catalog.images,
         wanted,
@@ -148,7 +148,3 @@ def _sglang(
         log=view.log,
         stopped=_told_to_stop(),
     )
-
-
-def _note(text: str) -> dict[str, Any]:
-    return {"type": "note", "text": text}

@@ -18,6 +18,7 @@ from ci.plan.container.guards import guards_of
 from ci.plan.container.image import parse_reference, tag_part
 from ci.plan.container.inside import InsideFacts, unknown_inside
 from ci.plan.container.install import install_of, steps
+from ci.record.events import Note
 from ci.record.phases import Phases
 from ci.report.views.deps import show_checked, show_event, show_steps
 from ci.system.signals import stop_requested
@@ -65,7 +66,7 @@ def install_verb(environ: Mapping[str, str], options: DepsOptions) -> None:
     container, image = _attach(catalog, environ, options, stopped)
     logs = Path(tempfile.mkdtemp(prefix="amd-ci-deps-")) / "logs"
     logs.mkdir()
-    show_event(environ, {"type": "note", "text": f"logs: {logs.parent}"})
+    show_event(environ, Note(text=f"logs: {logs.parent}"))
     inside = look_inside(container, options.python, catalog.dependencies)
     Installation(
         shell=container,

@@ -18,6 +18,7 @@ from ci.images.resolve import resolve_image
 from ci.images.store import mirror_image, prune_images
 from ci.plan.container.image import image_ask
 from ci.plan.container.image_fact import ImageFact, require_image
+from ci.record.events import Note
 from ci.report.views.images import (
     show_image,
     show_mirrored,
@@ -47,7 +48,7 @@ def pull_verb(environ: Mapping[str, str], options: ImageOptions) -> None:
     image = _resolve(catalog, environ, options)
     require_image(image, strict=options.strict)
     mirror, source = mirror_for(catalog.images, pool_of(catalog, environ), environ)
-    show_progress({"type": "note", "text": f"mirror: {mirror or 'none'} ({source})"})
+    show_progress(Note(text=f"mirror: {mirror or 'none'} ({source})"))
     show_pulled(environ, image, _pull(catalog, environ, image, mirror), as_json=options.json)
 
 
@@ -67,7 +68,7 @@ def mirror_verb(environ: Mapping[str, str], options: MirrorOptions) -> None:
         )
     image = _resolve(catalog, environ, options)
     require_image(image, strict=options.strict)
-    show_progress({"type": "note", "text": f"mirror: {mirror} ({source})"})
+    show_progress(Note(text=f"mirror: {mirror} ({source})"))
     pulled = _pull(catalog, environ, image, "")
     mirrored = mirror_image(
         image,

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from ci.errors import InfrastructureError
 from ci.plan.model import Plan
+from ci.record.events import AgentEnded, By, Event, Note, event_from
 from ci.system import clock
+from ci.system.codec import DecodeError
 
 __all__ = ["AgentStream", "Ending", "RunningAgent", "overall_s"]
 
@@ -80,7 +82,7 @@ class AgentStream:
         if self._kill_at is None:
             self._kill_at = self._now() + self._stop_s
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def events(self) -> Iterator[Event]:
         """Its events as they come; a line that is not an event is a `note`.
 
         Raises:
@@ -92,8 +94,8 @@ class AgentStream:
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     event = _event_of(line)
-                    seq = event.get("seq", seq)
-                    ended = ended or event["type"] == "agent-ended"
+                    seq = event.seq or seq
+                    ended = ended or isinstance(event, AgentEnded)
                     yield event
                 now = self._now()
                 if self._kill_at is not None and now > self._kill_at:
@@ -136,11 +138,9 @@ def overall_s(plan: Plan) -> float:
     return sum(suite.timeout_s for suite in plan.work.suites) + _OVERRUN_S
 
 
-def _event_of(line: bytes) -> dict[str, Any]:
+def _event_of(line: bytes) -> Event:
     try:
-        event = json.loads(line)
-    except ValueError:
-        event = None
-    if isinstance(event, dict) and isinstance(event.get("type"), str):
-        return event
-    return {"type": "note", "text": f"not an event: {line[:_NOTE_CHARS].decode(errors='replace')}"}
+        return replace(event_from(json.loads(line)), by=By.AGENT)
+    except (ValueError, RecursionError) as error:
+        wrong = f" ({error})" if isinstance(error, DecodeError) else ""
+        return Note(text=f"not an event{wrong}: {line[:_NOTE_CHARS].decode(errors='replace')}")

@@ -11,6 +11,7 @@ from ci.docker.container import KILL_S, Container
 from ci.errors import CiError, InfrastructureError
 from ci.plan.container.needs import CHECKOUT_COPY, CHECKOUT_DIR, ROOT_DIR, STATE_DIR
 from ci.plan.model import Plan
+from ci.record.model import PhaseOutcome
 from ci.record.phases import Phase
 from ci.system.process import PROBE_S
 
@@ -44,7 +45,7 @@ def copy_checkout(container: Container, plan: Plan, phase: Phase) -> None:
         phase.text = "this repository is mounted, nothing is copied"
         return
     if tree != "unknown" and container.get(f"{STATE_DIR}/{_MARK}") == tree.encode():
-        phase.outcome, phase.text = "skipped", f"the container has a copy of {tree}"
+        phase.outcome, phase.text = PhaseOutcome.SKIPPED, f"the container has a copy of {tree}"
         return
     commands = (
         ["rm", "-rf", CHECKOUT_COPY],

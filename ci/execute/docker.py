@@ -7,8 +7,9 @@ flag that each of them looks at and ends the agent's standard input.
 import queue
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.verdicts import Verdict
@@ -31,13 +32,14 @@ from ci.execute.container_setup import (
 from ci.execute.executor import failed_event
 from ci.execute.process_sweep import Found, sweep
 from ci.execute.run_folder import RunFolder
-from ci.execute.spec import agent_environ, write_spec
+from ci.execute.spec import Spec, agent_environ, write_spec
 from ci.health.snapshot import Health, this_machine
 from ci.images.pull import pull_image
 from ci.install.install import Installation
 from ci.plan.container.image_fact import planned_image
 from ci.plan.container.needs import BIN_DIR, ROOT_DIR, RUN_DIR, RUNS_DIR
 from ci.plan.model import Plan
+from ci.record.events import Event, ExecutorFailed, Note
 from ci.record.phases import Phases
 from ci.system import clock
 from ci.system.file_lock import FileLock, cache_dir
@@ -72,8 +74,8 @@ class DockerExecutor:
         self._repository = repository
         self._token = token
         self._environ = environ
-        self._spec: dict[str, Any] = {}
-        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._spec: Spec | None = None
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._phases = Phases(self._events.put, folder.logs)
         self._stop = threading.Event()
         self._stop_at: float | None = None
@@ -87,7 +89,7 @@ class DockerExecutor:
 
     # ---- what ci.cli.run calls
 
-    def start(self, spec: dict[str, Any]) -> None:
+    def start(self, spec: Spec) -> None:
         """Take the spec and begin.
 
         Raises:
@@ -104,7 +106,7 @@ class DockerExecutor:
         if self._stream is not None:
             self._stream.stop()
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def events(self) -> Iterator[Event]:
         """Phases and the agent's events to the end of the cleanup."""
         while True:
             try:
@@ -223,7 +225,7 @@ class DockerExecutor:
         ).run()
         self._go_on()
         engine_version = look_at_engine(container, self._plan, self._catalog)
-        phases.emit({"type": "note", "text": engine_version})
+        phases.emit(Note(text=engine_version))
         for row in self._work.preflights:
             self._go_on()
             with phases.phase("preflight", row["id"]) as phase:
@@ -272,11 +274,10 @@ class DockerExecutor:
     def _test(self, container: Container) -> None:
         """The agent's events; its spec names paths inside."""
         run_dir, log_path = self._run_dir, self._folder.agent_log
-        inside = {"root": working_root(self._plan), "run_dir": run_dir, "pythonpath": [f"{ROOT_DIR}/test"]}
         argv = [self._plan.placement.python, f"{BIN_DIR}/{AGENT_NAME}", f"{run_dir}/spec.json"]
         env = agent_environ(self._plan, self._environ, token=self._token)
         with self._phases.phase("tests", f"{self._plan.work.tests} tests") as phase:
-            write_spec(self._folder.spec, {**self._spec, **inside})
+            write_spec(self._folder.spec, self._inside(run_dir))
             try:
                 log = log_path.open("wb")
             except OSError as error:
@@ -296,6 +297,14 @@ class DockerExecutor:
                 for event in self._stream.events():
                     self._events.put(event)
             phase.log = "logs/agent.log"
+
+    def _inside(self, run_dir: str) -> Spec:
+        """The spec with the paths inside the container."""
+        if self._spec is None:
+            raise InfrastructureError("the executor was not started", then="report this")
+        return replace(
+            self._spec, root=working_root(self._plan), run_dir=run_dir, pythonpath=(f"{ROOT_DIR}/test",)
+        )
 
     def _clear_away(self) -> None:
         """Remove the container, or leave a kept one with nothing of this run in it."""
@@ -336,16 +345,14 @@ class DockerExecutor:
             f"the Docker engine failed: {error.text}", cause=cause, then="docker info; journalctl -u docker"
         )
 
-    def _failed(self, error: CiError) -> dict[str, Any]:
+    def _failed(self, error: CiError) -> ExecutorFailed:
         return failed_event(error, stopped=self._stop.is_set() or isinstance(error, StoppedError))
 
-    def _overdue(self) -> dict[str, Any]:
+    def _overdue(self) -> ExecutorFailed:
         name = self._container.name if self._container is not None else "none yet"
-        return {
-            "type": "executor-failed",
-            "what": "the executor did not end in time after it was told to stop",
-            "cause": f"the engine does not answer; its container: {name}",
-            "then": "./inv container.prune",
-            "problems": [],
-            "verdict": Verdict.CANCELLED,
-        }
+        return ExecutorFailed(
+            what="the executor did not end in time after it was told to stop",
+            cause=f"the engine does not answer; its container: {name}",
+            then="./inv container.prune",
+            verdict=Verdict.CANCELLED,
+        )

@@ -1,11 +1,13 @@
 """What `ci.cli.run` asks of an executor, whichever it is."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from ci.catalog.verdicts import Verdict
 from ci.errors import CiError
 from ci.execute.process_sweep import Found
+from ci.execute.spec import Spec
+from ci.record.events import Event, ExecutorFailed
 
 __all__ = ["Executor", "failed_event"]
 
@@ -17,18 +19,15 @@ class Executor(Protocol):
     def swept(self) -> tuple[Found, ...]:
         """What outlived the agent and was ended."""
 
-    def start(self, spec: dict[str, Any]) -> None:
+    def start(self, spec: Spec) -> None:
         """Take the spec; what takes long happens in `events`.
 
         Raises:
             InfrastructureError: it can't be started.
         """
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Phases and the agent's events, to the end; it holds `agent-ended` or `executor-failed`.
-
-        Events of the agent have a `seq`, those of the executor have none.
-        """
+    def events(self) -> Iterator[Event]:
+        """Phases and the agent's events, to the end; they contain `agent-ended` or `executor-failed`."""
 
     def stop(self) -> None:
         """End the tests and whatever phase is under way; safe in a signal handler, and when called again."""
@@ -41,13 +40,12 @@ class Executor(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def failed_event(error: CiError, *, stopped: bool) -> dict[str, Any]:
+def failed_event(error: CiError, *, stopped: bool) -> ExecutorFailed:
     """The `executor-failed` event of an error; `stopped` when the run was being stopped, which then is the verdict."""
-    return {
-        "type": "executor-failed",
-        "what": error.what,
-        "cause": error.cause,
-        "then": error.then,
-        "problems": [str(problem) for problem in error.problems],
-        "verdict": Verdict.CANCELLED if stopped else Verdict.of_phase(error.exit_code),
-    }
+    return ExecutorFailed(
+        what=error.what,
+        cause=error.cause,
+        then=error.then,
+        problems=tuple(str(problem) for problem in error.problems),
+        verdict=Verdict.CANCELLED if stopped else Verdict.of_phase(error.exit_code),
+    )

@@ -3,7 +3,7 @@
 import os
 import selectors
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Self
 
 from ci.errors import CiError, InfrastructureError
 from ci.execute.agent_file import agent_file
@@ -11,8 +11,9 @@ from ci.execute.agent_stream import AgentStream, Ending, overall_s
 from ci.execute.executor import failed_event
 from ci.execute.process_sweep import Found, sweep
 from ci.execute.run_folder import RunFolder
-from ci.execute.spec import agent_environ, write_spec
+from ci.execute.spec import Spec, agent_environ, write_spec
 from ci.plan.model import Plan
+from ci.record.events import Event
 from ci.system.process import Process, start
 
 __all__ = ["HostExecutor"]
@@ -127,7 +128,7 @@ class HostExecutor:
         """What outlived the agent and was ended."""
         return self._agent.swept if self._agent is not None else ()
 
-    def start(self, spec: dict[str, Any]) -> None:
+    def start(self, spec: Spec) -> None:
         """Write the spec and start the agent.
 
         Raises:
@@ -164,7 +165,7 @@ class HostExecutor:
             self._stopped = True
             self._stream.stop()
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def events(self) -> Iterator[Event]:
         """The agent's events, and `executor-failed` as the last one when they end without `agent-ended`."""
         if self._stream is None:
             raise InfrastructureError("the agent was not started", then="report this")

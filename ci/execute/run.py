@@ -4,10 +4,9 @@ import shlex
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
 
 from ci.catalog.catalog import Catalog
 from ci.errors import CiError, ExitCode, InfrastructureError, worst
@@ -21,7 +20,20 @@ from ci.facts.gather import REPOSITORY, find_today
 from ci.plan.compare import capsule
 from ci.plan.model import Plan
 from ci.plan.quarantine import tried_date_note
-from ci.record.fold import Event, RecordWriter, RunRecord, exit_code, fold, read_events
+from ci.record.event_log import RecordWriter, read_events
+from ci.record.events import (
+    Capsule,
+    EmptyShard,
+    Event,
+    GithubRun,
+    Note,
+    PlannedTest,
+    RunEnded,
+    RunStarted,
+)
+from ci.record.fold import exit_code, fold
+from ci.record.model import DisabledTest, RunRecord, SkippedSuite
+from ci.record.quarantine import QuarantineRecord
 from ci.system import clock
 from ci.system.environ import TODAY
 
@@ -116,24 +128,23 @@ class Run:
         with self._view(folder) as show:
             record = RecordWriter(folder.events)
 
-            def emit(event: dict[str, Any]) -> None:
-                event.setdefault("time", clock.iso(clock.utc_now()))
-                by: Literal["agent", "ci"] = "agent" if "seq" in event else "ci"
-                record.append(event, by=by)
-                show({**event, "by": by})
+            def emit(event: Event) -> None:
+                timed = event if event.time else replace(event, time=clock.iso(clock.utc_now()))
+                record.append(timed)
+                show(timed)
 
             try:
                 with record:
                     emit(_started(self._plan, self._catalog, self._environ, folder))
                     emit(self._capsule())
                     if self._environ.get(TODAY):
-                        emit(_note(tried_date_note(*find_today(self._environ))))
+                        emit(Note(text=tried_date_note(*find_today(self._environ))))
                     if self._plan.work.tests:
                         self._execute(folder, emit)
                     code = self._code(fold(read_events(folder.events)))
                     # again at the end: a log may be cut at either side
                     emit(self._capsule())
-                    emit({"type": "run-ended", "exit_code": code})
+                    emit(RunEnded(exit_code=code))
             except CiError as error:
                 failure = error
         folded = fold(read_events(folder.events))
@@ -142,7 +153,7 @@ class Run:
             code = worst((code, int(failure.exit_code)))
         return Ending(folder=folder, record=folded, failure=failure, exit_code=code)
 
-    def _execute(self, folder: RunFolder, emit: Callable[[dict[str, Any]], None]) -> None:
+    def _execute(self, folder: RunFolder, emit: Callable[[Event], None]) -> None:
         executor = self._make_executor(folder)
         features = {feature for engine in self._catalog.engines.values() for feature in engine.features}
         spec = make_spec(
@@ -160,7 +171,7 @@ class Run:
             for event in executor.events():
                 emit(event)
         for process in executor.swept:
-            emit(_note(f"swept after the agent's end: process {process.pid} ({process.command})"))
+            emit(Note(text=f"swept after the agent's end: process {process.pid} ({process.command})"))
 
     def _make_executor(self, folder: RunFolder) -> Executor:
         if self._plan.placement.executor == "docker":
@@ -181,71 +192,63 @@ class Run:
             sleep_s=clock.sleep_s,
         )
 
-    def _capsule(self) -> dict[str, Any]:
-        """The plan in one line, for whoever has nothing but the log."""
-        return {"type": "capsule", "text": capsule.encode(self._plan)}
+    def _capsule(self) -> Capsule:
+        return Capsule(text=capsule.encode(self._plan))
 
     def _code(self, record: RunRecord) -> int:
         code = exit_code(record)
         return worst((code, int(ExitCode.INTERRUPTED))) if self._interrupted else code
 
 
-def _note(text: str) -> dict[str, Any]:
-    return {"type": "note", "text": text}
-
-
-def _started(plan: Plan, catalog: Catalog, environ: Mapping[str, str], folder: RunFolder) -> dict[str, Any]:
-    """The `run-started` event: what is run, and what is left out with the reasons."""
+def _started(plan: Plan, catalog: Catalog, environ: Mapping[str, str], folder: RunFolder) -> RunStarted:
+    """What is run, and what is left out with the reasons."""
     work = plan.work
     github = None
     if environ.get("GITHUB_ACTIONS") == "true":
         base = f"{environ.get('GITHUB_SERVER_URL', '')}/{environ.get('GITHUB_REPOSITORY', '')}"
-        github = {
-            "event": plan.placement.event,
-            "run_url": f"{base}/actions/runs/{environ.get('GITHUB_RUN_ID', '')}",
-        }
-    return {
-        "type": "run-started",
-        "run": folder.name,
-        "stage": work.stage,
-        "session": catalog.stage(work.stage).session,
-        "plan_digest": plan.digest,
-        "rehearsal": work.rehearsal,
-        "rehearsal_because": plan.sources.get("work.hardware_class", "") if work.rehearsal else "",
-        "hardware_class": work.hardware_class,
-        "engine": f"{work.engine} {work.engine_version}".strip(),
-        "executor": plan.placement.executor,
-        "commit": work.commit,
-        "command": shlex.join(plan.placement.command),
-        "python": plan.placement.python_version,
-        "github": github,
-        "tests": [
-            {"suite": suite.id, "test": test.id, "est_s": test.est_s, "cases": list(test.cases)}
+        run_url = f"{base}/actions/runs/{environ.get('GITHUB_RUN_ID', '')}"
+        github = GithubRun(event=plan.placement.event, run_url=run_url)
+    return RunStarted(
+        run=folder.name,
+        stage=work.stage,
+        session=catalog.stage(work.stage).session,
+        plan_digest=plan.digest,
+        rehearsal=work.rehearsal,
+        rehearsal_because=plan.sources.get("work.hardware_class", "") if work.rehearsal else "",
+        hardware_class=work.hardware_class,
+        engine=f"{work.engine} {work.engine_version}".strip(),
+        executor=plan.placement.executor,
+        commit=work.commit,
+        command=shlex.join(plan.placement.command),
+        python=plan.placement.python_version,
+        github=github,
+        tests=tuple(
+            PlannedTest(suite=suite.id, test=test.id, est_s=test.est_s, cases=test.cases)
             for suite in work.suites
             for test in suite.tests
-        ],
-        "skipped_suites": [
-            {"suite": row.suite, "because": row.because} for row in plan.left_out if not row.test
-        ],
-        "disabled": [
-            {"suite": row.suite, "test": row.test, "because": row.because}
+        ),
+        skipped_suites=tuple(
+            SkippedSuite(suite=row.suite, because=row.because) for row in plan.left_out if not row.test
+        ),
+        disabled=tuple(
+            DisabledTest(suite=row.suite, test=row.test, because=row.because)
             for row in plan.left_out
             if row.test
-        ],
-        "quarantine": [
-            {
-                "test": row.test,
-                "reason": row.reason,
-                "issue": row.issue,
-                "since": row.since.isoformat(),
-                "expires": row.expires.isoformat(),
-            }
+        ),
+        quarantine=tuple(
+            QuarantineRecord(
+                test=row.test,
+                reason=row.reason,
+                issue=row.issue,
+                since=row.since.isoformat(),
+                expires=row.expires.isoformat(),
+            )
             for test in work.quarantine
             if (row := catalog.quarantine.row(test, work.hardware_class)) is not None
-        ],
-        "empty_shards": [
-            {"suite": suite.id, "shard": str(suite.shard)}
+        ),
+        empty_shards=tuple(
+            EmptyShard(suite=suite.id, shard=str(suite.shard))
             for suite in work.suites
             if not suite.tests and suite.shard is not None
-        ],
-    }
+        ),
+    )

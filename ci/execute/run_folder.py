@@ -11,7 +11,9 @@ from ci.catalog.toml_reader import closest
 from ci.errors import InfrastructureError, UsageError
 from ci.execute.agent_file import AGENT_NAME
 from ci.plan.model import Plan
-from ci.record.fold import RunRecord, fold, read_events
+from ci.record.event_log import read_events
+from ci.record.fold import fold
+from ci.record.model import RunRecord
 from ci.system.clock import folder_stamp
 
 __all__ = ["RunFolder", "find_folder", "make_folder", "newest_folder", "prune_folders", "read_plan"]

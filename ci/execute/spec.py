@@ -2,54 +2,152 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from ci.catalog.limits import AgentLimits, HarnessLimits
+from ci.catalog.verdicts import Gates, Verdict
 from ci.errors import InfrastructureError
-from ci.plan.model import Plan, SuiteWork, TestWork, Work
+from ci.plan.model import BoundWork, CapabilityWork, ModelWork, Plan, RuleWork, SuiteWork, TestWork, Work
 from ci.system.codec import encode
 
-__all__ = ["HARNESS_DIR", "agent_environ", "make_spec", "write_spec"]
+__all__ = [
+    "HARNESS_DIR",
+    "SCHEMA",
+    "HarnessSpec",
+    "ServerLimits",
+    "Spec",
+    "SuiteSpec",
+    "TestSpec",
+    "VerdictSpec",
+    "agent_environ",
+    "make_spec",
+    "write_spec",
+]
 
+SCHEMA = 2
 HARNESS_DIR = Path(__file__).parent.parent.parent / "test"
 
 
-def make_spec(
-    plan: Plan, *, run: str, run_dir: str, token: str, known_features: tuple[str, ...]
-) -> dict[str, Any]:
-    """What the agent has to do. It contains no secret: passed-through values reach the agent by its own environment."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictSpec:
+    """A verdict as the agent has to know it; in the spec the worst for the code under test stands first."""
+
+    id: Verdict
+    cause: bool
+    gates: Gates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestSpec:
+    """A test file. `metrics` are what it has to record, `quarantine` the rows about it, by their ids."""
+
+    __test__ = False  # pytest takes a class named Test... for a test
+
+    id: str
+    path: str
+    kind: str
+    cases: tuple[str, ...]
+    est_s: float
+    timeout_s: float
+    env: Mapping[str, str]
+    metrics: tuple[str, ...]
+    quarantine: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteSpec:
+    """Tests in running order, with one environment, one deadline and one retry policy."""
+
+    id: str
+    name: str
+    timeout_s: float
+    gpus: int
+    attempts: int
+    retry_wait_s: float
+    retry_on: tuple[Verdict, ...]
+    env: Mapping[str, str]
+    tests: tuple[TestSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits(HarnessLimits):
+    """The harness's limits; `launch_s` is how long the engine's server may take to be ready."""
+
+    launch_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HarnessSpec:
+    """What the catalog says to the harness about this run."""
+
+    hardware_class: str
+    rehearsal: bool
+    engine: str
+    features: tuple[str, ...]
+    known_features: tuple[str, ...]
+    models: Mapping[str, ModelWork]
+    bounds: Mapping[str, Mapping[str, BoundWork]]
+    capabilities: Mapping[str, CapabilityWork]
+    limits: ServerLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """All that the agent has to do. It contains no secret: passed-through values reach it by its own environment."""
+
+    schema: int
+    run: str
+    token: str
+    root: str
+    run_dir: str
+    pythonpath: tuple[str, ...]
+    jobs: int
+    gpu_ids: tuple[str, ...]
+    fail_fast: bool
+    pytest_args: tuple[str, ...]
+    limits: AgentLimits
+    verdicts: tuple[VerdictSpec, ...]
+    verdict_rules: tuple[RuleWork, ...]
+    suites: tuple[SuiteSpec, ...]
+    harness: HarnessSpec
+
+
+def make_spec(plan: Plan, *, run: str, run_dir: str, token: str, known_features: tuple[str, ...]) -> Spec:
+    """The spec of a plan on this machine."""
     work = plan.work
-    limits = work.limits
-    return {
-        "schema": 1,
-        "run": run,
-        "token": token,
-        "root": plan.placement.root,
-        "run_dir": run_dir,
-        "pythonpath": [str(HARNESS_DIR)],
-        "jobs": work.jobs,
-        "gpu_ids": list(plan.placement.gpu_ids),
-        "fail_fast": work.fail_fast,
-        "pytest_args": list(work.pytest_args),
-        "limits": asdict(limits.agent),
-        "verdict_rules": encode(work.verdict_rules),
-        "suites": [_suite(suite, work) for suite in work.suites if suite.tests],
-        "harness": {
-            "hardware_class": work.hardware_class,
-            "rehearsal": work.rehearsal,
-            "engine": work.engine,
-            "features": list(work.features),
-            "known_features": list(known_features),
-            "models": encode(work.models),
-            "bounds": encode(work.bounds),
-            "capabilities": encode(work.capabilities),
-            "limits": {**asdict(limits.harness), "launch_s": limits.launch_s},
-        },
-    }
+    return Spec(
+        schema=SCHEMA,
+        run=run,
+        token=token,
+        root=plan.placement.root,
+        run_dir=run_dir,
+        pythonpath=(str(HARNESS_DIR),),
+        jobs=work.jobs,
+        gpu_ids=plan.placement.gpu_ids,
+        fail_fast=work.fail_fast,
+        pytest_args=work.pytest_args,
+        limits=work.limits.agent,
+        verdicts=tuple(
+            VerdictSpec(id=verdict, cause=verdict.row.cause, gates=verdict.row.gates) for verdict in Verdict
+        ),
+        verdict_rules=work.verdict_rules,
+        suites=tuple(_suite(suite, work) for suite in work.suites if suite.tests),
+        harness=HarnessSpec(
+            hardware_class=work.hardware_class,
+            rehearsal=work.rehearsal,
+            engine=work.engine,
+            features=work.features,
+            known_features=known_features,
+            models=work.models,
+            bounds=work.bounds,
+            capabilities=work.capabilities,
+            limits=ServerLimits(**asdict(work.limits.harness), launch_s=work.limits.launch_s),
+        ),
+    )
 
 
-def write_spec(path: Path, spec: Mapping[str, Any]) -> None:
+def write_spec(path: Path, spec: Spec) -> None:
     """Write it for the agent; only its owner can read it.
 
     Raises:
@@ -57,7 +155,7 @@ def write_spec(path: Path, spec: Mapping[str, Any]) -> None:
     """
     try:
         path.touch(mode=0o600, exist_ok=False)
-        path.write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n")
+        path.write_text(json.dumps(encode(spec), indent=1, sort_keys=True) + "\n")
     except OSError as error:
         raise InfrastructureError(
             f"cannot write {path}: {error.strerror}", cause="the disk is full", then=f"df -h {path.parent}"
@@ -70,31 +168,31 @@ def agent_environ(plan: Plan, environ: Mapping[str, str], *, token: str) -> dict
     return {**passed, "AMD_CI_TOKEN": token, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _suite(suite: SuiteWork, work: Work) -> dict[str, Any]:
-    return {
-        "id": suite.id,
-        "name": suite.name,
-        "timeout_s": suite.timeout_s,
-        "gpus": suite.gpus,
-        "attempts": suite.attempts,
-        "retry_wait_s": suite.retry_wait_s,
-        "retry_on": list(suite.retry_on),
-        "env": dict(suite.env),
-        "tests": [_test(test, work) for test in suite.tests],
-    }
+def _suite(suite: SuiteWork, work: Work) -> SuiteSpec:
+    return SuiteSpec(
+        id=suite.id,
+        name=suite.name,
+        timeout_s=suite.timeout_s,
+        gpus=suite.gpus,
+        attempts=suite.attempts,
+        retry_wait_s=suite.retry_wait_s,
+        retry_on=suite.retry_on,
+        env=suite.env,
+        tests=tuple(_test(test, work) for test in suite.tests),
+    )
 
 
-def _test(test: TestWork, work: Work) -> dict[str, Any]:
+def _test(test: TestWork, work: Work) -> TestSpec:
     # some of the cases, or arguments that may deselect some, need not measure everything
     whole = not test.cases and not work.pytest_args
-    return {
-        "id": test.id,
-        "path": test.path,
-        "kind": test.kind,
-        "cases": list(test.cases),
-        "est_s": test.est_s,
-        "timeout_s": test.timeout_s,
-        "env": dict(test.env),
-        "metrics": sorted(work.bounds.get(test.id, ())) if whole else [],
-        "quarantine": [row for row in work.quarantine if row.partition("::")[0] == test.id],
-    }
+    return TestSpec(
+        id=test.id,
+        path=test.path,
+        kind=test.kind,
+        cases=test.cases,
+        est_s=test.est_s,
+        timeout_s=test.timeout_s,
+        env=test.env,
+        metrics=tuple(sorted(work.bounds.get(test.id, ()))) if whole else (),
+        quarantine=tuple(row for row in work.quarantine if row.partition("::")[0] == test.id),
+    )

@@ -18,6 +18,7 @@ from ci.docker.client import EngineError
 from ci.docker.sweep import Tenant
 from ci.errors import InfrastructureError, Problem
 from ci.health.gpu_state import GpuState, Holder, Look, Machine, look
+from ci.record.model import PhaseOutcome
 from ci.record.phases import Phase
 from ci.system import clock
 from ci.system.process import capture
@@ -73,7 +74,7 @@ class Health:
             InfrastructureError: a GPU is in use, or does not answer.
         """
         if not self.nodes:
-            phase.outcome, phase.text = "skipped", "this run gets no GPU: nothing was checked"
+            phase.outcome, phase.text = PhaseOutcome.SKIPPED, "this run gets no GPU: nothing was checked"
             return
         seen = look(self.machine, self.nodes, self.rows)
         if not self._can_say(seen, phase):
@@ -102,7 +103,7 @@ class Health:
         before = self._before
         if before is None:
             phase.outcome, phase.text = (
-                "skipped",
+                PhaseOutcome.SKIPPED,
                 "nothing was checked before the run, so nothing can be compared",
             )
             return

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from ci.catalog.images import ImageCatalog
 from ci.docker.client import Client, EngineError, connect, faults
@@ -23,6 +23,7 @@ from ci.plan.container.image_fact import (
     ImageFact,
     local_image,
 )
+from ci.record.events import PhaseProgress
 from ci.record.phases import Emit
 from ci.system.process import capture
 
@@ -304,21 +305,13 @@ def _build(
         )
 
 
-def _step(text: str) -> dict[str, Any]:
+def _step(text: str) -> PhaseProgress:
     """`Step 3/5 : COPY ...` as progress."""
     done, _, total = text.removeprefix("Step ").partition(" ")[0].partition("/")
     known = done.isdecimal() and total.isdecimal()
     return build_progress(text, done=int(done) if known else None, total=int(total) if known else None)
 
 
-def build_progress(text: str, *, done: int | None = None, total: int | None = None) -> dict[str, Any]:
+def build_progress(text: str, *, done: int | None = None, total: int | None = None) -> PhaseProgress:
     """A step of a build as an event."""
-    return {
-        "type": "phase-progress",
-        "phase": PHASE,
-        "text": text,
-        "done": done,
-        "total": total,
-        "unit": "",
-        "rate": None,
-    }
+    return PhaseProgress(phase=PHASE, text=text, done=done, total=total)

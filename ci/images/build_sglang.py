@@ -16,6 +16,7 @@ from ci.errors import InfrastructureError, UsageError
 from ci.images.build_rehearsal import Log, build_progress, inspect_built
 from ci.plan.container.image_fact import FLAVOUR_LABEL, ImageFact, image_fact
 from ci.plan.facts import Facts, Known
+from ci.record.events import Note
 from ci.record.phases import Emit
 from ci.system import clock
 from ci.system.process import Process, capture, kill_group, start
@@ -123,7 +124,7 @@ def dockerfile_image(
         engine_host=engine_host,
         environ=facts.environ,
         emit=tell,
-        log=lambda line: tell({"type": "note", "text": line}),
+        log=lambda line: tell(Note(text=line)),
         stopped=lambda: False,
     )
 

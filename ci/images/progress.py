@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from ci.record.events import PhaseProgress
+
 __all__ = ["Progress"]
 
 # the rate is the mean of the last seconds
@@ -78,14 +80,13 @@ class Progress:
         what = "unpacking, " if "Extracting" in self._layers.values() else ""
         return f"{what}{whole} of {len(self._layers)} layers"
 
-    def event(self, phase: str, where: str) -> dict[str, Any]:
-        """All of it as a `phase-progress` event."""
-        return {
-            "type": "phase-progress",
-            "phase": phase,
-            "text": f"{where}: {self.text}",
-            "done": self.done_bytes,
-            "total": self.total_bytes,
-            "unit": "bytes",
-            "rate": self.rate_bytes_s,
-        }
+    def event(self, phase: str, where: str) -> PhaseProgress:
+        """All of it as an event."""
+        return PhaseProgress(
+            phase=phase,
+            text=f"{where}: {self.text}",
+            done=self.done_bytes,
+            total=self.total_bytes,
+            unit="bytes",
+            rate=self.rate_bytes_s,
+        )

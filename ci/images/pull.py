@@ -26,6 +26,7 @@ from ci.images.pull_process import POLL_S, Outcome, Transfer
 from ci.images.registry import Registry, RegistryError, base_url
 from ci.plan.container.image import Reference, parse_reference
 from ci.plan.container.image_fact import ImageFact
+from ci.record.events import Note
 from ci.record.phases import Emit
 from ci.system import clock
 from ci.system.file_lock import held
@@ -376,7 +377,7 @@ class _Chain:
         self._note(f"{self._image.reference} is being pulled by another process ({other}): waiting for it")
 
     def _note(self, text: str) -> None:
-        self._emit({"type": "note", "text": text})
+        self._emit(Note(text=text))
 
     def _error(self, cause: str) -> InfrastructureError:
         return InfrastructureError(

@@ -16,6 +16,7 @@ from ci.images.registry import RegistryError
 from ci.images.resolve import open_registry, patiently
 from ci.plan.container.image import Reference, parse_reference, tag_date
 from ci.plan.container.image_fact import ImageFact
+from ci.record.events import Note
 from ci.record.phases import Emit
 from ci.system import clock
 
@@ -121,7 +122,7 @@ class _Copier:
                 lambda: registry.resolve(self._copy),
                 self._catalog.limits.registry,
                 sleep_s=self._sleep_s,
-                note=lambda text: self._emit({"type": "note", "text": text}),
+                note=lambda text: self._emit(Note(text=text)),
             )
         return found.manifest_digest if found.config_digest == self._image.config_digest else ""
 

@@ -17,6 +17,7 @@ from ci.plan.container.guards import Fingerprint, compare, violation
 from ci.plan.container.inside import GIT_TIMEOUT_S, STAMP, InsideFacts, question
 from ci.plan.container.install import InstallSteps, Step, steps
 from ci.plan.container.needs import STATE_DIR
+from ci.record.model import PhaseOutcome
 from ci.record.phases import Phase, Phases
 from ci.system import clock
 
@@ -148,7 +149,7 @@ class Installation:
             with self.phases.phase(f"install:{step.id}", f"{step.text}: {step.why}") as phase:
                 if reason:
                     skipped[step.id] = reason
-                    phase.outcome, phase.text = "skipped", reason
+                    phase.outcome, phase.text = PhaseOutcome.SKIPPED, reason
                 else:
                     self._run_step(step, phase)
         self._unless_stopped()

@@ -2,23 +2,19 @@
 
 import errno
 import json
-import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Self
 
 from ci.errors import InfrastructureError, UsageError
+from ci.record.events import SCHEMA, Damaged, Event, RunStarted, event_from, json_of
+from ci.system.codec import DecodeError
 
-__all__ = ["DAMAGED", "Event", "RecordWriter", "encode_event", "read_events"]
-
-Event = Mapping[str, Any]
-
-# The type of the event that `read_events` puts where a line can't be read: {"type", "by": "reader", "text"}.
-DAMAGED = "record-damaged"
+__all__ = ["RecordWriter", "line_of", "read_events"]
 
 _CAUSES = {
     errno.ENOSPC: "the disk is full",
@@ -28,24 +24,9 @@ _CAUSES = {
 }
 
 
-def encode_event(event: Event) -> bytes:
-    """One event as a line of strict JSON in ASCII; a number that JSON does not know is written as text."""
-    try:
-        text = json.dumps(event, separators=(",", ":"), allow_nan=False)
-    except ValueError:
-        text = json.dumps(_finite(event), separators=(",", ":"), allow_nan=False)
-    return text.encode("ascii") + b"\n"
-
-
-def _finite(value: Any) -> Any:
-    """The same value with nan and the infinities as strings, so that every JSON reader takes the line."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+def line_of(event: Event) -> bytes:
+    """One event as a line of strict JSON in ASCII."""
+    return json.dumps(json_of(event), separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
 
 
 class RecordWriter:
@@ -68,13 +49,13 @@ class RecordWriter:
         except OSError as error:
             raise self._failure(error) from error
 
-    def append(self, event: Event, *, by: Literal["agent", "ci"]) -> None:
-        """Add one event and nothing to it but `by`.
+    def append(self, event: Event) -> None:
+        """Add one event.
 
         Raises:
             InfrastructureError: the disk did not take the whole line. The file then ends with the line before it.
         """
-        line = encode_event({**event, "by": by})
+        line = line_of(event)
         with self._lock:
             size = None
             try:
@@ -106,7 +87,7 @@ class RecordWriter:
         try:
             os.ftruncate(self._fd, size)
         except OSError:
-            # the reader names an unfinished line, and the first failure is the one worth telling
+            # the reader names an unfinished line, and the first failure is the one that matters
             return
 
     def _failure(self, error: OSError) -> InfrastructureError:
@@ -122,11 +103,11 @@ class RecordWriter:
         )
 
 
-def read_events(path: Path) -> list[dict[str, Any]]:
-    """The events of a record in order; a line that is no event becomes one of type `record-damaged` that says so.
+def read_events(path: Path) -> list[Event]:
+    """The events of a record in order; a line that is not one becomes a `Damaged` that says so.
 
     Raises:
-        UsageError: the file can't be read.
+        UsageError: the file can't be read, or is of another schema.
     """
     try:
         data = path.read_bytes()
@@ -136,38 +117,40 @@ def read_events(path: Path) -> list[dict[str, Any]]:
             cause="not a run folder, or the run never started",
             then=f"ls -la {path.parent}",
         ) from error
-    return list(_events(data, path.name))
+    events = list(_events(data, path.name))
+    for event in events:
+        if isinstance(event, RunStarted) and event.schema != SCHEMA:
+            raise UsageError(
+                f"{path} is a record of schema {event.schema}; this version reads {SCHEMA}",
+                cause="it was written by another version",
+                then="run it again, or read the reports that lie beside it",
+            )
+    return events
 
 
-def _events(data: bytes, name: str) -> Iterator[dict[str, Any]]:
+def _events(data: bytes, name: str) -> Iterator[Event]:
     *lines, rest = data.split(b"\n")
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        event = _parse(line)
-        yield (
-            event
-            if event is not None
-            else _damaged(f"{name}: line {number} is not an event: {_glimpse(line)}")
-        )
+        if line.strip():
+            event, wrong = _parse(line)
+            yield event or Damaged(text=f"{name}: line {number} is not an event{wrong}: {_glimpse(line)}")
     if not rest:
         return
-    last = _parse(rest)
+    last, _ = _parse(rest)
     if last is not None:
         yield last
-    yield _damaged(f"{name}: the last line is unfinished, so the writer was stopped in it: {_glimpse(rest)}")
+    what = "the last line is unfinished, so the writer was stopped in it"
+    yield Damaged(text=f"{name}: {what}: {_glimpse(rest)}")
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def _parse(line: bytes) -> tuple[Event | None, str]:
+    """The event of a line, else what is wrong with it."""
     try:
-        event = json.loads(line)
+        return event_from(json.loads(line)), ""
+    except DecodeError as error:
+        return None, f" ({error})"
     except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("type"), str) else None
-
-
-def _damaged(text: str) -> dict[str, Any]:
-    return {"type": DAMAGED, "by": "reader", "text": text}
+        return None, ""
 
 
 def _glimpse(line: bytes) -> str:

@@ -1,17 +1,22 @@
-"""What a run was, as frozen values. Import them from `ci.record.fold`."""
+"""What a run was, as frozen values."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ci.catalog.verdicts import Status, Verdict
-from ci.record.quarantine import QuarantineRecord, covers
+from ci.record.quarantine import Became, QuarantineRecord
 
 __all__ = [
     "Attempt",
+    "AttemptOutcome",
     "BoundRecord",
+    "CaseOutcome",
     "CaseRecord",
     "DisabledTest",
+    "EndReason",
     "Leftover",
     "MetricRecord",
+    "PhaseOutcome",
     "PhaseRecord",
     "RunFailure",
     "RunRecord",
@@ -21,18 +26,56 @@ __all__ = [
 ]
 
 
+class CaseOutcome(StrEnum):
+    """How a case ended, as pytest names it."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt ended; `unfinished` when the record stops inside it."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNFINISHED = "unfinished"
+
+
+class EndReason(StrEnum):
+    """Why an agent ended."""
+
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAIL_FAST = "fail-fast"
+
+
+class PhaseOutcome(StrEnum):
+    """How a phase of an executor ended; `unfinished` when the record stops inside it."""
+
+    OK = "ok"
+    WARNED = "warned"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    UNFINISHED = "unfinished"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseRecord:
-    """One case of a test file; `outcome` as pytest names it, `file` relative to the tree that holds the tests."""
+    """One case of a test file. `file` is relative to the tree that holds the tests, `quarantine` the rows that cover it."""
 
     case: str
-    outcome: str
+    outcome: CaseOutcome
     duration_s: float = 0.0
     message: str = ""
     details: str = ""
     file: str = ""
     line: int | None = None
     verdict: Verdict | None = None
+    quarantine: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +109,16 @@ class Leftover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try of one test; `outcome` is passed, failed, skipped, or unfinished when the record ends inside it.
+    """One try of one test. `gates`: it counts against the run if it failed and decides its test.
 
     `started_s` counts from the start of the run, `log` is relative to the run folder, `retry_because` says why
     another attempt followed.
     """
 
     number: int
-    outcome: str
+    outcome: AttemptOutcome
     verdict: Verdict
+    gates: bool = True
     of: int = 1
     evidence: tuple[str, ...] = ()
     rule: str | None = None
@@ -98,12 +142,24 @@ class Attempt:
     @property
     def harmless(self) -> bool:
         """Whether nothing failed in it: passed or skipped."""
-        return self.outcome in ("passed", "skipped")
+        return self.outcome in (AttemptOutcome.PASSED, AttemptOutcome.SKIPPED)
 
     @property
     def failed_cases(self) -> tuple[CaseRecord, ...]:
         """The cases that failed this attempt."""
-        return tuple(case for case in self.cases if case.outcome == "failed")
+        return tuple(case for case in self.cases if case.outcome is CaseOutcome.FAILED)
+
+    def became(self, row: QuarantineRecord) -> Became:
+        """What became of the test of a row that is about this file."""
+        if row.whole_file:
+            found = {self.outcome.value}
+        else:
+            found = {case.outcome.value for case in self.cases if row.test in case.quarantine}
+        if "failed" in found:
+            return Became.FAILED
+        if found & {"passed", "xpassed"}:
+            return Became.PASSED
+        return Became.SKIPPED if found - {"unfinished"} else Became.NOT_RUN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,13 +197,25 @@ class TestRecord:
     def nodes_to_repeat(self) -> tuple[str, ...]:
         """The file; or, of the node ids that were asked for, those with a failed case, all when that explains nothing."""
         failed = [case.case for case in self.last.failed_cases] if self.last is not None else []
-        found = tuple(node for node in self.asked if any(covers(node, case) for case in failed))
-        explained = all(any(covers(node, case) for node in found) for case in failed)
+        found = tuple(node for node in self.asked if any(_selects(node, case) for case in failed))
+        explained = all(any(_selects(node, case) for node in found) for case in failed)
         return (found if explained else ()) or self.asked or (self.id,)
 
     def quarantined(self, node: str) -> QuarantineRecord | None:
         """The row that covers a case, None when none does."""
-        return next((row for row in self.quarantine if covers(row.test, node)), None)
+        covering = {
+            row
+            for attempt in self.attempts
+            for case in attempt.cases
+            if case.case == node
+            for row in case.quarantine
+        }
+        return next((row for row in self.quarantine if row.test in covering), None)
+
+
+def _selects(node: str, case: str) -> bool:
+    """Whether pytest runs a case when it is given a node id: the case's own, or one above it."""
+    return case == node or case.startswith((f"{node}[", f"{node}::"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,14 +257,14 @@ class RunFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseRecord:
-    """What the executor did before or after the agent; `outcome` is unfinished when the record ends inside it.
+    """What the executor did before or after the agent.
 
     `text` is what was done, `said` what its end said. `started_s` counts from the start of the run. `done` of `total` (None:
     unknown) are in `unit`, `bytes` or empty for a count. `log` is relative to the run folder, empty when there is none.
     """
 
     phase: str
-    outcome: str
+    outcome: PhaseOutcome
     text: str = ""
     said: str = ""
     started_s: float = 0.0
@@ -210,7 +278,7 @@ class PhaseRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A whole run. `ended_reason` is the agent's (done, cancelled, fail-fast), None when it never said so.
+    """A whole run. `ended_reason` is the agent's, None when it never said so.
 
     `started` is UTC as in the events, `command` the nox line that repeats the run, `problems` what is wrong with
     the record itself, `recorded_exit` the code in `run-ended`.
@@ -245,7 +313,7 @@ class RunRecord:
     quarantine: tuple[QuarantineRecord, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
-    ended_reason: str | None = None
+    ended_reason: EndReason | None = None
     recorded_exit: int | None = None
 
     @property

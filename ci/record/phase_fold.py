@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from ci.record.event_log import Event
-from ci.record.fields import number, text, texts
-from ci.record.model import PhaseRecord
+from ci.record.events import PhaseEnded, PhaseProgress, PhaseStarted
+from ci.record.model import PhaseOutcome, PhaseRecord
 
 __all__ = ["PhaseFold"]
 
@@ -19,34 +18,33 @@ class _Phase:
     done: float | None = None
     total: float | None = None
     unit: str = ""
-    end: Event | None = None
+    end: PhaseEnded | None = None
 
 
 class PhaseFold:
-    """Takes `phase-*` events in their order; a phase that comes twice is two."""
+    """Takes events of phases in their order; a phase that comes twice is two."""
 
     def __init__(self) -> None:
         self._phases: list[_Phase] = []
 
-    def take(self, event: Event, now_s: float) -> None:
+    def take(self, event: PhaseStarted | PhaseProgress | PhaseEnded, now_s: float) -> None:
         """Follow one event, which came `now_s` after the start of the run."""
-        name = text(event, "phase")
         phase = next(
-            (each for each in reversed(self._phases) if each.name == name and each.end is None), None
+            (each for each in reversed(self._phases) if each.name == event.phase and each.end is None), None
         )
-        if phase is None or event.get("type") == "phase-started":
+        if phase is None or isinstance(event, PhaseStarted):
             # an end whose start is missing began when it says that it did
-            started_s = max(0.0, now_s - number(event, "duration_s"))
-            phase = _Phase(name=name, text="", started_s=started_s)
+            lasted_s = event.duration_s if isinstance(event, PhaseEnded) else 0.0
+            phase = _Phase(name=event.phase, text="", started_s=max(0.0, now_s - lasted_s))
             self._phases.append(phase)
-        match event.get("type"):
-            case "phase-started":
-                phase.text = text(event, "text")
-            case "phase-progress":
-                if event.get("done") is not None:
-                    phase.done, phase.unit = number(event, "done"), text(event, "unit")
-                phase.total = number(event, "total") if event.get("total") is not None else phase.total
-            case _:
+        match event:
+            case PhaseStarted():
+                phase.text = event.text
+            case PhaseProgress():
+                if event.done is not None:
+                    phase.done, phase.unit = event.done, event.unit
+                phase.total = event.total if event.total is not None else phase.total
+            case PhaseEnded():
                 phase.end = event
 
     def records(self, now_s: float) -> tuple[PhaseRecord, ...]:
@@ -55,17 +53,21 @@ class PhaseFold:
 
 
 def _frozen(phase: _Phase, now_s: float) -> PhaseRecord:
-    end = phase.end
+    end = phase.end or PhaseEnded(
+        phase=phase.name,
+        outcome=PhaseOutcome.UNFINISHED,
+        duration_s=max(0.0, now_s - phase.started_s),
+    )
     return PhaseRecord(
         phase=phase.name,
-        outcome="unfinished" if end is None else text(end, "outcome") or "failed",
+        outcome=end.outcome,
         text=phase.text,
-        said="" if end is None else text(end, "text"),
+        said=end.text,
         started_s=phase.started_s,
-        duration_s=max(0.0, now_s - phase.started_s) if end is None else number(end, "duration_s"),
+        duration_s=end.duration_s,
         done=phase.done,
         total=phase.total,
         unit=phase.unit,
-        log="" if end is None else text(end, "log"),
-        details=() if end is None else texts(end, "details"),
+        log=end.log,
+        details=end.details,
     )

@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from ci.errors import CiError
+from ci.record.events import Event, PhaseEnded, PhaseStarted
+from ci.record.model import PhaseOutcome
 from ci.system import clock
 
 __all__ = ["Emit", "Phase", "Phases"]
 
-Emit = Callable[[dict[str, Any]], None]
+Emit = Callable[[Event], None]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,7 +22,7 @@ class Phase:
 
     id: str
     logs: Path
-    outcome: str = "ok"
+    outcome: PhaseOutcome = PhaseOutcome.OK
     text: str = ""
     details: list[str] = field(default_factory=list)
     log: str = ""
@@ -32,12 +34,12 @@ class Phase:
         return (self.logs / name).open("ab")
 
     def warn(self, text: str) -> None:
-        """It went on, but a reader has to be told."""
-        self.outcome, self.text = "warned", text
+        """It went on, but a reader has to know this."""
+        self.outcome, self.text = PhaseOutcome.WARNED, text
 
 
 class Phases:
-    """Where phases are told."""
+    """Says what phases begin and how they end."""
 
     def __init__(self, emit: Emit, logs: Path) -> None:
         """`logs` is the run folder's folder of logs."""
@@ -46,28 +48,27 @@ class Phases:
 
     @contextmanager
     def phase(self, name: str, text: str) -> Iterator[Phase]:
-        """Tell its start and its end; an exception makes it `failed`, with what the error says."""
+        """Emit its start and its end; an exception makes it `failed`, with what the error says."""
         phase = Phase(id=name, logs=self._logs)
-        self.emit({"type": "phase-started", "phase": name, "text": text})
+        self.emit(PhaseStarted(phase=name, text=text))
         began = clock.monotonic_s()
         try:
             yield phase
         except CiError as error:
-            phase.outcome, phase.text = "failed", error.what
+            phase.outcome, phase.text = PhaseOutcome.FAILED, error.what
             phase.details += [str(problem) for problem in error.problems]
             raise
         except BaseException as error:
-            phase.outcome, phase.text = "failed", f"{type(error).__name__}: {error}"
+            phase.outcome, phase.text = PhaseOutcome.FAILED, f"{type(error).__name__}: {error}"
             raise
         finally:
             self.emit(
-                {
-                    "type": "phase-ended",
-                    "phase": name,
-                    "outcome": phase.outcome,
-                    "duration_s": round(clock.monotonic_s() - began, 3),
-                    "text": phase.text,
-                    "log": phase.log,
-                    "details": list(phase.details),
-                }
+                PhaseEnded(
+                    phase=name,
+                    outcome=phase.outcome,
+                    duration_s=round(clock.monotonic_s() - began, 3),
+                    text=phase.text,
+                    log=phase.log,
+                    details=tuple(phase.details),
+                )
             )

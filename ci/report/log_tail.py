@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci.record.fold import Attempt
+from ci.record.model import Attempt
 from ci.report.text import strip_ansi
 
 __all__ = ["LogTails", "Tail", "read_tail"]

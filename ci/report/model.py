@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from ci.catalog.verdicts import Status
 from ci.errors import ExitCode
 from ci.record import quarantine
-from ci.record.fold import (
+from ci.record.fold import exit_code
+from ci.record.model import (
     Attempt,
     CaseRecord,
     Leftover,
     MetricRecord,
     PhaseRecord,
-    QuarantineRecord,
     RunRecord,
     TestRecord,
-    exit_code,
 )
+from ci.record.quarantine import Became, QuarantineRecord
 from ci.report.text import duration, quantity, size
 
 __all__ = [
@@ -109,10 +109,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """A quarantine row and what became of its test: `failed`, `passed`, `skipped` or `not run`."""
+    """A quarantine row and what became of its test."""
 
     row: QuarantineRecord
-    state: str
+    state: Became
 
     @property
     def words(self) -> str:
@@ -123,18 +123,11 @@ class Quarantined:
 def quarantined(record: RunRecord) -> tuple[Quarantined, ...]:
     """Every row that held for a test of this run, failed ones first."""
     found = [
-        Quarantined(row=row, state=_quarantine_state(test, row))
+        Quarantined(row=row, state=Became.NOT_RUN if test.last is None else test.last.became(row))
         for test in record.tests
         for row in test.quarantine
     ]
-    return tuple(sorted(dict.fromkeys(found), key=lambda item: item.state != "failed"))
-
-
-def _quarantine_state(test: TestRecord, row: QuarantineRecord) -> str:
-    last = test.last
-    if last is None:
-        return "not run"
-    return quarantine.state(row, {case.case: case.outcome for case in last.cases}, last.outcome)
+    return tuple(sorted(dict.fromkeys(found), key=lambda item: item.state is not Became.FAILED))
 
 
 def result(record: RunRecord) -> Result:

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from ci.plan.request import CHANGING, SELECTING, split_pytest_args, without
-from ci.record.fold import RunRecord, TestRecord
+from ci.record.model import RunRecord, TestRecord
 
 __all__ = ["repeat", "repeat_run", "repeat_test"]
 

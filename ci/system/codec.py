@@ -5,6 +5,7 @@ Types are frozen dataclasses of this project, enums, and tuples, mappings and un
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -75,21 +76,24 @@ def decode(kind: type[_T], value: object, *, unknown: bool = False) -> _T:
     return made
 
 
-def encode(value: object) -> Any:
+def encode(value: object, *, finite: bool = False) -> Any:
     """The value as JSON values: objects, lists, strings, numbers (whole ones without a fraction), true, false, null.
 
     Written out here: pydantic refuses keys that are not valid Unicode, and a path may be one.
+    `finite`: nan and the infinities become null, so that every reader of JSON takes it.
     """
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, float):
+        if not math.isfinite(value):
+            return None if finite else value
         return int(value) if value.is_integer() else value
     if isinstance(value, Mapping):
-        return {str(key): encode(item) for key, item in value.items()}
+        return {str(key): encode(item, finite=finite) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [encode(item) for item in value]
+        return [encode(item, finite=finite) for item in value]
     if is_dataclass(value):
-        return {row.name: encode(getattr(value, row.name)) for row in fields(value)}
+        return {row.name: encode(getattr(value, row.name), finite=finite) for row in fields(value)}
     return value
 
 

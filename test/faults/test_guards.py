@@ -25,6 +25,7 @@ from ci.plan.container.guards import guards_of
 from ci.plan.container.inside import CheckoutFacts
 from ci.plan.container.install import install_of
 from ci.plan.container.needs import BIN_DIR
+from ci.record.events import json_of
 from ci.record.phases import Phases
 from support.engines import Engine
 from support.standins import AITER_REPOSITORY, STAMP, StandIn
@@ -99,7 +100,7 @@ class Runner:
             image=self.image,
             environ=self.environ,
             limits=self.limits,
-            phases=Phases(self.events.append, self.logs),
+            phases=Phases(lambda event: self.events.append(json_of(event)), self.logs),
             stopped=lambda: False,
             leave_out=others,
         ).run()

@@ -23,6 +23,7 @@ from ci.images.pull import Pulled, pull_image
 from ci.images.resolve import resolve_image
 from ci.plan.container.image import image_ask
 from ci.plan.container.image_fact import ImageFact, require_image
+from ci.record.events import json_of
 from support.engines import Engine, PrivateEngine, Registry, make_tiny_image
 from support.files import REPOSITORY, wait_for
 from support.registry_faults import BLOB, MANIFEST, FaultyRegistry, garbage, refusing
@@ -71,7 +72,7 @@ class Stage:
             engine_host=self.engine.host,
             mirror=mirror,
             environ=self.environ,
-            emit=self.events.append,
+            emit=lambda event: self.events.append(json_of(event)),
             stopped=more.pop("stopped", lambda: False),
             lock_dir=self.folder / "locks",
             who=more.pop("who", "test"),

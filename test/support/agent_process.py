@@ -60,6 +60,22 @@ def verdict_rules() -> list[dict[str, str]]:
     return [{key: row[key] for key in ("id", "verdict", "pattern", "why")} for row in rows]
 
 
+def verdicts() -> list[dict[str, object]]:
+    """A table of verdicts, the worst for the code under test first."""
+    cases, file = "unless-quarantined", "unless-file-quarantined"
+    causes = {
+        "product": cases,
+        "unknown": cases,
+        "bounds": cases,
+        "timeout": file,
+        "oom": cases,
+        "infra": cases,
+    }
+    others = {"timeout-while-passing": file, "cancelled": "always", "passed": "never"}
+    rows = [*causes.items(), ("hardware", cases), *others.items()]
+    return [{"id": name, "cause": name not in others, "gates": gates} for name, gates in rows]
+
+
 def a_test(path: str, **keys: object) -> dict[str, object]:
     """A test of the spec with the id of its path."""
     test = {"id": path, "path": path, "kind": "pytest", "cases": [], "est_s": 1, "timeout_s": 60}
@@ -115,9 +131,10 @@ class AgentProcess:
     def spec(self, *suites: Mapping[str, object], **keys: object) -> dict[str, Any]:
         """A spec with the rules and limits of the tests' catalog; `limits` overrides single ones."""
         merged = {**agent_limits(), **dict(keys.pop("limits", {}))}  # type: ignore[call-overload]  # a mapping
-        top: dict[str, Any] = {"schema": 1, "run": "run", "token": self.token, "root": str(self.root)}
+        top: dict[str, Any] = {"schema": 2, "run": "run", "token": self.token, "root": str(self.root)}
         top |= {"run_dir": str(self.run_dir), "pythonpath": [], "jobs": 1, "gpu_ids": [], "fail_fast": False}
-        top |= {"pytest_args": [], "limits": merged, "verdict_rules": verdict_rules(), "suites": list(suites)}
+        top |= {"pytest_args": [], "limits": merged, "verdicts": verdicts(), "suites": list(suites)}
+        top["verdict_rules"] = verdict_rules()
         return {**top, "harness": {}, **keys}
 
     def start(self, *suites: Mapping[str, object], **keys: object) -> "AgentProcess":

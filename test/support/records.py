@@ -1,13 +1,41 @@
 """Events and records for the tests of the record and the reports."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
 from ci.catalog.verdicts import Gates, Verdict
-from ci.record.fold import Attempt, CaseRecord, MetricRecord, RunRecord, fold, read_events
+from ci.record.event_log import read_events
+from ci.record.events import (
+    AgentEnded,
+    AgentStarted,
+    AttemptEvent,
+    By,
+    Case,
+    Event,
+    Metric,
+    Note,
+    PlannedTest,
+    Retry,
+    RunStarted,
+    TestEnded,
+    TestStarted,
+)
+from ci.record.fold import fold
+from ci.record.model import (
+    Attempt,
+    AttemptOutcome,
+    CaseOutcome,
+    CaseRecord,
+    EndReason,
+    MetricRecord,
+    RunRecord,
+)
+
+_E = TypeVar("_E", bound=AttemptEvent)
 
 DATA = Path(__file__).parents[1] / "data"
 EVENTS = DATA / "events"
@@ -38,7 +66,7 @@ odd_text = st.one_of(
 )
 
 
-def events_of(name: str) -> list[dict[str, Any]]:
+def events_of(name: str) -> list[Event]:
     """The events of a stored run."""
     return read_events(EVENTS / f"{name}.jsonl")
 
@@ -48,110 +76,98 @@ def record_of(name: str) -> RunRecord:
     return fold(events_of(name))
 
 
-def run_started(tests: Sequence[str], **more: Any) -> dict[str, Any]:
+def run_started(tests: Sequence[str], **more: Any) -> RunStarted:
     """The event that a run begins with."""
-    return {
-        "type": "run-started",
-        "by": "ci",
-        "time": "2026-05-29T07:12:03.000Z",
-        "run": "20260529T071203Z-stage-a-amd-0123abcd",
-        "stage": "stage-a-amd",
-        "session": "stage_a_amd",
-        "command": "nox -s stage_a_amd",
-        "rehearsal": False,
-        "tests": [{"suite": SUITE, "test": test, "est_s": 10} for test in tests],
-    } | more
+    return replace(
+        RunStarted(
+            time="2026-05-29T07:12:03.000Z",
+            run="20260529T071203Z-stage-a-amd-0123abcd",
+            stage="stage-a-amd",
+            session="stage_a_amd",
+            command="nox -s stage_a_amd",
+            tests=tuple(PlannedTest(suite=SUITE, test=test, est_s=10) for test in tests),
+        ),
+        **more,
+    )
 
 
-def attempt_events(test: str, attempt: Attempt) -> Iterator[dict[str, Any]]:
+def attempt_events(test: str, attempt: Attempt, *, suite: str = SUITE) -> Iterator[AttemptEvent]:
     """What the agent says during one attempt that ends."""
-    about = {"suite": SUITE, "test": test, "attempt": attempt.number, "by": "agent"}
-    yield about | {
-        "type": "test-started",
-        "of": attempt.of,
-        "log": attempt.log,
-        "timeout_s": attempt.timeout_s,
-        "est_s": 10,
-        "gpu_ids": list(attempt.gpu_ids),
-    }
+
+    def about(kind: type[_E], **keys: Any) -> _E:
+        return kind(suite=suite, test=test, attempt=attempt.number, by=By.AGENT, **keys)
+
+    yield about(
+        TestStarted,
+        of=attempt.of,
+        log=attempt.log,
+        timeout_s=attempt.timeout_s,
+        est_s=10,
+        gpu_ids=attempt.gpu_ids,
+    )
     for case in attempt.cases:
-        yield about | {
-            "type": "case",
-            "case": case.case,
-            "outcome": case.outcome,
-            "duration_s": case.duration_s,
-            "message": case.message,
-            "details": case.details,
-            "file": case.file,
-            "line": case.line,
-            "verdict": case.verdict,
-        }
+        yield about(
+            Case,
+            case=case.case,
+            outcome=case.outcome,
+            duration_s=case.duration_s,
+            message=case.message,
+            details=case.details,
+            file=case.file,
+            line=case.line,
+            verdict=case.verdict,
+            quarantine=case.quarantine,
+        )
     for metric in attempt.metrics:
-        bound = metric.bound
-        yield about | {
-            "type": "metric",
-            "metric": metric.metric,
-            "value": metric.value,
-            "unit": metric.unit,
-            "bound": bound
-            and {
-                "ok": bound.ok,
-                "op": bound.op,
-                "limit": bound.limit,
-                "source": bound.source,
-                "report_only": bound.report_only,
-            },
-        }
+        yield about(Metric, metric=metric.metric, value=metric.value, unit=metric.unit, bound=metric.bound)
     for note in attempt.notes:
-        yield about | {"type": "note", "text": note}
-    yield about | {
-        "type": "test-ended",
-        "outcome": attempt.outcome,
-        "verdict": attempt.verdict,
-        "evidence": list(attempt.evidence),
-        "rule": attempt.rule,
-        "exit_code": attempt.exit_code,
-        "signal": attempt.signal,
-        "duration_s": attempt.duration_s,
-        "cases": {},
-        "skip_reasons": list(attempt.skip_reasons),
-        "leftovers": [{"pid": item.pid, "command": item.command} for item in attempt.leftovers],
-        "log_bytes": attempt.log_bytes,
-        "log_omitted_bytes": attempt.log_omitted_bytes,
-    }
+        yield about(Note, text=note)
+    yield about(
+        TestEnded,
+        outcome=attempt.outcome,
+        verdict=attempt.verdict,
+        gates=attempt.gates,
+        evidence=attempt.evidence,
+        rule=attempt.rule,
+        exit_code=attempt.exit_code,
+        signal=attempt.signal,
+        duration_s=attempt.duration_s,
+        skip_reasons=attempt.skip_reasons,
+        leftovers=attempt.leftovers,
+        log_bytes=attempt.log_bytes,
+        log_omitted_bytes=attempt.log_omitted_bytes,
+    )
     if attempt.retry_wait_s is not None:
-        yield about | {"type": "retry", "wait_s": attempt.retry_wait_s, "because": attempt.retry_because}
+        yield about(Retry, wait_s=attempt.retry_wait_s, because=attempt.retry_because)
 
 
 def run_events(
-    tests: Mapping[str, Sequence[Attempt]], *, reason: str | None = "done", **more: Any
-) -> list[dict[str, Any]]:
+    tests: Mapping[str, Sequence[Attempt]], *, reason: EndReason | None = EndReason.DONE, **more: Any
+) -> list[Event]:
     """A whole run; without a `reason` its agent never says that it ended."""
-    events: list[dict[str, Any]] = [
-        run_started(list(tests), **more),
-        {"type": "agent-started", "by": "agent"},
-    ]
+    events: list[Event] = [run_started(list(tests), **more), AgentStarted(by=By.AGENT)]
     for test, attempts in tests.items():
         for attempt in attempts:
             events += attempt_events(test, attempt)
     if reason is not None:
-        events.append({"type": "agent-ended", "reason": reason, "leftovers": [], "by": "agent"})
+        events.append(AgentEnded(reason=reason, by=By.AGENT))
     return events
 
 
 def ended(outcome: str, verdict: str, number: int = 1, **more: Any) -> Attempt:
     """An attempt that ended so."""
-    return Attempt(number=number, outcome=outcome, verdict=Verdict.of_name(verdict), **more)
+    return Attempt(number=number, outcome=AttemptOutcome(outcome), verdict=Verdict.of_name(verdict), **more)
 
 
 _VERDICTS = st.sampled_from([verdict for verdict in Verdict if verdict.row.gates is not Gates.NEVER])
+_OUTCOMES = st.sampled_from([AttemptOutcome.PASSED, AttemptOutcome.FAILED, AttemptOutcome.SKIPPED])
 _SECONDS = st.floats(0, 1e5)
 
 _CASES = {
     failed: st.builds(
         CaseRecord,
         case=odd_text,
-        outcome=st.sampled_from(["passed", "skipped", "xfailed", "xpassed", *(["failed"] if failed else [])]),
+        outcome=st.sampled_from([each for each in CaseOutcome if failed or each is not CaseOutcome.FAILED]),
         duration_s=_SECONDS,
         message=odd_text,
         details=odd_text,
@@ -174,24 +190,26 @@ def attempt_lists(draw: st.DrawFn) -> tuple[Attempt, ...]:
     attempts = []
     for number in range(1, of + 1):
         last = number == of
-        outcome = draw(st.sampled_from(["passed", "failed", "skipped"])) if last else "failed"
+        outcome = draw(_OUTCOMES) if last else AttemptOutcome.FAILED
         attempts.append(
             Attempt(
                 number=number,
                 of=of,
                 outcome=outcome,
-                verdict=draw(_VERDICTS) if outcome == "failed" else Verdict.PASSED,
+                verdict=draw(_VERDICTS) if outcome is AttemptOutcome.FAILED else Verdict.PASSED,
                 evidence=tuple(draw(st.lists(odd_text, max_size=2))),
                 rule=draw(st.none() | st.just("some-rule")),
                 duration_s=draw(_SECONDS),
                 timeout_s=draw(_SECONDS),
-                cases=tuple(draw(st.lists(_CASES[outcome == "failed"], max_size=3))),
+                cases=tuple(draw(st.lists(_CASES[outcome is AttemptOutcome.FAILED], max_size=3))),
                 metrics=tuple(draw(st.lists(_METRICS, max_size=2))),
                 notes=tuple(draw(st.lists(odd_text, max_size=1))),
                 log=f"logs/test.{number}.log",
                 exit_code=draw(st.none() | st.integers(0, 255)),
                 signal=draw(st.none() | st.just("SIGKILL")),
-                skip_reasons=tuple(draw(st.lists(odd_text, max_size=1))) if outcome == "skipped" else (),
+                skip_reasons=tuple(draw(st.lists(odd_text, max_size=1)))
+                if outcome is AttemptOutcome.SKIPPED
+                else (),
                 retry_wait_s=None if last else 30.0,
                 retry_because="" if last else "may be tried again",
             )

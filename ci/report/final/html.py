@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from ci.record.fold import RunRecord, TestRecord
+from ci.record.model import RunRecord, TestRecord
 from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat, repeat_test

@@ -14,8 +14,8 @@ import junitparser
 from junitparser import xunit2
 
 from ci.catalog.verdicts import Status, Verdict
-from ci.record.fold import Attempt, RunRecord, TestRecord
-from ci.record.quarantine import QuarantineRecord, words
+from ci.record.model import Attempt, AttemptOutcome, CaseOutcome, EndReason, RunRecord, TestRecord
+from ci.record.quarantine import Became, QuarantineRecord, words
 from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat
@@ -31,7 +31,7 @@ _RUN = "(run)"
 class _Trial:
     """What one attempt says about one testcase; `verdict` is None where it did not fail."""
 
-    outcome: str
+    outcome: CaseOutcome
     duration_s: float
     verdict: Verdict | None = None
     message: str = ""
@@ -148,7 +148,7 @@ def _cases(test: TestRecord, tails: LogTails) -> Iterator[_Case]:
     names = dict.fromkeys(case.case for attempt in attempts for case in attempt.cases)
     trials = {name: [_of_case(attempt, name) for attempt in attempts] for name in names}
     whole = [_of_file(attempt) for attempt in attempts]
-    if not names or any(trial is not None and trial.outcome != "passed" for trial in whole):
+    if not names or any(trial is not None and trial.outcome is not CaseOutcome.PASSED for trial in whole):
         trials[_FILE] = whole
     with_log = test.status in (Status.FAILED, Status.QUARANTINED)
     for name, seen in trials.items():
@@ -164,7 +164,7 @@ def _of_case(attempt: Attempt, name: str) -> _Trial | None:
     """What an attempt says about a case; None when it never came to it."""
     for case in attempt.cases:
         if case.case == name:
-            failed = case.outcome == "failed"
+            failed = case.outcome is CaseOutcome.FAILED
             return _Trial(
                 outcome=case.outcome,
                 duration_s=case.duration_s,
@@ -179,17 +179,18 @@ def _of_case(attempt: Attempt, name: str) -> _Trial | None:
 
 def _of_file(attempt: Attempt) -> _Trial | None:
     """What an attempt says about the file as a whole; None when a failed case says it all."""
-    if attempt.outcome == "passed" or (attempt.outcome == "skipped" and attempt.cases):
-        return _Trial(outcome="passed", duration_s=attempt.duration_s)
-    if attempt.outcome == "skipped":
+    skipped = attempt.outcome is AttemptOutcome.SKIPPED
+    if attempt.outcome is AttemptOutcome.PASSED or (skipped and attempt.cases):
+        return _Trial(outcome=CaseOutcome.PASSED, duration_s=attempt.duration_s)
+    if skipped:
         reasons = "; ".join(attempt.skip_reasons) or "no reason given"
-        return _Trial(outcome="skipped", duration_s=attempt.duration_s, message=reasons)
+        return _Trial(outcome=CaseOutcome.SKIPPED, duration_s=attempt.duration_s, message=reasons)
     if any((case.verdict or Verdict.PRODUCT) is attempt.verdict for case in attempt.failed_cases):
         return None
     words = [part for part in (attempt.verdict, model.ending(attempt)) if part]
     details = [*attempt.evidence, *(model.leftover_words(leftover) for leftover in attempt.leftovers)]
     return _Trial(
-        outcome="failed",
+        outcome=CaseOutcome.FAILED,
         duration_s=attempt.duration_s,
         verdict=attempt.verdict,
         message=": ".join(words),
@@ -199,32 +200,32 @@ def _of_file(attempt: Attempt) -> _Trial | None:
 
 def _one(test: TestRecord, name: str, seen: Sequence[_Trial | None]) -> _Case:
     trials = [(number, trial) for number, trial in enumerate(seen, start=1) if trial is not None]
-    last_number, last = trials[-1] if trials else (0, _Trial(outcome="passed", duration_s=0.0))
+    last_number, last = trials[-1] if trials else (0, _Trial(outcome=CaseOutcome.PASSED, duration_s=0.0))
     # a case that an earlier attempt failed and the passing one never ran again is not failed for good
-    passed_later = test.status is Status.FLAKY and last.outcome == "failed"
+    passed_later = test.status is Status.FLAKY and last.outcome is CaseOutcome.FAILED
     case = _testcase(test, name, last.duration_s)
     if file := _text(last.file):
         case.file = file
     if last.line is not None:
         case.line = str(last.line)
     row = _held_by(test, name)
-    if last.outcome == "failed" and row is not None and not passed_later:
+    if last.outcome is CaseOutcome.FAILED and row is not None and not passed_later:
         # no reader may count it as a failure, and none may take it for a pass
         skipped = junitparser.Skipped(
-            _text(f"QUARANTINED, {words(row, 'failed')}: {last.message}"), "quarantined"
+            _text(f"QUARANTINED, {words(row, Became.FAILED)}: {last.message}"), "quarantined"
         )
         skipped.text = _text(last.details)
         _put(case, skipped)
-    elif last.outcome == "failed" and not passed_later:
+    elif last.outcome is CaseOutcome.FAILED and not passed_later:
         kind = junitparser.Failure if _about_code(last) else junitparser.Error
         failure = kind(_text(last.message), _text(last.verdict or ""))
         failure.text = _text(last.details)
         _put(case, failure)
-    elif last.outcome in ("skipped", "xfailed"):
+    elif last.outcome in (CaseOutcome.SKIPPED, CaseOutcome.XFAILED):
         _put(case, junitparser.Skipped(_text(last.message) or last.outcome, f"pytest.{last.outcome}"))
-    flaky = passed_later or last.outcome != "failed"
+    flaky = passed_later or last.outcome is not CaseOutcome.FAILED
     for number, trial in trials:
-        if trial.outcome == "failed" and (number != last_number or passed_later):
+        if trial.outcome is CaseOutcome.FAILED and (number != last_number or passed_later):
             _put(case, _earlier(number, trial, flaky=flaky))
     return case
 
@@ -264,7 +265,7 @@ def _outside(record: RunRecord) -> Iterator[_Case]:
     for failure in record.failures:
         details = "\n".join([*failure.problems, failure.cause, failure.then])
         yield _run_error("executor", failure.what, failure.verdict, details)
-    if record.ended_reason == "cancelled":
+    if record.ended_reason is EndReason.CANCELLED:
         yield _run_error("interrupted", "the run was told to stop", Verdict.CANCELLED, "")
     elif not record.failures and record.tests and record.ended_reason is None:
         yield _run_error(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
-from ci.record.fold import RunRecord
+from ci.record.model import PhaseOutcome, RunRecord
 from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat, repeat_test
@@ -14,7 +14,13 @@ from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visi
 
 __all__ = ["code", "summary_md"]
 
-_PHASE_ICONS = {"ok": "✅", "warned": "⚠️", "skipped": "⏭️", "failed": "❌"}
+_PHASE_ICONS = {
+    PhaseOutcome.OK: "✅",
+    PhaseOutcome.WARNED: "⚠️",
+    PhaseOutcome.SKIPPED: "⏭️",
+    PhaseOutcome.FAILED: "❌",
+    PhaseOutcome.UNFINISHED: "❌",
+}
 
 # What has a meaning inside a line of Markdown, in a table's cell, or to GitHub (@name, #1, :smile:, $math$, links);
 # an underscore between letters and a colon before a space have none, and the file stays readable as it is.
@@ -105,16 +111,14 @@ def _phases(record: RunRecord, tails: LogTails) -> Iterator[str]:
         return
     yield "\n### Phases\n\n| | phase | took | | what |\n| --- | --- | ---: | ---: | --- |"
     for phase in rows:
-        icon = _PHASE_ICONS.get(phase.outcome, "❌")
+        icon = _PHASE_ICONS[phase.outcome]
         words = plain(phase.said or phase.text)
         yield f"| {icon} {plain(phase.outcome)} | {code(phase.phase)} | {duration(phase.duration_s)} | {model.phase_amount(phase)} | {words} |"
     for phase in rows:
-        if phase.outcome in ("ok", "skipped") or not (phase.details or phase.log):
+        if phase.outcome in (PhaseOutcome.OK, PhaseOutcome.SKIPPED) or not (phase.details or phase.log):
             continue
-        tail = tails.named(phase.log) if phase.log and phase.outcome != "warned" else None
-        lines = [
-            f"\n<details><summary>{_PHASE_ICONS.get(phase.outcome, '❌')} {code(phase.phase)}</summary>\n"
-        ]
+        tail = tails.named(phase.log) if phase.log and phase.outcome is not PhaseOutcome.WARNED else None
+        lines = [f"\n<details><summary>{_PHASE_ICONS[phase.outcome]} {code(phase.phase)}</summary>\n"]
         if phase.details:
             lines.append(block("\n".join(phase.details)) + "\n")
         if tail is not None and (tail.lines or tail.note):

@@ -1,7 +1,7 @@
 """The final view as a picture of a terminal, for a README or a comment."""
 
 from ci.catalog.limits import ReportLimits
-from ci.record.fold import RunRecord
+from ci.record.model import RunRecord
 from ci.report.console import TerminalTheme, recording_console
 from ci.report.final.terminal import final_view
 from ci.report.log_tail import LogTails

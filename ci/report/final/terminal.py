@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
-from ci.record.fold import PhaseRecord, RunRecord
+from ci.record.model import PhaseOutcome, PhaseRecord, RunRecord
+from ci.record.quarantine import Became
 from ci.report import model
 from ci.report.console import (
     Console,
@@ -26,8 +27,19 @@ from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visi
 
 __all__ = ["final_view", "show_final"]
 
-_PHASE_STYLES = {"ok": "green", "warned": "yellow", "skipped": "dim", "failed": "bold red"}
-_QUARANTINE_STYLES = {"failed": "magenta", "passed": "green", "skipped": "dim", "not run": "dim"}
+_PHASE_STYLES = {
+    PhaseOutcome.OK: "green",
+    PhaseOutcome.WARNED: "yellow",
+    PhaseOutcome.SKIPPED: "dim",
+    PhaseOutcome.FAILED: "bold red",
+    PhaseOutcome.UNFINISHED: "bold red",
+}
+_QUARANTINE_STYLES = {
+    Became.FAILED: "magenta",
+    Became.PASSED: "green",
+    Became.SKIPPED: "dim",
+    Became.NOT_RUN: "dim",
+}
 
 
 def show_final(console: Console, record: RunRecord, run_dir: Path, *, limits: ReportLimits) -> None:
@@ -171,7 +183,7 @@ def _phases(record: RunRecord, tails: LogTails) -> RenderableType | None:
     parts: list[RenderableType] = [table]
     for phase in rows:
         table.add_row(
-            Text(one_line(phase.outcome), style=_PHASE_STYLES.get(phase.outcome, "bold red")),
+            Text(phase.outcome.value, style=_PHASE_STYLES[phase.outcome]),
             Text(one_line(phase.phase)),
             duration(phase.duration_s),
             model.phase_amount(phase),
@@ -183,13 +195,13 @@ def _phases(record: RunRecord, tails: LogTails) -> RenderableType | None:
 
 def _phase_trouble(phase: PhaseRecord, tails: LogTails) -> Iterator[RenderableType]:
     """What a phase that did not end well has to say."""
-    if phase.outcome in ("ok", "skipped"):
+    if phase.outcome in (PhaseOutcome.OK, PhaseOutcome.SKIPPED):
         return
-    style = "yellow" if phase.outcome == "warned" else "red"
+    style = "yellow" if phase.outcome is PhaseOutcome.WARNED else "red"
     if phase.details:
         yield Text(f"{one_line(phase.phase)}:", style=f"bold {style}")
         yield Padding(Text("\n".join(one_line(strip_ansi(line)) for line in phase.details)), (0, 0, 0, 4))
-    tail = tails.named(phase.log) if phase.log and phase.outcome != "warned" else None
+    tail = tails.named(phase.log) if phase.log and phase.outcome is not PhaseOutcome.WARNED else None
     if tail is not None:
         note = f" ({tail.note})" if tail.note else ""
         yield Text(f"last lines of {one_line(phase.log)}{note}:", style="bold")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ci.catalog.limits import ReportLimits
-from ci.record.fold import RunRecord
+from ci.record.model import RunRecord
 from ci.report.console import Console, Text
 from ci.report.final.html import html_report
 from ci.report.final.junit import junit_xml

@@ -5,10 +5,12 @@ from pathlib import PurePosixPath
 from typing import IO
 
 from ci.catalog.limits import ReportLimits
-from ci.catalog.verdicts import Status
-from ci.record.fold import Event, text, texts
-from ci.report.live.log_lines import Line, Narrator
-from ci.report.live.progress import Key, Tally
+from ci.catalog.verdicts import Status, Verdict
+from ci.record import events as ev
+from ci.record.model import CaseOutcome, PhaseOutcome
+from ci.record.state import Key
+from ci.report.live.log_lines import Line, LogLines
+from ci.report.live.progress import LiveRun
 from ci.report.log_tail import LogTails
 from ci.report.text import case_name, clip, one_line, strip_ansi, visible
 
@@ -70,44 +72,44 @@ class ActionsView:
         self._place = prefix
         self._limits = limits
         self._tails = tails
-        self._tally = Tally(clock)
-        self._narrator = Narrator(self._tally, limits=limits, clock=clock)
+        self._live = LiveRun(clock)
+        self._lines = LogLines(self._live, limits=limits, clock=clock)
         self._time = "--:--:--"
         self._grouped: dict[Key, list[Line]] = {}
-        self._failed: dict[Key, list[Event]] = {}
+        self._failed: dict[Key, list[ev.Case]] = {}
         self._undecided: dict[Key, list[tuple[dict[str, str], str]]] = {}
-        self._told = {"error": 0, "warning": 0, "notice": 0}
+        self._annotated = {"error": 0, "warning": 0, "notice": 0}
         mask(stream, secrets)
 
-    def show(self, event: Event) -> None:
-        self._time = text(event, "time")[11:19] or self._time
-        self._tally.take(event)
-        key = text(event, "suite"), text(event, "test")
-        lines = list(self._narrator.lines(event))
-        match event.get("type"):
-            case "test-started":
+    def show(self, event: ev.Event) -> None:
+        self._time = event.time[11:19] or self._time
+        self._live.take(event)
+        lines = list(self._lines.lines(event))
+        match event:
+            case ev.TestStarted():
+                key = (event.suite, event.test)
                 self._grouped[key], self._failed[key] = [], []
                 self._say(lines)
-            case "metric" | "note" if key in self._grouped:
-                self._grouped[key] += lines
-            case "case":
-                if event.get("outcome") == "failed":
-                    self._failed.setdefault(key, []).append(event)
+            case ev.Metric() | ev.Note() if (event.suite, event.test) in self._grouped:
+                self._grouped[event.suite, event.test] += lines
+            case ev.Case():
+                if event.outcome is CaseOutcome.FAILED:
+                    self._failed.setdefault((event.suite, event.test), []).append(event)
                 self._say(lines)
-            case "test-ended":
-                self._end(key, event, lines)
-            case "retry":
+            case ev.TestEnded():
+                self._end(event, lines)
+            case ev.Retry():
                 self._say(lines)
-                self._annotate("warning", self._undecided.pop(key, []))
-            case "phase-ended":
+                self._annotate("warning", self._undecided.pop((event.suite, event.test), []))
+            case ev.PhaseEnded():
                 self._phase(event, lines)
-            case "executor-failed":
+            case ev.ExecutorFailed():
                 self._say(lines)
-                problems = [f"- {problem}" for problem in texts(event, "problems")]
-                said = [text(event, "what"), *problems, text(event, "cause"), text(event, "then")]
-                words = visible(strip_ansi("\n".join(part for part in said if part)))
+                problems = [f"- {problem}" for problem in event.problems]
+                parts = [event.what, *problems, event.cause, event.then]
+                words = visible(strip_ansi("\n".join(part for part in parts if part)))
                 self._annotate("error", [({"title": f"{self._prefix()}failed outside the tests"}, words)])
-            case "suite-ended" | "agent-ended":
+            case ev.SuiteEnded() | ev.AgentEnded():
                 self._decide()
                 self._say(lines)
             case _:
@@ -119,65 +121,60 @@ class ActionsView:
         for key in list(self._grouped):
             self._group(key, f"UNFINISHED {one_line(key[1])}", [], tail=True)
         self._decide()
-        dropped = sum(max(0, count - self._limits.annotations_max) for count in self._told.values())
+        dropped = sum(max(0, count - self._limits.annotations_max) for count in self._annotated.values())
         if dropped:
             kept = self._limits.annotations_max
             words = f"{dropped} more failures have no annotation, GitHub keeps {kept} of a step; the summary has all"
             self._say([Line(text=words)])
         self._stream.flush()
 
-    def _end(self, key: Key, event: Event, lines: list[Line]) -> None:
-        status = self._tally.status(*key)
-        failed = status is Status.FAILED
-        # the narrator's first line says how it ended: it is the group's title
+    def _end(self, event: ev.TestEnded, lines: list[Line]) -> None:
+        key = (event.suite, event.test)
+        status = self._live.state.status(key)
+        # the first line says how it ended: it is the group's title
         self._group(key, lines[0].text, lines[1:], tail=status in (Status.FAILED, Status.QUARANTINED))
         if status is Status.QUARANTINED:
-            about = {"file": self._file(key[1]), "title": f"{self._prefix()}QUARANTINED: {one_line(key[1])}"}
+            title = f"{self._prefix()}QUARANTINED: {one_line(event.test)}"
             rows = [line.text.strip() for line in lines if line.text.strip().startswith("QUARANTINED")]
+            about = {"file": self._file(event.test), "title": title}
             self._annotate("notice", [(about, "\n".join(rows[1:] or rows))])
-        if not failed:
+        if status is not Status.FAILED:
             return
-        verdict = one_line(text(event, "verdict"))
-        cases = [
-            case
-            for case in self._failed.pop(key, [])
-            if not self._tally.quarantined(key[1], text(case, "case"))
-        ]
+        cases = [case for case in self._failed.pop(key, []) if not case.quarantine]
         if cases:
-            self._undecided[key] = [self._case(case, verdict) for case in cases]
+            self._undecided[key] = [self._case(case, event.verdict) for case in cases]
         else:
-            title = f"{self._prefix()}{verdict}: {one_line(key[1])}"
-            words = "\n".join(texts(event, "evidence")) or lines[0].text
+            title = f"{self._prefix()}{event.verdict}: {one_line(event.test)}"
+            words = "\n".join(event.evidence) or lines[0].text
             self._undecided[key] = [
-                ({"file": self._file(key[1]), "title": title}, visible(strip_ansi(words)))
+                ({"file": self._file(event.test), "title": title}, visible(strip_ansi(words)))
             ]
 
-    def _phase(self, event: Event, lines: list[Line]) -> None:
+    def _phase(self, event: ev.PhaseEnded, lines: list[Line]) -> None:
         """A group where the end of a phase has more to say than its first line; a warning is annotated too."""
-        outcome, log = text(event, "outcome"), text(event, "log")
         inside = [line.text for line in lines[1:]]
-        if outcome not in ("ok", "skipped", "warned") and log:
-            found = self._tails.named(log)
-            inside.append(f"last lines of {one_line(log)}" + (f" ({found.note})" if found.note else "") + ":")
+        if event.outcome is PhaseOutcome.FAILED and event.log:
+            found = self._tails.named(event.log)
+            note = f" ({found.note})" if found.note else ""
+            inside.append(f"last lines of {one_line(event.log)}{note}:")
             inside += [f"    {visible(line)}" for line in found.lines]
         if inside:
             self._write_group(lines[0].text, inside)
         else:
             self._say(lines)
-        if outcome == "warned":
-            words = "\n".join([text(event, "text"), *texts(event, "details")])
-            title = f"{self._prefix()}{one_line(text(event, 'phase'))}: warning"
+        if event.outcome is PhaseOutcome.WARNED:
+            words = "\n".join([event.text, *event.details])
+            title = f"{self._prefix()}{one_line(event.phase)}: warning"
             self._annotate("warning", [({"title": title}, visible(strip_ansi(words)))])
 
-    def _case(self, case: Event, verdict: str) -> tuple[dict[str, str], str]:
-        line = case.get("line")
-        name = one_line(case_name(text(case, "case"), text(case, "test")))
+    def _case(self, case: ev.Case, verdict: Verdict) -> tuple[dict[str, str], str]:
+        name = one_line(case_name(case.case, case.test))
         properties = {
-            "file": self._file(text(case, "file") or text(case, "test")),
-            "line": str(line) if isinstance(line, int) else "",
+            "file": self._file(case.file or case.test),
+            "line": str(case.line) if case.line is not None else "",
             "title": f"{self._prefix()}{verdict}: {name}",
         }
-        words = text(case, "message") or text(case, "details") or "failed without a message"
+        words = case.message or case.details or "failed without a message"
         return properties, clip(visible(strip_ansi(words)), self._limits.case_lines)
 
     def _file(self, path: str) -> str:
@@ -185,7 +182,8 @@ class ActionsView:
         return one_line(path if path.startswith("/") else self._place + path)
 
     def _prefix(self) -> str:
-        return "REHEARSAL " if self._tally.run.get("rehearsal") is True else ""
+        run = self._live.state.run
+        return "REHEARSAL " if run is not None and run.rehearsal else ""
 
     def _decide(self) -> None:
         """What was not tried again until here has failed for good."""
@@ -194,14 +192,15 @@ class ActionsView:
 
     def _annotate(self, level: str, annotations: Sequence[tuple[dict[str, str], str]]) -> None:
         for properties, words in annotations:
-            self._told[level] += 1
-            if self._told[level] <= self._limits.annotations_max:
+            self._annotated[level] += 1
+            if self._annotated[level] <= self._limits.annotations_max:
                 self._write(command(level, properties, words))
 
     def _group(self, key: Key, title: str, lines: Sequence[Line], *, tail: bool) -> None:
         inside = [line.text for line in [*self._grouped.pop(key, []), *lines]]
         if tail:
-            log = self._tally.log(*key)
+            attempt = self._live.state.newest(key)
+            log = attempt.log if attempt is not None else ""
             found = self._tails.named(log)
             inside.append(f"last lines of {one_line(log)}" + (f" ({found.note})" if found.note else "") + ":")
             inside += [f"    {visible(line)}" for line in found.lines]

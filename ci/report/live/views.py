@@ -8,7 +8,18 @@ from typing import IO, Protocol, TextIO
 
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Tone
-from ci.record.fold import Event, encode_event, text
+from ci.record.event_log import line_of
+from ci.record.events import (
+    AgentEnded,
+    Case,
+    Event,
+    ExecutorFailed,
+    PhaseEnded,
+    Retry,
+    RunStarted,
+    TestEnded,
+    TestNotRun,
+)
 from ci.report.console import (
     Console,
     Group,
@@ -21,8 +32,8 @@ from ci.report.console import (
     open_console,
 )
 from ci.report.live.github import ActionsView
-from ci.report.live.log_lines import Line, Narrator, count_words
-from ci.report.live.progress import Running, RunningPhase, Tally
+from ci.report.live.log_lines import Line, LogLines, count_words
+from ci.report.live.progress import LiveRun, Running, RunningPhase
 from ci.report.log_tail import LogTails
 from ci.report.text import duration, one_line
 
@@ -42,12 +53,7 @@ STYLES: dict[Tone, str] = {
 # What scrolls by above the live part; starts, progress and the like are in the live part itself.
 # bars and times move smoothly and cost less than 1 % of a core
 _REFRESH_PER_S = 4.0
-_SCROLLED = frozenset(
-    {
-        *("run-started", "case", "test-ended", "retry", "test-not-run", "agent-ended"),
-        *("phase-ended", "executor-failed"),
-    }
-)
+_SCROLLED = (RunStarted, Case, TestEnded, Retry, TestNotRun, AgentEnded, PhaseEnded, ExecutorFailed)
 
 
 class View(Protocol):
@@ -65,14 +71,14 @@ class LogView:
 
     def __init__(self, stream: IO[str], *, limits: ReportLimits, clock: Clock) -> None:
         self._stream = stream
-        self._tally = Tally(clock)
-        self._narrator = Narrator(self._tally, limits=limits, clock=clock)
+        self._live = LiveRun(clock)
+        self._lines = LogLines(self._live, limits=limits, clock=clock)
         self._time = "--:--:--"
 
     def show(self, event: Event) -> None:
-        self._time = text(event, "time")[11:19] or self._time
-        self._tally.take(event)
-        for line in self._narrator.lines(event):
+        self._time = event.time[11:19] or self._time
+        self._live.take(event)
+        for line in self._lines.lines(event):
             self._stream.write(f"{self._time} {line.text}\n")
         self._stream.flush()
 
@@ -87,7 +93,7 @@ class JsonView:
         self._stream = stream
 
     def show(self, event: Event) -> None:
-        self._stream.write(encode_event(event).decode("ascii"))
+        self._stream.write(line_of(event).decode("ascii"))
         self._stream.flush()
 
     def close(self) -> None:
@@ -114,33 +120,33 @@ class TerminalView:
 
     def __init__(self, console: Console, *, limits: ReportLimits, clock: Clock) -> None:
         self._console = console
-        self._tally = Tally(clock)
-        self._narrator = Narrator(self._tally, limits=limits, clock=clock)
+        self._live = LiveRun(clock)
+        self._lines = LogLines(self._live, limits=limits, clock=clock)
         # rich draws from a thread of its own while events change what is drawn
         self._lock = Lock()
-        self._live = Live(
+        self._display = Live(
             console=console,
             get_renderable=self._draw,
             refresh_per_second=_REFRESH_PER_S,
             transient=True,
             vertical_overflow="ellipsis",
         )
-        self._live.start()
+        self._display.start()
 
     def show(self, event: Event) -> None:
         with self._lock:
-            self._tally.take(event)
-            lines = list(self._narrator.lines(event))
-        if event.get("type") in _SCROLLED:
+            self._live.take(event)
+            lines = list(self._lines.lines(event))
+        if isinstance(event, _SCROLLED):
             for line in lines:
                 self._console.print(styled(line), soft_wrap=True)
 
     def close(self) -> None:
-        self._live.stop()
+        self._display.stop()
 
     def _draw(self) -> RenderableType:
         with self._lock:
-            return draw(self._tally, width=self._console.width)
+            return draw(self._live, width=self._console.width)
 
 
 def styled(line: Line) -> Text:
@@ -148,28 +154,28 @@ def styled(line: Line) -> Text:
     return Text(line.text, style=STYLES[line.tone])
 
 
-def draw(tally: Tally, *, width: int) -> RenderableType:
+def draw(live: LiveRun, *, width: int) -> RenderableType:
     """The live part: a title with counts and time left, then two lines for each running test."""
-    if not tally.run:
+    run, state = live.state.run, live.state
+    if run is None:
         return Text("")
     title = Table.grid(expand=True, padding=(0, 1))
     title.add_column(ratio=1)
     title.add_column(justify="right", no_wrap=True)
-    rehearsal = tally.run.get("rehearsal") is True
-    facts = f"{one_line(text(tally.run, 'hardware_class'))}, {one_line(text(tally.run, 'engine'))}"
-    name = Text.assemble((tally.title, "bold yellow" if rehearsal else "bold"), (f"  {facts}", "dim"))
-    counts = f"{tally.ended}/{tally.total}: {count_words(tally.counts())}"
-    left = f"{duration(tally.elapsed_s())} gone, about {duration(tally.left_s())} left"
+    facts = f"{one_line(run.hardware_class)}, {one_line(run.engine)}"
+    name = Text.assemble((live.title, "bold yellow" if run.rehearsal else "bold"), (f"  {facts}", "dim"))
+    counts = f"{state.settled}/{state.total}: {count_words(state.counts())}"
+    left = f"{duration(live.elapsed_s())} gone, about {duration(live.left_s())} left"
     title.add_row(name, Text(counts))
     title.add_row(Text(""), Text(left, style="dim"))
     rows: list[RenderableType] = [title]
     rows += [
         part
-        for phase in tally.phases.values()
-        for part in _phase(tally, phase, width=max(10, min(30, width // 5)))
+        for phase in live.phases.values()
+        for part in _phase(live, phase, width=max(10, min(30, width // 5)))
     ]
-    for running in tally.running.values():
-        rows.append(_running(tally, running, bar_width=max(10, min(30, width // 5))))
+    for running in live.running.values():
+        rows.append(_running(live, running, bar_width=max(10, min(30, width // 5))))
         details = [words for words in (running.progress, running.newest_line) if words]
         rows += [
             Padding(Text(words, style="dim", no_wrap=True, overflow="ellipsis"), (0, 0, 0, 4))
@@ -178,7 +184,7 @@ def draw(tally: Tally, *, width: int) -> RenderableType:
     return Group(*rows)
 
 
-def _phase(tally: Tally, phase: RunningPhase, *, width: int) -> list[RenderableType]:
+def _phase(live: LiveRun, phase: RunningPhase, *, width: int) -> list[RenderableType]:
     """A phase of the executor: its name and time, a bar when its end is known, and what it says of itself."""
     row = Table.grid(expand=True, padding=(0, 1))
     row.add_column(ratio=1, overflow="fold")
@@ -188,15 +194,15 @@ def _phase(tally: Tally, phase: RunningPhase, *, width: int) -> list[RenderableT
     bar: RenderableType = Text("")
     if phase.total:
         bar = ProgressBar(total=phase.total, completed=min(phase.done, phase.total), width=width)
-    row.add_row(name, bar, Text(duration(tally.running_s(phase))))
+    row.add_row(name, bar, Text(duration(live.running_s(phase))))
     if not phase.progress:
         return [row]
     words = Text(phase.progress, style="dim", no_wrap=True, overflow="ellipsis")
     return [row, Padding(words, (0, 0, 0, 4))]
 
 
-def _running(tally: Tally, running: Running, *, bar_width: int) -> RenderableType:
-    gone_s = tally.running_s(running)
+def _running(live: LiveRun, running: Running, *, bar_width: int) -> RenderableType:
+    gone_s = live.running_s(running)
     over_s = gone_s - running.est_s
     row = Table.grid(expand=True, padding=(0, 1))
     row.add_column(ratio=1, overflow="fold")

@@ -3,9 +3,9 @@
 import json as json_module
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 from ci.plan.container.image_fact import ImageFact
+from ci.record.events import Event, Note, PhaseProgress
 from ci.report.console import Text, fact_table, open_console
 from ci.report.live.progress import phase_words
 from ci.report.text import one_line, size, strip_ansi
@@ -20,12 +20,15 @@ class BuildView:
         """With `json` the builder's own output is left out."""
         self._json = json
 
-    def show(self, event: Mapping[str, Any]) -> None:
-        """Take a `phase-progress` or `note` event."""
-        words = (
-            phase_words(dict(event)) if event.get("type") == "phase-progress" else str(event.get("text", ""))
-        )
-        self._write(one_line(words))
+    def show(self, event: Event) -> None:
+        """Take the progress of a phase or a note."""
+        match event:
+            case PhaseProgress():
+                self._write(one_line(phase_words(event)))
+            case Note():
+                self._write(one_line(event.text))
+            case _:
+                pass
 
     def log(self, line: str) -> None:
         """Take a line of the builder's."""

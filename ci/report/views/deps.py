@@ -5,15 +5,22 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from ci.install.installed import Installed
 from ci.plan.container.install import InstallSteps
+from ci.record.events import Event, Note, PhaseEnded, PhaseProgress, PhaseStarted
+from ci.record.model import PhaseOutcome
 from ci.report.console import Text, new_table, open_console
 
 __all__ = ["show_checked", "show_event", "show_steps"]
 
-_STYLES = {"ok": "green", "skipped": "dim", "warned": "yellow", "failed": "red"}
+_STYLES = {
+    PhaseOutcome.OK: "green",
+    PhaseOutcome.SKIPPED: "dim",
+    PhaseOutcome.WARNED: "yellow",
+    PhaseOutcome.FAILED: "red",
+    PhaseOutcome.UNFINISHED: "red",
+}
 
 
 def show_steps(
@@ -45,19 +52,21 @@ def show_steps(
         console.print(Text(f"note: {note}"))
 
 
-def show_event(environ: Mapping[str, str], event: Mapping[str, Any]) -> None:
+def show_event(environ: Mapping[str, str], event: Event) -> None:
     """A phase as it begins and ends, in lines on standard error."""
     console = open_console(environ, json=True)
-    if event["type"] == "phase-started":
-        console.print(Text(f"{event['phase']}: {event['text']}"))
-    elif event["type"] == "phase-ended":
-        outcome = event["outcome"]
-        text = f"{event['phase']}: {outcome} after {event['duration_s']:g} s {event['text']}".rstrip()
-        console.print(Text(text, style=_STYLES.get(outcome, "")))
-        for line in event["details"]:
-            console.print(Text(f"    {line}"))
-    else:
-        console.print(Text(str(event.get("text", ""))))
+    match event:
+        case PhaseStarted():
+            console.print(Text(f"{event.phase}: {event.text}"))
+        case PhaseEnded():
+            text = f"{event.phase}: {event.outcome} after {event.duration_s:g} s {event.text}".rstrip()
+            console.print(Text(text, style=_STYLES[event.outcome]))
+            for line in event.details:
+                console.print(Text(f"    {line}"))
+        case Note() | PhaseProgress():
+            console.print(Text(event.text))
+        case _:
+            pass
 
 
 def show_checked(environ: Mapping[str, str], found: Installed, *, as_json: bool) -> None:

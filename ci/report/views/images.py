@@ -9,6 +9,7 @@ from typing import Any
 from ci.images.pull import Pulled
 from ci.images.store import Mirrored, OldImage
 from ci.plan.container.image_fact import ImageFact
+from ci.record.events import Event, Note, PhaseProgress
 from ci.report.console import Text, fact_table, new_table, open_console
 
 __all__ = ["show_image", "show_mirrored", "show_old_images", "show_progress", "show_pulled"]
@@ -47,14 +48,17 @@ def show_image(environ: Mapping[str, str], image: ImageFact, *, as_json: bool) -
             console.print(Text(f"warning: {note}", style="yellow"))
 
 
-def show_progress(event: Mapping[str, Any]) -> None:
+def show_progress(event: Event) -> None:
     """One line for a note or a step of a transfer, on standard error: standard output is for results."""
-    if event["type"] == "note":
-        sys.stderr.write(f"{event['text']}\n")
-        return
-    total = f" of {event['total'] / _MIB:,.1f}" if event["total"] else ""
-    rate = f", {event['rate'] / _MIB:,.1f} MiB/s" if event["rate"] else ""
-    sys.stderr.write(f"{event['text']}, {event['done'] / _MIB:,.1f}{total} MiB{rate}\n")
+    match event:
+        case Note():
+            sys.stderr.write(f"{event.text}\n")
+        case PhaseProgress():
+            total = f" of {event.total / _MIB:,.1f}" if event.total else ""
+            rate = f", {event.rate / _MIB:,.1f} MiB/s" if event.rate else ""
+            sys.stderr.write(f"{event.text}, {(event.done or 0) / _MIB:,.1f}{total} MiB{rate}\n")
+        case _:
+            pass
 
 
 def show_pulled(environ: Mapping[str, str], image: ImageFact, pulled: Pulled, *, as_json: bool) -> None:

@@ -55,6 +55,27 @@ def test_what_is_not_understood_is_a_note_with_the_raw_text(text: str) -> None:
     assert parse_message(text.encode()) == ("note", {"text": text})
 
 
+def test_keys_of_another_type_are_left_out() -> None:
+    said = {
+        "type": "case",
+        "case": "a",
+        "outcome": "failed",
+        "file": 3,
+        "line": "7",
+        "verdict": ["infra"],
+        "duration_s": "1",
+    }
+    _, keys = parse_message(json.dumps(said).encode())
+    assert (keys["file"], keys["line"], keys["verdict"], keys["duration_s"]) == (None, None, None, 0.0)
+    _, keys = parse_message(b'{"type": "progress", "text": "x", "done": true, "total": 1e999}')
+    assert (keys["done"], keys["total"]) == (None, None)
+    bound = {"ok": "yes", "op": "<", "limit": 4, "colour": "red"}
+    _, keys = parse_message(
+        json.dumps({"type": "metric", "metric": "m", "value": 1, "bound": bound}).encode()
+    )
+    assert keys["bound"] == {"ok": False, "op": "<", "limit": 4, "source": "", "report_only": False}
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_can_break_it(data: bytes) -> None:
     kind, keys = parse_message(data)

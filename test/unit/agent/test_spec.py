@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.agent.spec import SpecError, parse_spec
-from support.agent_process import a_suite, a_test, agent_limits, verdict_rules
+from support.agent_process import a_suite, a_test, agent_limits, verdict_rules, verdicts
 
 pytestmark = pytest.mark.in_container
 
 SPEC: dict[str, Any] = {
-    "schema": 1,
+    "schema": 2,
     "run": "run",
     "token": "0123",
     "root": "/tree",
@@ -26,6 +26,7 @@ SPEC: dict[str, Any] = {
     "fail_fast": False,
     "pytest_args": [],
     "limits": agent_limits(),
+    "verdicts": verdicts(),
     "verdict_rules": verdict_rules(),
     "suites": [a_suite([a_test("test_a.py"), a_test("test_b.py")])],
     "harness": {"anything": [1, None]},
@@ -60,7 +61,7 @@ def test_what_the_executor_writes_is_read() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
-        ("schema", 2, "schema is 2; this agent reads schema 1"),
+        ("schema", 1, "schema is 1; this agent reads schema 2"),
         ("root", "tree", "root is 'tree', not an absolute path"),
         ("jobs", 0, "jobs is 0"),
         ("jobs", True, "jobs is 'True', not a whole number"),
@@ -69,6 +70,7 @@ def test_what_the_executor_writes_is_read() -> None:
         ("limits.log_head_bytes", 1.5, "limits.log_head_bytes is '1.5', not a whole number"),
         ("limits", [], "limits is '[]', not Limits"),
         ("verdict_rules.0.pattern", "(", "verdict_rules[0].pattern is not a regular expression"),
+        ("verdicts.0.gates", "often", "verdict product: gates is 'often', not one of never,"),
         ("verdict_rules.0.verdict", "passed", "verdict 'passed' is not one of"),
         ("suites.0.attempts", 0, "suite suite: attempts is 0"),
         ("suites.0.timeout_s", -1, "suites[0].timeout_s is '-1', not a number of at least 0"),

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.agent.spec import Rule
-from ci.agent.verdict import AttemptFacts, FailedCase, Judgement, classify, gates
+from ci.agent.spec import Rule, Verdict
+from ci.agent.verdict import AttemptFacts, FailedCase, Judgement, classify, covering, gates
+from support.agent_process import verdicts
 
 pytestmark = pytest.mark.in_container
 
@@ -21,7 +22,8 @@ RULES = [
         id="disk-full", verdict="infra", pattern=re.compile("No space left on device"), why="the disk is full"
     ),
 ]
-CAUSES = ("product", "unknown", "bounds", "timeout", "oom", "infra", "hardware")
+VERDICTS = [Verdict(**row) for row in verdicts()]  # type: ignore[arg-type]  # values by name
+CAUSES = [row.id for row in VERDICTS if row.cause]
 
 # A line that each rule finds.
 PROOFS = {
@@ -37,7 +39,7 @@ def facts(**keys: object) -> AttemptFacts:
 
 
 def judge(log: str = "", **keys: object) -> Judgement:
-    return classify(facts(**keys), RULES, lambda: log)
+    return classify(facts(**keys), VERDICTS, RULES, lambda: log)
 
 
 def failed(
@@ -140,7 +142,7 @@ def test_ends_with_a_pass(keys: dict[str, object], outcome: str) -> None:
     def unread() -> str:
         raise AssertionError("the log of an attempt that passed has no say")
 
-    judgement = classify(facts(**keys), RULES, unread)
+    judgement = classify(facts(**keys), VERDICTS, RULES, unread)
     assert (judgement.outcome, judgement.verdict, judgement.evidence) == (outcome, "passed", ())
 
 
@@ -185,19 +187,28 @@ class TestMetricsThatARowAsksFor:
 
 
 class TestGating:
-    """Which failures a quarantine excuses; the record has the same rule, and a test that compares the two."""
+    """Which failures a quarantine excuses."""
 
     def test_a_row_without_parameters_covers_them_all_and_no_longer_name(self) -> None:
         ended = facts(
             failed=[FailedCase(case="test_a.py::test_a[1]"), FailedCase(case="test_a.py::test_a[2]")]
         )
         judgement = Judgement(outcome="failed", verdict="product")
-        assert not gates(["test_a.py::test_a"], ended, judgement)
-        assert gates(["test_a.py::test_a[1]"], ended, judgement)
-        assert gates(["test_a.py::test"], ended, judgement)
-        assert gates([], ended, judgement)
+        assert not gates(["test_a.py::test_a"], ended, judgement, VERDICTS)
+        assert gates(["test_a.py::test_a[1]"], ended, judgement, VERDICTS)
+        assert gates(["test_a.py::test"], ended, judgement, VERDICTS)
+        assert gates([], ended, judgement, VERDICTS)
 
     def test_a_file_is_excused_whatever_happened_but_for_a_stop(self) -> None:
         ended = facts(exit_code=None, signal="SIGKILL")
-        assert not gates(["test_a.py"], ended, Judgement(outcome="failed", verdict="timeout"))
-        assert gates(["test_a.py"], ended, Judgement(outcome="failed", verdict="cancelled"))
+        assert not gates(["test_a.py"], ended, Judgement(outcome="failed", verdict="timeout"), VERDICTS)
+        assert gates(["test_a.py"], ended, Judgement(outcome="failed", verdict="cancelled"), VERDICTS)
+
+    def test_what_passed_does_not_gate(self) -> None:
+        ended = facts(exit_code=0, session_code=0, cases=Counter(passed=1))
+        assert not gates([], ended, Judgement(outcome="passed", verdict="passed"), VERDICTS)
+
+    def test_a_row_covers_a_case_its_parameters_and_what_is_below_it(self) -> None:
+        rows = ["test_a.py", "test_a.py::TestA", "test_a.py::TestA::test_b[1]", "test_b.py"]
+        assert covering(rows, "test_a.py::TestA::test_b[1]") == rows[:3]
+        assert covering(rows, "test_a.py::TestAB::test_b") == rows[:1]

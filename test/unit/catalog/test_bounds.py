@@ -222,12 +222,11 @@ def test_the_agent_gets_the_metrics_that_a_whole_test_must_record() -> None:
         {row.metric for row in catalog().bounds if row.test == test and "mi300x" in row.hardware}
     )
 
-    def told(**changes: Any) -> list[str]:
+    def asked(**changes: Any) -> list[str]:
         plan = make_plan(catalog(), mi300x([registration(test)]), request(**changes))
         spec = make_spec(plan, run="r", run_dir="/r", token="t", known_features=())
-        found: list[str] = spec["suites"][0]["tests"][0]["metrics"]
-        return found
+        return list(spec.suites[0].tests[0].metrics)
 
-    assert told() == metrics != []
-    assert told(tests=(f"{test}::test_a",)) == []
-    assert told(pytest_args=("-k", "x")) == []
+    assert asked() == metrics != []
+    assert asked(tests=(f"{test}::test_a",)) == []
+    assert asked(pytest_args=("-k", "x")) == []

@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.agent.spec import Rule
+from ci.agent.spec import Rule, Verdict
 from ci.agent.verdict import AttemptFacts, FailedCase, Judgement, classify
+from ci.catalog import verdicts
 from support.catalog_files import repository_catalog
 
 pytestmark = pytest.mark.live_rows
+
+VERDICTS = [Verdict(id=row, cause=row.row.cause, gates=row.row.gates) for row in verdicts.Verdict]
 
 # What they prove, and the lines; hardware that is suspected may have a verdict of its own.
 PROOFS = {
@@ -71,7 +74,7 @@ def rules() -> tuple[Rule, ...]:
 def judge(log: str) -> Judgement:
     case = FailedCase(case="test_a.py::test_a", message="what it said")
     facts = AttemptFacts(path="test_a.py", kind="pytest", exit_code=1, session_code=1, failed=[case])
-    return classify(facts, rules(), lambda: log)
+    return classify(facts, VERDICTS, rules(), lambda: log)
 
 
 @pytest.mark.parametrize(

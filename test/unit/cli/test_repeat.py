@@ -19,10 +19,13 @@ from ci.execute.run_folder import RunFolder, read_plan
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.plan.request import CHANGING, SELECTING
-from ci.record.fold import RunRecord, encode_event, fold
+from ci.record.event_log import line_of
+from ci.record.events import Event, PlannedTest
+from ci.record.fold import fold
+from ci.record.model import CaseOutcome, CaseRecord, RunRecord
 from ci.report.repeat import repeat, repeat_run, repeat_test
 from support.planning import catalog, mi300x, registration
-from support.records import ended, run_events, run_started
+from support.records import attempt_events, ended, run_events, run_started
 
 STAGE, SESSION = "stage-b-amd", "stage_b_amd"
 SMALL, LARGE = "1-gpu-small", "2-gpu"
@@ -78,24 +81,23 @@ class Ran:
     def end(self, how: Callable[[str, str, tuple[str, ...]], str]) -> RunRecord:
         """Write the record; `how` says of suite, test and cases: passed, failed, not-run or the case that failed."""
         started = _started(self.plan, catalog(), {}, self.folder)
-        events = [{"time": "2026-05-29T07:12:03.000Z", "by": "ci", **started}]
+        events: list[Event] = [replace(started, time="2026-05-29T07:12:03.000Z")]
         for suite, test, cases in sorted(chosen(self.plan)):
             outcome = how(suite, test, cases)
-            about = {"suite": suite, "test": test, "attempt": 1, "by": "agent"}
             if outcome == "not-run":
                 continue
-            events.append({**about, "type": "test-started"})
-            if outcome not in ("passed", "failed"):
-                events.append({**about, "type": "case", "case": outcome, "outcome": "failed"})
-            good = outcome == "passed"
-            verdict = "passed" if good else "product"
-            outcome = "passed" if good else "failed"
-            events.append(
-                {**about, "type": "test-ended", "outcome": outcome, "verdict": verdict, "exit_code": 1}
+            cases_failed = (
+                ()
+                if outcome in ("passed", "failed")
+                else (CaseRecord(case=outcome, outcome=CaseOutcome.FAILED),)
             )
+            end = (
+                ended("passed", "passed") if outcome == "passed" else ended("failed", "product", exit_code=1)
+            )
+            events += attempt_events(test, replace(end, cases=cases_failed), suite=suite)
         self.folder.path.mkdir()
         self.folder.plan.write_text(json.dumps(self.plan.to_json()))
-        self.folder.events.write_bytes(b"".join(encode_event(event) for event in events))
+        self.folder.events.write_bytes(b"".join(line_of(event) for event in events))
         return fold(events)
 
     def again(self, line: str) -> "Ran":
@@ -183,16 +185,11 @@ def test_every_printed_line_means_exactly_what_failed(words: list[str], data: st
 
 
 def record_of(command: str, *tests: tuple[str, str], failing: Sequence[str] = ("a.py",)) -> RunRecord:
-    rows = [{"suite": suite, "test": test, "est_s": 1} for suite, test in tests]
-    started = {**run_started([], command=command, session="s", run="R"), "tests": rows}
-    events = [started]
+    rows = tuple(PlannedTest(suite=suite, test=test, est_s=1) for suite, test in tests)
+    events: list[Event] = [replace(run_started([], command=command, session="s", run="R"), tests=rows)]
     for suite, test in tests:
-        about = {"suite": suite, "test": test, "attempt": 1, "by": "agent"}
-        outcome, verdict = ("failed", "product") if test in failing else ("passed", "passed")
-        events += [
-            {**about, "type": "test-started"},
-            {**about, "type": "test-ended", "outcome": outcome, "verdict": verdict},
-        ]
+        end = ended("failed", "product") if test in failing else ended("passed", "passed")
+        events += attempt_events(test, end, suite=suite)
     return fold(events)
 
 

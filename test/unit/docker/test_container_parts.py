@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci.catalog.verdicts import Verdict
 from ci.docker.client import EngineError
 from ci.docker.container_init import TIME_IS_OVER
 from ci.docker.create_args import create_arguments, key_of
@@ -21,6 +22,8 @@ from ci.docker.stream import FrameError, Frames
 from ci.docker.sweep import Tenant, is_left_over, list_containers
 from ci.execute.docker import DockerExecutor
 from ci.execute.run_folder import RunFolder
+from ci.execute.spec import make_spec
+from ci.record.events import ExecutorFailed
 from support.containers import contained
 from support.planning import catalog
 
@@ -238,11 +241,12 @@ class TestAnExecutorThatHangs:
         )
         try:
             with executor:
-                executor.start({})
+                executor.start(make_spec(contained(), run="r", run_dir="/r", token="t", known_features=()))
                 executor.stop()
                 (event,) = executor.events()
         finally:
             released.set()
-        assert (event["type"], event["verdict"]) == ("executor-failed", "cancelled")
-        assert "did not end in time" in event["what"]
-        assert event["then"] == "./inv container.prune"
+        assert isinstance(event, ExecutorFailed)
+        assert event.verdict is Verdict.CANCELLED
+        assert "did not end in time" in event.what
+        assert event.then == "./inv container.prune"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ci.errors import InfrastructureError
 from ci.execute.agent_stream import AgentStream, Ending
+from ci.record.events import AgentEnded, AgentStarted, By, Note, Output
 
 ENDED: dict[str, Any] = {"type": "agent-ended", "seq": 2, "reason": "done"}
 STARTED: dict[str, Any] = {"type": "agent-started", "seq": 1}
@@ -63,15 +64,34 @@ def test_events_are_the_same_however_the_bytes_are_cut(cuts: list[int]) -> None:
     data = b"".join(map(line, events))
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     agent = FakeAgent(data[start:end] for start, end in itertools.pairwise(edges))
-    assert list(stream_of(agent).events()) == events
+    assert list(stream_of(agent).events()) == [
+        AgentStarted(seq=1, by=By.AGENT),
+        Output(seq=2, lines=("a\nb",), by=By.AGENT),
+        AgentEnded(seq=3, by=By.AGENT),
+    ]
     assert [name for name, _ in agent.calls] == ["close"]
 
 
-@pytest.mark.parametrize("text", [b"hello", b"[1]", b'{"seq": 3}', b'{"type": 3}', b"\xff"])
-def test_a_line_that_is_not_an_event_is_a_note(text: bytes) -> None:
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (b"hello", ""),
+        (b"[1]", " (has no type)"),
+        (b'{"seq": 3}', " (has no type)"),
+        (b'{"type": 3}', " (has no type)"),
+        (b"\xff", ""),
+        (
+            b'{"type": "test-ended", "outcome": "fine"}',
+            " (outcome: unknown value 'fine' (expected 'passed'",
+        ),
+    ],
+)
+def test_a_line_that_is_not_an_event_is_a_note(text: bytes, wrong: str) -> None:
     note, ended = stream_of(FakeAgent([text + b"\n", line(ENDED)])).events()
-    assert note == {"type": "note", "text": f"not an event: {text.decode(errors='replace')}"}
-    assert ended == ENDED
+    assert isinstance(note, Note)
+    assert note.text.startswith(f"not an event{wrong}")
+    assert note.text.endswith(f": {text.decode(errors='replace')}")
+    assert isinstance(ended, AgentEnded)
 
 
 def test_an_end_without_agent_ended_is_a_failure_that_says_where_and_why(tmp_path: Path) -> None:
@@ -79,7 +99,7 @@ def test_an_end_without_agent_ended_is_a_failure_that_says_where_and_why(tmp_pat
     log.write_text("first\nagent: it broke\n")
     agent = FakeAgent([line({**STARTED, "seq": 17}), b'{"type": "agent-en'])
     events = stream_of(agent, log=log).events()
-    assert next(events)["seq"] == 17
+    assert next(events).seq == 17
     with pytest.raises(InfrastructureError) as caught:
         next(events)
     assert caught.value.what == "the agent's stream ended after event 17 without agent-ended"

@@ -99,8 +99,7 @@ class TestBase:
 )
 def test_a_step_of_a_build_is_progress(text: str, done: int | None, total: int | None) -> None:
     event = build._step(text)
-    assert (event["type"], event["phase"], event["done"], event["total"]) == (
-        "phase-progress",
+    assert (event.phase, event.done, event.total) == (
         "build",
         done,
         total,

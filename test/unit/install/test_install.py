@@ -15,6 +15,7 @@ from ci.install.install import STATE_FILE, Installation, Installed
 from ci.plan.container.guards import guards_of
 from ci.plan.container.inside import CheckoutFacts
 from ci.plan.container.install import install_of
+from ci.record.events import json_of
 from ci.record.phases import Phases
 from support.planning import catalog
 
@@ -132,7 +133,7 @@ class Runs:
             image=image,
             environ=self.environ,
             limits=replace(catalog().limits.deps, wait_s=0),
-            phases=Phases(self.events.append, self.logs),
+            phases=Phases(lambda event: self.events.append(json_of(event)), self.logs),
             stopped=lambda: self.stopped,
         ).run()
 

@@ -86,11 +86,11 @@ def test_another_tree_keeps_the_environment_of_its_own_code() -> None:
     assert env_of(make_plan(QUARTET, world, request()), FP4) == {}
 
 
-def test_the_agent_is_told() -> None:
+def test_the_agent_gets_what_each_test_has_beside_its_suite() -> None:
     spec = make_spec(plan(), run="r", run_dir="/r", token="t", known_features=())
-    told = {test["id"]: test["env"] for test in spec["suites"][0]["tests"]}
-    assert told[PLAIN] == {}
-    assert told[FP4]["FP4_EXPERTS"] == "true"
+    env = {test.id: test.env for test in spec.suites[0].tests}
+    assert env[PLAIN] == {}
+    assert env[FP4]["FP4_EXPERTS"] == "true"
 
 
 def test_sets_that_do_not_exist_are_all_named_at_once(catalog_copy: CatalogCopy) -> None:

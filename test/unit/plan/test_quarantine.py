@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.agent import verdict as agent
+from ci.agent.spec import Verdict as AgentVerdict
 from ci.catalog.catalog import Catalog, read_catalog
 from ci.catalog.limits import ReportLimits
 from ci.catalog.quarantine import Quarantine, QuarantineTable
@@ -22,10 +23,12 @@ from ci.errors import ExitCode, QuarantineError
 from ci.execute.run_folder import read_plan
 from ci.plan.make import make_plan
 from ci.plan.quarantine import applying, expiring, quarantine_problems, require_sound_quarantine
-from ci.record.fold import Attempt, CaseRecord, exit_code, fold
-from ci.record.quarantine import QuarantineRecord, gates
+from ci.record.events import Event, TestEnded, TestNotRun
+from ci.record.fold import exit_code, fold
+from ci.record.model import Attempt, CaseOutcome, CaseRecord, EndReason
+from ci.record.quarantine import QuarantineRecord
 from ci.report.final.junit import junit_xml
-from ci.report.live.progress import Tally
+from ci.report.live.progress import LiveRun
 from ci.report.log_tail import LogTails
 from support.catalog_files import CATALOG_DIR, CatalogCopy
 from support.planning import catalog, discovery, facts, mi300x, registration, request
@@ -242,13 +245,11 @@ nodes = st.sampled_from(
 verdicts = st.sampled_from([*CAUSES, Verdict.TIMEOUT_WHILE_PASSING, Verdict.CANCELLED])
 
 
-@given(
-    st.lists(nodes, max_size=3), st.lists(nodes, max_size=3), verdicts, st.sampled_from([None, 0, 1, 2, 139])
-)
-def test_the_agent_and_the_record_agree_on_what_gates(
-    rows: list[str], failed: list[str], verdict: Verdict, code: int | None
-) -> None:
-    ours = gates([QuarantineRecord(test=test) for test in rows], failed, verdict=verdict, exit_code=code)
+TABLE = [AgentVerdict(id=each, cause=each.row.cause, gates=each.row.gates) for each in Verdict]
+
+
+def gating(rows: list[str], failed: list[str], *, verdict: Verdict, code: int | None) -> bool:
+    """What the agent decides over a failed attempt."""
     attempt = agent.AttemptFacts(
         path=TEST,
         kind="pytest",
@@ -256,35 +257,47 @@ def test_the_agent_and_the_record_agree_on_what_gates(
         cases=Counter(failed=len(failed)),
         failed=[agent.FailedCase(case=node) for node in failed],
     )
-    theirs = agent.gates(rows, attempt, agent.Judgement(outcome="failed", verdict=verdict))
-    assert ours == theirs
+    return agent.gates(rows, attempt, agent.Judgement(outcome="failed", verdict=verdict), TABLE)
 
 
 @given(st.lists(nodes, min_size=1, max_size=3), verdicts, st.sampled_from([None, 1]))
 def test_without_a_row_everything_gates(failed: list[str], verdict: Verdict, code: int | None) -> None:
-    assert gates([], failed, verdict=verdict, exit_code=code)
+    assert gating([], failed, verdict=verdict, code=code)
+
+
+@given(st.lists(nodes, max_size=3), verdicts, st.sampled_from([None, 0, 1, 139]))
+def test_a_row_for_the_file_covers_all_but_a_stop(
+    failed: list[str], verdict: Verdict, code: int | None
+) -> None:
+    assert gating([TEST], failed, verdict=verdict, code=code) is (verdict is Verdict.CANCELLED)
 
 
 ROWS = {
-    "case": {
-        "test": GREEDY,
-        "reason": "jitter",
-        "issue": "https://x/1",
-        "since": "2026-05-01",
-        "expires": "2026-06-30",
-    },
-    "file": {
-        "test": TEST,
-        "reason": "jitter",
-        "issue": "https://x/1",
-        "since": "2026-05-01",
-        "expires": "2026-06-30",
-    },
+    kind: QuarantineRecord(
+        test=test, reason="jitter", issue="https://x/1", since="2026-05-01", expires="2026-06-30"
+    )
+    for kind, test in (("case", GREEDY), ("file", TEST))
 }
 
 
+def judged(attempt: Attempt, *rows: QuarantineRecord) -> Attempt:
+    """The attempt as the agent reports it where these rows hold."""
+    ids = [row.test for row in rows]
+    cases = tuple(replace(case, quarantine=tuple(agent.covering(ids, case.case))) for case in attempt.cases)
+    failed = [case.case for case in attempt.failed_cases]
+    gates = gating(ids, failed, verdict=attempt.verdict, code=attempt.exit_code)
+    return replace(attempt, cases=cases, gates=gates)
+
+
+def run_of(*attempts: Attempt, rows: Sequence[QuarantineRecord], **more: Any) -> list[Event]:
+    tests = {TEST: [judged(attempt, *rows) for attempt in attempts]}
+    return run_events(tests, quarantine=tuple(rows), **more)
+
+
 def failing(*names: str) -> tuple[CaseRecord, ...]:
-    return tuple(CaseRecord(case=f"{TEST}::{name}", outcome="failed", message="boom") for name in names)
+    return tuple(
+        CaseRecord(case=f"{TEST}::{name}", outcome=CaseOutcome.FAILED, message="boom") for name in names
+    )
 
 
 def failed(verdict: str = "product", *names: str, **more: Any) -> Attempt:
@@ -311,36 +324,29 @@ def failed(verdict: str = "product", *names: str, **more: Any) -> Attempt:
 def test_an_attempt_gates_unless_all_that_failed_is_quarantined(
     kind: str, attempt: Attempt, status: Status, code: int
 ) -> None:
-    record = fold(run_events({TEST: [attempt], "b.py": [ended("passed", "passed")]}, quarantine=[ROWS[kind]]))
+    record = fold(run_of(attempt, rows=[ROWS[kind]]))
     assert record.tests[0].status is status
     assert exit_code(record) == code
 
 
 def test_the_deciding_attempt_is_the_last_one() -> None:
     first, last = failed("infra", "test_other"), replace(failed("product", "test_greedy"), number=2)
-    record = fold(run_events({TEST: [first, last]}, quarantine=[ROWS["case"]]))
+    record = fold(run_of(first, last, rows=[ROWS["case"]]))
     assert record.tests[0].status is Status.QUARANTINED
-    record = fold(
-        run_events({TEST: [replace(last, number=1), replace(first, number=2)]}, quarantine=[ROWS["case"]])
-    )
+    record = fold(run_of(replace(last, number=1), replace(first, number=2), rows=[ROWS["case"]]))
     assert (record.tests[0].status, exit_code(record)) == (Status.FAILED, 4)
 
 
 def test_what_never_ended_is_not_excused() -> None:
-    events = run_events({TEST: [failed("product", "test_greedy")]}, quarantine=[ROWS["file"]], reason=None)
-    record = fold([event for event in events if event["type"] != "test-ended"])
+    events = run_of(failed("product", "test_greedy"), rows=[ROWS["file"]], reason=None)
+    record = fold([event for event in events if not isinstance(event, TestEnded)])
     assert record.tests[0].status is Status.FAILED
     assert exit_code(record) == 4
 
 
 def test_what_fail_fast_left_out_counts_when_nothing_that_gates_failed() -> None:
-    events = run_events(
-        {TEST: [failed("product", "test_greedy")]}, quarantine=[ROWS["case"]], reason="fail-fast"
-    )
-    events[0]["tests"].append({"suite": SUITE, "test": "b.py", "est_s": 1})
-    events.insert(
-        -1, {"type": "test-not-run", "suite": SUITE, "test": "b.py", "verdict": "cancelled", "because": "x"}
-    )
+    events = run_of(failed("product", "test_greedy"), rows=[ROWS["case"]], reason=EndReason.FAIL_FAST)
+    events.insert(-1, TestNotRun(suite=SUITE, test="b.py", verdict=Verdict.CANCELLED, because="x"))
     assert exit_code(fold(events)) != 0
 
 
@@ -356,23 +362,21 @@ def test_what_fail_fast_left_out_counts_when_nothing_that_gates_failed() -> None
 def test_the_live_view_and_the_record_call_a_test_the_same(
     names: list[str], verdict: str, code: int | None, kinds: list[str]
 ) -> None:
-    events = run_events(
-        {TEST: [failed(verdict, *names, exit_code=code)]}, quarantine=[ROWS[kind] for kind in kinds]
-    )
-    tally = Tally(lambda: 0.0)
+    events = run_of(failed(verdict, *names, exit_code=code), rows=[ROWS[kind] for kind in kinds])
+    live = LiveRun(lambda: 0.0)
     for event in events:
-        tally.take(event)
-    assert tally.status(SUITE, TEST) is fold(events).tests[0].status
+        live.take(event)
+    assert live.state.status((SUITE, TEST)) is fold(events).tests[0].status
 
 
 def test_junit_counts_neither_a_failure_nor_a_pass(report_limits: ReportLimits, tmp_path: Path) -> None:
     tails = LogTails(tmp_path, lines=report_limits.tail_lines)
     attempt = failed("infra", "test_greedy")  # the rules over the log decided, not the case itself
-    text = junit_xml(fold(run_events({TEST: [attempt]}, quarantine=[ROWS["case"]])), tails=tails).decode()
+    text = junit_xml(fold(run_of(attempt, rows=[ROWS["case"]])), tails=tails).decode()
     assert 'failures="0" errors="0"' in text
     assert 'type="quarantined"' in text
     mixed = failed("product", "test_greedy", "test_other")
-    text = junit_xml(fold(run_events({TEST: [mixed]}, quarantine=[ROWS["case"]])), tails=tails).decode()
+    text = junit_xml(fold(run_of(mixed, rows=[ROWS["case"]])), tails=tails).decode()
     assert 'failures="1"' in text
     assert text.count('type="quarantined"') == 1
 

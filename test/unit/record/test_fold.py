@@ -1,27 +1,28 @@
-"""The record: what is written is read again, damage is named, and the exit code follows from the verdicts."""
+"""The record: what its events come to, and the exit code that follows."""
 
-import json
 import re
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci.catalog.verdicts import Status, Verdict
-from ci.errors import InfrastructureError, UsageError
-from ci.record.fold import (
-    Attempt,
-    Leftover,
-    RecordWriter,
-    encode_event,
-    exit_code,
-    fold,
-    read_events,
+from ci.record.events import (
+    AgentEnded,
+    AgentStarted,
+    By,
+    EmptyShard,
+    Event,
+    ExecutorFailed,
+    Note,
+    PlannedTest,
+    RunEnded,
+    TestEnded,
+    TestNotRun,
 )
-from support.full_disk import files_of_at_most
+from ci.record.fold import exit_code, fold
+from ci.record.model import Attempt, EndReason, Leftover
 from support.records import (
     DATA,
     SUITE,
@@ -29,110 +30,10 @@ from support.records import (
     attempt_lists,
     ended,
     events_of,
-    odd_text,
     record_of,
     run_events,
     run_started,
 )
-
-json_values: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | odd_text,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(odd_text, inner, max_size=3),
-    max_leaves=8,
-)
-
-
-def write(path: Path, *events: dict[str, Any]) -> None:
-    with RecordWriter(path) as record:
-        for event in events:
-            record.append(event, by="agent")
-
-
-class TestWritingAndReading:
-    @given(st.lists(odd_text, max_size=5))
-    def test_any_text_comes_back_as_it_was(
-        self, tmp_path_factory: pytest.TempPathFactory, texts: list[str]
-    ) -> None:
-        path = tmp_path_factory.mktemp("run") / "events.jsonl"
-        write(path, *({"type": "note", "text": text} for text in texts))
-        assert [event["text"] for event in read_events(path)] == texts
-
-    def test_by_is_all_that_is_added(self, tmp_path: Path) -> None:
-        path = tmp_path / "events.jsonl"
-        with RecordWriter(path) as record:
-            record.append({"type": "note", "text": "x", "seq": 4}, by="ci")
-        assert read_events(path) == [{"type": "note", "text": "x", "seq": 4, "by": "ci"}]
-
-    @given(json_values)
-    def test_a_line_is_strict_json_in_ascii(self, value: Any) -> None:
-        def refuse(constant: str) -> None:
-            raise AssertionError(f"{constant} is not JSON")
-
-        line = encode_event({"type": "note", "value": value})
-        assert line.count(b"\n") == 1
-        json.loads(line.decode("ascii"), parse_constant=refuse)
-
-    def test_every_event_is_readable_at_once(self, tmp_path: Path) -> None:
-        path = tmp_path / "events.jsonl"
-        with RecordWriter(path) as record:
-            record.append({"type": "note", "text": "x"}, by="ci")
-            assert len(read_events(path)) == 1
-
-    def test_an_unfinished_last_line_is_named_and_the_rest_is_kept(self, tmp_path: Path) -> None:
-        path = tmp_path / "events.jsonl"
-        path.write_bytes(b'{"type":"note","text":"whole"}\n{"type":"test-en')
-        whole, damage = read_events(path)
-        assert whole["text"] == "whole"
-        assert damage["type"] == "record-damaged"
-        assert "the last line is unfinished" in damage["text"]
-        assert '{"type":"test-en' in damage["text"]
-
-    def test_a_line_that_is_no_event_is_named_with_its_number(self, tmp_path: Path) -> None:
-        path = tmp_path / "events.jsonl"
-        path.write_bytes(b'{"type":"note"}\n[1]\n\xff\n{"type":"note"}\n')
-        events = read_events(path)
-        assert [event["type"] for event in events] == ["note", "record-damaged", "record-damaged", "note"]
-        assert "line 2" in events[1]["text"]
-        assert "line 3" in events[2]["text"]
-
-    def test_a_later_writer_does_not_lose_its_first_event_to_an_unfinished_line(self, tmp_path: Path) -> None:
-        path = tmp_path / "events.jsonl"
-        path.write_bytes(b'{"type":"no')
-        write(path, {"type": "note", "text": "mine"})
-        damage, mine = read_events(path)
-        assert damage["type"] == "record-damaged"
-        assert mine["text"] == "mine"
-
-    def test_a_missing_record_is_a_usage_error_with_the_next_command(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="No such file") as caught:
-            read_events(tmp_path / "events.jsonl")
-        assert str(tmp_path) in caught.value.then
-
-
-class TestDiskThatIsFull:
-    def test_what_was_recorded_stays_whole_and_more_can_follow(self, tmp_path: Path) -> None:
-        path = tmp_path / "events.jsonl"
-        with RecordWriter(path) as record:
-            record.append({"type": "note", "text": "first"}, by="ci")
-            before = path.read_bytes()
-            with files_of_at_most(len(before) + 20), pytest.raises(InfrastructureError) as caught:
-                record.append({"type": "note", "text": "x" * 100}, by="ci")
-            assert path.read_bytes() == before
-            record.append({"type": "note", "text": "after"}, by="ci")
-        assert [event["text"] for event in read_events(path)] == ["first", "after"]
-        assert "MiB free" in caught.value.what
-        assert str(tmp_path) in caught.value.what
-        assert caught.value.then.startswith(f"df -h {tmp_path}")
-
-    def test_no_space_is_said_in_words(self) -> None:
-        with RecordWriter(Path("/dev/full")) as record, pytest.raises(InfrastructureError) as caught:
-            record.append({"type": "note"}, by="ci")
-        assert caught.value.cause == "the disk is full"
-        assert caught.value.exit_code == 4
-
-    def test_a_folder_that_is_missing(self, tmp_path: Path) -> None:
-        with pytest.raises(InfrastructureError, match="No such file"):
-            RecordWriter(tmp_path / "nowhere" / "events.jsonl")
 
 
 class TestFold:
@@ -146,16 +47,6 @@ class TestFold:
         for test in record.tests:
             assert test.last is not None
             assert test.status is not Status.NOT_RUN
-
-    @settings(max_examples=50)
-    @given(
-        st.lists(
-            st.dictionaries(st.sampled_from(["type", "test", "attempt", "seq", "tests", "x"]), json_values)
-        )
-    )
-    def test_no_event_is_too_odd(self, events: list[dict[str, Any]]) -> None:
-        record = fold(events)
-        assert exit_code(record) != 0
 
     @given(st.lists(st.integers(0, 60), max_size=6))
     def test_a_record_that_lost_events_still_folds_and_is_no_pass(self, lost: list[int]) -> None:
@@ -199,22 +90,18 @@ class TestFold:
 
     def test_one_file_in_two_suites_is_two_tests(self) -> None:
         events = run_events({"a.py": [ended("passed", "passed")]})
-        events[0]["tests"] = [{"suite": suite, "test": "a.py", "est_s": 1} for suite in (SUITE, "other")]
+        both = tuple(PlannedTest(suite=suite, test="a.py", est_s=1) for suite in (SUITE, "other"))
+        events[0] = replace(run_started([]), tests=both)
         first, second = fold(events).tests
         assert (first.status, second.status) == (Status.PASSED, Status.NOT_RUN)
 
     def test_missing_sequence_numbers_are_named(self) -> None:
-        events = [{"type": "note", "text": "x", "by": "agent", "seq": seq} for seq in (1, 2, 5)]
+        events = [Note(text="x", by=By.AGENT, seq=seq) for seq in (1, 2, 5)]
         assert "events 3 to 4 of the agent are missing" in fold(events).problems
-
-    def test_a_metric_without_a_number_is_named(self) -> None:
-        events = run_events({"a.py": []})
-        events.insert(2, {"type": "metric", "suite": SUITE, "test": "a.py", "metric": "m", "value": "NaN"})
-        assert any("metric m has no finite number: 'NaN'" in problem for problem in fold(events).problems)
 
     def test_a_cancelled_agent_that_announced_a_retry_leaves_the_failure(self) -> None:
         attempt = ended("failed", "infra", of=2, retry_wait_s=30.0, retry_because="infra")
-        (test,) = fold(run_events({"a.py": [attempt]}, reason="cancelled")).tests
+        (test,) = fold(run_events({"a.py": [attempt]}, reason=EndReason.CANCELLED)).tests
         assert (test.status, test.verdict) == (Status.FAILED, "infra")
 
     def test_the_stored_run(self) -> None:
@@ -291,14 +178,14 @@ class TestExitCode:
         assert exit_code(fold(run_events(tests))) == 3
 
     def test_an_empty_shard_is_zero_and_nothing_selected_is_three(self) -> None:
-        shard = {"suite": SUITE, "shard": "3/3"}
-        assert exit_code(fold([run_started([], empty_shards=[shard])])) == 0
+        shard = EmptyShard(suite=SUITE, shard="3/3")
+        assert exit_code(fold([run_started([], empty_shards=(shard,))])) == 0
         assert exit_code(fold([run_started([])])) == 3
 
     def test_no_agent_ended_is_infrastructure_even_when_all_passed(self) -> None:
         events = run_events({"a.py": [ended("passed", "passed")]}, reason=None)
         assert exit_code(fold(events)) == 4
-        assert exit_code(fold([*events, {"type": "run-ended", "exit_code": 130}])) == 130
+        assert exit_code(fold([*events, RunEnded(exit_code=130)])) == 130
 
     def test_a_selected_test_of_which_nothing_is_known_is_infrastructure(self) -> None:
         events = run_events({"a.py": [ended("passed", "passed")], "b.py": []})
@@ -306,35 +193,23 @@ class TestExitCode:
 
     def test_a_test_that_started_and_never_ended(self) -> None:
         events = run_events({"a.py": [ended("passed", "passed")]})
-        events = [event for event in events if event["type"] != "test-ended"]
+        events = [event for event in events if not isinstance(event, TestEnded)]
         assert exit_code(fold(events)) == 4
-        cancelled = [*events[:-1], {"type": "agent-ended", "reason": "cancelled"}]
+        cancelled = [*events[:-1], AgentEnded(reason=EndReason.CANCELLED)]
         assert exit_code(fold(cancelled)) == 130
 
     def test_fail_fast_ends_with_the_failures_own_code(self) -> None:
-        not_run = {
-            "type": "test-not-run",
-            "suite": SUITE,
-            "test": "b.py",
-            "verdict": "cancelled",
-            "because": "x",
-        }
-        events = run_events({"a.py": [ended("failed", "bounds")], "b.py": []}, reason="fail-fast")
+        not_run = TestNotRun(suite=SUITE, test="b.py", verdict=Verdict.CANCELLED, because="x")
+        events = run_events({"a.py": [ended("failed", "bounds")], "b.py": []}, reason=EndReason.FAIL_FAST)
         assert exit_code(fold([*events[:-1], not_run, events[-1]])) == 8
 
     def test_a_test_that_found_no_time_is_a_timeout(self) -> None:
-        not_run = {
-            "type": "test-not-run",
-            "suite": SUITE,
-            "test": "b.py",
-            "verdict": "timeout",
-            "because": "x",
-        }
+        not_run = TestNotRun(suite=SUITE, test="b.py", verdict=Verdict.TIMEOUT, because="x")
         events = run_events({"a.py": [ended("passed", "passed")], "b.py": []})
         assert exit_code(fold([*events[:-1], not_run, events[-1]])) == 5
 
     def test_what_broke_outside_the_tests_counts(self) -> None:
-        broke = {"type": "executor-failed", "what": "no image", "cause": "", "then": "", "verdict": "infra"}
+        broke = ExecutorFailed(what="no image")
         assert exit_code(fold([run_started(["a.py"]), broke])) == 4
 
     def test_an_empty_record_is_no_pass(self) -> None:
@@ -347,7 +222,7 @@ class TestExitCode:
     ) -> None:
         events = run_events({"a.py": attempts})
         code = exit_code(fold(events))
-        assert exit_code(fold([*events, {"type": "run-ended", "exit_code": code}])) == code
+        assert exit_code(fold([*events, RunEnded(exit_code=code)])) == code
 
     @pytest.mark.parametrize(
         ("name", "code"), [("stage-b", 1), ("rehearsal", 1), ("lost-agent", 4), ("cancelled", 130)]
@@ -359,10 +234,10 @@ class TestExitCode:
 def test_an_attempt_of_a_second_agent_continues_the_time_line() -> None:
     later = "2026-05-29T07:22:03.000Z"
     attempt = replace(ended("passed", "passed"), duration_s=5.0)
-    events: list[dict[str, Any]] = [
+    events: list[Event] = [
         run_started(["a.py"]),
-        {"type": "agent-started", "by": "agent", "seq": 1, "elapsed_s": 0, "time": later},
-        *({**event, "elapsed_s": 1.5} for event in attempt_events("a.py", attempt)),
+        AgentStarted(by=By.AGENT, seq=1, elapsed_s=0, time=later),
+        *(replace(event, elapsed_s=1.5) for event in attempt_events("a.py", attempt)),
     ]
     (test,) = fold(events).tests
     assert test.attempts[0].started_s == pytest.approx(601.5)

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci.catalog.verdicts import Status, Verdict
-from ci.record.fold import Attempt, CaseRecord, RunRecord, fold
+from ci.record.events import EmptyShard
+from ci.record.fold import fold
+from ci.record.model import Attempt, CaseOutcome, CaseRecord, RunRecord
 from ci.report.final.junit import junit_xml
 from ci.report.log_tail import LogTails
 from ci.report.text import strip_ansi, visible
@@ -53,7 +55,12 @@ def of_attempts(*attempts: Attempt) -> dict[str, ET.Element]:
 
 def case(outcome: str, name: str = "test_x", message: str = "", verdict: Verdict | None = None) -> CaseRecord:
     return CaseRecord(
-        case=f"a.py::{name}", outcome=outcome, message=message, verdict=verdict, file="a.py", line=3
+        case=f"a.py::{name}",
+        outcome=CaseOutcome(outcome),
+        message=message,
+        verdict=verdict,
+        file="a.py",
+        line=3,
     )
 
 
@@ -188,7 +195,7 @@ def test_a_run_that_broke_is_red_beside_its_tests(name: str, message: str) -> No
 
 
 def test_a_run_without_tests_is_valid() -> None:
-    root = parse(fold([run_started([], empty_shards=[{"suite": "s", "shard": "2/2"}])]))
+    root = parse(fold([run_started([], empty_shards=(EmptyShard(suite="s", shard="2/2"),))]))
     assert list(root) == []
 
 

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from ci.catalog.limits import ReportLimits
-from ci.record.fold import Attempt, CaseRecord, MetricRecord, RunRecord, fold
+from ci.record.events import GithubRun
+from ci.record.fold import fold
+from ci.record.model import (
+    Attempt,
+    CaseOutcome,
+    CaseRecord,
+    DisabledTest,
+    MetricRecord,
+    RunRecord,
+)
 from ci.report.console import plain_console
 from ci.report.final.html import html_report
 from ci.report.final.summary import summary_md
@@ -119,13 +128,17 @@ def full_of(words: str) -> RunRecord:
     attempt = ended(
         "failed",
         "product",
-        cases=(CaseRecord(case=words, outcome="failed", message=words, details=words, file=words, line=1),),
+        cases=(
+            CaseRecord(
+                case=words, outcome=CaseOutcome.FAILED, message=words, details=words, file=words, line=1
+            ),
+        ),
         metrics=(MetricRecord(metric=words, value=1.0, unit=words),),
         evidence=(words,),
         notes=(words,),
         rule=words or None,
     )
-    disabled = [{"suite": "s", "test": words, "because": words}]
+    disabled = (DisabledTest(suite="s", test=words, because=words),)
     everything: dict[str, Any] = {
         "commit": words,
         "command": words,
@@ -220,7 +233,7 @@ class TestPage:
         assert "prefers-color-scheme: dark" in source
 
     def test_a_link_that_is_no_web_address_is_only_text(self, tails: LogTails) -> None:
-        github = {"event": "pull_request", "run_url": "javascript:alert(1)"}
+        github = GithubRun(event="pull_request", run_url="javascript:alert(1)")
         record = fold(run_events({"a.py": [ended("passed", "passed")]}, github=github))
         page = Page(html_report(record, tails=tails))
         assert page.links == []

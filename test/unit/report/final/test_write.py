@@ -9,6 +9,7 @@ import pytest
 
 from ci.catalog.limits import ReportLimits
 from ci.record.fold import fold
+from ci.record.model import SkippedSuite
 from ci.report.console import plain_console
 from ci.report.final.write import Failed, Written, show_written, write_reports
 from ci.report.model import bound_words, left_out, result, slowest, troubles
@@ -132,7 +133,7 @@ class TestModel:
 
     def test_what_was_left_out_is_grouped_by_reason(self) -> None:
         tests = {name: [ended("skipped", "passed", skip_reasons=("no GPU",))] for name in ("a.py", "b.py")}
-        record = fold(run_events(tests, skipped_suites=[{"suite": "s", "because": "needs 8 GPUs"}]))
+        record = fold(run_events(tests, skipped_suites=(SkippedSuite(suite="s", because="needs 8 GPUs"),)))
         assert left_out(record) == {
             "skipped: no GPU": ("a.py", "b.py"),
             "suite left out: needs 8 GPUs": ("s",),

@@ -4,18 +4,20 @@ import io
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
-from ci.record.fold import CaseRecord, text
+from ci.record.event_log import read_events
+from ci.record.events import Event, Metric, Output, Progress, Retry, TestEnded
+from ci.record.model import CaseOutcome, CaseRecord, EndReason
 from ci.report.console import Console, open_console, plain_console
 from ci.report.live.github import ActionsView, command, mask_commands
-from ci.report.live.progress import Tally
+from ci.report.live.progress import LiveRun
 from ci.report.live.views import JsonView, LogView, TerminalView, View, Views, draw, open_view
 from ci.report.log_tail import LogTails
 from support.records import (
@@ -48,19 +50,19 @@ class Terminal(io.StringIO):
         return True
 
 
-def play(view: View, events: Iterable[dict[str, Any]]) -> None:
+def play(view: View, events: Iterable[Event]) -> None:
     for event in events:
         view.show(event)
     view.close()
 
 
-def logged(events: Iterable[dict[str, Any]], limits: ReportLimits, clock: Clock | None = None) -> list[str]:
+def logged(events: Iterable[Event], limits: ReportLimits, clock: Clock | None = None) -> list[str]:
     stream = io.StringIO()
     play(LogView(stream, limits=limits, clock=clock or Clock()), events)
     return stream.getvalue().splitlines()
 
 
-def acted(events: Iterable[dict[str, Any]], limits: ReportLimits, secrets: tuple[str, ...] = ()) -> list[str]:
+def acted(events: Iterable[Event], limits: ReportLimits, secrets: tuple[str, ...] = ()) -> list[str]:
     stream = io.StringIO()
     tails = LogTails(EVENTS, lines=limits.tail_lines)
     play(ActionsView(stream, limits=limits, clock=Clock(), tails=tails, secrets=secrets), events)
@@ -68,7 +70,7 @@ def acted(events: Iterable[dict[str, Any]], limits: ReportLimits, secrets: tuple
 
 
 def failing(message: str = "boom", *, name: str = "test_x", file: str = "a.py") -> CaseRecord:
-    return CaseRecord(case=f"a.py::{name}", outcome="failed", message=message, file=file, line=7)
+    return CaseRecord(case=f"a.py::{name}", outcome=CaseOutcome.FAILED, message=message, file=file, line=7)
 
 
 class TestLog:
@@ -94,16 +96,7 @@ class TestLog:
         for second in range(60):
             clock.now_s = 1000.0 + second
             for test in ("a.py", "b.py"):
-                view.show(
-                    {
-                        "type": "progress",
-                        "suite": SUITE,
-                        "test": test,
-                        "text": "x",
-                        "done": second,
-                        "total": 60,
-                    }
-                )
+                view.show(Progress(suite=SUITE, test=test, text="x", done=second, total=60))
             told = [line for line in stream.getvalue().splitlines() if "..." in line]
         assert [line.rpartition(" ")[2] for line in told if "a.py" in line] == [
             "0/60",
@@ -188,18 +181,10 @@ class TestActions:
         assert "3 more failures have no annotation" in lines[-1]
 
     def test_tests_that_run_side_by_side_have_whole_groups(self, report_limits: ReportLimits) -> None:
-        metric = {
-            "type": "metric",
-            "suite": SUITE,
-            "attempt": 1,
-            "metric": "m",
-            "value": 1,
-            "unit": "s",
-            "bound": None,
-        }
+        metric = Metric(suite=SUITE, attempt=1, metric="m", value=1, unit="s")
         streams = [list(attempt_events(test, ended("passed", "passed"))) for test in ("a.py", "b.py")]
-        mixed = [event for pair in zip(*streams, strict=True) for event in pair]
-        mixed[2:2] = [metric | {"test": "b.py"}, metric | {"test": "a.py"}]
+        mixed: list[Event] = [event for pair in zip(*streams, strict=True) for event in pair]
+        mixed[2:2] = [replace(metric, test="b.py"), replace(metric, test="a.py")]
         lines = acted([run_started(["a.py", "b.py"]), *mixed], report_limits)
         groups = [lines[at : at + 3] for at, line in enumerate(lines) if line.startswith("::group::")]
         for group, test in zip(groups, ("a.py", "b.py"), strict=True):
@@ -223,7 +208,7 @@ class TestActions:
             evidence=(words,),
             notes=(words,),
         )
-        started = {"type": "progress", "suite": SUITE, "test": "a.py", "text": words}
+        started = Progress(suite=SUITE, test="a.py", text=words)
         events = run_events({"a.py": [attempt]}, command=words, commit=words)
         ours = {"group", "endgroup", "error", "warning"}
         for line in acted([*events[:3], started, *events[3:]], report_limits):
@@ -239,33 +224,34 @@ class TestActions:
 
 
 class TestJson:
-    def test_each_event_is_a_line(self) -> None:
+    def test_each_event_is_a_line_that_can_be_read_again(self, tmp_path: Path) -> None:
         events = events_of("rehearsal")
         stream = io.StringIO()
         play(JsonView(stream), events)
-        assert [json.loads(line) for line in stream.getvalue().splitlines()] == events
+        (tmp_path / "events.jsonl").write_text(stream.getvalue())
+        assert read_events(tmp_path / "events.jsonl") == events
 
 
-def drawn(tally: Tally, width: int = 100) -> str:
+def drawn(live: LiveRun, width: int = 100) -> str:
     stream = io.StringIO()
-    plain_console(stream, width=width).print(draw(tally, width=width))
+    plain_console(stream, width=width).print(draw(live, width=width))
     return stream.getvalue()
 
 
 class TestTerminal:
     def test_what_runs_now_is_shown_with_times_counts_and_the_newest_line(self) -> None:
         clock = Clock()
-        tally = Tally(clock)
-        tally.take(run_started(["a.py", "b.py", "c.py"], hardware_class="mi300x", engine="sglang"))
+        live = LiveRun(clock)
+        live.take(run_started(["a.py", "b.py", "c.py"], hardware_class="mi300x", engine="sglang"))
         for event in attempt_events("a.py", ended("passed", "passed")):
-            tally.take(event)
+            live.take(event)
         start, *_ = attempt_events("b.py", ended("passed", "passed"))
-        tally.take(start)
-        about = {"suite": SUITE, "test": "b.py", "attempt": 1}
-        tally.take({"type": "output", **about, "lines": ["old", "\x1b[31mnew [red] line\x1b[0m", "  "]})
-        tally.take({"type": "progress", **about, "text": "gsm8k", "done": 5, "total": 16})
+        live.take(start)
+        lines = ("old", "\x1b[31mnew [red] line\x1b[0m", "  ")
+        live.take(Output(suite=SUITE, test="b.py", attempt=1, lines=lines))
+        live.take(Progress(suite=SUITE, test="b.py", attempt=1, text="gsm8k", done=5, total=16))
         clock.now_s += 4
-        shown = drawn(tally)
+        shown = drawn(live)
         assert "stage-a-amd  mi300x, sglang" in shown
         assert "1/3: 1 passed" in shown
         assert "b.py" in shown
@@ -277,19 +263,19 @@ class TestTerminal:
 
     def test_a_test_over_its_estimate_says_by_how_much(self) -> None:
         clock = Clock()
-        tally = Tally(clock)
-        tally.take(run_started(["a.py"]))
-        tally.take(next(attempt_events("a.py", ended("passed", "passed", number=2, of=2))))
+        live = LiveRun(clock)
+        live.take(run_started(["a.py"]))
+        live.take(next(attempt_events("a.py", ended("passed", "passed", number=2, of=2))))
         clock.now_s += 25
-        shown = drawn(tally)
+        shown = drawn(live)
         assert "25 s of 10 s, 15 s over" in shown
         assert "attempt 2 of 2" in shown
         assert "about 0.0 s left" in shown
 
     def test_a_rehearsal_says_so_all_the_time(self) -> None:
-        tally = Tally(Clock())
-        tally.take(run_started(["a.py"], rehearsal=True))
-        assert "REHEARSAL of stage-a-amd" in drawn(tally)
+        live = LiveRun(Clock())
+        live.take(run_started(["a.py"], rehearsal=True))
+        assert "REHEARSAL of stage-a-amd" in drawn(live)
 
     def test_finished_tests_stay_on_the_screen(self, report_limits: ReportLimits) -> None:
         stream = Terminal()
@@ -303,43 +289,43 @@ class TestTerminal:
 
     @pytest.mark.parametrize("words", NASTY)
     def test_markup_in_a_tests_name_is_shown_as_it_is(self, words: str) -> None:
-        tally = Tally(Clock())
-        tally.take(run_started([words]))
-        tally.take(next(attempt_events(words, ended("passed", "passed"))))
-        shown = drawn(tally, width=200)
+        live = LiveRun(Clock())
+        live.take(run_started([words]))
+        live.take(next(attempt_events(words, ended("passed", "passed"))))
+        shown = drawn(live, width=200)
         assert "\x1b" not in shown
         assert "\x00" not in shown
         if words.startswith("[red]"):
             assert "[red]no colour[/red]" in shown
 
 
-class TestTally:
+class TestLiveRun:
     def test_a_test_that_is_tried_again_is_not_counted_as_failed(self) -> None:
-        tally = Tally(Clock())
+        live = LiveRun(Clock())
         seen = []
         for event in events_of("stage-b"):
-            tally.take(event)
-            if "vision" in text(event, "test") and event["type"] in ("test-ended", "retry"):
-                seen.append(tally.status(event["suite"], event["test"]))
+            live.take(event)
+            if isinstance(event, TestEnded | Retry) and "vision" in event.test:
+                seen.append(live.state.status((event.suite, event.test)))
         assert seen == [Status.FAILED, None, Status.FLAKY]
-        assert tally.counts() == {Status.PASSED: 3, Status.FAILED: 3, Status.FLAKY: 1, Status.SKIPPED: 1}
-        assert (tally.ended, tally.total) == (8, 8)
+        assert live.state.counts() == {Status.PASSED: 3, Status.FAILED: 3, Status.FLAKY: 1, Status.SKIPPED: 1}
+        assert (live.state.settled, live.state.total) == (8, 8)
 
     def test_a_retry_that_never_came_is_a_failure(self) -> None:
-        tally = Tally(Clock())
+        live = LiveRun(Clock())
         attempt = ended("failed", "infra", of=2, retry_wait_s=30.0, retry_because="infra")
-        for event in run_events({"a.py": [attempt]}, reason="cancelled"):
-            tally.take(event)
-        assert tally.counts() == {Status.FAILED: 1}
+        for event in run_events({"a.py": [attempt]}, reason=EndReason.CANCELLED):
+            live.take(event)
+        assert live.state.counts() == {Status.FAILED: 1}
 
     def test_time_left_is_shared_by_what_runs_at_once(self) -> None:
         clock = Clock()
-        tally = Tally(clock)
-        tally.take(run_started(["a.py", "b.py", "c.py"]))
+        live = LiveRun(clock)
+        live.take(run_started(["a.py", "b.py", "c.py"]))
         for test in ("a.py", "b.py"):
-            tally.take(next(attempt_events(test, ended("passed", "passed"))))
+            live.take(next(attempt_events(test, ended("passed", "passed"))))
         clock.now_s += 2
-        assert tally.left_s() == pytest.approx((10 + 8 + 8) / 2)
+        assert live.left_s() == pytest.approx((10 + 8 + 8) / 2)
 
 
 class TestOpening:

@@ -1,0 +1,450 @@
+"""The events of a run, one type each: what the agent and `ci` say, as docs/agent.md lists it."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from ci.catalog.verdicts import Verdict
+from ci.record.model import (
+    AttemptOutcome,
+    BoundRecord,
+    CaseOutcome,
+    DisabledTest,
+    EndReason,
+    Leftover,
+    PhaseOutcome,
+    SkippedSuite,
+)
+from ci.record.quarantine import QuarantineRecord
+from ci.system.codec import DecodeError, Wrong, decode, encode
+
+__all__ = [
+    "SCHEMA",
+    "AgentEnded",
+    "AgentStarted",
+    "AttemptEvent",
+    "By",
+    "Capsule",
+    "Case",
+    "Damaged",
+    "EmptyShard",
+    "Event",
+    "ExecutorFailed",
+    "GithubRun",
+    "Metric",
+    "Note",
+    "Output",
+    "PhaseEnded",
+    "PhaseProgress",
+    "PhaseStarted",
+    "PlannedTest",
+    "Progress",
+    "Retry",
+    "RunEnded",
+    "RunStarted",
+    "SuiteEnded",
+    "SuiteStarted",
+    "TestEnded",
+    "TestNotRun",
+    "TestStarted",
+    "Unknown",
+    "event_from",
+    "json_of",
+]
+
+# Of the events in a record; `run-started` states it. 1 had none, and its agent did not say what a quarantine row covers.
+SCHEMA = 2
+
+
+class By(StrEnum):
+    """Who says an event; `reader` stands for lines that could not be read."""
+
+    AGENT = "agent"
+    CI = "ci"
+    READER = "reader"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What every event has. `time` is UTC; `seq` and `elapsed_s` count from the agent's start and are the agent's alone.
+
+    `more` holds what another version said beside the fields of this one.
+    """
+
+    type: ClassVar[str] = ""
+
+    time: str = ""
+    seq: int | None = None
+    elapsed_s: float | None = None
+    by: By = By.CI
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvent(Event):
+    """An event about a suite or a test, by its ids; both are empty in one about the run."""
+
+    suite: str = ""
+    test: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEvent(RunEvent):
+    """An event about one attempt at a test."""
+
+    attempt: int | None = None
+
+    @property
+    def number(self) -> int:
+        """The attempt, from 1."""
+        return self.attempt or 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTest:
+    """A test that the run selected, and its estimate; `cases` are the node ids that were asked for, none for the whole file."""
+
+    suite: str
+    test: str
+    est_s: float = 0.0
+    cases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmptyShard:
+    """A shard that holds no test."""
+
+    suite: str
+    shard: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GithubRun:
+    """The event and the page of a run in GitHub Actions."""
+
+    event: str = ""
+    run_url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """What is run, and what is left out with the reasons; `command` is the line that repeats it."""
+
+    type: ClassVar[str] = "run-started"
+
+    schema: int = SCHEMA
+    run: str = ""
+    stage: str = ""
+    session: str = ""
+    plan_digest: str = ""
+    rehearsal: bool = False
+    rehearsal_because: str = ""
+    hardware_class: str = ""
+    engine: str = ""
+    executor: str = ""
+    commit: str = ""
+    command: str = ""
+    python: str = ""
+    github: GithubRun | None = None
+    tests: tuple[PlannedTest, ...] = ()
+    skipped_suites: tuple[SkippedSuite, ...] = ()
+    disabled: tuple[DisabledTest, ...] = ()
+    quarantine: tuple[QuarantineRecord, ...] = ()
+    empty_shards: tuple[EmptyShard, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The stage, with REHEARSAL before it when it is one; every surface shows this and not `stage`."""
+        return f"REHEARSAL of {self.stage}" if self.rehearsal else self.stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capsule(Event):
+    """The plan in one line, for whoever has only the log."""
+
+    type: ClassVar[str] = "capsule"
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseStarted(Event):
+    """An executor begins something before or after the agent."""
+
+    type: ClassVar[str] = "phase-started"
+
+    phase: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseProgress(Event):
+    """How far a phase is: `done` of `total` (None: unknown), in `unit` (`bytes`, or empty for a count), `rate` a second."""
+
+    type: ClassVar[str] = "phase-progress"
+
+    phase: str
+    text: str = ""
+    done: float | None = None
+    total: float | None = None
+    unit: str = ""
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseEnded(Event):
+    """How a phase ended; `log` is relative to the run folder, or empty."""
+
+    type: ClassVar[str] = "phase-ended"
+
+    phase: str
+    outcome: PhaseOutcome
+    duration_s: float = 0.0
+    text: str = ""
+    log: str = ""
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorFailed(Event):
+    """A phase failed, or the agent's stream ended without `agent-ended`."""
+
+    type: ClassVar[str] = "executor-failed"
+
+    what: str
+    cause: str = ""
+    then: str = ""
+    problems: tuple[str, ...] = ()
+    verdict: Verdict = Verdict.INFRA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Event):
+    """What the run ends with."""
+
+    type: ClassVar[str] = "run-ended"
+
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStarted(Event):
+    """The agent runs, in this interpreter."""
+
+    type: ClassVar[str] = "agent-started"
+
+    pid: int = 0
+    python: str = ""
+    executable: str = ""
+    platform: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentEnded(Event):
+    """All is done or stopped; `leftovers` are what the last sweep had to kill."""
+
+    type: ClassVar[str] = "agent-ended"
+
+    reason: EndReason = EndReason.DONE
+    leftovers: tuple[Leftover, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteStarted(RunEvent):
+    """A suite begins; `tests` are ids in running order."""
+
+    type: ClassVar[str] = "suite-started"
+
+    tests: tuple[str, ...] = ()
+    timeout_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteEnded(RunEvent):
+    """A suite is over."""
+
+    type: ClassVar[str] = "suite-ended"
+
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestNotRun(RunEvent):
+    """A test will not be started."""
+
+    __test__ = False  # pytest takes a class named Test... for a test
+    type: ClassVar[str] = "test-not-run"
+
+    verdict: Verdict
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestStarted(AttemptEvent):
+    """An attempt begins; `of` is how many are allowed, `log` relative to the run folder."""
+
+    __test__ = False
+    type: ClassVar[str] = "test-started"
+
+    of: int = 1
+    log: str = ""
+    timeout_s: float = 0.0
+    est_s: float = 0.0
+    pid: int | None = None
+    gpu_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case(AttemptEvent):
+    """A case ended; `quarantine` are the rows that cover it, by their ids."""
+
+    type: ClassVar[str] = "case"
+
+    case: str
+    outcome: CaseOutcome
+    duration_s: float = 0.0
+    message: str = ""
+    details: str = ""
+    file: str | None = None
+    line: int | None = None
+    verdict: Verdict | None = None
+    assertion: bool = False
+    quarantine: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric(AttemptEvent):
+    """A measured number and how its row judged it."""
+
+    type: ClassVar[str] = "metric"
+
+    metric: str
+    value: float
+    unit: str = ""
+    bound: BoundRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(AttemptEvent):
+    """A sentence for whoever reads the record, about the run or about an attempt."""
+
+    type: ClassVar[str] = "note"
+
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(AttemptEvent):
+    """How far an attempt is, in its test's own words."""
+
+    type: ClassVar[str] = "progress"
+
+    text: str = ""
+    done: float | None = None
+    total: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output(AttemptEvent):
+    """The newest lines of an attempt's output."""
+
+    type: ClassVar[str] = "output"
+
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestEnded(AttemptEvent):
+    """How an attempt ended. `gates`: it counts against the run if it failed and decides its test."""
+
+    __test__ = False
+    type: ClassVar[str] = "test-ended"
+
+    outcome: AttemptOutcome
+    verdict: Verdict = Verdict.PASSED
+    gates: bool = True
+    evidence: tuple[str, ...] = ()
+    rule: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    duration_s: float = 0.0
+    cases: Mapping[str, int] = field(default_factory=dict)
+    skip_reasons: tuple[str, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
+    log_bytes: int = 0
+    log_omitted_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry(AttemptEvent):
+    """Another attempt will follow this one."""
+
+    type: ClassVar[str] = "retry"
+
+    wait_s: float = 0.0
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown(Event):
+    """An event of a type that only another version knows; `more` is all that it said."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damaged(Event):
+    """What the reader puts in the place of a line that is not an event."""
+
+    type: ClassVar[str] = "record-damaged"
+
+    text: str
+    by: By = By.READER
+
+
+_KINDS: Mapping[str, type[Event]] = {
+    kind.type: kind
+    for kind in (
+        *(RunStarted, Capsule, PhaseStarted, PhaseProgress, PhaseEnded, ExecutorFailed, RunEnded),
+        *(AgentStarted, AgentEnded, SuiteStarted, SuiteEnded, TestNotRun, TestStarted, Case, Metric, Note),
+        *(Progress, Output, TestEnded, Retry),
+    )
+}
+_OWN = {kind: frozenset(row.name for row in fields(kind)) - {"more"} for kind in (*_KINDS.values(), Event)}
+# What says nothing where it is not set: most events are about no test, and only the agent numbers its own.
+_LEFT_OUT = {
+    row.name: row.default for row in fields(AttemptEvent) if row.default is not MISSING and row.name != "by"
+}
+
+
+def event_from(data: Any) -> Event:
+    """The event of these JSON values. What this version does not know is kept; its name of a verdict becomes `unknown`.
+
+    Raises:
+        DecodeError: it is not an event, or a field of it has another type.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
+        raise DecodeError([Wrong(path=(), what="has no type")])
+    name, rest = data["type"], {key: value for key, value in data.items() if key != "type"}
+    kind = _KINDS.get(name)
+    own = _OWN[kind or Event]
+    known = {key: value for key, value in rest.items() if key in own}
+    more = {key: value for key, value in rest.items() if key not in own}
+    if kind is None:
+        return decode(Unknown, {**known, "name": name, "more": more})
+    if kind is RunStarted:
+        known.setdefault("schema", 1)
+    if isinstance(known.get("verdict"), str):
+        known["verdict"] = Verdict.of_name(known["verdict"])
+    return decode(kind, {**known, "more": more})
+
+
+def json_of(event: Event) -> dict[str, Any]:
+    """The event as JSON values; a number that JSON does not know is null."""
+    values = encode(event, finite=True)
+    more = values.pop("more")
+    name = values.pop("name") if isinstance(event, Unknown) else event.type
+    said = {key: value for key, value in values.items() if key not in _LEFT_OUT or value != _LEFT_OUT[key]}
+    return {"type": name, **said, **more}

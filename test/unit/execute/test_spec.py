@@ -1,0 +1,247 @@
+"""The spec and the events on both sides: what the host writes the agent and the harness read, and the other way round."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ci.agent.messages import MESSAGES
+from ci.agent.spec import parse_spec
+from ci.catalog.limits import AgentLimits
+from ci.catalog.verdicts import CAUSES, Gates, Verdict
+from ci.execute.agent_file import AGENT_NAME, agent_file
+from ci.execute.spec import (
+    SCHEMA,
+    HarnessSpec,
+    ServerLimits,
+    Spec,
+    SuiteSpec,
+    TestSpec,
+    VerdictSpec,
+    make_spec,
+)
+from ci.plan.make import make_plan
+from ci.plan.model import BoundWork, CapabilityWork, ModelWork, RuleWork, StandInWork
+from ci.record.events import (
+    AgentEnded,
+    AgentStarted,
+    Case,
+    Event,
+    Metric,
+    Note,
+    Output,
+    Progress,
+    Retry,
+    SuiteEnded,
+    SuiteStarted,
+    TestEnded,
+    TestNotRun,
+    TestStarted,
+    event_from,
+)
+from ci.system.codec import decode, encode
+from harness.spec import _parse
+from support.planning import catalog, facts, registration, request
+
+words = st.text(min_size=1, max_size=8)
+texts = st.lists(words, max_size=2).map(tuple)
+paths = st.from_regex(r"/[a-z]{1,5}(/[a-z]{1,5})?", fullmatch=True)
+seconds = st.floats(0, 1e6) | st.integers(0, 10**6)
+env = st.dictionaries(words, words, max_size=2)
+sizes = st.dictionaries(
+    words,
+    st.dictionaries(words, st.integers(0, 9) | st.floats(0.25, 9) | st.lists(st.integers(0, 9)).map(tuple)),
+    max_size=2,
+)
+bounds = st.builds(BoundWork, limit=seconds, ceiling=st.none())
+tests = st.builds(
+    TestSpec,
+    path=st.sampled_from(["test_a.py", "amd/test_b.py"]),
+    kind=st.sampled_from(["pytest", "script"]),
+    cases=texts,
+    est_s=seconds,
+    timeout_s=seconds,
+    env=env,
+    metrics=texts,
+    quarantine=texts,
+)
+suites = st.builds(
+    SuiteSpec,
+    timeout_s=seconds,
+    gpus=st.just(0),
+    attempts=st.integers(1, 3),
+    retry_wait_s=seconds,
+    retry_on=st.lists(st.sampled_from(Verdict), max_size=2).map(tuple),
+    env=env,
+    tests=st.lists(tests, max_size=2, unique_by=lambda test: test.id).map(tuple),
+)
+specs = st.builds(
+    Spec,
+    schema=st.just(SCHEMA),
+    root=paths,
+    run_dir=paths,
+    pythonpath=texts,
+    jobs=st.integers(1, 4),
+    gpu_ids=texts,
+    pytest_args=texts,
+    limits=st.builds(
+        AgentLimits,
+        **{row.name: st.integers(0, 10**9) if row.type is int else seconds for row in fields(AgentLimits)},
+    ),
+    verdicts=st.just(
+        tuple(VerdictSpec(id=each, cause=each.row.cause, gates=each.row.gates) for each in Verdict)
+    ),
+    verdict_rules=st.lists(
+        st.builds(RuleWork, verdict=st.sampled_from(tuple(CAUSES)), pattern=words.map(re.escape)), max_size=2
+    ).map(tuple),
+    suites=st.lists(suites, max_size=2, unique_by=lambda suite: suite.id).map(tuple),
+    harness=st.builds(
+        HarnessSpec,
+        features=texts,
+        known_features=texts,
+        models=st.dictionaries(
+            words,
+            st.builds(ModelWork, stand_in=st.none() | st.builds(StandInWork, sizes=sizes)),
+            max_size=2,
+        ),
+        bounds=st.dictionaries(
+            words,
+            st.dictionaries(
+                words, st.builds(BoundWork, limit=seconds, ceiling=st.none() | bounds), max_size=2
+            ),
+            max_size=2,
+        ),
+        capabilities=st.dictionaries(words, st.builds(CapabilityWork, args=texts), max_size=2),
+        limits=st.builds(ServerLimits, **{row.name: seconds for row in fields(ServerLimits)}),
+    ),
+)
+
+
+def plain(value: Any) -> Any:
+    """A value of either side as JSON-like values; what only one side has stays in."""
+    if is_dataclass(value):
+        return {row.name: plain(getattr(value, row.name)) for row in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, re.Pattern):
+        return value.pattern
+    if isinstance(value, Enum | Path):
+        return str(value)
+    return value
+
+
+def within(part: Any, whole: Any) -> bool:
+    """Whether every key of `part`, at every depth, is in `whole` with the same value."""
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return all(key in whole and within(item, whole[key]) for key, item in part.items())
+    if isinstance(part, list) and isinstance(whole, list):
+        return len(part) == len(whole) and all(map(within, part, whole))
+    return bool(part == whole)
+
+
+@settings(max_examples=50)
+@given(specs)
+def test_every_side_reads_the_same_spec(spec: Spec) -> None:
+    text = json.dumps(encode(spec))
+    assert decode(Spec, json.loads(text)) == spec
+    assert within(plain(parse_spec(text)), plain(spec))
+    theirs = plain(_parse(json.loads(text), "test"))
+    for model_id, model in theirs["models"].items():
+        assert model.pop("id") == model_id
+    ours = plain(spec.harness) | {"test": "test", "run_dir": spec.run_dir}
+    for name in ("features", "known_features"):
+        ours[name] = sorted(set(ours[name]))
+    assert within(theirs, ours)
+
+
+def test_the_agent_knows_every_way_of_gating() -> None:
+    spec = make_spec(
+        make_plan(catalog(), facts([registration("test_a.py")]), request()),
+        run="r",
+        run_dir="/r",
+        token="t",
+        known_features=(),
+    )
+    read = parse_spec(json.dumps(encode(spec)))
+    assert [(row.id, row.gates) for row in read.verdicts] == [(each, each.row.gates) for each in Verdict]
+    assert {row.gates for row in read.verdicts} == set(Gates)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MESSAGES if kind != "session"])
+def test_what_a_test_process_says_is_an_event_of_the_host(kind: str) -> None:
+    said = {key: default for key, (_, default) in MESSAGES[kind].items()}
+    if kind == "case":
+        said["outcome"] = "passed"
+    event = event_from({"type": kind, "suite": "s", "test": "t", "attempt": 1, **said})
+    assert isinstance(event, Case | Metric | Note | Progress)
+    assert not event.more
+
+
+TEST_A = """
+import json, os, socket
+
+def send(**message):
+    with socket.socket(fileno=os.dup(int(os.environ["AMD_CI_EVENTS_FD"]))) as agent:
+        agent.send(json.dumps(message).encode())
+
+def test_a():
+    bound = {"ok": False, "op": "<", "limit": 1, "source": "s", "report_only": True}
+    send(type="metric", metric="m", value=2, unit="s", bound=bound)
+    send(type="progress", text="half", done=1, total=2)
+    send(type="note", text="hello")
+    print("output")
+    assert 1 == 2
+"""
+
+
+@pytest.mark.processes
+def test_every_event_of_the_agent_is_one_of_the_host(tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    root.mkdir()
+    for name, text in (("test_a.py", TEST_A), ("test_b.py", "def test_b(): pass\n")):
+        (root / name).write_text(text)
+    made = make_plan(catalog(), facts([registration("test_a.py"), registration("test_b.py")]), request())
+    spec = make_spec(made, run="r", run_dir=str(tmp_path / "run"), token="t", known_features=())
+    (suite,) = spec.suites
+    suite = replace(
+        suite,
+        attempts=2,
+        retry_wait_s=0,
+        retry_on=(Verdict.PRODUCT,),
+        tests=tuple(replace(test, metrics=(), quarantine=("test_a.py::test_a",)) for test in suite.tests),
+    )
+    spec = replace(spec, root=str(root), fail_fast=True, suites=(suite,))
+    (tmp_path / "spec.json").write_text(json.dumps(encode(spec)))
+    (tmp_path / AGENT_NAME).write_bytes(agent_file().data)
+    argv = [sys.executable, str(tmp_path / AGENT_NAME), str(tmp_path / "spec.json")]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as agent:
+        assert agent.stdout is not None
+        events = [event_from(json.loads(line)) for line in agent.stdout]
+    assert agent.returncode == 0, signal.strsignal(-agent.returncode)
+    assert all(not event.more for event in events)
+    kinds: set[type[Event]] = {type(event) for event in events}
+    attempts = {TestStarted, Case, Metric, Note, Progress, Output, TestEnded, Retry}
+    assert kinds >= {AgentStarted, SuiteStarted, *attempts, SuiteEnded, AgentEnded}
+    ended = [event for event in events if isinstance(event, TestEnded)]
+    assert [(event.test, event.verdict, event.gates) for event in ended] == [
+        ("test_a.py", Verdict.PRODUCT, False),
+        ("test_a.py", Verdict.PRODUCT, False),
+        ("test_b.py", Verdict.PASSED, False),
+    ]
+    assert not any(isinstance(event, TestNotRun) for event in events), "what gates nothing stops nothing"
+    (first, *_) = (event for event in events if isinstance(event, Case))
+    assert first.quarantine == ("test_a.py::test_a",)
