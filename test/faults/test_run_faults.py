@@ -67,7 +67,6 @@ def started(copy: Path, runs: Path) -> tuple[subprocess.Popen[bytes], Path, str]
     try:
         wait_for("the hanging test", hanging)
     except AssertionError:
-        process.kill()
         raise AssertionError((runs.parent / "out.txt").read_text()) from None
     folder = run_folder(runs)
     token = token_of(folder)

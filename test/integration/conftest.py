@@ -1,10 +1,13 @@
 """The engines, registries and images of these tests; nothing is started before a test asks for it."""
 
+from support.child_processes import default_signals, ended_children
 from support.engines import base_image, engine, private_engine, registry, rehearsal_image, small_image
 from support.standins import standin
 
 __all__ = [
     "base_image",
+    "default_signals",
+    "ended_children",
     "engine",
     "private_engine",
     "registry",

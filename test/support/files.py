@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.child_processes import end_with_the_test
+
 REPOSITORY = Path(__file__).parents[2]
 COPIED = (
     "ci",
@@ -79,7 +81,7 @@ def ci(
 def start_ci(*arguments: str, runs: Path, cwd: Path = REPOSITORY, out: Path) -> subprocess.Popen[bytes]:
     """`python -m ci ARGUMENTS` in the background, both streams to a file."""
     with out.open("wb") as file:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "ci", *arguments],
             cwd=cwd,
             env=child_env(runs),
@@ -88,6 +90,7 @@ def start_ci(*arguments: str, runs: Path, cwd: Path = REPOSITORY, out: Path) -> 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    return end_with_the_test(process)
 
 
 def git(folder: Path, *arguments: str) -> str:

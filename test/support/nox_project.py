@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from support.child_processes import end_with_the_test
+
 __all__ = [
     "REPOSITORY",
     "Ended",
@@ -183,12 +185,11 @@ class Project:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        end_with_the_test(process)
         if (
             not wait_for(lambda: self.ready.exists() or process.poll() is not None, within_s=60)
             or process.poll()
         ):
-            process.kill()
-            process.wait()
             raise AssertionError(self.output.read_text(encoding="utf-8"))
         return process
 
