@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from ci.agent.events import Emitter
 from ci.agent.processes import Children
 from ci.agent.spec import parse_spec
 from ci.agent.stop import Stop
-from support.agent_process import QUICK, AgentProcess, a_suite, a_test
+from support.agent_process import QUICK, AgentProcess, a_suite, a_test, wait_for
 
 pytestmark = [pytest.mark.in_container, pytest.mark.processes]
 
@@ -148,11 +149,21 @@ def test_the_suites_deadline_ends_it_too(bench: Bench) -> None:
     assert "the suite's time limit of 120 s came first" in ended["evidence"][0]
 
 
-def test_a_stop_ends_what_ignores_signals(bench: Bench) -> None:
-    program = (
-        "for number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, signal.SIG_IGN)\ntime.sleep(60)"
-    )
-    ended = bench.run(program, on_start=lambda: bench.stop.request("got SIGTERM"))
+def test_a_stop_ends_what_ignores_signals(bench: Bench, tmp_path: Path) -> None:
+    ignores = tmp_path / "ignores"
+    program = f"""
+for number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, signal.SIG_IGN)
+open({str(ignores)!r}, "w").close()
+time.sleep(60)
+"""
+
+    def stop_it() -> None:
+        for _ in wait_for("the program to ignore signals"):
+            if ignores.exists():
+                break
+        bench.stop.request("got SIGTERM")
+
+    ended = bench.run(program, on_start=threading.Thread(target=stop_it).start)
     assert (ended["verdict"], ended["signal"]) == ("cancelled", "SIGKILL")
     assert ended["evidence"] == ["stopped: got SIGTERM"]
     assert ended["duration_s"] < 10
