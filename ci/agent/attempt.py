@@ -164,7 +164,7 @@ class Attempt:
             elif now >= started + limit_s:
                 facts.deadline = f"no end within {limit_s:g} s, the file's time limit"
             elif now >= suite_deadline:
-                facts.deadline = f"the suite's time limit of {self._suite.timeout_s:g} s came first"
+                facts.deadline = f"the suite's time limit of {self._suite.timeout_s:g} s expired first"
             else:
                 continue
             if self._process.poll() is not None:  # it was faster: its own end stands

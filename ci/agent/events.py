@@ -36,7 +36,7 @@ class Emitter:
                     data = data[os.write(self._descriptor, data) :]
             except OSError as error:
                 self.broken = True
-                self._stop.request(f"standard output broke: {error}")
+                self._stop.request(f"cannot write to standard output: {error}")
 
 
 def complain(text: str) -> None:

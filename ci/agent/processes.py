@@ -224,5 +224,5 @@ class Children:
             time.sleep(SWEEP_PAUSE_S)
             self.reap()
         for pid in find():
-            complain(f"cannot kill process {pid} ({hit.get(pid, '')}): a call into a driver may hold it")
+            complain(f"cannot kill process {pid} ({hit.get(pid, '')}): it may be inside a driver call")
         return hit

@@ -72,7 +72,7 @@ class Queue:
                         free_gpus[:] = sorted([*free_gpus, *gpu_ids], key=self._spec.gpu_ids.index)
             except BaseException as error:  # noqa: BLE001 - raised again by `run`, after the sweep
                 self._broken = error
-                self._stop.request(f"the agent broke: {error!r}")
+                self._stop.request(f"internal error of the agent: {error!r}")
 
         workers = [threading.Thread(target=work) for _ in range(jobs)]
         for worker in workers:
@@ -89,7 +89,7 @@ class Queue:
         if cancelled is not None or time.monotonic() >= deadline:
             because = (
                 cancelled
-                or f"the suite's time limit of {suite.timeout_s:g} s was over before this test began"
+                or f"the suite's time limit of {suite.timeout_s:g} s had expired before this test began"
             )
             verdict = "cancelled" if cancelled else "timeout"
             self._emit("test-not-run", suite=suite.id, test=test.id, verdict=verdict, because=because)

@@ -17,7 +17,7 @@ GATES = ("never", "unless-quarantined", "unless-file-quarantined", "always")
 
 
 class SpecError(Exception):
-    """The spec can't be used; `problems` says all that is wrong with it."""
+    """The spec cannot be used; `problems` says all that is wrong with it."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -161,7 +161,7 @@ def _decode(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
 
 
 def _wrong_values(spec: Spec) -> list[str]:
-    """What has the right type and still can't be meant."""
+    """Values of the right type that are invalid."""
     found = [] if spec.schema == SCHEMA else [f"schema is {spec.schema}; this agent reads schema {SCHEMA}"]
     found += [] if spec.jobs else ["jobs is 0"]
     causes = [verdict.id for verdict in spec.verdicts if verdict.cause]
@@ -172,14 +172,14 @@ def _wrong_values(spec: Spec) -> list[str]:
         if verdict.gates not in GATES:
             found.append(f"verdict {verdict.id}: gates is {verdict.gates!r}, not one of {', '.join(GATES)}")
     for name, count in Counter(suite.id for suite in spec.suites).items():
-        found += [f"{count} suites are called {name!r}"] if count > 1 else []
+        found += [f"{count} suites are named {name!r}"] if count > 1 else []
     for suite in spec.suites:
         where = f"suite {suite.id}"
         found += [] if suite.attempts else [f"{where}: attempts is 0"]
         if spec.gpu_ids and suite.gpus > len(spec.gpu_ids):
             found.append(f"{where} needs {suite.gpus} GPUs, gpu_ids holds {len(spec.gpu_ids)}")
         for name, count in Counter(test.id for test in suite.tests).items():
-            found += [f"{where}: {count} tests are called {name!r}"] if count > 1 else []
+            found += [f"{where}: {count} tests are named {name!r}"] if count > 1 else []
         for test in suite.tests:
             if test.kind not in ("pytest", "script"):
                 found.append(f"{where}: {test.id}: kind {test.kind!r} is neither pytest nor script")

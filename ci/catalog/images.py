@@ -159,7 +159,7 @@ def mirror_for(images: ImageCatalog, pool: str, environ: Mapping[str, str]) -> t
         address = environ[images.mirror_variable]
         return address, images.mirror_variable if address else f"{images.mirror_variable} is empty: no mirror"
     if not pool:
-        return "", f"none: this machine is of no runner pool, and {images.mirror_variable} is not set"
+        return "", f"none: this machine is in no runner pool, and {images.mirror_variable} is not set"
     for row in images.mirrors:
         if row.in_force and pool in row.pools:
             return row.address, f"images.toml: mirror[{row.id}], {row.source}"

@@ -35,7 +35,7 @@ def closest(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(repr(item) for item in near) + "?"
-    return "known: " + ", ".join(sorted(known)) if known else "nothing is known here"
+    return "known: " + ", ".join(sorted(known)) if known else "nothing is known"
 
 
 class TomlFile:

@@ -88,7 +88,7 @@ class Verdict(StrEnum):
         "timeout",
         VerdictRow(
             exit_code=ExitCode.TIMEOUT,
-            words="out of time",
+            words="timed out",
             gates=Gates.UNLESS_FILE_QUARANTINED,
             cause=True,
             retriable=True,
@@ -99,7 +99,7 @@ class Verdict(StrEnum):
         "timeout-while-passing",
         VerdictRow(
             exit_code=ExitCode.TIMEOUT,
-            words="out of time, and no case had failed",
+            words="timed out, and no case had failed",
             gates=Gates.UNLESS_FILE_QUARANTINED,
         ),
     )

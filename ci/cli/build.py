@@ -35,8 +35,8 @@ def build_verb(environ: Mapping[str, str], options: BuildOptions) -> None:
     """
     if options.rehearsal == bool(options.checkout):
         raise UsageError(
-            "image.build needs --rehearsal or --checkout PATH, one of them",
-            cause="the one makes an image to rehearse in, the other builds SGLang's own",
+            "image.build needs either --rehearsal or --checkout PATH",
+            cause="--rehearsal builds an image to rehearse in, --checkout SGLang's own",
             then="./inv image.build --rehearsal",
         )
     catalog = load_catalog()
@@ -72,7 +72,7 @@ def _have(catalog: Catalog, environ: Mapping[str, str], base: str, view: BuildVi
     """Pull a base that is not in the local store.
 
     Raises:
-        InfrastructureError: the engine does not answer, or the base can't be had.
+        InfrastructureError: the engine does not answer, or the base cannot be had.
     """
     host = docker_host(environ)[0]
     try:
@@ -81,14 +81,14 @@ def _have(catalog: Catalog, environ: Mapping[str, str], base: str, view: BuildVi
                 return
     except EngineError as error:
         raise InfrastructureError(
-            f"the engine at {host} can't be asked for {base}: {error.text}", then="docker info"
+            f"the engine at {host} cannot be asked for {base}: {error.text}", then="docker info"
         ) from error
     ask = image_ask(catalog.images, family="", today=find_today(environ)[0], environ=environ, image=base)
     image = resolve_image(catalog, ask, environ, engine_host=host)
     if not image.config_digest:
         raise InfrastructureError(
-            f"the base {base} is not in the local store and can't be had: {image.problem}",
-            cause="its registry can't be reached from here, or has no such image",
+            f"the base {base} is not in the local store and cannot be pulled: {image.problem}",
+            cause="its registry cannot be reached from here, or has no such image",
             then="docker load it, or name one that is there: ./inv image.build --rehearsal --base REF",
         )
     pull_image(
@@ -131,7 +131,7 @@ def _sglang(
     if not flavour:
         known = [row.rocm for row in catalog.images.flavours.values()]
         raise UsageError(
-            f"there is no ROCm {rocm!r}", cause=closest(rocm, known), then="see ci/catalog/images.toml"
+            f"unknown ROCm {rocm!r}", cause=closest(rocm, known), then="see ci/catalog/images.toml"
         )
     checkout = Path(options.checkout).expanduser().absolute()
     commit = commit_of(checkout)

@@ -107,7 +107,7 @@ def _asked(catalog: Catalog, known: Any, environ: Mapping[str, str], event: str)
         problems=problems,
     )
     if problems:
-        raise UsageError("invalid inputs", problems=problems, then="start it again with other inputs")
+        raise UsageError("invalid inputs", problems=problems, then="start it again with valid inputs")
     return asked
 
 

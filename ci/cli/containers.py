@@ -46,7 +46,7 @@ def stop_verb(environ: Mapping[str, str], name: str) -> None:
     """
     names = [one.name for one in _tenants(environ)]
     if name not in names:
-        what = f"no container of ours is named {name!r}"
+        what = f"no container of this project is named {name!r}"
         raise UsageError(what, cause=f"there are: {', '.join(names) or 'none'}", then="./inv container.list")
     _sweep(environ, lambda one: one.name == name)
 

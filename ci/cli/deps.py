@@ -37,7 +37,7 @@ def plan_verb(environ: Mapping[str, str], options: DepsOptions) -> None:
     else:
         if not install["flavour"]:
             raise UsageError(
-                "which image? Its flavour decides which steps there are",
+                "an image flavour is required: it decides the steps",
                 then="./inv deps.plan --rocm 720, --image REF, or --container NAME",
             )
         inside = unknown_inside(catalog.dependencies, options.python)

@@ -17,7 +17,7 @@ def docs(arguments: Sequence[str]) -> int:
     Raises:
         UsageError: invalid options.
         StaleError: `--check`, and the picture does not show the code.
-        InfrastructureError: it can't be written.
+        InfrastructureError: it cannot be written.
     """
     parser = Parser(
         prog=f"{architecture.COMMAND} --", description="Draw the pictures in docs/ from the code."
@@ -37,7 +37,7 @@ def docs(arguments: Sequence[str]) -> int:
         changed = architecture.write(REPOSITORY)
     except OSError as error:
         raise InfrastructureError(
-            f"{architecture.PICTURE} can't be written: {error.strerror}",
+            f"cannot write {architecture.PICTURE}: {error.strerror}",
             cause="the checkout is read-only or owned by another user",
             then=f"fix that, then: {architecture.COMMAND}",
         ) from error

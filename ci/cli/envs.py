@@ -39,7 +39,7 @@ def envs(arguments: Sequence[str]) -> int:
             Problem(where=known.verb, what="is not a verb of envs", hint=closest(known.verb, verbs))
         )
     if problems:
-        raise UsageError("the options can't be meant", problems=problems, then=_USAGE)
+        raise UsageError("invalid options", problems=problems, then=_USAGE)
     return verbs[known.verb](load_catalog(), known.names, as_json=known.json)
 
 
@@ -152,7 +152,7 @@ def _test_environment(catalog: Catalog, name: str) -> Resolved:
     files = {row.file for row in tests.registrations}
     found = resolve_file(name, files)
     if found is None:
-        raise UsageError(f"there is no test {name}", cause=closest(name, files), then="nox -s check")
+        raise UsageError(f"unknown test {name}", cause=closest(name, files), then="nox -s check")
     suites = {row.suite for row in tests.registrations if row.file == found}
     ours = [suite.name for suite in catalog.suites if suite.name in suites]
     made = [_suite_environment(catalog, suite, test=found) for suite in ours]

@@ -56,16 +56,14 @@ def mirror_verb(environ: Mapping[str, str], options: MirrorOptions) -> None:
     """Copy the image to a mirror: from the public registry, never from the mirror itself.
 
     Raises:
-        UsageError: there is no mirror to copy to.
+        UsageError: no mirror to copy to.
     """
     catalog = load_catalog()
     mirror, source = options.to, "--to"
     if not mirror:
         mirror, source = mirror_for(catalog.images, pool_of(catalog, environ), environ)
     if not mirror:
-        raise UsageError(
-            "there is no mirror to copy to", cause=source, then="./inv image.mirror --to HOST:PORT"
-        )
+        raise UsageError("no mirror to copy to", cause=source, then="./inv image.mirror --to HOST:PORT")
     image = _resolve(catalog, environ, options)
     require_image(image, strict=options.strict)
     show_progress(Note(text=f"mirror: {mirror} ({source})"))

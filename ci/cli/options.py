@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: always.
         """
-        raise UsageError(message, cause="the options can't be read", then=f"{self.prog} --help")
+        raise UsageError(message, cause="invalid options", then=f"{self.prog} --help")
 
     @property
     def options(self) -> list[str]:
@@ -50,12 +50,10 @@ def parse(parser: Parser, arguments: Sequence[str], problems: list[Problem]) -> 
     for item in unknown:
         name = item.partition("=")[0]
         if name.startswith("-"):
-            problems.append(
-                Problem(where=name, what="there is no such option", hint=closest(name, parser.options))
-            )
+            problems.append(Problem(where=name, what="unknown option", hint=closest(name, parser.options)))
         else:
-            hint = "options begin with --; what pytest should get stands after a second --"
-            problems.append(Problem(where=item, what="is not expected here", hint=hint))
+            hint = "options begin with --; arguments for pytest follow a second --"
+            problems.append(Problem(where=item, what="is unexpected", hint=hint))
     return known
 
 
@@ -86,8 +84,8 @@ def run_parser(prog: str) -> Parser:
     """The parser of every stage session."""
     parser = Parser(
         prog=prog,
-        description="Run a stage. Every default that is filled in is shown with its source.",
-        epilog="What stands after a second -- goes to pytest as it is.",
+        description="Run a stage. The plan shows every default with its source.",
+        epilog="Arguments after a second -- go to pytest.",
     )
     add = parser.add_argument
     add(
@@ -133,13 +131,13 @@ def run_parser(prog: str) -> Parser:
     add(
         "--keep",
         action="store_true",
-        help="docker: keep the container, and take the one that an earlier run kept",
+        help="docker: keep the container, and use one that an earlier run kept",
     )
-    add("--strict", action="store_true", help="docker: a stale image ends the run with exit 4")
+    add("--strict", action="store_true", help="docker: a stale image is exit 4")
     add(
         "--exclusive-host",
         action="store_true",
-        help="docker: this machine is ours alone, whatever holds its GPUs is ended",
+        help="docker: this machine is for this run alone: end processes that hold its GPUs",
     )
     add("--python", default="", metavar="PATH", help="the interpreter that has the engine and runs the tests")
     add("--checkout", default="", metavar="PATH", help="an SGLang tree whose registered tests are run")
@@ -191,7 +189,7 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
     ]
     given += ["-- (pytest's arguments)"] if pytest_args else []
     if known.plan and given:
-        hint = "a plan is run as it is, or made anew"
+        hint = "leave it out, or plan again without --plan"
         problems += [Problem(where=name, what="would change the plan of --plan", hint=hint) for name in given]
     if known.last_failed is not None and known.test:
         problems.append(
@@ -201,7 +199,7 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
         hint = "--plan RUN --failed; of the newest run: --last-failed"
         problems.append(Problem(where="--failed", what="of which run's plan?", hint=hint))
     if problems:
-        raise UsageError("the options can't be meant", problems=problems, then=f"{prog} --help")
+        raise UsageError("invalid options", problems=problems, then=f"{prog} --help")
     place = Place(checkout=known.checkout, python=known.python, planning_only=known.dry_run or known.list)
     return RunOptions(known, request, place)
 
@@ -224,7 +222,7 @@ def _only_in_docker(known: argparse.Namespace, problems: list[Problem]) -> None:
     if known.executor == "host":
         hint = "--executor docker, or leave it out"
         problems += [
-            Problem(where=name, what="means nothing to --executor host", hint=hint)
+            Problem(where=name, what="has no effect with --executor host", hint=hint)
             for name, value in given.items()
             if value
         ]
@@ -233,5 +231,5 @@ def _only_in_docker(known: argparse.Namespace, problems: list[Problem]) -> None:
             Problem(where="--from-dockerfile", what="and --image both name the image", hint="use one of them")
         )
     if known.from_dockerfile and not known.checkout:
-        what = "needs the tree whose Dockerfile is meant"
+        what = "needs --checkout, the tree with the Dockerfile"
         problems.append(Problem(where="--from-dockerfile", what=what, hint="--checkout PATH"))

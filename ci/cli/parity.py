@@ -41,14 +41,14 @@ def parity(arguments: Sequence[str]) -> int:
     problems: list[Problem] = []
     known = parse(parser, arguments, problems)
     if problems:
-        raise UsageError("the options can't be meant", problems=problems, then="nox -s parity -- --help")
+        raise UsageError("invalid options", problems=problems, then="nox -s parity -- --help")
     catalog = load_catalog()
     stage_file = REPOSITORY / WORKFLOWS / f"{catalog.actions.of_kind('stage')[0].id}.yml"
     try:
         text = stage_file.read_text()
     except OSError as error:
         raise CiError(
-            f"{stage_file} can't be read: {error.strerror}", then="nox -s workflows", exit_code=ExitCode.STALE
+            f"cannot read {stage_file}: {error.strerror}", then="nox -s workflows", exit_code=ExitCode.STALE
         ) from error
     found: dict[str, Parity] = {}
     with tempfile.TemporaryDirectory(prefix="amd-ci-parity-") as machine:
@@ -71,7 +71,7 @@ def parity(arguments: Sequence[str]) -> int:
             f"{len(faults)} differences between Actions and a machine that no row of parity.toml allows",
             problems=_problems(faults),
             cause="a workflow, a row or the code takes something from where it runs",
-            then="mend it and render again: nox -s workflows",
+            then="fix it and render again: nox -s workflows",
             exit_code=ExitCode.TESTS_FAILED,
         )
     return 0

@@ -57,7 +57,7 @@ def _compare(catalog: Catalog, arguments: Sequence[str]) -> int:
     then = f"nox -s plan -- {first} mi300x,mi325x,mi355x stage_b_amd --suite 1-gpu-large"
     known = (*catalog.hardware.classes, *catalog.hardware.references)
     problems = [
-        Problem(where=first, what=f"there is no hardware class {name!r}", hint=closest(name, known))
+        Problem(where=first, what=f"unknown hardware class {name!r}", hint=closest(name, known))
         for name in names
         if name not in known
     ]
@@ -68,7 +68,7 @@ def _compare(catalog: Catalog, arguments: Sequence[str]) -> int:
     if not rest or rest[0].startswith("-"):
         problems.append(Problem(where=first, what="the plans of which stage?", hint=then))
     if problems:
-        raise UsageError("the options can't be meant", problems=problems, then=then)
+        raise UsageError("invalid options", problems=problems, then=then)
     stage = catalog.stage(rest[0])
     prog = f"nox -s plan -- {first} {text} {stage.session}"
     options = read_run_options(stage.id, prog, ("nox", "-s", stage.session, "--", *rest[1:]), rest[1:])
@@ -76,7 +76,7 @@ def _compare(catalog: Catalog, arguments: Sequence[str]) -> int:
         problem = Problem(
             where="--hardware", what=f"and {first} both name hardware", hint=f"use {first} alone"
         )
-        raise UsageError("the options can't be meant", problems=[problem], then=then)
+        raise UsageError("invalid options", problems=[problem], then=then)
     options.place = replace(options.place, planning_only=True)
     plans = {}
     for name in classes:
@@ -108,7 +108,7 @@ def _diff(arguments: Sequence[str]) -> int:
     problems: list[Problem] = []
     known = parse(parser, arguments, problems)
     if problems:
-        raise UsageError("the options can't be meant", problems=problems, then="nox -s plan -- --diff A B")
+        raise UsageError("invalid options", problems=problems, then="nox -s plan -- --diff A B")
     left, right = (read_plan(Path(name)) for name in known.diff)
     differences = compare(left, right)
     if known.json:

@@ -11,7 +11,7 @@ from ci.plan.container.image_fact import ImageFact
 
 __all__ = ["PlannedImage", "PlannedImages"]
 
-# looks for an image; what can't be found comes back with its problem
+# looks for an image; what cannot be found comes back with its problem
 Resolve = Callable[[ImageAsk], ImageFact]
 
 
@@ -55,7 +55,7 @@ class PlannedImages:
         """The image's pinned name, empty when there is none.
 
         Raises:
-            UsageError: what names the image can't be meant.
+            UsageError: what names the image is invalid.
         """
         key = (family, rocm)
         if key not in self.found:

@@ -57,7 +57,7 @@ def _facts(
     """The facts, of a day on which the quarantine is sound.
 
     Raises:
-        QuarantineError: a row has expired or can't be meant.
+        QuarantineError: a row has expired or is invalid.
     """
     facts = gather(catalog, request, place, environ, saved=saved)
     require_sound_quarantine(catalog, facts.tests, today=facts.today, own=not place.checkout)

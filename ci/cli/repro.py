@@ -26,7 +26,7 @@ def repro(arguments: Sequence[str]) -> int:
     try:
         return Repro(options, catalog, environ).act()
     except KeyboardInterrupt:
-        say("interrupted; what was started has ended, work trees are removed")
+        say("interrupted; its processes have ended, its work trees are removed")
         return int(ExitCode.INTERRUPTED)
 
 

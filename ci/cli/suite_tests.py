@@ -28,7 +28,7 @@ def tree_facts(catalog: Catalog, checkout: str, environ: Mapping[str, str]) -> F
     facts = gather(catalog, request, Place(checkout=checkout, planning_only=True), environ)
     if facts.tests.problems:
         raise UsageError(
-            "the registered tests can't be read",
+            "cannot read the registered tests",
             problems=facts.tests.problems,
             then="nox -s check" + (f" -- --checkout {checkout}" if checkout else ""),
         )

@@ -16,9 +16,9 @@ def workflows(arguments: Sequence[str]) -> int:
     """Render the workflows; `--check` writes nothing.
 
     Raises:
-        UsageError: the options or the catalog can't be meant.
+        UsageError: the options or the catalog is invalid.
         StaleError: `--check`, and a file is not what the catalog says.
-        InfrastructureError: a file can't be written.
+        InfrastructureError: a file cannot be written.
     """
     parser = Parser(prog=f"{COMMAND} --", description="Render .github/ from the catalog.")
     parser.add_argument(
@@ -27,7 +27,7 @@ def workflows(arguments: Sequence[str]) -> int:
     problems: list[Problem] = []
     known = parse(parser, arguments, problems)
     if problems:
-        raise UsageError("the options can't be meant", problems=problems, then=f"{COMMAND} -- --help")
+        raise UsageError("invalid options", problems=problems, then=f"{COMMAND} -- --help")
     catalog = load_catalog()
     if known.check:
         check_rendered(catalog)
@@ -36,9 +36,9 @@ def workflows(arguments: Sequence[str]) -> int:
         written = write(catalog, REPOSITORY)
     except OSError as error:
         raise InfrastructureError(
-            f"the workflows can't be written: {error.strerror}: {error.filename}",
+            f"cannot write the workflows: {error.strerror}: {error.filename}",
             cause="the checkout is read-only or owned by somebody else",
-            then=f"mend that, then: {COMMAND}",
+            then=f"fix that, then: {COMMAND}",
         ) from error
     for path in written:
         sys.stderr.write(f"written: {path}\n")

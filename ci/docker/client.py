@@ -82,7 +82,7 @@ def docker_host(environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def remote_because(host: str) -> str:
-    """Why the engine at an address can't mount folders of this machine; empty when it is here."""
+    """Why the engine at an address cannot mount folders of this machine; empty when it is here."""
     scheme, _, _ = host.partition("://")
     if scheme == "unix":
         return ""
@@ -136,7 +136,7 @@ def connect(host: str, *, timeout_s: float = ANSWER_S) -> Client:
     except EngineError as error:
         raise InfrastructureError(
             f"the Docker engine at {host} does not answer: {error.text}",
-            cause="it is not running, or this user may not use its socket",
+            cause="it is not running, or this user has no access to its socket",
             then="docker info; another engine: DOCKER_HOST=unix:///path/to.sock",
         ) from error
 
@@ -152,7 +152,7 @@ def _client(host: str, timeout_s: int) -> Client:
             version = asking.version(api_version=False)["ApiVersion"]
         except (KeyError, TypeError) as error:
             # the SDK itself looks for words in an answer that has none
-            raise EngineError("what answers is no Docker engine", status=None) from error
+            raise EngineError("what answers is not a Docker engine", status=None) from error
     return docker.DockerClient(base_url=host, version=version, timeout=timeout_s)
 
 

@@ -57,7 +57,7 @@ REMOVE_S = 2.0
 
 
 class StoppedError(CiError):
-    """We were told to stop."""
+    """We were stopped."""
 
 
 class Container:
@@ -73,7 +73,7 @@ class Container:
         paused_s: float,
         stopped: Callable[[], bool],
     ) -> None:
-        """`stopped` says whether the run was told to stop."""
+        """`stopped` says whether the run was stopped."""
         self.client = client
         self.id = identity
         self.name = name
@@ -95,12 +95,12 @@ class Container:
         """A command whose streams and standard input are the caller's.
 
         Raises:
-            InfrastructureError: the container or the engine is gone.
+            InfrastructureError: the container or the engine does not answer.
         """
         try:
             return Exec(self.client, self.id, argv, env=env, cwd=cwd)
         except EngineError as error:
-            raise self._gone(f"{argv[0]} can't be started in container {self.name}", error) from error
+            raise self._gone(f"cannot start {argv[0]} in container {self.name}", error) from error
 
     def run(
         self,
@@ -115,7 +115,7 @@ class Container:
 
         Raises:
             InfrastructureError: the container, the engine or the exec's connection is gone; it is paused.
-            StoppedError: we were told to stop; the command has been killed.
+            StoppedError: we were stopped; the command has been killed.
         """
         token = clock.new_token()
         command = self.start_exec(argv, env={**(env or {}), _EXEC_TOKEN: token}, cwd=cwd)
@@ -130,10 +130,10 @@ class Container:
                         on_output(data)
                 if self._stopped() and not self.ending:
                     self.kill_token(token)
-                    raise StoppedError(f"told to stop while {argv[0]} ran")
+                    raise StoppedError(f"stopped while {argv[0]} was running")
                 if clock.monotonic_s() > deadline:
                     self.kill_token(token)
-                    why = f"no end within {timeout_s:g} s; it and all that it started were killed"
+                    why = f"no end within {timeout_s:g} s; it and its children were killed"
                     return Ended(
                         code=None, stdout=_joined(kept, STDOUT), stderr=_joined(kept, STDERR), why=why
                     )
@@ -217,7 +217,7 @@ class Container:
         except EngineError as error:
             if error.status == 404 and self.death() is None:
                 return None
-            raise self._gone(f"{path} can't be read in container {self.name}", error) from error
+            raise self._gone(f"cannot read {path} in container {self.name}", error) from error
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             member = archive.extractfile(archive.getmembers()[0])
             return member.read() if member is not None else None
@@ -247,7 +247,7 @@ class Watch:
         """Ask the engine, at most every `LOOK_S`.
 
         Raises:
-            InfrastructureError: the container or the engine is gone, or it has been paused for `paused_s`.
+            InfrastructureError: the container or the engine does not answer, or it has been paused for `paused_s`.
         """
         now = clock.monotonic_s()
         if now < self._next:
@@ -265,7 +265,7 @@ class Watch:
             name = self._container.name
             raise InfrastructureError(
                 f"container {name} has been paused for {self._container.paused_s:g} s",
-                cause="somebody froze it: nothing in it moves, and no deadline inside holds",
+                cause="it was paused from outside of this run: its processes and their time limits are suspended",
                 then=f"docker unpause {name}, or docker rm -f {name}",
             )
 
@@ -289,8 +289,8 @@ def create(
             made = client.api.create_container(**arguments)
     except EngineError as error:
         raise InfrastructureError(
-            f"container {name} can't be made: {error.text}",
-            cause="the image is missing, a path is not there, or the engine does not take a flag",
+            f"cannot create container {name}: {error.text}",
+            cause="the image is missing, a path does not exist, or the engine does not take a flag",
             then="see the profile in ci/catalog/containers.toml; docker info",
         ) from error
     container = Container(client, made["Id"], name=name, python=python, paused_s=paused_s, stopped=stopped)
@@ -302,7 +302,7 @@ def create(
                 client.api.start(container.id)
         except EngineError as error:
             raise InfrastructureError(
-                f"container {name} can't be started: {error.text}",
+                f"cannot start container {name}: {error.text}",
                 cause="a device, a limit or the interpreter is not what the profile says",
                 then=f"the interpreter is {python}; another: --python PATH; see ci/catalog/containers.toml",
             ) from error
@@ -343,7 +343,7 @@ def remove_container(client: Client, identity: str) -> str:
                 return ""
             why = error.text
             if error.gone:
-                return f"the engine is gone: {why}"
+                return f"the engine does not answer: {why}"
         if clock.monotonic_s() > deadline:
             return why or f"it is still there after {REMOVE_S:g} s"
         clock.sleep_s(0.02)
@@ -367,8 +367,8 @@ def _put(client: Client, identity: str, folder: str, files: Mapping[str, bytes])
             done = client.api.put_archive(identity, "/", buffer.getvalue())
     except EngineError as error:
         raise InfrastructureError(
-            f"files can't be put into {folder} of the container: {error.text}",
-            cause="the container is gone, or the disk that holds the engine's data is full",
+            f"files cannot be put into {folder} of the container: {error.text}",
+            cause="the container no longer exists, or the disk with the engine's data is full",
             then="docker info; df -h",
         ) from error
     if not done:

@@ -45,7 +45,7 @@ def find_death(
         if error.status != 404:
             return Death(
                 kind="engine",
-                cause=f"the Docker engine died or was stopped while the container ran: {error.text}",
+                cause=f"the Docker engine ended while the container was running: {error.text}",
                 then="docker info; see the engine's log: journalctl -u docker",
             )
         return _removed(client, container, since_s, until_s)
@@ -54,7 +54,7 @@ def find_death(
     if state.get("Paused"):
         return Death(
             kind="paused",
-            cause="somebody paused the container: nothing in it moves",
+            cause="the container was paused from outside of this run",
             then=f"docker unpause {container[:12]}",
             evidence=(f"State.Status {state.get('Status')}",),
         )
@@ -78,7 +78,7 @@ def events_of(client: Client, container: str, since_s: float, until_s: float) ->
 
 
 def _removed(client: Client, container: str, since_s: float, until_s: float) -> Death:
-    """It is not there any more: with auto-removal its state is gone too, the engine's events remain."""
+    """It does not exist any more: with auto-removal its state is gone too, the engine's events remain."""
     events = events_of(client, container, since_s, until_s)
     evidence = tuple(_line(event) for event in events)
     actions = {str(event.get("Action")) for event in events}
@@ -90,7 +90,7 @@ def _removed(client: Client, container: str, since_s: float, until_s: float) -> 
         return _by_code(int(attributes.get("exitCode", -1)), evidence)
     return Death(
         kind="engine",
-        cause="the container is gone and the engine knows nothing of its end: the engine was restarted",
+        cause="the container no longer exists and the engine has no event of its end: the engine was restarted",
         then="see the engine's log: journalctl -u docker",
         evidence=evidence,
     )
@@ -100,15 +100,15 @@ def _by_code(code: int, evidence: tuple[str, ...]) -> Death:
     if code == TIME_IS_OVER:
         return Death(
             kind="ttl",
-            cause="the container's time to live was over: this run hung, or took longer than all its limits together",
+            cause="the container's time to live has expired: the run hung, or took longer than all its limits together",
             then="see ci/catalog/limits.toml: container.ttl_margin_s, container.keep_s",
             evidence=evidence,
         )
     how = f"by signal {code - 128}" if code > 128 else f"with exit code {code}"
     return Death(
         kind="container",
-        cause=f"the container ended {how}: somebody outside of this run stopped, killed or removed it",
-        then="see who does: docker events --filter type=container",
+        cause=f"the container ended {how}: it was stopped, killed or removed from outside of this run",
+        then="see the events: docker events --filter type=container",
         evidence=evidence,
     )
 
@@ -117,7 +117,7 @@ def _memory(state: dict[str, Any], evidence: tuple[str, ...] = ()) -> Death:
     told = ("State.OOMKilled true",) if state.get("OOMKilled") else ("the engine counted an OOM kill",)
     return Death(
         kind="oom",
-        cause="the kernel killed it for want of memory",
+        cause="the kernel killed it: out of memory",
         then="see dmesg; a limit of the container or the machine's memory is too small",
         evidence=(*told, *evidence),
     )

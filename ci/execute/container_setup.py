@@ -38,7 +38,7 @@ def copy_checkout(container: Container, plan: Plan, phase: Phase) -> None:
     """Copy the checkout as it is; a kept container that has a copy of this very tree keeps it, with what was built in it.
 
     Raises:
-        InfrastructureError: it can't be copied.
+        InfrastructureError: it cannot be copied.
     """
     tree = plan.work.checkout
     if not tree:
@@ -70,8 +70,8 @@ def checked(ended: Ended) -> None:
         return
     last = ended.stderr.decode(errors="replace").strip().splitlines()
     raise InfrastructureError(
-        f"the checkout can't be copied into the container: {last[-1] if last else ended.why}",
-        cause="the disk that holds the engine's data is full, or a file can't be read",
+        f"cannot copy the checkout into the container: {last[-1] if last else ended.why}",
+        cause="the disk with the engine's data is full, or a file cannot be read",
         then="docker system df; df -h",
     )
 
@@ -115,8 +115,8 @@ def run_preflight(container: Container, row: Mapping[str, Any], *, cwd: str, pha
     said = (ended.stderr or ended.stdout).decode(errors="replace").strip().splitlines()
     raise InfrastructureError(
         f"the preflight {row['id']} failed: {ending}",
-        cause=said[-1] if said else "it said nothing",
-        then=f"read {phase.log}; the machine is at fault, not the tests: run it on another one",
+        cause=said[-1] if said else "it printed nothing",
+        then=f"read {phase.log}; the machine failed, not the tests: use another one",
     )
 
 
@@ -130,10 +130,10 @@ def give_back(container: Container, inside: str, run_dir: Path, phase: Phase) ->
     try:
         ended = container.run(argv, timeout_s=KILL_S)
     except CiError as error:
-        phase.warn(f"{len(logs)} files in {run_dir}/logs stay root's: {error.what}")
+        phase.warn(f"{len(logs)} files in {run_dir}/logs still belong to root: {error.what}")
         return
     if ended.code != 0:
-        phase.warn(f"{len(logs)} files in {run_dir}/logs stay root's")
+        phase.warn(f"{len(logs)} files in {run_dir}/logs still belong to root")
 
 
 def _into(log: IO[bytes]) -> Callable[[bytes], None]:

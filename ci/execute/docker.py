@@ -93,7 +93,7 @@ class DockerExecutor:
         """Take the spec and begin.
 
         Raises:
-            InfrastructureError: the run folder can't be written.
+            InfrastructureError: the run folder cannot be written.
         """
         self._spec = spec
         self._worker.start()
@@ -166,7 +166,7 @@ class DockerExecutor:
                 f"{one.tenant.name} of run {one.tenant.ownership.run}: {one.problem or 'removed'}"
                 for one in swept
             ]
-            phase.text = f"{len(swept)} removed" if swept else "nothing was left"
+            phase.text = f"{len(swept)} removed" if swept else "nothing to remove"
         self._go_on()
         health = Health(
             machine=this_machine(self._limits.health.tool_s),
@@ -180,7 +180,7 @@ class DockerExecutor:
             exclusive=self._place.exclusive_host,
             stopped=self._stop.is_set,
         )
-        with phases.phase("health-before", "are the GPUs clear and well") as phase:
+        with phases.phase("health-before", "checking VRAM and health of the GPUs") as phase:
             health.before(phase)
         self._go_on()
         with phases.phase("pull", self._place.image_pinned) as phase:
@@ -236,7 +236,7 @@ class DockerExecutor:
         finally:
             # a stop has no seconds left for it
             if not self._stop.is_set():
-                with phases.phase("health-after", "has anything been left on the GPUs") as phase:
+                with phases.phase("health-after", "checking the GPUs for leaks") as phase:
                     health.after(phase)
 
     def _make(self, client: Client, image: str) -> tuple[Container, str]:
@@ -324,9 +324,9 @@ class DockerExecutor:
             left = container.remove()
             phase.text = "removed"
             if left:
-                # the engine is gone: what of it runs on this host can still be found by the token
+                # the engine does not answer: what of it runs on this host can still be found by the token
                 self.swept = sweep(self._token, wait=clock.sleep_s)
-                phase.warn(f"container {container.name} is left: {left}; the next start removes it")
+                phase.warn(f"container {container.name} still exists: {left}; the next start removes it")
 
     # ---- helpers
 
@@ -337,10 +337,10 @@ class DockerExecutor:
 
     def _go_on(self) -> None:
         if self._stop.is_set():
-            raise StoppedError("told to stop", exit_code=ExitCode.INTERRUPTED)
+            raise StoppedError("stopped", exit_code=ExitCode.INTERRUPTED)
 
     def _engine_failed(self, error: EngineError) -> InfrastructureError:
-        cause = "the engine is gone" if error.gone else "the engine refused"
+        cause = "the engine does not answer" if error.gone else "the engine refused"
         return InfrastructureError(
             f"the Docker engine failed: {error.text}", cause=cause, then="docker info; journalctl -u docker"
         )
@@ -351,7 +351,7 @@ class DockerExecutor:
     def _overdue(self) -> ExecutorFailed:
         name = self._container.name if self._container is not None else "none yet"
         return ExecutorFailed(
-            what="the executor did not end in time after it was told to stop",
+            what="the executor did not end in time after it was stopped",
             cause=f"the engine does not answer; its container: {name}",
             then="./inv container.prune",
             verdict=Verdict.CANCELLED,

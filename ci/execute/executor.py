@@ -23,7 +23,7 @@ class Executor(Protocol):
         """Take the spec; what takes long happens in `events`.
 
         Raises:
-            InfrastructureError: it can't be started.
+            InfrastructureError: it cannot be started.
         """
 
     def events(self) -> Iterator[Event]:

@@ -33,7 +33,7 @@ class Found:
 
 
 def processes_with(token: str) -> tuple[Found, ...]:
-    """Processes whose environment holds `AMD_CI_TOKEN=<token>`; those of other users can't be seen, nor ended."""
+    """Processes whose environment holds `AMD_CI_TOKEN=<token>`; those of other users cannot be seen, nor ended."""
     needle = f"AMD_CI_TOKEN={token}".encode()
     found = []
     for entry in _PROC.iterdir():

@@ -91,12 +91,12 @@ class Run:
         """Do it; returns the exit code.
 
         Raises:
-            InfrastructureError: the run folder can't be made or written.
+            InfrastructureError: the run folder cannot be made or written.
         """
         runs = Path(self._plan.placement.runs_dir)
         live = runs / ".live"
         for process in sweep_dead(live, wait=clock.sleep_s):
-            self._say(f"swept: process {process.pid} of a run that was killed ({process.command})")
+            self._say(f"killed process {process.pid} of a killed run ({process.command})")
         folder = make_folder(self._plan, clock.utc_now())
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
@@ -105,7 +105,7 @@ class Run:
             folder.plan.write_text(self._plan.text())
         except OSError as error:
             raise InfrastructureError(
-                f"{folder.path} can't be written: {error.strerror}",
+                f"cannot write {folder.path}: {error.strerror}",
                 cause="the disk is full or the folder is not writable",
                 then=f"df -h {runs}",
             ) from error
@@ -123,7 +123,7 @@ class Run:
             self._executor.stop()
 
     def _record(self, folder: RunFolder) -> Ending:
-        """Run and record; a record that can't be written ends the run, not the reports."""
+        """Run and record; a record that cannot be written ends the run, not the reports."""
         failure: CiError | None = None
         with self._view(folder) as show:
             record = RecordWriter(folder.events)
@@ -171,7 +171,7 @@ class Run:
             for event in executor.events():
                 emit(event)
         for process in executor.swept:
-            emit(Note(text=f"swept after the agent's end: process {process.pid} ({process.command})"))
+            emit(Note(text=f"killed after the agent's end: process {process.pid} ({process.command})"))
 
     def _make_executor(self, folder: RunFolder) -> Executor:
         if self._plan.placement.executor == "docker":

@@ -76,7 +76,7 @@ def read_plan(path: Path) -> Plan:
     try:
         data = json.loads(path.read_text())
     except OSError as error:
-        what = f"{path} can't be read: {error.strerror}"
+        what = f"cannot read {path}: {error.strerror}"
         raise UsageError(what, cause="not a plan or a run folder", then="ls .runs") from error
     except ValueError as error:
         raise UsageError(f"{path} is not JSON: {error}", cause="it was cut or is another file") from error
@@ -87,7 +87,7 @@ def make_folder(plan: Plan, moment: datetime) -> RunFolder:
     """Make the folder of a run; `-2`, `-3` when another run of the same plan starts in the same second.
 
     Raises:
-        InfrastructureError: it can't be made (full disk, read-only tree, no permission).
+        InfrastructureError: it cannot be made (full disk, read-only tree, no permission).
     """
     runs = Path(plan.placement.runs_dir)
     base = f"{folder_stamp(moment)}-{plan.work.stage}-{plan.digest[:8]}"
@@ -144,7 +144,7 @@ def prune_folders(runs: Path, *, keep: int, dry: bool) -> tuple[Path, ...]:
 
     Raises:
         UsageError: `keep` is negative.
-        InfrastructureError: a folder can't be removed.
+        InfrastructureError: a folder cannot be removed.
     """
     if keep < 0:
         raise UsageError(f"--keep is {keep}", then="give how many stay, e.g. --keep 20")
@@ -161,6 +161,6 @@ def prune_folders(runs: Path, *, keep: int, dry: bool) -> tuple[Path, ...]:
             shutil.rmtree(path)
         except OSError as error:
             raise InfrastructureError(
-                f"{path} can't be removed: {error.strerror}", then=f"ls -la {path}"
+                f"cannot remove {path}: {error.strerror}", then=f"ls -la {path}"
             ) from error
     return old

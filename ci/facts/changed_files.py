@@ -45,13 +45,13 @@ def changes_since(
 
     git = _Git(tree)
     if not base:
-        return unknown(f"nobody said what to compare with: {base_source}")
+        return unknown(f"no commit to compare with: {base_source}")
     start = git.ask("merge-base", "--end-of-options", base, "HEAD")
     if start.code != 0:
-        return unknown(f"{base} ({base_source}) can't be compared with: {_reason(start)}")
+        return unknown(f"{base} ({base_source}) cannot be compared with: {_reason(start)}")
     listed = git.ask("diff", "--name-status", "--no-renames", "-z", start.text, "HEAD", "--")
     if listed.code != 0:
-        return unknown(f"git can't list what has changed since {base}: {_reason(listed)}")
+        return unknown(f"git cannot list what has changed since {base}: {_reason(listed)}")
     words = listed.stdout.split(b"\0")[:-1]
     files = [
         _file(

@@ -39,7 +39,7 @@ def gather_container_facts(
 ) -> ContainerFacts:
     """Look at everything that the profile asks for. An engine that does not answer is a `problem`, not an error.
 
-    `elsewhere` is for the plan of another machine, whose devices and engine can't be looked at. `sysroot` is the folder that
+    `elsewhere` is for the plan of another machine, whose devices and engine cannot be looked at. `sysroot` is the folder that
     the host's paths are looked up in; what is returned is without it.
 
     Raises:
@@ -82,7 +82,7 @@ def pool_of(catalog: Catalog, environ: Mapping[str, str]) -> str:
 
 
 def nofile_max(host: str) -> int | None:
-    """How many open files the engine can grant a container; None when that can't be seen.
+    """How many open files the engine can grant a container; None when that cannot be seen.
 
     An engine that may raise limits is bound by the kernel alone, another one by its own hard limit. Which process
     listens is what the kernel says about the other end of the socket.
@@ -109,7 +109,7 @@ def nofile_max(host: str) -> int | None:
 
 def _engine_problem(host: str) -> str:
     if remote := remote_because(host):
-        return f"the engine at {host} is of no use: {remote}"
+        return f"the engine at {host} cannot be used: {remote}"
     try:
         connect(host).close()
     except InfrastructureError as error:
@@ -118,7 +118,7 @@ def _engine_problem(host: str) -> str:
 
 
 def _planned(profile: ContainerProfile) -> tuple[list[Device], str, list[str]]:
-    """The nodes of a machine that can't be looked at, as its row names them."""
+    """The nodes of a machine that cannot be looked at, as its row names them."""
     source = "planned: containers.toml"
     if profile.render_devices:
         source += f"; a node in /{_RENDER_NODES} for each GPU is found on that machine"

@@ -31,17 +31,17 @@ def look_at_checkout(rows: Dependencies, tree: Path, commit: Known) -> CheckoutF
     """What `ci.plan.container.install` needs to know of a checkout.
 
     Raises:
-        UsageError: a file that holds pins can't be read.
+        UsageError: a file that holds pins cannot be read.
     """
     texts: dict[str, str] = {}
     for file in {pin.file for pin in rows.pins.values()}:
         try:
             texts[file] = (tree / file).read_text(errors="replace")
         except FileNotFoundError:
-            continue  # a pin that is not there is for the plan to judge
+            continue  # a pin that does not exist is for the plan to judge
         except OSError as error:
             raise UsageError(
-                f"{tree / file} can't be read: {error.strerror}",
+                f"cannot read {tree / file}: {error.strerror}",
                 cause="it names the versions that the checkout is tested with",
                 then=f"ls -l {shlex.quote(str(tree / file))}",
             ) from error

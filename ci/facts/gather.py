@@ -88,7 +88,7 @@ def find_today(environ: Mapping[str, str]) -> tuple[date, str]:
     real, tried = clock.today(), wished_today(environ)
     if tried is None:
         return real, "the clock, UTC"
-    return tried, f"{TODAY}: a date that is only tried, the clock says {real}"
+    return tried, f"{TODAY}: a date to try; the clock has {real}"
 
 
 def gather(
@@ -135,7 +135,7 @@ def gather(
     if saved is not None:
         return with_saved_image(catalog, facts, saved, python=place.python, planning_only=place.planning_only)
     elsewhere = _elsewhere(request, place)
-    # what another machine has installed can't be seen: the plan says what CI does there
+    # what another machine has installed cannot be seen: the plan says what CI does there
     executor, _ = decide_executor(
         catalog.containers, request.executor, hardware_class, engine_here=bool(engines) and not elsewhere
     )
@@ -166,7 +166,7 @@ def _hardware(
         return CPU, f"--hardware {CPU}", ()
     known = ("auto", *catalog.hardware.classes)
     if request.hardware not in known:
-        what = f"there is no hardware class {request.hardware!r}"
+        what = f"unknown hardware class {request.hardware!r}"
         raise UsageError(what, cause=closest(request.hardware, known), then="see ci/catalog/hardware.toml")
     if _elsewhere(request, place):
         # a plan for another machine: as many GPUs as its largest suite asks for
@@ -177,7 +177,7 @@ def _hardware(
     if request.hardware not in ("auto", found.cls):
         raise UsageError(
             f"--hardware {request.hardware}, but this machine is {found.cls} ({found.source})",
-            cause="a run on other hardware than it says would prove nothing",
+            cause="a run on other hardware proves nothing",
             then=f"see its plan: add --dry-run; rehearse: --hardware {CPU}",
         )
     return found.cls, found.source, tuple(gpu.id for gpu in found.gpus)

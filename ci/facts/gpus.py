@@ -14,7 +14,7 @@ Run = Callable[[tuple[str, ...]], str | None]
 
 _AMD_VENDOR = 0x1002
 _MIB = 2**20
-# heap_type of the KFD's memory banks: VRAM that the CPU can see, and VRAM that it can't
+# heap_type of the KFD's memory banks: VRAM that the CPU can see, and VRAM that it cannot
 _VRAM_HEAPS = {1, 2}
 
 # rocminfo obeys ROCR_VISIBLE_DEVICES; we count that in ourselves, once for every source
@@ -74,10 +74,10 @@ def read_kfd(sysfs: Path) -> Seen | None:
                 continue
             banks = [_properties(bank) for bank in sorted((nodes / str(number) / "mem_banks").glob("*"))]
         except PermissionError:
-            notes.append(f"KFD node {number} may not be read: that GPU was not given to us")
+            notes.append(f"KFD node {number} may not be read: that GPU is not available to this run")
             continue
         except OSError as error:
-            notes.append(f"KFD node {number} can't be read: {error.strerror}")
+            notes.append(f"cannot read KFD node {number}: {error.strerror}")
             continue
         vram = sum(bank.get("size_in_bytes", 0) for bank in banks if bank.get("heap_type") in _VRAM_HEAPS)
         gpus.append(

@@ -43,14 +43,14 @@ def detect(
 
     Args:
         sysfs: `/sys`.
-        run: runs rocminfo and amd-smi; called only when the KFD's topology is not there.
+        run: runs rocminfo and amd-smi; called only when the KFD's topology does not exist.
         label: the runner's label or name, None outside Actions.
         visible: the caller's environment, of which the `visible` rows are read.
         catalog: `hardware.toml`.
 
     Raises:
         UsageError: sources disagree, a GPU is unknown or not in SGLang's CI, GPUs of several classes, or a variable
-            names a GPU that is not there.
+            names a GPU that does not exist.
         InfrastructureError: fewer GPUs than the runner's label promises.
     """
     promise, notes = _promise(label, catalog)
@@ -67,9 +67,7 @@ def detect(
         if _counts(gpu, catalog):
             gpus_by_class[_classify(gpu, seen.source, catalog)].append(gpu)
         else:
-            notes.append(
-                f"GPU {gpu.index} ({gpu.target}) counts as none: {catalog.ignored_because(gpu.target)}"
-            )
+            notes.append(f"GPU {gpu.index} ({gpu.target}) is ignored: {catalog.ignored_because(gpu.target)}")
     if len(gpus_by_class) > 1:
         raise _mixed(gpus_by_class, seen.source)
     cls, gpus = next(iter(gpus_by_class.items()), (CPU, []))
@@ -88,7 +86,7 @@ def _promise(label: str | None, catalog: HardwareCatalog) -> tuple[_Promise | No
         (rule, match) for rule in catalog.labels if (match := re.match(rule.pattern, label))
     ]
     if not fits:
-        return None, [f"the runner label {label!r} says nothing about hardware"]
+        return None, [f"the runner label {label!r} has no hardware class"]
     rule, match = fits[0]
     return _Promise(cls=rule.cls, gpus=int(match["gpus"]), source=f"runner label {label!r}"), []
 
@@ -96,7 +94,7 @@ def _promise(label: str | None, catalog: HardwareCatalog) -> tuple[_Promise | No
 def _promised(promise: _Promise, catalog: HardwareCatalog) -> Seen:
     cls = catalog.classes[promise.cls]
     gpu = Gpu(id="", index=0, target=cls.target, vram_mib=int(cls.vram_gib * 1024))
-    notes = ("the GPUs themselves were not seen",)
+    notes = ("the GPUs themselves were not found",)
     return Seen(gpus=numbered([gpu] * promise.gpus), source=promise.source, notes=notes)
 
 
@@ -126,7 +124,7 @@ def _classify(gpu: Gpu, source: str, catalog: HardwareCatalog) -> str:
     if not votes:
         raise UsageError(
             f"GPU {gpu.index} ({source}) shows no class: {_description(gpu)}",
-            cause="it has neither a PCI device id nor a name or size that a row of hardware.toml knows",
+            cause="it has neither a PCI device id nor a name or size that a row of hardware.toml has",
             then="see `amd-smi static --asic --vram`, then add a [[device]] or [[class]] row",
         )
     cls = catalog.classes[votes[0][0]]
@@ -167,7 +165,7 @@ def _description(gpu: Gpu) -> str:
 
 def _disagreement(what: str, cause: str) -> UsageError:
     then = "see `amd-smi static --asic --vram --partition`; to rehearse instead: --hardware cpu"
-    return UsageError(f"the sources for this machine's hardware disagree: {what}", cause=cause, then=then)
+    return UsageError(f"the sources of this machine's hardware disagree: {what}", cause=cause, then=then)
 
 
 def _unknown_device(gpu: Gpu, source: str, catalog: HardwareCatalog) -> UsageError:
@@ -207,7 +205,7 @@ def _compare(promise: _Promise, seen: Seen, cls: str, catalog: HardwareCatalog) 
     if count < promise.gpus:
         raise InfrastructureError(
             f"{seen.source} shows {count} of the {promise.gpus} GPUs that {promise.source} promises",
-            cause="a GPU dropped out, or the container was not given all",
+            cause="a GPU failed, or the container does not have all of them",
             then="look at dmesg and `amd-smi list` on the host; the run may be repeated elsewhere",
         )
     if cls not in {promise.cls, CPU}:
@@ -238,12 +236,14 @@ def _limit(seen: Seen, visible: Mapping[str, str], catalog: HardwareCatalog) -> 
         names = " and ".join(f"{name}={value}" for name, value in said.items())
         if not any(_counts(gpu, catalog) for gpu in seen.gpus):
             # a rehearsing laptop may set CUDA_VISIBLE_DEVICES for a GPU of another vendor
-            notes.append(f"{names} means nothing on a machine without an AMD Instinct GPU")
+            notes.append(f"{names} has no effect on a machine without an AMD Instinct GPU")
             continue
         choices = {name: _chosen(name, value, gpus) for name, value in said.items()}
         gpus = next(iter(choices.values()))
         if any(choice != gpus for choice in choices.values()):
-            raise UsageError(f"{names} name different GPUs", then="set one of them, or both alike")
+            raise UsageError(
+                f"{names} name different GPUs", then="set one of them, or both to the same value"
+            )
         notes.append(f"{names} leaves GPU {', '.join(str(gpu.index) for gpu in gpus) or 'none'}")
     return gpus, notes
 
@@ -268,7 +268,7 @@ def _chosen(name: str, value: str, gpus: Sequence[Gpu]) -> list[Gpu]:
                 if not fits
                 else "names several"
             )
-            there = f"0 to {len(gpus) - 1}" if gpus else "none, an earlier variable hides all"
+            there = f"0 to {len(gpus) - 1}" if gpus else "none: an earlier variable hides all"
             raise UsageError(
                 f"{name}={value}: {token!r} {why}",
                 cause=f"the GPUs that it can name: {there}",

@@ -81,7 +81,7 @@ def _ask(engine: Engine, python: Path, environ: Mapping[str, str], *, source: st
     except (ValueError, IndexError):
         answer = None
     if not isinstance(answer, dict):
-        return _Refusal(done.why or f"it is no Python: exit {done.code}", is_python=False)
+        return _Refusal(done.why or f"it is not a Python: exit {done.code}", is_python=False)
     if not answer["ok"]:
         return _Refusal(f"it is Python {answer['python']}, 3.10 or newer is needed", is_python=True)
     if not answer["found"]:

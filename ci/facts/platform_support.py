@@ -21,7 +21,7 @@ _X86_64 = {"x86_64", "amd64"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformFacts:
-    """What the rehearsal's engine depends on; `has_avx2` is None where that can't be told."""
+    """What the rehearsal's engine depends on; `has_avx2` is None where that cannot be told."""
 
     system: str
     machine: str
@@ -33,13 +33,13 @@ def require_rehearsal(plan: Plan) -> None:
     """Check that a plan can be rehearsed here: on this machine, with an engine that stands in for what its tests start.
 
     Raises:
-        InfrastructureError: it can't; the message names what is missing.
+        InfrastructureError: it cannot; the message names what is missing.
     """
     require_rehearsal_platform()
     if plan.work.checkout:
         raise InfrastructureError(
             f"the tests of {plan.placement.root} need SGLang and a GPU; this machine is {plan.work.hardware_class}",
-            cause="they start SGLang themselves, so llama.cpp can't stand in: only this repository's tests are rehearsed",
+            cause="they start SGLang themselves, so llama.cpp cannot stand in: only this repository's tests are rehearsed",
             then="see what would run: add --list or --dry-run; rehearse this repository's tests: leave out --checkout",
         )
 
@@ -48,14 +48,14 @@ def require_rehearsal_platform() -> None:
     """Check that a rehearsal can run here.
 
     Raises:
-        InfrastructureError: it can't; the message names what this machine lacks.
+        InfrastructureError: it cannot; the message names what this machine lacks.
     """
     if (problem := rehearsal_problem(gather_platform())) is not None:
         raise problem
 
 
 def rehearsal_problem(facts: PlatformFacts) -> InfrastructureError | None:
-    """What keeps a machine from rehearsing, None when nothing does. A CPU that can't be asked gets the benefit."""
+    """What keeps a machine from rehearsing, None when nothing does. A CPU that cannot be asked gets the benefit."""
     lacks: list[str] = []
     if facts.system != "Linux":
         lacks.append(f"Linux (it runs {facts.system or 'an unknown system'})")

@@ -74,7 +74,7 @@ def parse_link(url: str) -> Link:
         host, path = parts.hostname or "", parts.path
         host += f":{parts.port}" if parts.port else ""
     except ValueError as error:
-        raise UsageError(f"{url!r} is no URL: {error}") from error
+        raise UsageError(f"{url!r} is not a URL: {error}") from error
     words = [word for word in path.split("/") if word]
     if words[:2] == ["api", "v3"]:
         words = words[2:]
@@ -161,7 +161,7 @@ class GitHub:
 
         Raises:
             UsageError: there is no such job, or we may not see it.
-            InfrastructureError: GitHub can't be reached or does not answer.
+            InfrastructureError: GitHub cannot be reached or does not answer.
         """
         return self._json(f"/repos/{link.repository}/actions/jobs/{link.job}", f"job {link.job}")
 
@@ -170,7 +170,7 @@ class GitHub:
 
         Raises:
             UsageError: there is no such run, or we may not see it.
-            InfrastructureError: GitHub can't be reached or does not answer.
+            InfrastructureError: GitHub cannot be reached or does not answer.
         """
         attempt = f"/attempts/{link.attempt}" if link.attempt else ""
         path = f"/repos/{link.repository}/actions/runs/{link.run}{attempt}/jobs"
@@ -181,7 +181,7 @@ class GitHub:
 
         Raises:
             UsageError: it has expired, there is none yet, or we may not see it.
-            InfrastructureError: GitHub or its storage can't be reached.
+            InfrastructureError: GitHub or its storage cannot be reached.
         """
         path = f"/repos/{link.repository}/actions/jobs/{link.job}/logs"
         return self._get(path, f"the log of job {link.job}").content[-_LOG_BYTES:]
@@ -234,14 +234,14 @@ class GitHub:
                     answer = self._once(url, headers, query)
         except _BusyError as error:
             raise InfrastructureError(
-                f"{what} can't be read: GitHub answers {error.status}",
+                f"cannot read {what}: GitHub answers {error.status}",
                 cause=f"{self._where()}, {_ATTEMPTS} attempts",
                 then="https://www.githubstatus.com; then again",
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise InfrastructureError(
-                f"{what} can't be read: {_words(error)}",
-                cause=f"{self._where()} can't be reached from here, or a proxy is needed",
+                f"cannot read {what}: {_words(error)}",
+                cause=f"{self._where()} cannot be reached from here, or a proxy is needed",
                 then="check the network, HTTPS_PROXY and SSL_CERT_FILE; or save the log and name the file",
             ) from error
         if not answer.is_success:
@@ -263,14 +263,14 @@ class GitHub:
         status, given = answer.status_code, bool(self._base.token)
         if host != urlsplit(self._base.url).netloc:
             return UsageError(
-                f"{what} can't be read: its storage {host} answers {status}",
+                f"cannot read {what}: its storage {host} answers {status}",
                 cause="the address that GitHub gave has expired, or the log was removed",
                 then="again; or open the job in the browser, save its log and name the file",
             )
         limited = _rate_limit(answer)
         if limited:
             return UsageError(
-                f"{what} can't be read: GitHub's rate limit is used up, {limited}",
+                f"cannot read {what}: GitHub's rate limit is used up, {limited}",
                 cause="sixty requests an hour without a token"
                 if not given
                 else "the token's requests of this hour",
@@ -299,7 +299,7 @@ class GitHub:
                 then=f"export {_TOKENS[0]}=... with actions:read (`gh auth token` prints one)",
             )
         return UsageError(
-            f"{what} can't be read: GitHub answers {status}: {_message(answer)}", cause=self._where()
+            f"cannot read {what}: GitHub answers {status}: {_message(answer)}", cause=self._where()
         )
 
 

@@ -40,7 +40,7 @@ def read_ask(
     stages: Sequence[str],
     problems: list[Problem],
 ) -> Asked:
-    """Read and check what is asked for; whatever can't be meant is added to `problems`.
+    """Read and check what is asked for; whatever is invalid is added to `problems`.
 
     Args:
         catalog: knows workflows, inputs, suites, pools.
@@ -61,12 +61,12 @@ def read_ask(
     if inputs.get("runner_arch") not in ("", None, *pools):
         hint = closest(inputs["runner_arch"], pools)
         problems.append(
-            Problem(where="INPUT_RUNNER_ARCH", what=f"there is no pool {inputs['runner_arch']!r}", hint=hint)
+            Problem(where="INPUT_RUNNER_ARCH", what=f"unknown pool {inputs['runner_arch']!r}", hint=hint)
         )
     for name in ("pr_head_sha", "ref", "aiter_ref"):
         # they reach git and a file name: what no git ref may hold, or what an option begins with, is refused
         if not re.fullmatch(r"(?!-)[\w./+@-]*", inputs.get(name, "")) or ".." in inputs.get(name, ""):
-            what = f"is {inputs[name]!r}, which is no commit, branch or tag"
+            what = f"is {inputs[name]!r}, which is not a commit, branch or tag"
             problems.append(Problem(where=f"INPUT_{name.upper()}", what=what))
     named, where = _targets(inputs, stages)
     suites = _scope(catalog, row, named, where, problems)
@@ -106,11 +106,11 @@ def base_of(environ: Mapping[str, str], named: str) -> tuple[str, str]:
         return named, "--base"
     file = environ.get("GITHUB_EVENT_PATH")
     if not file:
-        return "", "neither --base nor an event of GitHub's"
+        return "", "neither --base nor a GitHub event"
     try:
         event = Path(file).read_text(errors="replace")
     except OSError as error:
-        return "", f"GITHUB_EVENT_PATH can't be read: {error.strerror}"
+        return "", f"cannot read GITHUB_EVENT_PATH: {error.strerror}"
     return base_of_event(event), "the event's pull_request.base.sha"
 
 
@@ -126,7 +126,7 @@ def base_of_event(event: str) -> str:
 def _workflow(catalog: Catalog, name: str, problems: list[Problem]) -> WorkflowRow:
     rows = {row.id: row for row in catalog.actions.of_kind("tests")}
     if name and name not in rows:
-        what = f"there is no workflow {name!r} that runs suites"
+        what = f"unknown workflow {name!r} that runs suites"
         problems.append(Problem(where="--workflow", what=what, hint=closest(name, rows)))
     return rows.get(name) or next(iter(rows.values()))
 
@@ -175,6 +175,6 @@ def _scope(
             problems.append(Problem(where=where, what=f"{name!r} is not run by {workflow.id}", hint=hint))
         elif not found:
             known = [*dict.fromkeys(suite.stage for suite in here), *(suite.name for suite in here)]
-            what = f"there is no stage or suite {name!r}"
+            what = f"unknown stage or suite {name!r}"
             problems.append(Problem(where=where, what=what, hint=closest(name, known)))
     return tuple(suite for suite in here if suite.name in chosen)

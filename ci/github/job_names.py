@@ -64,13 +64,13 @@ def job_name(text: str, catalog: Catalog) -> JobName:
     """Understand `[wave / ]suite (label, i/n)` and SGLang's `suite (label, part)`.
 
     Raises:
-        UsageError: with every part that can't be meant.
+        UsageError: with every part that is invalid.
     """
     callers, _, name = text.strip().rpartition(" / ")
     match = _JOB.fullmatch(name.strip())
     if match is None:
         raise UsageError(
-            f"{text!r} is no job name",
+            f"{text!r} is not a job name",
             cause="a job is named suite (runner label, shard)",
             then="./inv repro 'stage-b-test-1-gpu-small-amd (linux-mi300-1gpu-sglang, 8/14)'",
         )
@@ -79,7 +79,7 @@ def job_name(text: str, catalog: Catalog) -> JobName:
     found = find_suite(catalog, match["suite"])
     if found is None:
         hint = closest(match["suite"], [suite.name for suite in catalog.suites])
-        problems.append(Problem(where="job name", what=f"there is no suite {match['suite']!r}", hint=hint))
+        problems.append(Problem(where="job name", what=f"unknown suite {match['suite']!r}", hint=hint))
     elif found[2]:
         readings.append(found[2])
     label: Label | None = None
@@ -94,7 +94,7 @@ def job_name(text: str, catalog: Catalog) -> JobName:
         else:
             hint = closest(word, [row.label for row in catalog.labels])
             problems.append(
-                Problem(where="job name", what=f"{word!r} is no runner label and no shard", hint=hint)
+                Problem(where="job name", what=f"{word!r} is neither a runner label nor a shard", hint=hint)
             )
     if problems or found is None:
         understood = [*readings]
@@ -103,7 +103,7 @@ def job_name(text: str, catalog: Catalog) -> JobName:
         if shard is not None:
             understood.append(f"shard {shard}")
         raise UsageError(
-            f"the job name {text!r} can't be understood",
+            f"the job name {text!r} cannot be understood",
             problems=problems,
             cause="understood so far: " + ("; ".join(understood) or "nothing"),
             then="nox -l lists the suites",

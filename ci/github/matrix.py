@@ -32,7 +32,7 @@ ImageOf = Callable[[str, str], str]
 class Job:
     """One job of the stage workflow; its fields are the keys of the matrix. All are text but the minutes.
 
-    `suite` is the short id, `shard` always `i/n`. `image` is empty when it was not resolved, `digest` when the plan can't
+    `suite` is the short id, `shard` always `i/n`. `image` is empty when it was not resolved, `digest` when the plan cannot
     be known before the job is on its machine.
     """
 

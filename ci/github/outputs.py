@@ -13,7 +13,7 @@ def set_outputs(environ: Mapping[str, str], values: Mapping[str, str]) -> None:
     """Set the outputs of this step; nothing outside Actions. A value may hold any lines.
 
     Raises:
-        InfrastructureError: the file can't be written: later jobs would take the outputs for empty.
+        InfrastructureError: the file cannot be written: later jobs would take the outputs for empty.
     """
     _append(environ, "GITHUB_OUTPUT", "".join(_output(name, value) for name, value in values.items()))
 
@@ -22,13 +22,13 @@ def add_summary(environ: Mapping[str, str], text: str) -> None:
     """Add Markdown to the run's page; nothing outside Actions.
 
     Raises:
-        InfrastructureError: the file can't be written.
+        InfrastructureError: the file cannot be written.
     """
     _append(environ, "GITHUB_STEP_SUMMARY", text)
 
 
 def _output(name: str, value: str) -> str:
-    # the mark that ends a value must not stand in it: a digest of the value can't
+    # the mark that ends a value must not stand in it: a digest of the value cannot
     mark = f"end-{hashlib.sha256(value.encode(errors='surrogateescape')).hexdigest()[:32]}"
     return f"{name}<<{mark}\n{value}\n{mark}\n"
 
@@ -41,7 +41,7 @@ def _append(environ: Mapping[str, str], variable: str, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise InfrastructureError(
-            f"{variable} names {environ[variable]}, which can't be written: {error.strerror}",
+            f"{variable} names {environ[variable]}, which cannot be written: {error.strerror}",
             cause="the runner's disk is full or the file is gone",
             then="run the job again",
         ) from error

@@ -22,9 +22,7 @@ def read_needs(text: str) -> Mapping[str, Any]:
     """
     then = "the finish job sets NEEDS to toJSON(needs): nox -s workflows"
     if not text.strip():
-        raise UsageError(
-            "NEEDS is empty: there is nothing to judge", cause="not in the finish job", then=then
-        )
+        raise UsageError("NEEDS is empty: nothing to judge", cause="not in the finish job", then=then)
     try:
         needs = json.loads(text)
     except ValueError as error:

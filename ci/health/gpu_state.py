@@ -44,7 +44,7 @@ class GpuState:
 class Holder:
     """A process that has the KFD open. `token` is that of the run that started it, `container` the id of its container.
 
-    Both are empty when they can't be seen. `vram_bytes` is what the KFD counts for it, 0 when it counts nothing.
+    Both are empty when they cannot be seen. `vram_bytes` is what the KFD counts for it, 0 when it counts nothing.
     """
 
     pid: int
@@ -158,7 +158,7 @@ def _holder(process: Path, pid: int, vram_bytes: int) -> Holder:
     state = _bytes(process / "stat").decode(errors="replace").rpartition(")")[2].split()
     return Holder(
         pid=pid,
-        command=command or "its command line can't be read",
+        command=command or "cannot read its command line",
         token=tokens[0].removeprefix(_TOKEN).decode(errors="replace") if tokens else "",
         container=group.group() if group else "",
         vram_bytes=vram_bytes,

@@ -30,9 +30,7 @@ __all__ = ["Health", "this_machine"]
 _POLL_S = 1.0
 _MIB = 2**20
 _GIB = 2**30
-_NO_HOLDER = (
-    "no process that can be seen holds it: a dead one's context, which a reset of the GPU or a reboot clears"
-)
+_NO_HOLDER = "no process that can be seen holds it: the context of an ended one, which a reset of the GPU or a reboot clears"
 
 
 def this_machine(tool_s: float) -> Machine:
@@ -180,8 +178,8 @@ class Health:
         if holder.token:
             return "of another run of this project"
         if holder.container:
-            return f"of another tenant, in container {holder.container[:12]}"
-        return "of another tenant"
+            return f"of another user, in container {holder.container[:12]}"
+        return "of another user"
 
     def _tenants(self) -> Sequence[Tenant]:
         # an engine that does not answer must not hide what the KFD says
@@ -191,7 +189,7 @@ class Health:
 
     def _words(self, holder: Holder) -> str:
         vram = f", {_gib(holder.vram_bytes)}" if holder.vram_bytes else ""
-        zombie = ", a zombie: whoever started it has to reap it" if holder.zombie else ""
+        zombie = ", a zombie: its parent must reap it" if holder.zombie else ""
         return f"process {holder.pid} ({holder.command[:80]}), {self._owner(holder)}{vram}{zombie}"
 
     def _not_clear(self, busy: Sequence[GpuState], seen: Look) -> InfrastructureError:
@@ -202,16 +200,16 @@ class Health:
         problems += [Problem(where="held by", what=self._words(holder)) for holder in seen.holders]
         told = self._told()
         problems += [
-            Problem(where=gpu.name, what=f"run {told[gpu.name]} said that it leaked")
+            Problem(where=gpu.name, what=f"run {told[gpu.name]} reported a leak here")
             for gpu in busy
             if gpu.name in told
         ]
-        cause = "somebody else is at work here" if seen.holders else _NO_HOLDER
+        cause = "other processes use these GPUs" if seen.holders else _NO_HOLDER
         return InfrastructureError(
-            f"{len(busy)} of {len(seen.gpus)} GPUs are not clear ({seen.source})",
+            f"{len(busy)} of {len(seen.gpus)} GPUs are busy ({seen.source})",
             problems=problems,
             cause=cause,
-            then="./inv doctor; on a host that nobody else uses: add --exclusive-host, which ends what holds a GPU",
+            then="./inv doctor; on a machine for this run alone: add --exclusive-host, which ends what holds a GPU",
         )
 
     # ---- what is told to the next run
@@ -223,7 +221,7 @@ class Health:
             if data["boot_id"] == owner_of_self().boot_id:
                 return {str(name): str(run) for name, run in data["gpus"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            pass  # no note, or one that can't be read: nothing is known
+            pass  # no note, or one that cannot be read: nothing is known
         return {}
 
     def _remember(self, leaked: Sequence[GpuState]) -> None:

@@ -139,14 +139,14 @@ def inspect_built(client: Client, images: ImageCatalog, reference: str, *, sourc
     """An image of the local store that was built here.
 
     Raises:
-        InfrastructureError: it is not there, or the engine failed.
+        InfrastructureError: it does not exist, or the engine failed.
     """
     try:
         with faults():
             image = client.api.inspect_image(reference)
     except EngineError as error:
         raise InfrastructureError(
-            f"{reference} can't be looked at: {error.text}", cause="it was removed", then="./inv image.build"
+            f"{reference} cannot be inspected: {error.text}", cause="it was removed", then="./inv image.build"
         ) from error
     return local_image(images, reference, image, source=source)
 
@@ -172,24 +172,24 @@ def _probe(client: Client, base: str) -> _Base:
     except EngineError as error:
         if error.gone:
             raise InfrastructureError(
-                f"{base} can't be asked for its Python: {error.text}", then="docker info"
+                f"{base} cannot be asked for its Python: {error.text}", then="docker info"
             ) from error
         raise UsageError(
-            f"{base} can't be a base: {error.text}",
+            f"{base} cannot be a base: {error.text}",
             cause="it is not in the local store, or has no python3 on its PATH",
             then=f"docker pull {base}, or name another: --base REF",
         ) from error
     try:
         python, version, site, libc, machine, gomp = json.loads(printed)
     except ValueError:
-        # 126 and 127 are what the engine's init says of a program that it can't start
+        # 126 and 127 are what the engine's init says of a program that it cannot start
         missing = "it has no python3 on its PATH" if code in (126, 127) else f"its python3 ended with {code}"
-        what = f"{base} can't be a base: {missing} ({printed[-200:]!r})"
+        what = f"{base} cannot be a base: {missing} ({printed[-200:]!r})"
         raise UsageError(what, then="name another: --base REF") from None
     wrong = _misfits(tuple(version), libc, machine, gomp=gomp)
     if wrong:
         raise UsageError(
-            f"{base} can't be a base of a rehearsal image",
+            f"{base} cannot be a base of a rehearsal image",
             problems=[Problem(where=base, what=each) for each in wrong],
             then="name another: --base REF",
         )
@@ -197,7 +197,7 @@ def _probe(client: Client, base: str) -> _Base:
 
 
 def _misfits(version: tuple[int, ...], libc: str, machine: str, *, gomp: bool) -> list[str]:
-    """Why packages for this Python can't be had."""
+    """Why packages for this Python cannot be had."""
     wrong = []
     if version[:2] < _OLDEST_PYTHON:
         wrong.append(f"its Python is {'.'.join(map(str, version))}; our tests need 3.10 or later")
@@ -231,9 +231,9 @@ def _install(packages: Path, groups: Sequence[str], base: _Base, environ: Mappin
     if done.code != 0:
         said = done.why or done.stderr.decode(errors="replace").strip()[-1000:]
         raise InfrastructureError(
-            f"the packages for Python {base.version} can't be had: {said}",
+            f"packages for Python {base.version} are not available: {said}",
             cause="no network and an empty cache, or a pin that has no wheel for this Python",
-            then="mend that, then: ./inv image.build --rehearsal",
+            then="fix that, then: ./inv image.build --rehearsal",
         )
 
 
@@ -299,7 +299,7 @@ def _build(
         failed = error.text
     if failed:
         raise InfrastructureError(
-            f"{tag} can't be built: {failed}",
+            f"cannot build {tag}: {failed}",
             cause="its last lines: " + " | ".join(lines[-3:]) if lines else "the engine refused the build",
             then="docker info; docker system df",
         )

@@ -69,7 +69,7 @@ def wanted_image(catalog: Catalog, checkout: Path, commit: Known, *, flavour: st
     try:
         content = dockerfile.read_bytes()
     except OSError as error:
-        what = f"{dockerfile} can't be read: {error.strerror}"
+        what = f"cannot read {dockerfile}: {error.strerror}"
         raise UsageError(what, cause="not an SGLang tree", then="--checkout PATH") from error
     if not commit.value:
         what = f"--from-dockerfile: the commit of {checkout} is {commit.source}"
@@ -111,7 +111,7 @@ def dockerfile_image(
     """The image of a run with `--from-dockerfile`; without `build` only one that was built before.
 
     Raises:
-        UsageError: the checkout can't be built for this hardware.
+        UsageError: the checkout cannot be built for this hardware.
         InfrastructureError: the build failed.
     """
     commit = facts.checkout or Known(value="", source="unknown, because there is no --checkout")
@@ -163,7 +163,7 @@ def build_from_dockerfile(
             process = start(argv, cwd=wanted.checkout, env=env, stderr=said, ends_with_us=True)
         except OSError as error:
             raise InfrastructureError(
-                f"docker can't be started: {error.strerror}",
+                f"cannot start docker: {error.strerror}",
                 cause="it is not installed",
                 then="docker version",
             ) from error
@@ -171,8 +171,8 @@ def build_from_dockerfile(
     if process.returncode != 0:
         why = "it was stopped" if stopped() else f"docker build ended with {process.returncode}"
         raise InfrastructureError(
-            f"{wanted.tag} can't be built: {why}",
-            cause=" | ".join(last) or "it said nothing",
+            f"cannot build {wanted.tag}: {why}",
+            cause=" | ".join(last) or "it printed nothing",
             then="the whole output is above; docker system df",
         )
     return find_built(images, wanted, engine_host=engine_host)
@@ -191,7 +191,7 @@ def _buildkit(env: Mapping[str, str]) -> list[str]:
     if version is not None and int(version[1]) <= 20:
         return ["docker", "build"]
     raise InfrastructureError(
-        "there is no BuildKit to build with",
+        "BuildKit is missing",
         cause=done.why or "this docker needs its buildx plugin",
         then="install docker-buildx-plugin (Docker's packages) or docker-buildx (Debian's)",
     )

@@ -149,13 +149,13 @@ class _Chain:
             return self._pulled(found, "local", f"the local store has it as {found}")
         self._failed("local", f"the local store has no image {self._image.config_digest}")
         if not self._image.manifest_digest:
-            raise self._error("it was in the local store alone, which has it no more")
+            raise self._error("it was only in the local store, and was removed")
         lock = lock_dir / f"{self._image.config_digest.removeprefix('sha256:')}.lock"
         owner = {"run": who, "since": clock.iso(self._utc_now())}
         with held(lock, owner, on_wait=self._say_waiting, pause=self._pause) as waited:
             found = self._local() if waited else ""
             if found:
-                return self._pulled(found, "local", "another process of this host pulled it meanwhile")
+                return self._pulled(found, "local", "another process of this host has pulled it")
             return self._mirror(mirror) or self._public()
 
     def _local(self) -> str:
@@ -170,7 +170,7 @@ class _Chain:
         """What the engine knows of an image, empty when it has none of that name.
 
         Raises:
-            InfrastructureError: the engine is gone, or can't say.
+            InfrastructureError: the engine does not answer, or cannot say.
         """
         try:
             with faults():
@@ -179,7 +179,7 @@ class _Chain:
         except EngineError as error:
             if error.status == 404:
                 return {}
-            raise self._error(f"the engine can't say whether it has {name}: {error.text}") from error
+            raise self._error(f"the engine cannot say whether it has {name}: {error.text}") from error
 
     def _is_it(self, found: Mapping[str, Any]) -> bool:
         """By config digest, which is the id in the classic store, or by manifest digest, which it is in containerd's."""
@@ -236,10 +236,10 @@ class _Chain:
     def _public_once(self) -> Pulled:
         name, digest = self._reference.name, self._image.manifest_digest
         self._tries += 1
-        where = f"{self._reference.registry}, try {self._tries} of {self._limits.attempts}"
+        where = f"{self._reference.registry}, attempt {self._tries} of {self._limits.attempts}"
         outcome = self._try(where, name, digest, self._credentials, self._limits.public_max_s)
         if outcome.problem:
-            self._failed("public", f"try {self._tries}: {outcome.problem}")
+            self._failed("public", f"attempt {self._tries}: {outcome.problem}")
             self._await_engine(outcome)
             raise self._failure(outcome)
         found = self._inspect(f"{name}@{digest}")
@@ -256,7 +256,7 @@ class _Chain:
             return _FailedPullError(outcome.problem, retry=True)
         row = fault_of(self._images.faults, outcome.problem)
         if row is None:
-            self._note("no row of images.toml knows this failure: it is tried again")
+            self._note("no row of images.toml matches this failure: it is retried")
             return _FailedPullError(outcome.problem, retry=True)
         asked = self._asked_to_wait_s() if row.limited else None
         return _FailedPullError(f"{outcome.problem} [{row.id}]", retry=row.retry, retry_after_s=asked)
@@ -284,7 +284,7 @@ class _Chain:
         if isinstance(error, _FailedPullError) and error.retry_after_s is not None:
             most_s = limits.retry_after_max_s
             if error.retry_after_s > most_s:
-                self._note(f"the registry asks to wait {error.retry_after_s:g} s; we wait {most_s:g} s")
+                self._note(f"the registry asks to wait {error.retry_after_s:g} s; waiting {most_s:g} s")
             return min(error.retry_after_s, most_s) + jitter_s
         return wait_exponential(limits.wait_s, limits.wait_max_s)(state) + jitter_s
 
@@ -318,7 +318,7 @@ class _Chain:
             where=where,
         )
         if outcome.login and credentials is not None:
-            self._note(f"the login with {credentials.source} was {outcome.login}: going on anonymously")
+            self._note(f"the login with {credentials.source} was {outcome.login}: continuing anonymously")
         return outcome
 
     def _await_engine(self, outcome: Outcome) -> None:
@@ -330,14 +330,14 @@ class _Chain:
         if not outcome.gone:
             return
         until = self._monotonic_s() + self._limits.engine_back_s
-        self._note(f"the engine went away: waiting {self._limits.engine_back_s:g} s for it")
+        self._note(f"the engine does not answer: waiting {self._limits.engine_back_s:g} s for it")
         while True:
             try:
                 with faults():
                     self._client.ping()
             except EngineError as error:
                 if self._monotonic_s() >= until:
-                    raise self._error(f"the engine went away during the pull: {error.text}") from error
+                    raise self._error(f"the engine stopped during the pull: {error.text}") from error
                 self._pause()
             else:
                 self._note("the engine answers again")

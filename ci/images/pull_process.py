@@ -91,7 +91,7 @@ class Transfer:
         """Pull `name:tag`, or `name@tag` when `tag` is a digest.
 
         Raises:
-            InfrastructureError: we were stopped, or the process can't be started.
+            InfrastructureError: we were stopped, or the process cannot be started.
         """
         self.require_wanted()
         spec = {
@@ -125,7 +125,7 @@ class Transfer:
             process = start(argv, cwd=_REPOSITORY, env=env, stderr=stderr)
         except OSError as error:
             raise InfrastructureError(
-                f"the pulling process can't be started: {error.strerror}", then=f"{argv[0]} --version"
+                f"cannot start the pulling process: {error.strerror}", then=f"{argv[0]} --version"
             ) from error
         if process.stdin is not None:
             # a process that is already gone shows at the other pipe

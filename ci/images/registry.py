@@ -192,7 +192,7 @@ class Registry:
         """Every tag of a repository: one list, in as many pages as the registry cuts it into.
 
         Raises:
-            RegistryError: the list can't be had whole.
+            RegistryError: the list cannot be had whole.
         """
         url = f"{self._url}/v2/{path}/tags/list?n={_PAGE_TAGS}"
         tags: list[str] = []
@@ -202,7 +202,7 @@ class Registry:
             listed = data.get("tags") if isinstance(data, dict) else None
             # a repository without tags has null
             if not isinstance(data, dict) or not isinstance(listed or [], list):
-                raise RegistryError(f"{url} answered with something else than a tag list", retry=True)
+                raise RegistryError(f"{url} did not answer with a tag list", retry=True)
             tags += [tag for tag in listed or [] if isinstance(tag, str)]
             url = next_page(answer.url, answer.headers.get("link", ""))
             if not url:
@@ -213,7 +213,7 @@ class Registry:
         """What a reference means, for linux/amd64.
 
         Raises:
-            RegistryError: it is not there, or not for this platform, or its digests are wrong.
+            RegistryError: it does not exist, or not for this platform, or its digests are wrong.
         """
         digest, manifest = self._manifest(reference.path, reference.digest or reference.tag)
         if "manifests" in manifest:
@@ -221,7 +221,7 @@ class Registry:
         config, layers = manifest.get("config"), manifest.get("layers")
         if not isinstance(config, dict) or not isinstance(layers, list):
             raise RegistryError(
-                f"{reference.text} has a manifest without a config: it is too old or no image"
+                f"{reference.text} has a manifest without a config: it is too old or not an image"
             )
         config_digest = str(config.get("digest", ""))
         answer = self._get(f"{self._url}/v2/{reference.path}/blobs/{config_digest}", reference.path)
@@ -259,7 +259,7 @@ class Registry:
         _require_digest(answer, tag if tag.startswith("sha256:") else digest)
         data = _json(answer)
         if not isinstance(data, dict):
-            raise RegistryError(f"{url} answered with something else than a manifest", retry=True)
+            raise RegistryError(f"{url} did not answer with a manifest", retry=True)
         return digest, data
 
     def _get(self, url: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
@@ -308,7 +308,7 @@ class Registry:
         answer = self._once("GET", url, {}, auth)
         if auth is not None and answer.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             source = self._credentials.source if self._credentials is not None else ""
-            self._note(f"the login with {source} was refused (HTTP {answer.status}): going on anonymously")
+            self._note(f"the login with {source} was refused (HTTP {answer.status}): continuing anonymously")
             self._credentials = None
             answer = self._once("GET", url, {})
         if answer.status >= httpx.codes.BAD_REQUEST:
@@ -347,7 +347,7 @@ class Registry:
                         raise RegistryError(f"{url} answers with more than {BODY_BYTES_MAX} bytes")
                     if self._monotonic_s() > deadline:
                         raise RegistryError(
-                            f"{url} is not done answering after {self._total_s:g} s", retry=True
+                            f"{url} has not finished answering after {self._total_s:g} s", retry=True
                         )
                 return Answer(
                     status=response.status_code,
@@ -358,7 +358,7 @@ class Registry:
         except httpx.TimeoutException as error:
             raise RegistryError(f"{url} does not answer ({type(error).__name__})", retry=True) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RegistryError(f"{url} can't be reached: {error}", retry=True) from error
+            raise RegistryError(f"{url} cannot be reached: {error}", retry=True) from error
 
 
 def _platform_digest(index: Mapping[str, Any], what: str) -> str:

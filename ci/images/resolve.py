@@ -47,7 +47,7 @@ def resolve_image(
 ) -> ImageFact:
     """The image that is asked for, pinned by digest; one tag list, one manifest and one config are fetched.
 
-    What can't be resolved comes back with an empty `config_digest` and its `problem`: a plan may still be shown.
+    What cannot be resolved comes back with an empty `config_digest` and its `problem`: a plan may still be shown.
     `ci.plan.container.image_fact.require_image` refuses it for a run.
 
     Raises:
@@ -87,7 +87,7 @@ def patiently(
     """Ask a registry `limits.attempts` times; each failed try is noted.
 
     Raises:
-        RegistryError: of the last try, or of one that another try can't mend.
+        RegistryError: of the last try, or of one that another try cannot mend.
     """
 
     def wait_s(state: RetryCallState) -> float:
@@ -180,7 +180,7 @@ class _Look:
                     reference, Choice(tag="", day=None, candidates=()), source, what, None
                 )
             if not reference.image_id:
-                self._notes.append(f"{reference.text} was made on this machine: no registry was asked")
+                self._notes.append(f"{reference.text} was built on this machine: no registry was asked")
             return local_image(
                 self._images,
                 reference.text,
@@ -208,7 +208,7 @@ class _Look:
         if family and self._ask.family and family != self._ask.family:
             raise UsageError(
                 f"{self._ask.override_source}: {reference.text} is made for {family}, this machine is {self._ask.family}",
-                cause="one variable for both families names the wrong image for one of them",
+                cause="one variable for both families has the wrong image for one of them",
                 then=f"name an image for {self._ask.family}: --image REF, or AMD_CI_IMAGE_MI35X for mi35x alone",
             )
 
@@ -266,7 +266,7 @@ class _Look:
         except EngineError as error:
             return {}, "" if error.status == 404 else f": {error.text}"
         except InfrastructureError as error:
-            self._notes.append(f"the local store was not asked: {error.what}")
+            self._notes.append(f"local store not available: {error.what}")
             return {}, f": {error.what}"
 
     def _local_lines(self, here: Mapping[str, Any] | None) -> tuple[str, ...]:

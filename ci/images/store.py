@@ -109,7 +109,7 @@ class _Copier:
         self._push(client, local_id)
         there = self._look(plain=plain)
         if not there:
-            raise self.failed(f"it was pushed, and is not {self._image.config_digest} afterwards")
+            raise self.failed(f"after the push it is not {self._image.config_digest}")
         return self._mirrored(there, pushed=True)
 
     def _look(self, *, plain: bool) -> str:
@@ -152,7 +152,7 @@ class _Copier:
         return InfrastructureError(
             f"{self._copy.text} could not be mirrored",
             cause=cause,
-            then="./inv image.mirror once more; docker info",
+            then="try again: ./inv image.mirror; docker info",
         )
 
 
@@ -165,10 +165,10 @@ def prune_images(
 
     Raises:
         UsageError: a negative number.
-        InfrastructureError: the engine can't say what it has.
+        InfrastructureError: the engine cannot say what it has.
     """
     if older_days < 0 or keep < 0:
-        raise UsageError("--older and --keep are counts", then="./inv image.prune --dry")
+        raise UsageError("--older and --keep must be counts", then="./inv image.prune --dry")
     try:
         with closing(connect(engine_host, timeout_s=IMAGE_ANSWER_S)) as client, faults():
             rows = client.api.images()
@@ -184,7 +184,7 @@ def prune_images(
             return images, max(0, before - after)
     except EngineError as error:
         raise InfrastructureError(
-            f"the engine's images can't be pruned: {error.text}", then="docker system df"
+            f"cannot prune the engine's images: {error.text}", then="docker system df"
         ) from error
 
 
@@ -255,7 +255,7 @@ def _removed(client: Client, image: OldImage) -> OldImage:
             names=image.names,
             age_days=image.age_days,
             size_bytes=image.size_bytes,
-            kept=f"the engine refuses: {error.text}",
+            kept=f"the engine refused: {error.text}",
         )
     return image
 

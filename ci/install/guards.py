@@ -80,7 +80,7 @@ def probe(
     """Import the rows' names from every start directory that is there; returns what to say about it, line by line.
 
     Raises:
-        GuardError: a name can't be imported from one of them, or its distribution is missing where it is required.
+        GuardError: a name cannot be imported from one of them, or its distribution is missing where it is required.
         InfrastructureError: the inspector could not be run at all.
     """
     installed = {row.distribution for row in now if row.version}

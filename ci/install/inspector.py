@@ -5,7 +5,7 @@
     PYTHON inspector.py import JSON        # imports names as a server in the working directory would
     PYTHON inspector.py kill TOKEN         # kills every process whose environment has the token
 
-Prints JSON on its standard output: one object, `import` one a line. Exit codes: 0, 2 when the call can't be meant.
+Prints JSON on its standard output: one object, `import` one a line. Exit codes: 0, 2 when the call is invalid.
 What imported packages print goes to standard error.
 """
 
@@ -121,7 +121,7 @@ def _distribution(name: str) -> Answer:
 
 
 def _repository(folder: str, timeout_s: float) -> Answer:
-    """The commit of a folder, and whether its files differ; empty when it is no repository or git is not there."""
+    """The commit of a folder, and whether its files differ; empty when it is no repository or git does not exist."""
     nothing: Answer = {"head": "", "modified": False}
     if not Path(folder, ".git").exists():
         return nothing

@@ -133,7 +133,7 @@ class Installation:
         """Fingerprint, decide, install, guard; each as phases.
 
         Raises:
-            GuardError: something changed a protected distribution unannounced, or a name can't be imported.
+            GuardError: something changed a protected distribution unannounced, or a name cannot be imported.
             UsageError: the plan was made with other rows, or the checkout pins no AITER for the image's stage.
             InfrastructureError: a step failed, the container is gone or not what its name says, or we were stopped.
             CiError: a step that builds the code under test failed (exit 1).
@@ -253,7 +253,7 @@ class Installation:
     def _attempt(
         self, step: Step, phase: Phase, env: Mapping[str, str], number: int
     ) -> tuple[CiError | None, bool]:
-        """One attempt; its failure, and whether to try again makes sense: what ran out of time does not."""
+        """One attempt; its failure, and whether a retry makes sense: not after a timeout."""
         deadline = clock.monotonic_s() + step.timeout_s
         try:
             with phase.open_log() as file:
@@ -267,7 +267,7 @@ class Installation:
                         return failure, again
         except OSError as error:
             raise InfrastructureError(
-                f"{phase.log} can't be written: {error.strerror}",
+                f"cannot write {phase.log}: {error.strerror}",
                 cause="the disk is full or the run folder is not writable",
                 then="df -h",
             ) from error
@@ -294,7 +294,7 @@ class Installation:
         program = argv[0].rpartition("/")[2]
         failure = CiError(
             f"the step {step.id} failed: {program}: {ending}",
-            cause=output.last or "it said nothing",
+            cause=output.last or "it printed nothing",
             then=f"read {phase.log}",
             exit_code=ExitCode.TESTS_FAILED if step.product else ExitCode.INFRASTRUCTURE,
         )
@@ -308,7 +308,7 @@ class Installation:
 
     def _unless_stopped(self) -> None:
         if self.stopped():
-            raise InfrastructureError("the installation was stopped", cause="we were told to end")
+            raise InfrastructureError("the installation was stopped", cause="the run was stopped")
 
     def _save(self, under_way: Sequence[str] = ()) -> None:
         """Remember what was done; `under_way` may be changed by a step that has begun and whose end we may not see."""

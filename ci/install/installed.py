@@ -36,7 +36,7 @@ def attach(
         UsageError: none was named, or there is none of that name that runs.
     """
     if not name:
-        raise UsageError("which container?", then="./inv container.list; then --container NAME")
+        raise UsageError("a container is required", then="./inv container.list; then --container NAME")
     client = connect(docker_host(environ)[0])
     try:
         with faults():

@@ -95,7 +95,7 @@ def stale(root: Path) -> list[Problem]:
     try:
         text = (root / PICTURE).read_text(encoding="utf-8")
     except OSError as error:
-        return [Problem(where=PICTURE, what=f"can't be read: {error.strerror}", hint=COMMAND)]
+        return [Problem(where=PICTURE, what=f"cannot be read: {error.strerror}", hint=COMMAND)]
     drawn = _read(text)
     if drawn is None or draw(drawn) != text:
         return [Problem(where=PICTURE, what="was edited, or drawn by another version", hint=COMMAND)]
@@ -111,7 +111,7 @@ def write(root: Path) -> bool:
     """Draw the picture of a checkout; whether the file has changed.
 
     Raises:
-        OSError: it can't be written.
+        OSError: it cannot be written.
     """
     path, text = root / PICTURE, draw(count(read_modules(root)))
     if path.is_file() and path.read_text(encoding="utf-8") == text:

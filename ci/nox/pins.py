@@ -44,13 +44,13 @@ def groups(root: Path) -> tuple[Group, ...]:
     Each is compiled within the pins of those before it, so that the files of one environment never disagree.
 
     Raises:
-        UsageError: `pyproject.toml` has no table of groups, or can't be read.
+        UsageError: `pyproject.toml` has no table of groups, or cannot be read.
     """
     path = root / "pyproject.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("dependency-groups", {})
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path.name} can't be read: {error}") from error
+        raise UsageError(f"cannot read {path.name}: {error}") from error
     if not table:
         raise UsageError(f"{path.name} has no [dependency-groups]")
     found: list[Group] = []

@@ -101,7 +101,7 @@ def _requirements(catalog: Catalog, tests: Discovery) -> Iterator[Problem]:
             if not known or missing:
                 lacking.setdefault(f" for {', '.join(missing)}" if missing else "", []).append(repr(metric))
         for classes, metrics in lacking.items():
-            what = f"no row of bounds.toml knows its metric {', '.join(metrics)}{classes}"
+            what = f"no row of bounds.toml has its metric {', '.join(metrics)}{classes}"
             hint = "add [[bound]] with op, limit, unit and source, or report_only = true with a why"
             yield Problem(where=file, what=what, hint=hint)
 

@@ -115,10 +115,10 @@ def resolve(layers: Sequence[Layer], problems: list[Problem]) -> Resolved:
 
 
 def check_given(catalog: Catalog, given: Sequence[tuple[str, str]], problems: list[Problem]) -> None:
-    """What --env may not name: secrets, which would stand in the plan, and the agent's own variables."""
+    """What --env may not name: secrets, which would be in the plan, and the agent's own variables."""
     for name, _ in given:
         if is_secret(name, catalog.secrets):
-            what = f"{name} looks like a secret: its value would stand in argv, plan and log"
+            what = f"{name} looks like a secret: its value would be in argv, plan and log"
             problems.append(
                 Problem(where="--env", what=what, hint=f"export {name} instead; see [[pass_through]]")
             )

@@ -42,7 +42,7 @@ class ChangedFile:
     """A path that differs from the base, as seen at the edge.
 
     `registered`: it is, or was before it was deleted, a test with registrations that can be read. `rows` are the rows that
-    differ, None for a file that is no table or can't be compared, `rows_problem` then says why.
+    differ, None for a file that is no table or cannot be compared, `rows_problem` then says why.
     """
 
     path: str
@@ -132,7 +132,7 @@ def _apply(collector: "_Collector", changes: Changes, file: ChangedFile) -> None
         if not folders:
             why = "no rule says what it touches, so it may touch everything"
             if Selects.ROWS in by_kind:
-                why = f"its rows can't be compared: {file.rows_problem}"
+                why = f"its rows cannot be compared: {file.rows_problem}"
             elif Selects.REGISTERED in by_kind:
                 why = "no registered test, so any test beside it may use it"
             collector.all(Reason(file=file.path, rule=UNMAPPED, why=why))

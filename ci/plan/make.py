@@ -44,7 +44,7 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
     """Decide everything that a run will do.
 
     Raises:
-        UsageError: the request can't be meant, with every problem.
+        UsageError: the request is invalid, with every problem.
         NothingSelectedError: it selects no test, with the reasons.
         InfrastructureError: the engine is not installed where the tests would run.
     """
@@ -68,7 +68,7 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
     problems += [problem for problem in facts.tests.problems if not request.names_tests]
     if problems:
         raise UsageError(
-            "this can't be planned",
+            "cannot plan this",
             problems=_unique(problems),
             then=f"nox -s {_session(catalog, request)} -- --help",
         )
@@ -91,7 +91,7 @@ def make_plan(catalog: Catalog, facts: Facts, request: Request) -> Plan:
         catalog.quarantine.rows, hardware_class=facts.hardware_class, today=facts.today, tests=files
     )
     notes += [
-        f"quarantined until {row.expires}, gates nothing: {row.test}: {row.reason} ({row.issue})"
+        f"quarantined until {row.expires}, does not gate: {row.test}: {row.reason} ({row.issue})"
         for row in quarantine
     ]
     notes += expiring(catalog, today=facts.today)
@@ -181,7 +181,7 @@ def _engine(catalog: Catalog, facts: Facts, request: Request, problems: list[Pro
         return default
     if request.engine not in catalog.engines:
         hint = closest(request.engine, catalog.engines)
-        problems.append(Problem(where="--engine", what=f"there is no engine {request.engine!r}", hint=hint))
+        problems.append(Problem(where="--engine", what=f"unknown engine {request.engine!r}", hint=hint))
     elif facts.hardware_class not in catalog.engines[request.engine].default_for:
         what = f"{request.engine} does not serve {facts.hardware_class}, {default} does"
         classes = ", ".join(catalog.engines[request.engine].default_for)
@@ -195,9 +195,7 @@ def _executor(catalog: Catalog, facts: Facts, request: Request, problems: list[P
     """Which executor, and who said so. The facts of a container were gathered exactly when it is docker."""
     if request.executor not in ("auto", *EXECUTORS):
         hint = closest(request.executor, EXECUTORS)
-        problems.append(
-            Problem(where="--executor", what=f"there is no executor {request.executor!r}", hint=hint)
-        )
+        problems.append(Problem(where="--executor", what=f"unknown executor {request.executor!r}", hint=hint))
         return EXECUTORS[0], "--executor"
     return decide_executor(
         catalog.containers, request.executor, facts.hardware_class, engine_here=facts.docker is None

@@ -36,16 +36,16 @@ def applying(
 
 
 def quarantine_problems(catalog: Catalog, tests: Discovery, *, today: date, own: bool) -> tuple[Problem, ...]:
-    """What is wrong with the rows today: their form, a day that has passed, a test that is not there.
+    """What is wrong with the rows today: their form, a day that has passed, a test that does not exist.
 
-    In another tree than ours (`own` false) a test that is not there is none of our findings.
+    In another tree than ours (`own` false) a test that does not exist is none of our findings.
     """
     problems = list(catalog.quarantine.problems)
     files = {row.file for row in tests.registrations}
     for row in catalog.quarantine.rows:
         where = catalog.where(row)
         if today > row.expires:
-            what = f"has expired: it held until {row.expires}, today is {today}"
+            what = f"has expired: it was valid until {row.expires}, today is {today}"
             problems.append(Problem(where=where, what=what, hint=f"see {row.issue}"))
         if not own or not row.test:
             continue
@@ -60,7 +60,7 @@ def quarantine_problems(catalog: Catalog, tests: Discovery, *, today: date, own:
 
 
 def require_sound_quarantine(catalog: Catalog, tests: Discovery, *, today: date, own: bool) -> None:
-    """Stop here while a row is expired or can't be meant.
+    """Stop here while a row has expired or is invalid.
 
     Raises:
         QuarantineError: with every problem.
@@ -68,23 +68,23 @@ def require_sound_quarantine(catalog: Catalog, tests: Discovery, *, today: date,
     problems = quarantine_problems(catalog, tests, today=today, own=own)
     if problems:
         raise QuarantineError(
-            "the quarantine needs somebody's decision",
+            "the quarantine needs a decision",
             problems=problems,
-            cause="a row holds only until its date, for a test that exists and with the issue that tracks it",
+            cause="a row is valid until its date, for an existing test and with an issue",
             then=_THEN,
         )
 
 
 def tried_date_note(today: date, source: str) -> str:
     """What every surface has to say when rows are judged by a date that is not today's."""
-    return f"THE DATE IS NOT TODAY'S: quarantine is judged as on {today} ({source})"
+    return f"NOT TODAY'S DATE: quarantine is judged as on {today} ({source})"
 
 
 def expiring(catalog: Catalog, *, today: date) -> tuple[str, ...]:
     """Rows that will have expired soon, as notes."""
     notice = timedelta(days=catalog.limits.policy.quarantine_notice_days)
     return tuple(
-        f"the quarantine of {row.test} holds until {row.expires}, {(row.expires - today).days} days from now: {row.issue}"
+        f"the quarantine of {row.test} is valid until {row.expires}, {(row.expires - today).days} days from now: {row.issue}"
         for row in catalog.quarantine.rows
         if today <= row.expires < today + notice
     )

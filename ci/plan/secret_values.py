@@ -1,4 +1,4 @@
-"""Secrets of the caller: under another name one would stand in the plan, the log and the capsule, where nothing masks it."""
+"""Secrets of the caller: under another name one would be in the plan, the log and the capsule, where nothing masks it."""
 
 from collections.abc import Mapping
 
@@ -38,7 +38,7 @@ def refuse_secret_values(catalog: Catalog, request: Request, environ: Mapping[st
     ]
     if problems:
         raise UsageError(
-            "a secret would stand in the plan",
+            "a secret would be in the plan",
             problems=problems,
             then="leave it in its own variable, which the tests get from your environment",
         )

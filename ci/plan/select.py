@@ -37,7 +37,7 @@ class Selection:
 
 
 def select(catalog: Catalog, facts: Facts, request: Request, problems: list[Problem]) -> Selection:
-    """Choose suites, then tests, then the shard; everything that can't be meant is added to `problems`."""
+    """Choose suites, then tests, then the shard; everything that is invalid is added to `problems`."""
     suites = _suites(catalog, request, problems)
     if request.shard is not None and len(suites) != 1:
         counts = ", ".join(f"{suite.id} has {suite.shards}" for suite in catalog.suites_of(request.stage))
@@ -112,13 +112,13 @@ def _suites(catalog: Catalog, request: Request, problems: list[Problem]) -> tupl
         else:
             hint = closest(name, [suite.id for suite in suites])
             problems.append(
-                Problem(where="--suite", what=f"there is no suite {name!r} in {request.stage}", hint=hint)
+                Problem(where="--suite", what=f"unknown suite {name!r} in {request.stage}", hint=hint)
             )
     return tuple(suite for suite in suites if suite.id in chosen)
 
 
 def _misfit(catalog: Catalog, facts: Facts, suite: Suite) -> str:
-    """Why a suite can't run on this hardware; empty when it can, or when it is rehearsed."""
+    """Why a suite cannot run on this hardware; empty when it can, or when it is rehearsed."""
     if facts.hardware_class == CPU:
         return ""
     family = catalog.family_of(facts.hardware_class)

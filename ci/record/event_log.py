@@ -36,7 +36,7 @@ class RecordWriter:
         """Open `path` for appending and create it when it is missing.
 
         Raises:
-            InfrastructureError: the file can't be opened.
+            InfrastructureError: the file cannot be opened.
         """
         self.path = path
         self._lock = Lock()
@@ -97,7 +97,7 @@ class RecordWriter:
         except OSError:
             free = "free space unknown"
         return InfrastructureError(
-            f"the record {self.path} can't be written: {error.strerror} ({free} in {folder})",
+            f"cannot write the record {self.path}: {error.strerror} ({free} in {folder})",
             cause=_CAUSES.get(error.errno or 0, "the folder is missing, read-only or not ours"),
             then=f"df -h {folder}; make room there, then start the run again",
         )
@@ -107,13 +107,13 @@ def read_events(path: Path) -> list[Event]:
     """The events of a record in order; a line that is not one becomes a `Damaged` that says so.
 
     Raises:
-        UsageError: the file can't be read, or is of another schema.
+        UsageError: the file cannot be read, or is of another schema.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(
-            f"the record {path} can't be read: {error.strerror}",
+            f"cannot read the record {path}: {error.strerror}",
             cause="not a run folder, or the run never started",
             then=f"ls -la {path.parent}",
         ) from error

@@ -47,7 +47,7 @@ def words(row: QuarantineRecord, end: Became) -> str:
     about = f"{row.reason} ({row.issue})"
     match end:
         case Became.FAILED:
-            return f"failed and gates nothing, {until}: {about}"
+            return f"failed but does not gate, {until}: {about}"
         case Became.PASSED:
             return f"passed, {until}; is the row still needed? {about}"
         case Became.SKIPPED:

@@ -348,7 +348,7 @@ class RunState:
             verdict = Verdict.CANCELLED
         else:
             verdict = failure.verdict if failure is not None else Verdict.INFRA
-        return verdict, because or "the record holds nothing about this test"
+        return verdict, because or "the record has no event of this test"
 
 
 def judge(attempts: tuple[Attempt, ...]) -> tuple[Status, Verdict]:

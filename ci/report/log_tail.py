@@ -38,7 +38,7 @@ def read_tail(path: Path, *, lines: int, size_bytes: int = _TAIL_BYTES) -> Tail:
             file.seek(max(0, size - size_bytes))
             data = file.read(size_bytes)
     except OSError as error:
-        return Tail(lines=(), note=f"the log can't be read: {error.strerror}")
+        return Tail(lines=(), note=f"cannot read the log: {error.strerror}")
     if not data:
         return Tail(lines=(), note="the log is empty")
     found = [

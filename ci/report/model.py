@@ -47,10 +47,10 @@ _SLOWEST = 10
 _MEANING = {
     ExitCode.OK: "passed",
     ExitCode.TESTS_FAILED: "tests failed",
-    ExitCode.USAGE: "the request or the configuration is wrong",
+    ExitCode.USAGE: "invalid request or configuration",
     ExitCode.NOTHING_SELECTED: "nothing was run",
     ExitCode.INFRASTRUCTURE: "the infrastructure failed",
-    ExitCode.TIMEOUT: "out of time",
+    ExitCode.TIMEOUT: "timed out",
     ExitCode.GUARD: "dependencies were changed",
     ExitCode.QUARANTINE: "a quarantine has expired",
     ExitCode.BOUNDS: "bounds were broken",
@@ -136,11 +136,11 @@ def result(record: RunRecord) -> Result:
     words = _MEANING[ExitCode(code)] if code in _MEANING else "ended oddly"
     flaky = record.count(Status.FLAKY)
     if code == 0 and not record.tests:
-        words = "nothing to run: the shard is empty by construction"
+        words = "nothing to run: more shards than tests"
     elif code == 0 and flaky:
         words += f", {flaky} of them only after another attempt"
     if code == 0 and (held := record.count(Status.QUARANTINED)):
-        words += f"; {held} failed in quarantine and gate nothing"
+        words += f"; {held} failed in quarantine and do not gate"
     return Result(code=code, words=words)
 
 
@@ -261,7 +261,7 @@ def case_place(case: CaseRecord) -> str:
 
 def leftover_words(leftover: Leftover) -> str:
     """A process that had to be killed."""
-    return f"left over and killed: process {leftover.pid}, {leftover.command}"
+    return f"leftover process killed: {leftover.pid}, {leftover.command}"
 
 
 def ending(attempt: Attempt) -> str:

@@ -1,4 +1,4 @@
-"""Text from outside made fit to be shown: nothing is dropped, what a reader can't see is spelled out."""
+"""Text from outside made fit to be shown: nothing is dropped, what a reader cannot see is spelled out."""
 
 import math
 import re

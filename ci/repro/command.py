@@ -65,7 +65,7 @@ class Repro:
     def act(self) -> int:
         """Understand, show, and with `run` do; returns the exit code."""
         for tree in sweep_trees(self._runs):
-            say(f"swept: work tree {tree} of a call that was killed")
+            say(f"removed the work tree {tree} of a killed call")
         found = find_run(self._options, self._catalog, self._environ)
         plan = self._plan(found)
         self._show(found, plan)
@@ -95,7 +95,7 @@ class Repro:
         return only_tests(plan, [("", node) for node in found.failed]) if plan is not None else None
 
     def _arguments(self, found: Understood) -> tuple[str, ...]:
-        """The options of the session as it was asked for."""
+        """The options of the session as originally called."""
         asked = found.asked
         if self._options.failed and not asked.tests:
             asked = replace(asked, tests=found.failed, shard=None, command=())
@@ -134,7 +134,7 @@ class Repro:
             file = self._again(found).write(plan)
             lines["the same plan"] = shlex.join(("nox", "-s", session, "--", "--plan", str(file)))
         words = self._arguments(found)
-        lines["as it was asked for"] = shlex.join(("nox", "-s", session, *(("--", *words) if words else ())))
+        lines["the original command"] = shlex.join(("nox", "-s", session, *(("--", *words) if words else ())))
         lines |= self._docker(found, plan)
         if plan is not None:
             lines |= _commit_lines(plan)
@@ -206,7 +206,7 @@ class Repro:
             raise UsageError(
                 f"the plan is of commit {plan.work.commit}, which is not available",
                 cause="its tree had changes that were never committed" if changed else "nothing names it",
-                then=f"what was asked for, on this tree: {self._report['lines']['as it was asked for']}",
+                then=f"the original command, on this tree: {self._report['lines']['the original command']}",
             )
         commit = resolve_commit(REPOSITORY, plan.work.commit)
         with work_tree(REPOSITORY, commit, self._runs) as tree:
@@ -227,7 +227,7 @@ class Repro:
         self._report["bisect"] = asdict(found)
         if not self._options.json:
             show_result(self._console, found)
-        # nothing was found out for sure when only commits that can't be tested are left
+        # nothing was found out for sure when only commits that cannot be tested are left
         return 0 if found.first_bad else int(ExitCode.INFRASTRUCTURE)
 
     def _finish(self, code: int) -> int:

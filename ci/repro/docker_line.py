@@ -1,6 +1,6 @@
 """The `docker run` line of a plan, as text: the executor's own container by hand, with a shell in it.
 
-It is made from what the executor gives the engine, so the two can't drift apart.
+It is made from what the executor gives the engine, so the two cannot drift apart.
 """
 
 import shlex

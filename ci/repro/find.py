@@ -25,7 +25,7 @@ def find_run(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]
     """Read the source; a link is asked of GitHub's API, `-` is standard input.
 
     Raises:
-        UsageError: it is nothing that is known, can't be read, or means several runs.
+        UsageError: it is nothing that is known, cannot be read, or means several runs.
         NothingSelectedError: it is a run of Actions in which no job failed.
     """
     source, digest = options.source, options.digest
@@ -62,7 +62,7 @@ def _from_file(path: Path, catalog: Catalog, digest: str) -> Understood:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{path} can't be read: {error.strerror}", then=f"ls -l {path}") from error
+        raise UsageError(f"cannot read {path}: {error.strerror}", then=f"ls -l {path}") from error
     if path.name == "events.jsonl" and (path.parent / "plan.json").is_file():
         return _from_folder(path.parent)
     if data.lstrip()[:1] == b"{" and path.suffix == ".json":

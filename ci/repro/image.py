@@ -123,7 +123,7 @@ def require_image(wanted: str, candidates: Sequence[ImageFact]) -> None:
     raise UsageError(
         f"the plan's image {wanted} no longer exists",
         cause=f"the nearest is {nearest.pinned} ({nearest.source}); a run with it is another run: its digest differs",
-        then=f"add --image {nearest.pinned} to the line as it was asked for",
+        then=f"add --image {nearest.pinned} to the original command",
     )
 
 

@@ -19,7 +19,7 @@ __all__ = ["ABORT", "Again", "Bisected", "Repeated", "Step", "read_step"]
 # what a run's exit code says about the code under test
 _GOOD = frozenset({ExitCode.OK})
 _BAD = frozenset({ExitCode.TESTS_FAILED, ExitCode.TIMEOUT, ExitCode.GUARD, ExitCode.BOUNDS})
-# the codes of `git bisect run` for a commit that can't be tested, and for stopping it
+# the codes of `git bisect run` for a commit that cannot be tested, and for stopping it
 _SKIP = 125
 ABORT = 128
 # an interrupted session cleans up: Nox waits 8.3 s for it (noxfile.py)
@@ -41,7 +41,7 @@ class Repeated:
     @property
     def words(self) -> str:
         """The counts in a sentence."""
-        unclear = f", {self.unclear} of the others failed for the machine's reasons" if self.unclear else ""
+        unclear = f", {self.unclear} of the others were infrastructure failures" if self.unclear else ""
         if self.code in _BAD:
             return (
                 f"failed in run {self.runs} (exit code {self.code}), {self.passed} passed before it{unclear}"
@@ -51,7 +51,7 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bisected:
-    """The first bad commit; empty when only commits that can't be tested are left, which `between` then names."""
+    """The first bad commit; empty when only commits that cannot be tested are left, which `between` then names."""
 
     first_bad: str
     subject: str
@@ -125,7 +125,7 @@ class Again:
                 for_people=self._for_people,
             )
         except OSError as error:
-            raise InfrastructureError(f"{argv[0]} can't be started: {error.strerror}") from error
+            raise InfrastructureError(f"cannot start {argv[0]}: {error.strerror}") from error
         return code if code >= 0 else int(ExitCode.INTERRUPTED)
 
     def plan(self, plan: Plan, tree: Path | None = None) -> int:
@@ -136,7 +136,7 @@ class Again:
         """The plan as a file that `--plan` reads.
 
         Raises:
-            InfrastructureError: it can't be written.
+            InfrastructureError: it cannot be written.
         """
         path = self._runs / ".plans" / f"{plan.work.stage}-{plan.digest[:12]}.json"
         try:
@@ -144,7 +144,7 @@ class Again:
             path.write_text(plan.text())
         except OSError as error:
             raise InfrastructureError(
-                f"{path} can't be written: {error.strerror}", then="name another folder: AMD_CI_RUNS=DIR"
+                f"cannot write {path}: {error.strerror}", then="name another folder: AMD_CI_RUNS=DIR"
             ) from error
         return path
 
@@ -178,9 +178,9 @@ class Again:
                 found = self.judge(plan, tree)
                 if found != wanted:
                     raise UsageError(
-                        f"{name} {commit[:12]} is {_JUDGED.get(found, 'not to be tested')}",
-                        cause="a bisection needs a commit where the plan passes and one where it fails each time",
-                        then="name other ends; see how often it fails: --run --repeat 10",
+                        f"{name} {commit[:12]} is {_JUDGED.get(found, 'cannot be tested')}",
+                        cause="a bisection needs a commit on which the plan passes and one on which it always fails",
+                        then="choose other ends; see how often it fails: --run --repeat 10",
                     )
             self._git(tree, "bisect", "start", last, first)
             file = tree.parent / "step.json"
@@ -243,7 +243,7 @@ class Again:
         if code != 0:
             if code < 0 or code >= ABORT:
                 raise KeyboardInterrupt
-            raise InfrastructureError(f"git bisect run ended with {code}", cause="its words are above")
+            raise InfrastructureError(f"git bisect run ended with {code}", cause="its output is above")
         found = self._git(tree, "rev-parse", "refs/bisect/bad")
         return Bisected(
             first_bad=found, subject=self._git(tree, "log", "-1", "--format=%s", found), between=()
@@ -257,7 +257,7 @@ def _launcher(environ: Mapping[str, str]) -> list[str]:
     """Nox as it can be started here.
 
     Raises:
-        InfrastructureError: it can't.
+        InfrastructureError: it cannot.
     """
     path = environ.get("PATH", "")
     if nox := shutil.which("nox", path=path):
@@ -266,4 +266,4 @@ def _launcher(environ: Mapping[str, str]) -> list[str]:
         return [uvx, "nox"]
     if uv := environ.get("UV"):
         return [uv, "tool", "run", "nox"]
-    raise InfrastructureError("there is no nox and no uvx on the PATH", then="pip install uv, then again")
+    raise InfrastructureError("neither nox nor uvx is on the PATH", then="pip install uv, then again")

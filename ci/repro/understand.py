@@ -77,7 +77,7 @@ def _from_capsules(
         spoiled = [one for one in chosen if one.plan is None]
         if not spoiled:
             return found
-        told = Fact(what="note", value=f"another capsule is not whole: {spoiled[0].problem}", source=where)
+        told = Fact(what="note", value=f"another capsule is damaged: {spoiled[0].problem}", source=where)
         return replace(found, facts=(*found.facts, told))
     best = max(chosen, key=lambda one: len(one.parts))
     return _from_partial(best, where=where, failed=_failed(lines))
@@ -114,7 +114,7 @@ def _from_partial(capsule: Capsule, *, where: str, failed: Sequence[str]) -> Und
         ),
         failed=tuple(failed),
         missing=capsule.missing,
-        problem=f"the capsule in {where} is not whole: {capsule.problem}",
+        problem=f"the capsule in {where} is damaged: {capsule.problem}",
         fatal=not cut,
     )
 
@@ -161,7 +161,7 @@ def _one_run(runs: Sequence[SglangRun], job: JobName | None, where: str) -> Sgla
         raise UsageError(
             f"{where} holds several calls of run_suite.py",
             problems=problems,
-            then="save the log of the one job that is meant",
+            then="save the log of one job",
         )
     return chosen[0]
 

@@ -26,7 +26,7 @@ def show_understood(console: Console, found: Understood, lines: Mapping[str, str
     if found.missing:
         console.print(Text(f"missing: {', '.join(found.missing)}", style="yellow"), soft_wrap=True)
     for name, line in lines.items():
-        # a line that wraps can't be copied
+        # a line that wraps cannot be copied
         console.print(Text.assemble((f"{name}: ", "dim"), (one_line(line), "bold")), soft_wrap=True)
 
 
@@ -39,7 +39,7 @@ def show_result(console: Console, found: Bisected) -> None:
         )
         return
     console.print(
-        Text("only commits that can't be tested are left; the first bad one is among:", style="yellow")
+        Text("only commits that cannot be tested are left; the first bad one is among:", style="yellow")
     )
     for commit in found.between:
         console.print(Text(f"  {commit}"))

@@ -51,7 +51,7 @@ def work_tree(repository: Path, commit: str, runs: Path) -> Iterator[Path]:
     """A tree at a commit, gone at the end; a lock beside it says that its owner lives.
 
     Raises:
-        InfrastructureError: git can't make it.
+        InfrastructureError: git cannot make it.
     """
     place = runs / _FOLDER / new_token()
     tree = place / "tree"
@@ -64,7 +64,7 @@ def work_tree(repository: Path, commit: str, runs: Path) -> Iterator[Path]:
         if done.code != 0:
             reason = done.why or done.stderr.decode(errors="replace").strip()
             raise InfrastructureError(
-                f"git can't make a work tree of {commit}",
+                f"git cannot make a work tree of {commit}",
                 cause=reason,
                 then=f"git -C {repository} status",
             )
@@ -79,9 +79,7 @@ def _note_owner(place: Path, repository: Path) -> None:
     try:
         (place / "owner.json").write_text(json.dumps({"repository": str(repository)}))
     except OSError as error:
-        raise InfrastructureError(
-            f"{place} can't be written: {error.strerror}", then=f"df -h {place}"
-        ) from error
+        raise InfrastructureError(f"cannot write {place}: {error.strerror}", then=f"df -h {place}") from error
 
 
 def sweep_trees(runs: Path) -> tuple[Path, ...]:

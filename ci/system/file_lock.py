@@ -36,14 +36,14 @@ class FileLock:
         """Take it unless another process holds it; whether we have it. `owner` is written down for those who wait.
 
         Raises:
-            InfrastructureError: the file can't be made.
+            InfrastructureError: the file cannot be made.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             file = path.open("a+", encoding="utf-8")
         except OSError as error:
             raise InfrastructureError(
-                f"the lock {path} can't be made: {error.strerror}",
+                f"cannot create the lock {path}: {error.strerror}",
                 cause="the folder is not writable, or the disk is full",
                 then=f"df -h {path.parent}; AMD_CI_CACHE=DIR names another cache",
             ) from error
@@ -79,7 +79,7 @@ def held(
     `on_wait` gets what the other one wrote, once; `pause` is called between two looks and may raise to give up.
 
     Raises:
-        InfrastructureError: the file can't be made.
+        InfrastructureError: the file cannot be made.
     """
     lock = FileLock()
     waited = False

@@ -23,7 +23,7 @@ Process = subprocess.Popen[bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """How a captured command ended; `code` is None when it could not be started or ran out of time."""
+    """How a captured command ended; `code` is None when it could not be started or timed out."""
 
     argv: tuple[str, ...]
     code: int | None
@@ -80,7 +80,7 @@ def start(
     thread that starts it.
 
     Raises:
-        OSError: the program can't be started.
+        OSError: the program cannot be started.
     """
     return subprocess.Popen(
         list(argv),
@@ -109,7 +109,7 @@ def attached(
     SIGTERM and has `stop_s` seconds to end, looked at every `poll_s`. With `for_people` its standard output goes to our standard error.
 
     Raises:
-        OSError: the program can't be started.
+        OSError: the program cannot be started.
         KeyboardInterrupt: we were interrupted; the command and what it started in its group have ended.
     """
     child = subprocess.Popen(
@@ -132,7 +132,7 @@ def become(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
     """Replace this process by a program.
 
     Raises:
-        OSError: the program can't be started.
+        OSError: the program cannot be started.
     """
     os.execve(argv[0], list(argv), dict(env))  # noqa: S606 - no shell, as everywhere
 

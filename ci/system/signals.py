@@ -31,7 +31,7 @@ def parent_command() -> str:
 
 
 def die_with_parent(number: signal.Signals = signal.SIGTERM) -> bool:
-    """Have the kernel send us this signal when the parent ends in any way; false where that can't be had.
+    """Have the kernel send us this signal when the parent ends in any way; false where that cannot be had.
 
     The kernel means the *thread* that started us. The setting survives `exec` and is not inherited by
     children.

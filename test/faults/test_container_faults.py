@@ -159,7 +159,7 @@ class TestWhatDied:
     def test_a_killed_and_a_restarted_engine(self, private_engine: PrivateEngine) -> None:
         one = made(private_engine, tiny_image(private_engine), keeper=["/bin/cat"])
         error = failing(one, private_engine.kill, ["/bin/cat", "/etc/hostname", "-"])
-        assert "the Docker engine died" in error.cause
+        assert "the Docker engine ended" in error.cause
         assert "docker info" in error.then
         private_engine.start()
         one.remove()

@@ -374,7 +374,7 @@ def test_a_killed_puller_takes_the_process_and_the_transfer_with_it(stage: Stage
             runner.wait()
 
 
-# the SDK leaves a socket open each time it can't connect
+# the SDK leaves a socket open each time it cannot connect
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_killed_engine_is_reported_and_one_that_comes_back_is_used(
     private_engine: PrivateEngine, published: tuple[Registry, str], tmp_path: Path
@@ -411,7 +411,7 @@ def test_a_killed_engine_is_reported_and_one_that_comes_back_is_used(
     gc.collect()  # those sockets, here and not in a later test
     gone, pulled = results
     assert isinstance(gone, str)
-    assert "the engine went away during the pull" in gone
+    assert "the engine stopped during the pull" in gone
     assert isinstance(pulled, Pulled)
     assert pulled.local_id == stage.config_digest
     assert "the engine answers again" in stage.notes
@@ -442,8 +442,8 @@ def test_ten_thousand_tags_cost_one_list(stage: Stage) -> None:
         ({"status": 429, "headers": {"Retry-After": "3600"}}, "HTTP 429"),
         ({"hang": True}, "does not answer"),
         ({"status": 200, "body": b"<html>"}, "did not answer with JSON"),
-        ({"status": 200, "body": b'{"tags": 7}'}, "something else than a tag list"),
-        ({"cut": True, "after_bytes": 10}, "can't be reached"),
+        ({"status": 200, "body": b'{"tags": 7}'}, "did not answer with a tag list"),
+        ({"cut": True, "after_bytes": 10}, "cannot be reached"),
     ],
 )
 def test_a_registry_that_can_t_be_asked_leaves_the_image_unresolved_with_its_cause(
@@ -536,5 +536,5 @@ def test_a_refused_login_warns_and_the_pull_goes_on_anonymously(stage: Stage) ->
         pulled = stage.pull(image)
     assert pulled.hop == "public"
     assert "the login with DOCKERHUB_AMD_USERNAME and DOCKERHUB_AMD_TOKEN was refused" in stage.notes
-    assert "going on anonymously" in stage.notes
+    assert "continuing anonymously" in stage.notes
     assert canary not in json.dumps(stage.events)

@@ -90,7 +90,7 @@ def test_a_bisection_that_is_ended_leaves_nothing(
             timeout=60,
             check=False,
         )
-        assert "swept: work tree" in done.stderr, done.stderr
+        assert "removed the work tree" in done.stderr, done.stderr
     else:
         assert code == 130, (tmp_path / "log").read_text()
     assert not list((runs / ".trees").iterdir())

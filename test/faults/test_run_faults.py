@@ -138,7 +138,7 @@ def test_the_next_start_sweeps_what_a_killed_runner_and_its_killed_agent_left(co
     assert left, "the setsid child survives both"
     ended = ci("run", "stage-a-amd", "--test", "test_a_passing.py", runs=runs, cwd=copy)
     assert ended.code == 0
-    assert "swept: process" in ended.err
+    assert "killed process" in ended.err
     assert processes_of(token) == []
 
 

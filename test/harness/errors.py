@@ -81,7 +81,7 @@ class MissingBoundError(MissingRowError):
 
 
 class MeasurementError(HarnessError):
-    """A measured value that can't be one: not finite, or negative."""
+    """A measured value that cannot be one: not finite, or negative."""
 
     verdict: ClassVar[str | None] = "product"
 

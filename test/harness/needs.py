@@ -40,7 +40,7 @@ def needs(*features: str) -> None:
 def needs_modules(*names: str) -> tuple[Any, ...]:
     """Import `names` and hand them out in order; skip when the package of one is not installed.
 
-    A package that is installed and can't be imported, or has no such submodule, is a failure, not a reason to skip.
+    A package that is installed and cannot be imported, or has no such submodule, is a failure, not a reason to skip.
     """
     for name in names:
         package = name.partition(".")[0]

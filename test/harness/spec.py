@@ -236,7 +236,7 @@ def current() -> Spec:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
         return _parse(cast("Mapping[str, Any]", data), os.environ.get("AMD_CI_TEST", ""))
     except (OSError, ValueError) as error:
-        raise SpecError(f"{path}, which AMD_CI_SPEC names, can't be read: {error}") from error
+        raise SpecError(f"{path}, which AMD_CI_SPEC names, cannot be read: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise SpecError(
             f"{path}, which AMD_CI_SPEC names, does not fit docs/harness.md: {type(error).__name__} {error}",

@@ -56,7 +56,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (
             ("run", "stage-a-amd", "--checkout", "/nonexistent/tree"),
             2,
-            ["/nonexistent/tree", "there is no such folder"],
+            ["/nonexistent/tree", "no such folder"],
         ),
         (("run", "stage-a-amd", "--python", "/bin/true"), 2, ["/bin/true"]),
         (("run", "stage-a-amd", "--engine", "vllm"), 2, ["'vllm'"]),
@@ -260,7 +260,7 @@ def test_sglangs_own_tests_are_listed_and_planned_but_not_rehearsed(tmp_path: Pa
     )
     ended = ci("run", "stage-a-amd", "--checkout", str(tree), runs=runs)
     assert ended.code == 4
-    assert "llama.cpp can't stand in" in ended.err
+    assert "llama.cpp cannot stand in" in ended.err
 
 
 def test_two_runs_of_one_second_have_folders_of_their_own(copy: Path, runs: Path) -> None:

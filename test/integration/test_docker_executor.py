@@ -184,7 +184,7 @@ class TestKeep:
 
             wait_for("an empty container", lambda: not hanging(), 10)
             environ = {"DOCKER_HOST": engine.host}
-            with pytest.raises(UsageError, match="no container of ours"):
+            with pytest.raises(UsageError, match="no container of this project"):
                 stop_verb(environ, "somebody-elses")
             stop_verb(environ, kept)
             assert not ours(engine)
@@ -196,9 +196,9 @@ class TestKeep:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--keep", "--executor", "host"), "means nothing to --executor host"),
+        (("--keep", "--executor", "host"), "has no effect with --executor host"),
         (("--from-dockerfile",), "--checkout PATH"),
-        (("--image", "UPPER/case"), "is no image reference"),
+        (("--image", "UPPER/case"), "is not an image reference"),
     ],
 )
 def test_what_can_not_be_meant_is_exit_2(runs: Runs, arguments: tuple[str, ...], said: str) -> None:

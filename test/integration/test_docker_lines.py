@@ -104,7 +104,7 @@ def test_the_plan_comes_back_from_folder_and_log_with_its_container(stopped: tup
     assert "the local store has it" in done.err
     report = json.loads(done.out)
     assert report["digest"] == plan.digest
-    asked = report["lines"]["as it was asked for"]
+    asked = report["lines"]["the original command"]
     assert f"--executor docker --image {runs.image}" in asked
     assert "--env HF_TOKEN " in report["lines"]["docker"]
     assert report["lines"]["docker"].endswith(plan.work.image or "?")

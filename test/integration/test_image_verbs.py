@@ -128,7 +128,7 @@ def test_overrides_are_resolved_at_their_registry_and_what_was_made_here_without
     made = make_tiny_image(site.engine, "amd-ci-test/made-here:latest", b"made here")
     here = site.result("image.resolve", "--image", "amd-ci-test/made-here")
     assert (here["config_digest"], here["manifest_digest"]) == (made, "")
-    assert "was made on this machine" in here["notes"][0]
+    assert "was built on this machine" in here["notes"][0]
     site.engine.client.api.remove_image(made, force=True)
     missing = site.inv("image.resolve", "--image", f"{site.public.address}/rocm/sgl-dev:no-such-tag")
     assert missing.returncode == 4

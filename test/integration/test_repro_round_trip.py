@@ -226,7 +226,7 @@ def test_a_log_from_standard_input_gives_the_plan_and_the_lines(
     words = report["lines"]["the same plan"].split()
     assert words[:5] == ["nox", "-s", "stage_b_amd", "--", "--plan"]
     assert read_plan(Path(words[5])).digest == report["digest"]
-    assert report["lines"]["as it was asked for"].endswith("--suite 1-gpu-small --shard 3/14")
+    assert report["lines"]["the original command"].endswith("--suite 1-gpu-small --shard 3/14")
 
 
 def test_run_repeats_the_same_plan_and_only_the_failed_tests(

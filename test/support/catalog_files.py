@@ -36,7 +36,7 @@ class CatalogCopy:
         shutil.copytree(ENVS_DIR, self.envs)
 
     def replace(self, file: str, old: str, new: str) -> None:
-        """Replace the first occurrence of a text in a file, e.g. `catalog/stages.toml`; one that is not there is a broken test."""
+        """Replace the first occurrence of a text in a file, e.g. `catalog/stages.toml`; one that does not exist is a broken test."""
         path = self.folder / file
         text = path.read_text()
         assert old in text, f"{old!r} is not in {file}"

@@ -129,7 +129,7 @@ class PrivateEngine(Engine):
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(f"dockerd ended with {self._process.returncode}")
-        # by hand: the SDK leaves a socket open when it can't connect
+        # by hand: the SDK leaves a socket open when it cannot connect
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(10)
             probe.connect(self.host.removeprefix("unix://"))

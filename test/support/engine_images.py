@@ -59,7 +59,7 @@ def debian_tar() -> Path:
             if done.returncode:
                 lines = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
                 pytest.fail(
-                    f"the images' Debian root can't be made: debootstrap ended with {done.returncode}\n{lines}"
+                    f"cannot create the images' Debian root: debootstrap ended with {done.returncode}\n{lines}"
                 )
             for path in NOT_NEEDED:
                 shutil.rmtree(root / path, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Real engines, registries and images for integration and fault tests, started when a test asks for one.
 
 The fixtures are handed out by the `conftest.py` of both folders. `AMD_CI_TEST_DOCKER_HOST` names an engine to use instead
-of a private one; what can't be started fails a test with the reason and is never skipped.
+of a private one; what cannot be started fails a test with the reason and is never skipped.
 """
 
 import contextlib

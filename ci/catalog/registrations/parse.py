@@ -403,7 +403,7 @@ def _judge(name: str, node: ast.expr) -> Sequence[_Fault]:
 def _wrong_number(node: ast.expr) -> str:
     match node:
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
-            return f"is {_shown(node)}: seconds can't be negative"
+            return f"is {_shown(node)}: seconds cannot be negative"
         case ast.Constant(value=bool() as value):
             return f"is {value}, not a number"
         case ast.Constant(value=int() | float() as value) if math.isfinite(_seconds(value)):
@@ -430,7 +430,7 @@ def _wrong_value(name: str, node: ast.expr) -> str:
         return ""
     if not node.value.strip():
         return "is empty"
-    return "" if node.value.isprintable() else f"is {_clipped(repr(node.value))}, which can't be printed"
+    return "" if node.value.isprintable() else f"is {_clipped(repr(node.value))}, which cannot be printed"
 
 
 def _shown(node: ast.expr) -> str:

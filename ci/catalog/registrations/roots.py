@@ -26,12 +26,12 @@ def require_sglang_tree(path: Path, rules: DiscoveryRules) -> None:
         return
     kind = rules.trees["sglang"]
     problems = [
-        Problem(where=str(path / marker), what="is not there")
+        Problem(where=str(path / marker), what="does not exist")
         for marker in kind.markers
         if not (path / marker).exists()
     ]
     if not path.is_dir():
-        cause = "there is no such folder" if not path.exists() else "it is not a folder"
+        cause = "no such folder" if not path.exists() else "it is not a folder"
     elif kind.older and (path / kind.older).exists():
         cause = f"it is a tree of {kind.older_why}"
     else:

@@ -45,7 +45,7 @@ def contained(
     An image that nobody names is one of its own, so that a side that loses the pin differs.
 
     Raises:
-        UsageError: the suites need different containers, or the image can't be meant.
+        UsageError: the suites need different containers, or the image is invalid.
     """
     selection = select(catalog, facts, request, [])
     if not selection.suites:

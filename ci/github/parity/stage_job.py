@@ -60,7 +60,7 @@ def read_stage_job(
         text: the workflow's YAML.
         matrix: the row.
         inputs: the workflow's inputs but the matrix; one that is not among them is empty.
-        problems: what can't be understood is added.
+        problems: what cannot be understood is added.
         where: the file, for messages.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Our own lint: what the linters of others can't know, because it takes workflows, registrations and pools together."""
+"""Our own lint: what the linters of others cannot know, because it takes workflows, registrations and pools together."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -68,7 +68,7 @@ def _suites(workflows: Sequence[Workflow], tests: Discovery, labels: Sequence[st
     for file, call in calls:
         where = f"{file}:{call.line}"
         if "$" in call.suite:
-            what = f"suite can't be told: {call.suite!r} is made when it runs"
+            what = f"computed suite: {call.suite!r} is known only when it runs"
             yield Problem(where=where, what=what, hint="write the name")
             continue
         registered = [row for row in tests.registrations if row.suite == call.suite]
@@ -136,7 +136,7 @@ def _needs(workflow: Workflow, job: Job, jobs: Mapping[str, Job]) -> Iterator[Pr
         yield Problem(where=where, what=f"unreachable: the condition of job {job.id} is never true")
     for name in job.needs:
         if name not in jobs:
-            what = f"unreachable: job {job.id} needs {name!r}, which is no job"
+            what = f"unreachable: job {job.id} needs {name!r}, which is not a job"
             yield Problem(where=where, what=what, hint=closest(name, jobs))
     if job.id in _all_before(job.id, {name: other.needs for name, other in jobs.items()}):
         yield Problem(where=where, what=f"unreachable: job {job.id} needs itself", hint="break the circle")
@@ -147,7 +147,7 @@ def _counts(workflow: Workflow, job: Job) -> Iterator[Problem]:
         fitting = [other for other in workflow.jobs if other.id == wait.prefix]
         where = f"{workflow.file}:{wait.line}"
         if not fitting:
-            what = f"wrong count: job {job.id} waits for {wait.prefix!r}, which is no job"
+            what = f"wrong count: job {job.id} waits for {wait.prefix!r}, which is not a job"
             yield Problem(
                 where=where, what=what, hint=closest(wait.prefix, [other.id for other in workflow.jobs])
             )

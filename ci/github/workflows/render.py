@@ -80,7 +80,7 @@ def find_stale(catalog: Catalog, root: Path) -> tuple[Stale, ...]:
             found = (root / path).read_bytes().decode(errors="backslashreplace")
         except OSError as error:
             what = (
-                "is missing" if isinstance(error, FileNotFoundError) else f"can't be read: {error.strerror}"
+                "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
             )
             stale.append(Stale(path=path, what=what, diff=""))
             continue

@@ -26,7 +26,7 @@ _PLACE = re.compile(r"\{\d+\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteCall:
-    """One call of the suite runner; `size` is its number of partitions, None when it has none or can't be told.
+    """One call of the suite runner; `size` is its number of partitions, None when it has none or cannot be told.
 
     `hardware` is what `--hw` says, empty when it is not given.
     """
@@ -42,7 +42,7 @@ class SuiteCall:
 class Label:
     """A runner label; in one that an expression makes, `*` stands for what the expression fills in.
 
-    `text` is empty when the label can't be told from the file.
+    `text` is empty when the label cannot be told from the file.
     """
 
     text: str
@@ -92,9 +92,9 @@ class Workflow:
 def workflow_files(
     tree: Path, problems: list[Problem], folder: str = ".github/workflows"
 ) -> list[tuple[str, bytes]]:
-    """The workflows of a tree that mention AMD: path and bytes, sorted; the others can't run an AMD test.
+    """The workflows of a tree that mention AMD: path and bytes, sorted; the others cannot run an AMD test.
 
-    A file that can't be read is added to `problems`.
+    A file that cannot be read is added to `problems`.
     """
     files = []
     for path in sorted((tree / folder).glob("*.y*ml")):
@@ -102,7 +102,7 @@ def workflow_files(
         try:
             text = path.read_bytes()
         except OSError as error:
-            problems.append(Problem(where=name, what=f"can't be read: {error.strerror}"))
+            problems.append(Problem(where=name, what=f"cannot be read: {error.strerror}"))
             continue
         if b"amd" in text.lower():
             files.append((name, text))
@@ -110,7 +110,7 @@ def workflow_files(
 
 
 def read_workflows(files: Iterable[tuple[str, bytes]], problems: list[Problem]) -> tuple[Workflow, ...]:
-    """Read workflows; one that can't be read or has no jobs is added to `problems`."""
+    """Read workflows; one that cannot be read or has no jobs is added to `problems`."""
     from ruamel.yaml import YAML  # noqa: PLC0415 - 60 ms that only `check` has a use for
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415
 
@@ -121,7 +121,7 @@ def read_workflows(files: Iterable[tuple[str, bytes]], problems: list[Problem]) 
         except (UnicodeDecodeError, YAMLError) as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{file}:{mark.line + 1}" if mark else file
-            what = f"can't be read: {getattr(error, 'problem', None) or error}"
+            what = f"cannot be read: {getattr(error, 'problem', None) or error}"
             problems.append(Problem(where=where, what=what))
             continue
         jobs = document.get("jobs") if isinstance(document, dict) else None

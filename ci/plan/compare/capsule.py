@@ -134,7 +134,7 @@ def _checksum(*fields: str) -> str:
 def _header(text: str) -> tuple[dict[str, str], str, str]:
     """The header's fields as far as they are well formed, the payload, and what is wrong."""
     if not text.startswith(" "):
-        return {}, "", "its header was changed or cut: there is no version"
+        return {}, "", "its header was changed or cut: the version is missing"
     words = text[1:].split(" ", len(_HEADER))
     header: dict[str, str] = {}
     for name, shape, word in zip(_HEADER, _SHAPES, words, strict=False):

@@ -48,7 +48,7 @@ def place_again(catalog: Catalog, facts: Facts, request: Request, saved: Plan) -
     executor, container = _placed_again(catalog, facts, request, saved, problems)
     if problems:
         raise UsageError(
-            "the plan can't be repeated as it is", problems=problems, then="nox -s plan -- --diff A B"
+            "the plan cannot be repeated as it is", problems=problems, then="nox -s plan -- --diff A B"
         )
     placement = replace(
         saved.placement,

@@ -129,7 +129,7 @@ def violation(changes: Sequence[Change], *, step: str, then: str) -> GuardError:
 
 
 def probe_error(failed: Sequence[Probed], fixes: Mapping[str, str]) -> GuardError:
-    """The error about names that can't be imported as they have to be; one line for each name and directory."""
+    """The error about names that cannot be imported as they have to be; one line for each name and directory."""
     problems = []
     for row in failed:
         what = f"from {row.cwd}: {row.problem}"
@@ -141,7 +141,7 @@ def probe_error(failed: Sequence[Probed], fixes: Mapping[str, str]) -> GuardErro
     names = ", ".join(dict.fromkeys(row.name for row in failed))
     shadowed = any(row.shadowed_by for row in failed)
     return GuardError(
-        f"can't import {names} from where servers and tests start",
+        f"cannot import {names} from where servers and tests start",
         cause="a folder shadows the package" if shadowed else "it is not installed, or broken",
         then=next((fixes[row.name] for row in failed if row.name in fixes), ""),
         problems=problems,

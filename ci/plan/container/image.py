@@ -113,16 +113,16 @@ def parse_reference(text: str) -> Reference:
     wrong = [
         what
         for bad, what in (
-            (not _HOST.fullmatch(registry), f"{registry!r} is no registry"),
-            (not _PATH.fullmatch(path), f"{path!r} is no repository"),
-            (":" in rest and not _TAG.fullmatch(tag), f"{tag!r} is no tag"),
-            ("@" in text and not _IMAGE_ID.fullmatch(digest), f"{digest!r} is no sha256 digest"),
+            (not _HOST.fullmatch(registry), f"{registry!r} is not a registry"),
+            (not _PATH.fullmatch(path), f"{path!r} is not a repository"),
+            (":" in rest and not _TAG.fullmatch(tag), f"{tag!r} is not a tag"),
+            ("@" in text and not _IMAGE_ID.fullmatch(digest), f"{digest!r} is not a sha256 digest"),
         )
         if bad
     ]
     if wrong:
         raise UsageError(
-            f"{text!r} is no image reference: {'; '.join(wrong)}",
+            f"{text!r} is not an image reference: {'; '.join(wrong)}",
             cause="it is [REGISTRY/]NAME[:TAG][@sha256:DIGEST], or sha256:ID of an image in the local store",
             then="./inv image.resolve",
         )
@@ -187,7 +187,7 @@ def _flavour(images: ImageCatalog, said: Iterable[tuple[str, str]], *, flavour: 
         if flavour in images.flavours:
             return images.flavours[flavour], "--flavour"
         cause = closest(flavour, images.flavours)
-        raise UsageError(f"there is no flavour {flavour!r}", cause=cause, then="see ci/catalog/images.toml")
+        raise UsageError(f"unknown flavour {flavour!r}", cause=cause, then="see ci/catalog/images.toml")
     for wanted, source in said:
         if wanted:
             row = next((row for row in images.flavours.values() if row.rocm == wanted), None)
@@ -245,13 +245,13 @@ def choose(tags: Iterable[str], images: ImageCatalog, ask: ImageAsk) -> Choice:
         elif match["flavour"] != ask.flavour or match["family"] != ask.family:
             _count(counts, f"made for {match['flavour']} on {match['family']}", tag)
         elif (day := _day(match["date"])) is None:
-            refused[tag] = f"{match['date']} is no date"
+            refused[tag] = f"{match['date']} is not a date"
         elif day > ask.today:
             refused[tag] = f"its day, {day}, is after {ask.today}"
         elif (ask.today - day).days >= look_back_days:
             refused[tag] = f"{(ask.today - day).days} days old, the look-back is {look_back_days} days"
         elif (version := _version(match["version"])) is None:
-            refused[tag] = f"{match['version']} is no version by PEP 440"
+            refused[tag] = f"{match['version']} is not a version by PEP 440"
         else:
             fitting.append((day, version, tag))
     fitting.sort(reverse=True)

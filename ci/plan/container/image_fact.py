@@ -78,7 +78,7 @@ class ImageFact:
             return ""
         return (
             f"STALE IMAGE: {self.reference} is {self.age_days} days old, the catalog allows {self.stale_after_days}: "
-            "what it tests against is not what is built now"
+            "tests would not run against the current image"
         )
 
 
@@ -185,7 +185,7 @@ def planned_image(
 
 
 def require_image(image: ImageFact, *, strict: bool) -> None:
-    """Refuse an image that a run can't use.
+    """Refuse an image that a run cannot use.
 
     Raises:
         InfrastructureError: it is unresolved, or stale and `strict`.
@@ -200,9 +200,9 @@ def require_image(image: ImageFact, *, strict: bool) -> None:
         local = [Problem(where="local store", what=line) for line in image.local]
         raise InfrastructureError(
             f"no image could be resolved: {image.problem}",
-            cause="a registry that can't be asked is no reason to run an old image unasked"
+            cause="the registry cannot be asked, and no older image is used instead"
             if image.local
-            else "the registry can't be reached or has nothing recent; no other image is taken unasked",
+            else "the registry cannot be reached or has nothing recent, and no other image is used instead",
             then="name the image: add --image REF, or --image sha256:ID for one in the local store",
             problems=[*local, *problems, *counted],
         )
@@ -210,5 +210,5 @@ def require_image(image: ImageFact, *, strict: bool) -> None:
         raise InfrastructureError(
             image.stale_note,
             cause="--strict: the nightly image has not been built, or was published under another name",
-            then="./inv image.resolve; to run it all the same, leave out --strict",
+            then="./inv image.resolve; to run with it, leave out --strict",
         )

@@ -105,7 +105,7 @@ def flavour_of(
     if inside.stamp:
         if inside.stamp not in stages:
             raise InfrastructureError(
-                f"the image says {STAMP}={inside.stamp}, a stage that no row knows",
+                f"the image says {STAMP}={inside.stamp}, a stage that no row has",
                 cause=f"known: {', '.join(sorted(stages))}",
                 then="add a [[flavour]] or [[target]] to ci/catalog/dependencies.toml",
             )
@@ -113,7 +113,7 @@ def flavour_of(
             raise InfrastructureError(
                 f"the image was built by stage {inside.stamp}, its name says {install['stage']}",
                 cause="the tag was moved, or --rocm or --hardware does not fit the image",
-                then="name the image that is meant: --image REF",
+                then="name the intended image: --image REF",
             )
         return stages[inside.stamp], inside.stamp, []
     if named:

@@ -23,7 +23,7 @@ __all__ = ["CheckoutFacts", "InsideFacts", "InstallSteps", "Step", "install_of",
 class Step:
     """A step as it will be done; `skip` says why it is not, empty when it is.
 
-    `digest` is over everything that goes into it; empty when its inputs can't be known, so that it always runs.
+    `digest` is over everything that goes into it; empty when its inputs cannot be known, so that it always runs.
     `index_variable` is what its installer reads the alternative index from, empty for a step that installs nothing.
     """
 
@@ -84,7 +84,7 @@ def install_of(
     """
     if flavour and flavour not in rows.flavours:
         raise UsageError(
-            f"there is no flavour {flavour!r} of images",
+            f"unknown flavour {flavour!r} of images",
             cause=f"known: {', '.join(rows.flavours)}",
             then="add a [[flavour]] to ci/catalog/dependencies.toml",
         )
@@ -207,7 +207,7 @@ def _aiter(
         return None
     if not stage:
         raise UsageError(
-            f"nothing says by which Dockerfile stage this {flavour.id} image was built, so AITER can't be judged",
+            f"nothing says by which Dockerfile stage this {flavour.id} image was built, so AITER cannot be judged",
             cause="the image has no stamp, and the run is not for a family of GPUs",
             then="say which: --hardware mi300x",
         )

@@ -67,7 +67,7 @@ class Mount:
 class ContainerFacts:
     """What this machine has for a container, found at the edge.
 
-    `devices` exist; `device_source` says where their list came from. `absent` are rows whose device or path is not there.
+    `devices` exist; `device_source` says where their list came from. `absent` are rows whose device or path does not exist.
     `cache_free_bytes` is None when the cache path of the row is absent. `nofile_max` is the daemon's hard limit, None when
     it could not be had. `elsewhere` says that the plan is for another machine: `devices` are then those that its rows name.
     """
@@ -131,7 +131,7 @@ class ContainerPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What a suite asks of its container; suites with different needs can't share one. `rocm` is empty for the default."""
+    """What a suite asks of its container; suites with different needs cannot share one. `rocm` is empty for the default."""
 
     profile: ContainerProfile
     rocm: str

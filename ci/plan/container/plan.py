@@ -52,7 +52,7 @@ def require_docker(docker: DockerFacts, *, strict: bool) -> None:
     if docker.container.problem:
         raise InfrastructureError(
             f"the docker executor needs a Docker engine: {docker.container.problem}",
-            cause="it is not running, or this user may not use its socket",
+            cause="it is not running, or this user has no access to its socket",
             then="docker info; another engine: DOCKER_HOST=unix:///path/to.sock; without one: --executor host",
         )
     require_image(docker.image, strict=strict)
@@ -64,7 +64,7 @@ def container_work(
     """What decides a verdict, for the suites that the run has.
 
     Raises:
-        UsageError: the dependencies of this flavour and checkout can't be meant.
+        UsageError: the dependencies of this flavour and checkout are invalid.
     """
     rehearsal = facts.hardware_class == CPU
     return ContainerWork(

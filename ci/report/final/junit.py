@@ -266,7 +266,7 @@ def _outside(record: RunRecord) -> Iterator[_Case]:
         details = "\n".join([*failure.problems, failure.cause, failure.then])
         yield _run_error("executor", failure.what, failure.verdict, details)
     if record.ended_reason is EndReason.CANCELLED:
-        yield _run_error("interrupted", "the run was told to stop", Verdict.CANCELLED, "")
+        yield _run_error("interrupted", "the run was stopped", Verdict.CANCELLED, "")
     elif not record.failures and record.tests and record.ended_reason is None:
         yield _run_error(
             "agent", "the agent's events stop before its end", Verdict.INFRA, "\n".join(record.problems)

@@ -240,9 +240,7 @@ def _trouble(
         yield Text(f"evidence for {one_line(attempt.verdict)}{rule}:", style="bold")
         yield Padding(Text("\n".join(one_line(strip_ansi(line)) for line in attempt.evidence)), (0, 0, 0, 4))
     for leftover in attempt.leftovers:
-        yield Text(
-            f"left over and killed: process {leftover.pid}, {one_line(leftover.command)}", style="yellow"
-        )
+        yield Text(f"leftover process killed: {leftover.pid}, {one_line(leftover.command)}", style="yellow")
     tail = tails.of(attempt)
     note = f" ({tail.note})" if tail.note else ""
     yield Text(f"last lines of {one_line(attempt.log) or 'the log'}{note}:", style="bold")

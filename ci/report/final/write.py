@@ -59,7 +59,7 @@ def show_written(console: Console, run_dir: Path, written: Sequence[Written | Fa
         path for path in (run_dir / "plan.json", run_dir / "events.jsonl", run_dir / "logs") if path.exists()
     ]
     for path in (*beside, *(file.path for file in written if isinstance(file, Written))):
-        # a path that wraps can't be copied
+        # a path that wraps cannot be copied
         console.print(Text(one_line(str(path)), style="dim"), soft_wrap=True)
     for file in written:
         if isinstance(file, Failed):
@@ -85,7 +85,7 @@ def _attempt(path: Path, render: Callable[[], bytes], put: Callable[[Path, bytes
     except OSError as error:
         return Failed(path=path, because=error.strerror or str(error))
     except Exception as error:  # noqa: BLE001  # a fault in one report must not cost a run of hours its others
-        return Failed(path=path, because=f"the report can't be made: {type(error).__name__}: {error}")
+        return Failed(path=path, because=f"cannot create the report: {type(error).__name__}: {error}")
     return Written(path=path, size_bytes=len(data))
 
 

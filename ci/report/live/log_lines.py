@@ -71,7 +71,7 @@ class LogLines:
                 host, python, system = map(one_line, (event.host, event.python, event.platform))
                 yield Line(text=f"agent on {host}, Python {python}, {system}", tone="dim")
             case ev.Capsule():
-                # whole and alone, or it can't be copied: `inv repro` reads it
+                # whole and alone, or it cannot be copied: `inv repro` reads it
                 yield Line(text=one_line(event.text), tone="dim")
             case ev.SuiteStarted():
                 limit = duration(event.timeout_s)
@@ -134,7 +134,7 @@ class LogLines:
             text = f"disabled: {one_line(disabled.test)}: {one_line(disabled.because)}"
             yield Line(text=text, tone="dim")
         for held in event.quarantine:
-            text = f"in quarantine until {held.expires}, gates nothing: {held.test}: {held.reason} ({held.issue})"
+            text = f"in quarantine until {held.expires}, does not gate: {held.test}: {held.reason} ({held.issue})"
             yield Line(text=one_line(text), tone="warn")
 
     def _started(self, event: ev.TestStarted) -> Line:
@@ -205,7 +205,7 @@ class LogLines:
 
 def _leftovers(leftovers: Iterable[Leftover], *, indent: str) -> Iterator[Line]:
     for leftover in leftovers:
-        text = f"left over and killed: process {leftover.pid}, {one_line(leftover.command)}"
+        text = f"leftover process killed: {leftover.pid}, {one_line(leftover.command)}"
         yield Line(text=indent + text, tone="warn")
 
 

@@ -15,7 +15,7 @@ def show_tenants(environ: Mapping[str, str], tenants: Sequence[Tenant]) -> None:
     for column in ("container", "run", "state", "its run", "kept"):
         table.add_column(column, overflow="fold")
     for one in tenants:
-        owner = "is over" if one.ownership.dead else "lives, or can't be told"
+        owner = "ended" if one.ownership.dead else "running, or unknown"
         kept = f"for {one.ownership.ttl_s} s from its start" if one.ownership.kept else ""
         table.add_row(
             Text(one.name), Text(one.ownership.run), Text(one.status or one.state), Text(owner), Text(kept)
@@ -27,7 +27,7 @@ def show_tenants(environ: Mapping[str, str], tenants: Sequence[Tenant]) -> None:
 
 def show_not_looked_at(environ: Mapping[str, str], why: str) -> None:
     """That containers of dead runs may be there."""
-    open_console(environ).print(Text(f"containers were not looked at: {why}", style="yellow"))
+    open_console(environ).print(Text(f"containers not checked: {why}", style="yellow"))
 
 
 def show_swept_containers(environ: Mapping[str, str], swept: Sequence[Swept]) -> None:

@@ -88,8 +88,8 @@ def show_checked(environ: Mapping[str, str], found: Installed, *, as_json: bool)
     for line in found.lines:
         console.print(Text(line))
     said = (
-        "as the installation left them"
+        "as after the installation"
         if found.compared
-        else "not compared: this container remembers no installation"
+        else "not compared: this container has no record of an installation"
     )
     console.print(Text(f"protected distributions: {said}"))

@@ -77,7 +77,7 @@ def show_mirrored(environ: Mapping[str, str], mirrored: Mirrored, *, as_json: bo
     if as_json:
         _json(asdict(mirrored))
         return
-    how = "pushed and verified" if mirrored.pushed else "was there already, verified"
+    how = "pushed and verified" if mirrored.pushed else "already there, verified"
     text = (
         f"{mirrored.reference}: {how}, manifest {mirrored.manifest_digest}, config {mirrored.config_digest}"
     )

@@ -43,7 +43,7 @@ class Prompts:
         if len(single) < _WORDS_MIN:
             raise MeasurementError(
                 f"only {len(single)} of {len(self._words)} common words have one token each",
-                cause="a tokenizer for which prompts of an exact length can't be made of English words",
+                cause="a tokenizer for which prompts of an exact length cannot be made of English words",
             )
         self._words = single
         # what the tokenizer adds once to any text, such as a token that begins the text

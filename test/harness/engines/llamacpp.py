@@ -45,7 +45,7 @@ def command(start: Start) -> Command:
     stand_in = start.model.stand_in
     if stand_in is None:
         raise MissingRowError(
-            f"model {start.model.id!r} has no stand-in, and llama.cpp can't serve it",
+            f"model {start.model.id!r} has no stand-in, and llama.cpp cannot serve it",
             then="add stand_in to its row in ci/catalog/models.toml, or run with --engine sglang",
         )
     weights = find_weights(stand_in)

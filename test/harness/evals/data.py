@@ -73,7 +73,7 @@ def _own(name: str) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
 def gsm8k(*, cache: Path | None = None, url: str = GSM8K_URL) -> tuple[Problem, ...]:
     """GSM8K's test set in its own order, from the cache or else from the network.
 
-    Raises `InfraError` when it can't be had or is not what it should be.
+    Raises `InfraError` when it cannot be had or is not what it should be.
     """
     path = cache or cache_root() / "gsm8k" / "test.jsonl"
     return _fetched("GSM8K's test set", path, url, row=_gsm8k_row, rows=GSM8K_ROWS)
@@ -135,7 +135,7 @@ def _download(name: str, url: str, path: Path) -> None:
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it holds the connection
         raise InfraError(
-            f"{name} can't be had: {error}",
+            f"{name} cannot be had: {error}",
             cause=f"no network, and nothing at {path}",
             then=f"curl -fL --create-dirs -o {path} {url}",
         ) from error

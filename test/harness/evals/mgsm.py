@@ -1,6 +1,6 @@
 """MGSM in English over /v1/chat/completions: word problems of several steps, the answer on the reply's last line.
 
-In rehearsal the problems are our own, easier set, after a few worked examples: a 135M model can't do MGSM at all.
+In rehearsal the problems are our own, easier set, after a few worked examples: a 135M model cannot do MGSM at all.
 """
 
 from __future__ import annotations

@@ -57,4 +57,4 @@ def test_a_reader_that_has_gone_stops_the_run_and_the_first_reason_stays() -> No
     os.close(write_end)
     assert emitter.broken
     assert stop.reason is not None
-    assert stop.reason.startswith("standard output broke: ")
+    assert stop.reason.startswith("cannot write to standard output: ")

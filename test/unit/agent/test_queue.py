@@ -215,7 +215,7 @@ class TestWhatIsNotRun:
         work(
             script, tmp_path, a_suite(files("a", "b"), id="one", timeout_s=0.5), a_suite(files("c"), id="two")
         )
-        because = "the suite's time limit of 0.5 s was over before this test began"
+        because = "the suite's time limit of 0.5 s had expired before this test began"
         assert self.not_run(script) == [("b", "timeout", because)]
         assert [test for test, _, _ in script.ran] == ["a", "c"]
 

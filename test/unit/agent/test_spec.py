@@ -75,12 +75,12 @@ def test_what_the_executor_writes_is_read() -> None:
         ("suites.0.attempts", 0, "suite suite: attempts is 0"),
         ("suites.0.timeout_s", -1, "suites[0].timeout_s is '-1', not a number of at least 0"),
         ("suites.0.env", {"A": 1}, "suites[0].env.A is '1', not str"),
-        ("suites.0.tests.1.id", "test_a.py", "suite suite: 2 tests are called 'test_a.py'"),
+        ("suites.0.tests.1.id", "test_a.py", "suite suite: 2 tests are named 'test_a.py'"),
         ("suites.0.tests.1.kind", "go", "kind 'go' is neither pytest nor script"),
         ("suites.0.tests.1.path", "/etc/passwd", "'/etc/passwd' is not a path inside the root"),
         ("suites.0.tests.1.path", "a/../../b", "'a/../../b' is not a path inside the root"),
         ("suites.0.tests.1", "test", "suites[0].tests[1] is 'test', not Test"),
-        ("suites", [SPEC["suites"][0]] * 2, "2 suites are called 'suite'"),
+        ("suites", [SPEC["suites"][0]] * 2, "2 suites are named 'suite'"),
     ],
 )
 def test_a_wrong_value_is_named(path: str, value: object, says: str) -> None:

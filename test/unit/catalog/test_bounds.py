@@ -197,7 +197,7 @@ def check(metrics: tuple[str, ...] = (), declared: tuple[str, ...] = (), *bounds
 def test_a_literal_metric_needs_a_row_for_each_class_of_its_family() -> None:
     assert check(("m",), (), bound(">", 1), bound(">", 1, "mi325x")) == []
     (problem,) = check(("m",), (), bound(">", 1))
-    assert "no row of bounds.toml knows its metric 'm' for mi325x" in problem
+    assert "no row of bounds.toml has its metric 'm' for mi325x" in problem
     (problem,) = check(("m", "n"), ())
     assert "'m', 'n' for mi300x, mi325x" in problem
 
@@ -205,7 +205,7 @@ def test_a_literal_metric_needs_a_row_for_each_class_of_its_family() -> None:
 def test_a_declared_metric_needs_a_row_on_any_class() -> None:
     assert check((), ("m",), bound(">", 1, "cpu")) == []
     (problem,) = check((), ("m",))
-    assert "no row of bounds.toml knows its metric 'm'" in problem
+    assert "no row of bounds.toml has its metric 'm'" in problem
 
 
 def test_a_row_whose_metric_or_test_is_gone_is_a_problem() -> None:

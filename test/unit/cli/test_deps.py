@@ -43,17 +43,17 @@ def test_reasons_and_sources_are_shown(checkout: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (DepsOptions(), "which image"),
-        (DepsOptions(rocm="999"), "no flavour 'rocm999'"),
+        (DepsOptions(), "an image flavour is required"),
+        (DepsOptions(rocm="999"), "unknown flavour 'rocm999'"),
         (DepsOptions(rocm="720", family="mi99"), "unknown family 'mi99'"),
         (DepsOptions(rocm="720", checkout="/no/such/tree"), "is not a folder"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(options: DepsOptions, says: str) -> None:
+def test_invalid_options_are_refused(options: DepsOptions, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         plan_verb({}, options)
 
 
 def test_a_check_needs_a_container() -> None:
-    with pytest.raises(UsageError, match="which container"):
+    with pytest.raises(UsageError, match="a container is required"):
         check_verb({}, DepsOptions())

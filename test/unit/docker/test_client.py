@@ -104,5 +104,5 @@ def test_a_sweep_without_an_engine_says_that_it_looked_at_no_container(
 ) -> None:
     sweep_verb({"DOCKER_HOST": f"unix://{tmp_path}/no.sock"})
     said = " ".join(capsys.readouterr().out.split())
-    assert "containers were not looked at" in said
+    assert "containers not checked" in said
     assert "DOCKER_HOST" in said

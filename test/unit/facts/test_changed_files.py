@@ -1,4 +1,4 @@
-"""Which suites a changed file selects, by which rule; what git says has changed; what can't be known selects everything."""
+"""Which suites a changed file selects, by which rule; what git says has changed; what cannot be known selects everything."""
 
 import fnmatch
 import string
@@ -85,9 +85,9 @@ def test_a_file_that_no_rule_knows_selects_everything(path: str) -> None:
 
 
 def test_an_unknown_base_selects_everything_with_its_reason() -> None:
-    selection = select(unknown="main can't be compared with: shallow")
+    selection = select(unknown="main cannot be compared with: shallow")
     assert chosen(selection) == ALL
-    assert selection.choices[STAGE_A].reasons[0].why == "main can't be compared with: shallow"
+    assert selection.choices[STAGE_A].reasons[0].why == "main cannot be compared with: shallow"
 
 
 def test_a_changed_test_selects_itself_in_each_of_its_suites() -> None:

@@ -101,7 +101,7 @@ def test_a_gpu_that_the_container_was_not_given_is_left_out(
     monkeypatch.setattr(Path, "read_text", forbid)
     found = find(sysfs)
     assert [(one.id, one.node) for one in found.gpus] == [("0", 2), ("1", 4)]
-    assert found.notes == ("KFD node 3 may not be read: that GPU was not given to us",)
+    assert found.notes == ("KFD node 3 may not be read: that GPU is not available to this run",)
 
 
 def test_a_broken_node_is_named_and_hides_no_other(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_broken_node_is_named_and_hides_no_other(tmp_path: Path) -> None:
     (sysfs / "class/kfd/kfd/topology/nodes/2/properties").unlink()
     found = find(sysfs)
     assert [one.node for one in found.gpus] == [3]
-    assert found.notes == ("KFD node 2 can't be read: No such file or directory",)
+    assert found.notes == ("cannot read KFD node 2: No such file or directory",)
 
 
 def test_a_gpu_of_another_vendor_is_left_out(tmp_path: Path) -> None:

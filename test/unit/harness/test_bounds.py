@@ -127,7 +127,7 @@ def test_metric_without_a_row_names_the_row_to_add(recorded: socket.socket) -> N
     for part in ("ci/catalog/bounds.toml", f'test = "{TEST}"', 'metric = "itl"', 'hardware = ["cpu"]'):
         assert part in str(error.value)
     assert error.value.verdict == "product"
-    assert messages(recorded) == [], "nothing is recorded of a measurement that can't be judged"
+    assert messages(recorded) == [], "nothing is recorded of a measurement that cannot be judged"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1])

@@ -1,4 +1,4 @@
-"""Tests that the engine can't run are skipped with a reason; misspelt needs are not."""
+"""Tests that the engine cannot run are skipped with a reason; misspelt needs are not."""
 
 import os
 import subprocess

@@ -380,6 +380,6 @@ def test_model_without_a_stand_in_can_not_be_rehearsed(
 ) -> None:
     with (
         use_spec(monkeypatch, tmp_path, models=NO_STAND_IN),
-        pytest.raises(MissingRowError, match=r"has no stand-in, and llama\.cpp can't serve it"),
+        pytest.raises(MissingRowError, match=r"has no stand-in, and llama\.cpp cannot serve it"),
     ):
         refuse(wanted(tmp_path))

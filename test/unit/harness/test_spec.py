@@ -62,7 +62,7 @@ def test_real_run_keeps_the_sizes_asked_for(monkeypatch: pytest.MonkeyPatch, tmp
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "can't be read"),
+        ("{", "cannot be read"),
         ('{"run_dir": "/x"}', "does not fit docs/harness.md: KeyError 'harness'"),
         ('{"run_dir": "/x", "harness": []}', "does not fit docs/harness.md: TypeError"),
     ],

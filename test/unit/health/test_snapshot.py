@@ -166,7 +166,7 @@ def test_no_source_at_all_is_a_warning_and_never_a_silent_pass(tmp_path: Path) -
 def test_tools_are_asked_where_sysfs_shows_nothing(tmp_path: Path, tool: str, printed: str) -> None:
     machine = Double(root=tmp_path, tools={tool: printed})
     text = refused(machine)
-    assert f"1 of 1 GPUs are not clear ({tool})" in text
+    assert f"1 of 1 GPUs are busy ({tool})" in text
     assert "GPU 0: 87.9 GiB of 192.0 GiB" in text
 
 
@@ -197,8 +197,8 @@ def test_every_holder_is_named_with_whose_it_is(machine: Double) -> None:
     ]
     text = refused(machine)
     assert "process 41 (python3 -m sglang.launch_server), of another run of this project, 90.0 GiB" in text
-    assert "process 42 (ollama serve), of another tenant, 9.0 GiB" in text
-    assert "process 43 (vllm), of another tenant, in container cdcdcdcdcdcd" in text
+    assert "process 42 (ollama serve), of another user, 9.0 GiB" in text
+    assert "process 43 (vllm), of another user, in container cdcdcdcdcdcd" in text
     assert "process 44 (stale), of run run-before, in container amd-ci-before, a zombie" in text
     assert OTHERS not in text
     assert "--exclusive-host" in text
@@ -261,8 +261,8 @@ class TestLeak:
         phase = self.leak(machine, 11)
         assert phase.outcome == "warned"
         assert "left by this run: renderD128: 11.0 GiB" in phase.text
-        assert "a dead one's context" in phase.details[0]
-        assert "renderD128: run run-now said that it leaked" in refused(machine)
+        assert "the context of an ended one" in phase.details[0]
+        assert "renderD128: run run-now reported a leak here" in refused(machine)
 
     def test_a_process_of_this_run_is_named(self, machine: Double) -> None:
         machine.holder(41, "python3 -m sglang", vram=11, token=MINE)
@@ -280,9 +280,9 @@ class TestLeak:
         self.leak(machine, 11)
         note = machine.root / "runs/.live/leaks.json"
         note.write_text(json.dumps({**json.loads(note.read_text()), "boot_id": "earlier"}))
-        assert "said that it leaked" not in refused(machine)
+        assert "reported a leak here" not in refused(machine)
         note.write_text("cut")
-        assert "said that it leaked" not in refused(machine)
+        assert "reported a leak here" not in refused(machine)
 
     def test_a_clean_run_takes_the_note_back(self, machine: Double) -> None:
         self.leak(machine, 11)

@@ -159,7 +159,7 @@ def test_a_refused_login_is_noted_without_its_token_and_goes_on_anonymously(serv
     server.answer = bearer(server, takes_login=False)
     with client(server, login=True) as registry:
         assert registry.tags("a/b") == ["t"]
-        assert registry.notes == ["the login with U and T was refused (HTTP 401): going on anonymously"]
+        assert registry.notes == ["the login with U and T was refused (HTTP 401): continuing anonymously"]
         assert CANARY not in repr(registry.notes)
 
 

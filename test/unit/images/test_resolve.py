@@ -92,7 +92,7 @@ def test_every_refused_tag_has_its_reason_and_the_others_are_counted() -> None:
     assert reasons[tag(day="20260527")] == (f"older than {tag()}", 1)
     assert reasons[tag(day="20260101")] == ("148 days old, the look-back is 7 days", 1)
     assert reasons[tag(day="20260601")] == ("its day, 2026-06-01, is after 2026-05-29", 1)
-    assert reasons[tag(day="20261301")] == ("20261301 is no date", 1)
+    assert reasons[tag(day="20261301")] == ("20261301 is not a date", 1)
     assert reasons[tag(family="mi35x", day="20260520")] == ("made for rocm700 on mi35x", 20)
     assert reasons["latest"] == ("not an official version tag", 1)
 
@@ -227,8 +227,8 @@ def test_an_image_id_is_of_the_local_store() -> None:
 @pytest.mark.parametrize(
     "text", ["", "A/B", "a b", "a:", "a@sha256:12", "a:t:u", "-x", "a/../b", "a:$(id)", "héh"]
 )
-def test_what_is_no_reference_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no image reference"):
+def test_an_invalid_reference_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not an image reference"):
         parse_reference(text)
 
 

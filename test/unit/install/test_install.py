@@ -341,13 +341,13 @@ def test_a_step_that_failed_does_not_blame_the_next_run(runs: Runs) -> None:
     with pytest.raises(CiError, match="aiter-remove failed"):
         runs.install()
     runs.shell.answer = None
-    with pytest.raises(GuardError, match="can't import aiter"):
+    with pytest.raises(GuardError, match="cannot import aiter"):
         runs.install()
 
 
 def test_an_import_that_fails_ends_the_installation_with_6(runs: Runs) -> None:
     runs.shell.import_problem = "ImportError: libhipblas.so"
-    with pytest.raises(GuardError, match="can't import") as caught:
+    with pytest.raises(GuardError, match="cannot import") as caught:
         runs.install()
     assert caught.value.exit_code is ExitCode.GUARD
     assert runs.ended("guards")["outcome"] == "failed"
@@ -355,7 +355,7 @@ def test_an_import_that_fails_ends_the_installation_with_6(runs: Runs) -> None:
 
 def test_a_required_distribution_that_is_missing_is_a_violation(runs: Runs) -> None:
     guards = guards_of(catalog().guards, flavour="rocm720")
-    with pytest.raises(GuardError, match="can't import aiter"):
+    with pytest.raises(GuardError, match="cannot import aiter"):
         probe(runs.shell, "python3", guards, ())
     lines = probe(runs.shell, "python3", guards_of(catalog().guards, flavour="rehearsal"), ())
     assert all("not probed" in line for line in lines)

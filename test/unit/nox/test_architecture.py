@@ -96,7 +96,7 @@ def test_it_is_stale_when_rooms_or_numbers_differ_by_much(
 
 
 def test_it_is_stale_when_it_is_missing_or_was_edited(tree: Path) -> None:
-    assert "can't be read" in stale(tree)[0].what
+    assert "cannot be read" in stale(tree)[0].what
     write(tree)
     path = tree / PICTURE
     path.write_text(path.read_text().replace("#3d5a80", "#ff0000", 1))

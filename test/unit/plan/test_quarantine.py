@@ -123,7 +123,7 @@ def test_a_row_holds_from_its_first_day_to_its_last_and_is_expired_after(
     found = quarantine_problems(with_rows(one), tests, today=today, own=False)
     assert bool(found) == (today > expires)
     if found:
-        assert f"has expired: it held until {expires}, today is {today}" in str(found[0])
+        assert f"has expired: it was valid until {expires}, today is {today}" in str(found[0])
         assert GREEDY in str(found[0])
 
 
@@ -180,15 +180,15 @@ class TestTheWholeWay:
         shown = capsys.readouterr()
         assert "test_flaky.py::test_greedy]: has expired" in shown.err
         assert "error (exit 7)" in shown.err
-        assert "THE DATE IS NOT TODAY'S" in shown.out
+        assert "NOT TODAY'S DATE" in shown.out
 
-    def test_check_passes_on_the_last_day_and_says_what_comes(
+    def test_check_passes_on_the_last_day_and_warns_before_it(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("AMD_CI_TODAY", "2027-04-21")
         assert main(["check", "--json"]) == 0
         notes = json.loads(capsys.readouterr().out)["notes"]
-        assert any("holds until 2027-04-21, 0 days from now" in note for note in notes)
+        assert any("is valid until 2027-04-21, 0 days from now" in note for note in notes)
 
     def test_a_date_that_is_none_is_a_usage_error(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -204,7 +204,7 @@ class TestTheWholeWay:
         monkeypatch.setattr("ci.cli.planning.gather", lambda *_, **_k: facts([], today=date(2027, 4, 22)))
         assert main(["plan", "stage_a_amd"]) == 7
         assert (
-            "test_greedy]: has expired: it held until 2027-04-21, today is 2027-04-22"
+            "test_greedy]: has expired: it was valid until 2027-04-21, today is 2027-04-22"
             in capsys.readouterr().err
         )
 
@@ -217,7 +217,7 @@ def test_a_plan_names_what_holds_and_says_so_in_its_notes() -> None:
     plan = make_plan(with_rows(row(), row(f"{TEST}::test_b", hardware=("cpu",))), world, request())
     assert plan.work.quarantine == (GREEDY,)
     assert any(
-        note.startswith(f"quarantined until 2026-06-30, gates nothing: {GREEDY}: jitter")
+        note.startswith(f"quarantined until 2026-06-30, does not gate: {GREEDY}: jitter")
         for note in plan.notes
     )
     other = make_plan(with_rows(), world, request())
@@ -227,7 +227,7 @@ def test_a_plan_names_what_holds_and_says_so_in_its_notes() -> None:
 def test_a_date_that_is_only_tried_is_told_loudly() -> None:
     world = facts([registration(TEST)], today=DAY, today_source="AMD_CI_TODAY", today_tried=True)
     notes = make_plan(with_rows(), world, request()).notes
-    assert f"THE DATE IS NOT TODAY'S: quarantine is judged as on {DAY} (AMD_CI_TODAY)" in notes
+    assert f"NOT TODAY'S DATE: quarantine is judged as on {DAY} (AMD_CI_TODAY)" in notes
 
 
 def test_a_plan_of_before_this_schema_says_which_version_reads_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What can't be seen is spelled out, what can is left alone, and a log's tail is its end."""
+"""What cannot be seen is spelled out, what can is left alone, and a log's tail is its end."""
 
 import re
 from pathlib import Path
@@ -125,7 +125,7 @@ class TestTail:
     @pytest.mark.parametrize(
         ("log", "note"),
         [
-            ("logs/none.log", "the log can't be read: No such file or directory"),
+            ("logs/none.log", "cannot read the log: No such file or directory"),
             ("", "the record names no log"),
             ("../secret", "the record names a log outside the run folder"),
             ("logs/empty.log", "the log is empty"),

@@ -197,11 +197,11 @@ class TestJobNames:
             ("stage-b-test-1-gpu-smol-amd (linux-north-1gpu, 4/5)", "shard 4/5"),
             ("stage-b-test-1-gpu-small-amd (linux-north-1gpu, 5)", "counted from 0"),
             ("stage-b-test-1-gpu-small-amd (linux-north-1gpu, 6/5)", "counted from 1"),
-            ("stage-b-test-1-gpu-small-amd (linux-north-3gpu, 1/5)", "no runner label"),
-            ("a b c", "no job name"),
+            ("stage-b-test-1-gpu-small-amd (linux-north-3gpu, 1/5)", "neither a runner label nor a shard"),
+            ("a b c", "is not a job name"),
         ],
     )
-    def test_what_can_not_be_meant_is_refused_with_what_was_understood(self, name: str, words: str) -> None:
+    def test_an_invalid_name_is_refused_with_what_was_understood(self, name: str, words: str) -> None:
         with pytest.raises(UsageError) as caught:
             job_name(name, catalog())
         assert words in caught.value.render()

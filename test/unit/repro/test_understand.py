@@ -111,7 +111,7 @@ class TestLinks:
         with pytest.raises(UsageError) as caught:
             repro([URL, "--api", github.url])
         assert "has expired" in caught.value.what
-        assert "there is no suite 'stage-b-test-1-gpu-smal-amd'" in caught.value.render()
+        assert "unknown suite 'stage-b-test-1-gpu-smal-amd'" in caught.value.render()
         assert "shard 3/14" in caught.value.render()
 
 

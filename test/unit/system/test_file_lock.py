@@ -88,5 +88,5 @@ def test_its_release_is_waited_for(tmp_path: Path) -> None:
 
 def test_a_file_that_can_not_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InfrastructureError, match="can't be made"):
+    with pytest.raises(InfrastructureError, match="cannot create the lock"):
         FileLock().take(tmp_path / "file" / "lock")

@@ -203,7 +203,7 @@ def test_a_mistake_anywhere_leaves_the_rest_as_it_was(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("register_amd_ci(-60, 's')", "1: est_time is -60: seconds can't be negative"),
+        ("register_amd_ci(-60, 's')", "1: est_time is -60: seconds cannot be negative"),
         (
             "register_amd_ci(60, suit='s')",
             "1: register_amd_ci() has no argument suit (did you mean 'suite'?)",
@@ -302,7 +302,7 @@ def test_kind(text: str, kind: str) -> None:
     assert read(text).kind == kind
 
 
-# --- files that Python can't read
+# --- files that Python cannot read
 
 
 @pytest.mark.parametrize(

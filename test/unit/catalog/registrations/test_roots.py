@@ -285,7 +285,7 @@ def test_a_wrong_checkout_is_refused_with_what_was_looked_for(
     text = caught.value.render()
     assert "error (exit 2)" in text
     assert says in text
-    assert "test/registered: is not there" in text
+    assert "test/registered: does not exist" in text
 
 
 # --- the rules themselves

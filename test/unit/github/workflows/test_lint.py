@@ -132,19 +132,19 @@ def test_a_workflow_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     problems: list[Problem] = []
     assert not workflow_files(tmp_path, problems)
     assert points(problems) == [
-        (".github/workflows/folder.yml", "can't be read"),
-        (".github/workflows/gone.yml", "can't be read"),
+        (".github/workflows/folder.yml", "cannot be read"),
+        (".github/workflows/gone.yml", "cannot be read"),
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "where", "what"),
     [
-        ("jobs: [1\n", "w.yml:2", "can't be read"),
-        ("jobs:\n  a: {\n", "w.yml:3", "can't be read"),
+        ("jobs: [1\n", "w.yml:2", "cannot be read"),
+        ("jobs:\n  a: {\n", "w.yml:3", "cannot be read"),
         ("amd\n", "w.yml:1", "has no jobs"),
         ("jobs: []\n", "w.yml:1", "has no jobs"),
-        ("a: 1\na: 2\n", "w.yml:2", "can't be read"),
+        ("a: 1\na: 2\n", "w.yml:2", "cannot be read"),
     ],
 )
 def test_what_is_no_workflow_is_named_with_its_line(text: str, where: str, what: str) -> None:

@@ -398,7 +398,7 @@ class TestStale:
 
     def test_an_option_that_is_not_known_is_a_usage_error(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["workflows", "--chek"]) == 2
-        assert "--chek: there is no such option (did you mean '--check'" in capsys.readouterr().err
+        assert "--chek: unknown option (did you mean '--check'" in capsys.readouterr().err
 
 
 class TestRows:

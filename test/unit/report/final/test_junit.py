@@ -187,7 +187,7 @@ def test_a_failed_test_carries_the_end_of_its_log() -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("lost-agent", "the agent's stream ended"), ("cancelled", "the run was told to stop")],
+    [("lost-agent", "the agent's stream ended"), ("cancelled", "the run was stopped")],
 )
 def test_a_run_that_broke_is_red_beside_its_tests(name: str, message: str) -> None:
     messages = [error.get("message", "") for error in parse(record_of(name)).iter("error")]
