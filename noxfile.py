@@ -163,9 +163,11 @@ def ci(session: nox.Session, groups: tuple[str, ...], *arguments: str) -> None:
     run(session, made(session, *groups), "-m", "ci", *arguments)
 
 
-def pytest(python: Path, *arguments: str | Path) -> tuple[str | Path, ...]:
-    """A command line of pytest that ends with Nox and handles SIGTERM like Ctrl-C."""
-    return (python, "-m", "ci.system.signals", "pytest", *arguments)
+def pytest(
+    python: Path, *arguments: str | Path, module: Sequence[str] = ("pytest",)
+) -> tuple[str | Path, ...]:
+    """A command line of pytest that ends with Nox and handles SIGTERM like Ctrl-C; `module` may measure it."""
+    return (python, "-m", "ci.system.signals", *module, *arguments)
 
 
 def made(session: nox.Session, *groups: str, python: str = "") -> Path:
@@ -345,13 +347,20 @@ def tests(session: nox.Session) -> None:
 def tests_all(session: nox.Session) -> None:
     """Run the unit tests on every supported Python, and what runs in containers also on Python 3.10.
 
-    A Python that is not available is named at the end; the others are tested.
+    On the oldest Python, with the smallest rehearsal, branch coverage is measured and shown by room. A Python that is
+    not available is named at the end; the others are tested.
     """
+    from ci.nox.coverage import measured, start, table, to_json  # noqa: PLC0415 - as above
+
     in_container = [str(file) for file in files_with_mark("in_container", Path("test"))]
     if not in_container:
         raise UsageError("no file below test/ marks its tests as in_container")
+    unit, whole = (
+        targets(session.posargs, paths, ROOT) for paths in ((UNIT_TESTS,), (UNIT_TESTS, SMALLEST_REHEARSAL))
+    )
     runs: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
-        *((version, TEST, targets(session.posargs, (UNIT_TESTS,), ROOT)) for version in OUR_PYTHONS),
+        (OUR_PYTHONS[0], TEST, whole),
+        *((version, TEST, unit) for version in OUR_PYTHONS[1:]),
         # without conftest.py, which is for our own Pythons and needs more than pytest
         (
             CONTAINER_PYTHON,
@@ -359,12 +368,19 @@ def tests_all(session: nox.Session) -> None:
             ("-m", "in_container", "--noconftest", *targets(session.posargs, in_container, ROOT)),
         ),
     ]
+    data = session.cache_dir.parent / "coverage"
+    start(data)
     failed = []
     for version, groups, words in runs:
+        measure = version == OUR_PYTHONS[0]
+        module = ("coverage", *measured(ROOT, data, "pytest")) if measure else ("pytest",)
         try:
-            code = attempt(
-                session, *pytest(made(session, *groups, python=version), *words), codes=PYTEST_CODES
-            )
+            python = made(session, *groups, python=version)
+            code = attempt(session, *pytest(python, *words, module=module), codes=PYTEST_CODES)
+            if measure:
+                for arguments in to_json(data):
+                    run(session, python, "-m", "coverage", *arguments)
+                sys.stdout.write(table(data))
         except CiError as error:
             complain(error)
             failed.append(f"Python {version}: {error.what}")

@@ -9,6 +9,7 @@ from subprocess import run  # a test of a whole program starts it
 import pytest
 
 from ci.plan.model import Plan
+from support.measured import measured_environ
 
 REPOSITORY = Path(__file__).parent.parent.parent
 TEST = "test/registered/sampling/test_constrained_json.py"
@@ -17,7 +18,12 @@ TEST = "test/registered/sampling/test_constrained_json.py"
 @pytest.mark.engine
 def test_one_test_of_stage_a_is_rehearsed_for_real(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "ci", "run", "stage-a-amd", "--hardware", "cpu", "--test", TEST, "--json"]
-    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "AMD_CI_RUNS": str(tmp_path / "runs")}
+    env = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "AMD_CI_RUNS": str(tmp_path / "runs"),
+        **measured_environ(),
+    }
     done = run(argv, cwd=REPOSITORY, env=env, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     assert b"REHEARSAL" in done.stderr

@@ -21,6 +21,7 @@ else:  # what pytest itself brings for Python 3.10
 import pytest
 
 from ci.execute.agent_file import AGENT_NAME, agent_file
+from support.measured import measured_environ
 
 CATALOG = Path(__file__).resolve().parent / "catalog"
 Event = dict[str, Any]
@@ -147,7 +148,7 @@ class AgentProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
+            env=environment | measured_environ(),
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from support.child_processes import end_with_the_test
+from support.measured import measured_environ
 
 REPOSITORY = Path(__file__).parents[2]
 COPIED = (
@@ -54,6 +55,7 @@ def child_env(runs: Path, extra: Mapping[str, str] | None = None) -> dict[str, s
         "HOME": str(runs.parent),
         "AMD_CI_RUNS": str(runs),
         "PYTHONDONTWRITEBYTECODE": "1",
+        **measured_environ(),
         **(extra or {}),
     }
 
