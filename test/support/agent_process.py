@@ -86,7 +86,7 @@ def a_test(path: str, **keys: object) -> dict[str, object]:
 def a_suite(tests: Sequence[Mapping[str, object]], **keys: object) -> dict[str, object]:
     """A suite of the spec: no GPU, one attempt."""
     suite = {"id": "suite", "name": "suite", "timeout_s": 120, "gpus": 0, "attempts": 1, "retry_wait_s": 0}
-    return {**suite, "retry_on": [], "env": {}, "tests": list(tests), **keys}
+    return {**suite, "retry_on": [], "env": measured_environ(), "tests": list(tests), **keys}
 
 
 class AgentProcess:
