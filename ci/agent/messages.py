@@ -1,4 +1,4 @@
-"""What a test process says to the agent: messages on a socket, each a JSON object."""
+"""What a test process reports to the agent: messages on a socket, each a JSON object."""
 
 import json
 import os
@@ -17,8 +17,8 @@ _NUMBER, _MAYBE_NUMBER = (float, 0.0), (float, None)
 _WHOLE, _MAYBE_WHOLE = (int, 0), (int, None)
 _FLAG, _MAYBE_BOUND = (bool, False), (dict, None)
 _BOUND = {"ok": _FLAG, "op": _TEXT, "limit": _NUMBER, "source": _TEXT, "report_only": _FLAG}
-# Keys by kind of message, first the one that has to be there. `session` is our own child mode saying that pytest came to
-# its end.
+# Keys by kind of message, first the one that has to be there. `session` is sent by the agent's own child mode when pytest
+# has finished.
 MESSAGES: dict[str, dict[str, tuple[type, object]]] = {
     "case": {
         "case": _TEXT,
@@ -39,7 +39,7 @@ MESSAGES: dict[str, dict[str, tuple[type, object]]] = {
 
 
 def parse_message(data: bytes) -> tuple[str, dict[str, Any]]:
-    """Kind and keys of one message; what the agent does not know becomes a `note` that holds the raw text."""
+    """Kind and keys of one message; an unknown one becomes a `note` with the raw text."""
     raw = data.decode("utf-8", "replace")
     try:
         message = json.loads(raw, parse_constant=_refuse)
@@ -80,7 +80,7 @@ class Channel:
         self._pid = os.getpid()
 
     def send(self, **message: object) -> None:
-        """Send one message, its longest text halved until it fits; a fork of the test process says nothing."""
+        """Send one message, its longest text halved until it fits; a fork of the test process sends nothing."""
         if os.getpid() != self._pid:
             return
         while len(data := json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")) > MESSAGE_BYTES:

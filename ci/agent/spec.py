@@ -12,12 +12,15 @@ from typing import Any, get_args, get_origin
 __all__ = ["Limits", "Rule", "Spec", "SpecError", "Suite", "Test", "Verdict", "is_number", "parse_spec"]
 
 SCHEMA = 2
+# The verdicts that the agent gives without a case or a rule; what it gives for a failed case has to be a cause
+GIVEN = ("product", "infra", "oom", "unknown", "timeout", "timeout-while-passing", "cancelled", "passed")
+GIVEN_CAUSES = ("product", "infra", "oom")
 # How a verdict may gate: see docs/agent.md, "Quarantine".
 GATES = ("never", "unless-quarantined", "unless-file-quarantined", "always")
 
 
 class SpecError(Exception):
-    """The spec cannot be used; `problems` says all that is wrong with it."""
+    """The spec is invalid; `problems` has everything that is wrong with it."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -26,7 +29,7 @@ class SpecError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The rows `agent.*` of `ci/catalog/limits.toml`; what each means stands there."""
+    """The rows `agent.*` of `ci/catalog/limits.toml`; their meaning is there."""
 
     int_grace_s: float
     term_grace_s: float
@@ -114,7 +117,7 @@ def parse_spec(text: str) -> Spec:
     try:
         spec: Spec = _decode(Spec, json.loads(text), "", problems)
     except ValueError as error:
-        problems.append(f"it is not JSON: {error}")
+        problems.append(f"not JSON: {error}")
     if not problems:
         problems += _wrong_values(spec)
     if problems:
@@ -151,7 +154,7 @@ def _decode(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
         try:
             return re.compile(value, re.MULTILINE)
         except re.error as error:
-            problems.append(f"{where} is not a regular expression: {error}")
+            problems.append(f"{where} is not a valid regular expression: {error}")
             return None
     names = {float: "a number of at least 0", int: "a whole number of at least 0", Path: "an absolute path"}
     problems.append(
@@ -168,18 +171,21 @@ def _wrong_values(spec: Spec) -> list[str]:
     for rule in spec.verdict_rules:
         if rule.verdict not in causes:
             found.append(f"rule {rule.id}: verdict {rule.verdict!r} is not one of {', '.join(causes)}")
+    names = {verdict.id for verdict in spec.verdicts}
+    found += [f"verdicts has no row {name!r}" for name in GIVEN if name not in names]
+    found += [f"verdict {name}: cause is false" for name in GIVEN_CAUSES if name in names - {*causes}]
     for verdict in spec.verdicts:
         if verdict.gates not in GATES:
             found.append(f"verdict {verdict.id}: gates is {verdict.gates!r}, not one of {', '.join(GATES)}")
     for name, count in Counter(suite.id for suite in spec.suites).items():
-        found += [f"{count} suites are named {name!r}"] if count > 1 else []
+        found += [f"{count} suites have the id {name!r}"] if count > 1 else []
     for suite in spec.suites:
         where = f"suite {suite.id}"
         found += [] if suite.attempts else [f"{where}: attempts is 0"]
         if spec.gpu_ids and suite.gpus > len(spec.gpu_ids):
-            found.append(f"{where} needs {suite.gpus} GPUs, gpu_ids holds {len(spec.gpu_ids)}")
+            found.append(f"{where} needs {suite.gpus} GPUs, gpu_ids has {len(spec.gpu_ids)}")
         for name, count in Counter(test.id for test in suite.tests).items():
-            found += [f"{where}: {count} tests are named {name!r}"] if count > 1 else []
+            found += [f"{where}: {count} tests have the id {name!r}"] if count > 1 else []
         for test in suite.tests:
             if test.kind not in ("pytest", "script"):
                 found.append(f"{where}: {test.id}: kind {test.kind!r} is neither pytest nor script")

@@ -1,4 +1,4 @@
-"""The verdict of an attempt: by what its process, its cases, the kernel and the log say, in this order; and whether it gates."""
+"""The verdict of an attempt: by its process, its cases, the kernel and the log, in this order; and whether it gates."""
 
 import re
 from collections import Counter
@@ -9,7 +9,7 @@ from .spec import Rule, Verdict
 
 __all__ = ["AttemptFacts", "FailedCase", "Judgement", "classify", "covering", "failed", "gates"]
 
-# pytest's exit codes: all is well, no case matches what was asked for, nothing was collected. A module that skips
+# pytest's exit codes: all is well, no case matches the selection, nothing was collected. A module that skips
 # itself ends with one of the last two.
 PYTEST_OK, PYTEST_USAGE, PYTEST_NO_TESTS = 0, 4, 5
 PYTEST_CASES_FAILED = 1
@@ -30,8 +30,8 @@ class FailedCase:
 class AttemptFacts:
     """What is known about an attempt; gathered while it runs, complete when it has ended.
 
-    `exit_code` and `signal` are the process's own end; `session_code` is pytest's exit code, None when pytest never
-    came to its end; `stopped` and `deadline` say why we ended the attempt, None when it ended by itself. `asked` are the
+    `exit_code` and `signal` are the process's own end; `session_code` is pytest's exit code, None when pytest did
+    not finish; `stopped` and `deadline` are why the agent ended the attempt, None when it ended by itself. `asked` are the
     metrics that it has to record, `metrics` those that it has.
     """
 
@@ -74,7 +74,7 @@ def failed(verdict: str, *evidence: str, rule: str | None = None) -> Judgement:
 def classify(
     facts: AttemptFacts, verdicts: Sequence[Verdict], rules: Sequence[Rule], read_log: Callable[[], str]
 ) -> Judgement:
-    """The verdict over one attempt; `read_log` is called only when the log has a say."""
+    """The verdict of one attempt; `read_log` is called only when the log can change it."""
     done = facts.cases.total()
     if facts.stopped is not None:
         return failed("cancelled", f"stopped: {facts.stopped}")
@@ -114,7 +114,7 @@ def _judge_cases(
     if None in own.values() and "bounds" not in own.values():
         explained = _explain(facts, rules, read_log())
     otherwise = explained.verdict if explained else "product"
-    # a verdict that no one defined is taken for the worst
+    # an unknown verdict counts as the worst
     verdicts = {case: verdict if verdict in causes else "product" for case, verdict in own.items() if verdict}
     worst = min([*verdicts.values(), *([otherwise] if None in own.values() else [])], key=causes.index)
     lines = tuple(f"{case.case}: {case.message}" for case in own if verdicts.get(case, otherwise) == worst)
@@ -124,7 +124,7 @@ def _judge_cases(
 
 
 def _judge_end(facts: AttemptFacts, rules: Sequence[Rule], log: str) -> Judgement:
-    """No case failed, and yet the process did not end well."""
+    """No case failed, but the process did not end with success."""
     explained = _explain(facts, rules, log)
     if explained is not None:
         return failed(explained.verdict, facts.end(), *explained.evidence, rule=explained.rule)
@@ -138,7 +138,7 @@ def _judge_end(facts: AttemptFacts, rules: Sequence[Rule], log: str) -> Judgemen
 
 
 def _explain(facts: AttemptFacts, rules: Sequence[Rule], log: str) -> Judgement | None:
-    """What machine, network or kernel did to this attempt; the first rule in the order of the catalog wins."""
+    """What machine, network or kernel did during this attempt; the first rule in the order of the catalog wins."""
     killed = f"the kernel counted {facts.oom_kills} OOM kills during this attempt"
     if facts.oom_kills and facts.signal == "SIGKILL":
         return failed("oom", killed)
@@ -164,8 +164,8 @@ def gates(
 ) -> bool:
     """Whether a failed attempt counts although these rows, for its file or for cases of it, hold.
 
-    A row for the file covers whatever happens in it; rows for cases cover an attempt that came to pytest's own end
-    and in which nothing else failed. The verdict's own row in the table may leave less room.
+    A row for the file covers whatever happens in it; rows for cases cover an attempt in which pytest finished
+    and nothing else failed. The verdict's row in the table can restrict that.
     """
     rule = next((row.gates for row in verdicts if row.id == judgement.verdict), "always")
     if judgement.outcome != "failed" or rule == "never":

@@ -69,18 +69,20 @@ def test_what_the_executor_writes_is_read() -> None:
         ("limits.settle_s", float("nan"), "limits.settle_s is 'nan', not a number of at least 0"),
         ("limits.log_head_bytes", 1.5, "limits.log_head_bytes is '1.5', not a whole number"),
         ("limits", [], "limits is '[]', not Limits"),
-        ("verdict_rules.0.pattern", "(", "verdict_rules[0].pattern is not a regular expression"),
+        ("verdict_rules.0.pattern", "(", "verdict_rules[0].pattern is not a valid regular expression"),
         ("verdicts.0.gates", "often", "verdict product: gates is 'often', not one of never,"),
+        ("verdicts.0.id", "produce", "verdicts has no row 'product'"),
+        ("verdicts.0.cause", False, "verdict product: cause is false"),
         ("verdict_rules.0.verdict", "passed", "verdict 'passed' is not one of"),
         ("suites.0.attempts", 0, "suite suite: attempts is 0"),
         ("suites.0.timeout_s", -1, "suites[0].timeout_s is '-1', not a number of at least 0"),
         ("suites.0.env", {"A": 1}, "suites[0].env.A is '1', not str"),
-        ("suites.0.tests.1.id", "test_a.py", "suite suite: 2 tests are named 'test_a.py'"),
+        ("suites.0.tests.1.id", "test_a.py", "suite suite: 2 tests have the id 'test_a.py'"),
         ("suites.0.tests.1.kind", "go", "kind 'go' is neither pytest nor script"),
         ("suites.0.tests.1.path", "/etc/passwd", "'/etc/passwd' is not a path inside the root"),
         ("suites.0.tests.1.path", "a/../../b", "'a/../../b' is not a path inside the root"),
         ("suites.0.tests.1", "test", "suites[0].tests[1] is 'test', not Test"),
-        ("suites", [SPEC["suites"][0]] * 2, "2 suites are named 'suite'"),
+        ("suites", [SPEC["suites"][0]] * 2, "2 suites have the id 'suite'"),
     ],
 )
 def test_a_wrong_value_is_named(path: str, value: object, says: str) -> None:
@@ -99,7 +101,7 @@ def test_every_problem_is_named_at_once() -> None:
 
 def test_a_suite_that_needs_more_gpus_than_there_are_is_refused() -> None:
     wanting = {**SPEC, "gpu_ids": ["0"], "suites": [a_suite([], gpus=2)]}
-    assert "needs 2 GPUs, gpu_ids holds 1" in problems(json.dumps(wanting))
+    assert "needs 2 GPUs, gpu_ids has 1" in problems(json.dumps(wanting))
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists) | st.text())
