@@ -3,19 +3,16 @@
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from ci.catalog.catalog import Catalog, read_catalog
 from ci.catalog.registrations.parse import Discovery
-from ci.cli.options import Parser, parse
+from ci.cli.options import Parser
 from ci.errors import CiError, ExitCode, FindingsError, Problem, QuarantineError, StaleError, UsageError
 from ci.facts.gather import REPOSITORY, discover_tests, find_today
-from ci.github.workflows.lint import lint_own, lint_tree
-from ci.github.workflows.render import COMMAND, WORKFLOWS, find_stale, render
-from ci.github.workflows.sglang_reader import read_workflows, workflow_files
+from ci.github.workflows.lint import lint_workflows
+from ci.github.workflows.render import COMMAND, find_stale
 from ci.nox import architecture
-from ci.plan.check import check_registrations
-from ci.plan.environment import Layer, layers_for, resolve
+from ci.plan.check import check_environments, check_registrations
 from ci.plan.quarantine import expiring, quarantine_problems, tried_date_note
 from ci.plan.route import check_routes
 from ci.report.console import Text, open_console
@@ -29,14 +26,11 @@ def check(arguments: Sequence[str]) -> int:
     parser = Parser(prog="nox -s check --")
     parser.add_argument("--checkout", default="", metavar="PATH")
     parser.add_argument("--json", action="store_true")
-    option_problems: list[Problem] = []
-    known = parse(parser, arguments, option_problems)
-    if option_problems:
-        raise UsageError("invalid options", problems=option_problems, then="nox -s check -- --help")
+    known = parser.read(arguments)
     catalog, found = read_catalog()
     own = not known.checkout
     problems = list(found)
-    problems += _environments(catalog)
+    problems += check_environments(catalog)
     root, tests = discover_tests(catalog, known.checkout)
     of_tree: list[Problem] = []
     notes: list[str] = []
@@ -51,7 +45,7 @@ def check(arguments: Sequence[str]) -> int:
         quarantined = quarantine_problems(catalog, tests, today=today, own=own)
     if catalog.sound:
         problems += check_routes(catalog)
-        of_tree += _workflows(catalog, root, tests, own=own)
+        of_tree += lint_workflows(catalog, root, tests, own=own)
         workflows = [file.problem for file in find_stale(catalog, REPOSITORY)]
     notes += expiring(catalog, today=today)
     if today_source.startswith(TODAY):
@@ -93,37 +87,6 @@ def _redo(workflows: Sequence[Problem], picture: Sequence[Problem]) -> str:
     return ", then: ".join(
         command for rows, command in ((workflows, COMMAND), (picture, architecture.COMMAND)) if rows
     )
-
-
-def _workflows(catalog: Catalog, root: Path, tests: Discovery, *, own: bool) -> list[Problem]:
-    """Our lint: of ourselves as rendered, since a file that differs from that is stale; of another tree as it is."""
-    problems: list[Problem] = []
-    if own:
-        rendered = {
-            path: text.encode() for path, text in render(catalog).items() if path.startswith(WORKFLOWS)
-        }
-        problems += lint_own(catalog, read_workflows(rendered.items(), problems))
-    else:
-        problems += lint_tree(catalog, read_workflows(workflow_files(root, problems), problems), tests)
-    return problems
-
-
-def _environments(catalog: Catalog) -> list[Problem]:
-    """Every suite's and every test's environment resolves; sets that don't exist are the catalog's own findings."""
-    problems: list[Problem] = []
-    for suite in catalog.suites:
-        stage = next((stage for stage in catalog.stages if stage.id == suite.stage), None)
-        named = [
-            *suite.env_sets,
-            *(stage.env_sets if stage else ()),
-            *(s for row in catalog.env_layers for s in row.sets),
-        ]
-        if stage is not None and all(name in catalog.env_sets for name in named):
-            resolve(layers_for(catalog, stage, suite), problems)
-    for row in catalog.test_envs:
-        sets = [catalog.env_sets[name] for name in row.sets if name in catalog.env_sets]
-        resolve([Layer(name=f"test {row.test}", sets=tuple(sets))], problems)
-    return problems
 
 
 def _show(catalog: Catalog, tests: Discovery, notes: list[str], root: str) -> None:

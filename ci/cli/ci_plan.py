@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ci.catalog.catalog import Catalog, load_catalog
-from ci.cli.options import Parser, parse
+from ci.cli.options import Parser
 from ci.cli.plan_images import PlannedImages
 from ci.cli.suite_tests import tests_of_suites, tree_facts
 from ci.docker.client import docker_host
@@ -33,10 +33,7 @@ __all__ = ["ci_plan", "ci_plan_parser"]
 def ci_plan(arguments: Sequence[str]) -> int:
     """Plan the jobs of an event, or with `--verdict` judge how they ended."""
     parser = ci_plan_parser()
-    problems: list[Problem] = []
-    known = parse(parser, arguments, problems)
-    if problems:
-        raise UsageError("invalid options", problems=problems, then="nox -s ci_plan -- --help")
+    known = parser.read(arguments)
     environ = read_environ()
     if known.verdict:
         return _verdict(environ, as_json=known.json)

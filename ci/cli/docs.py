@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ci.cli.options import Parser, parse
-from ci.errors import InfrastructureError, Problem, StaleError, UsageError
+from ci.cli.options import Parser
+from ci.errors import InfrastructureError, StaleError
 from ci.facts.gather import REPOSITORY
 from ci.nox import architecture
 from ci.report.console import say
@@ -23,10 +23,7 @@ def docs(arguments: Sequence[str]) -> int:
         prog=f"{architecture.COMMAND} --", description="Draw the pictures in docs/ from the code."
     )
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a picture is stale")
-    problems: list[Problem] = []
-    known = parse(parser, arguments, problems)
-    if problems:
-        raise UsageError("invalid options", problems=problems, then=f"{architecture.COMMAND} -- --help")
+    known = parser.read(arguments)
     if known.check:
         if stale := architecture.stale(REPOSITORY):
             raise StaleError(

@@ -36,6 +36,18 @@ class Parser(argparse.ArgumentParser):
         """
         raise UsageError(message, cause="invalid options", then=f"{self.prog} --help")
 
+    def read(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Read all arguments.
+
+        Raises:
+            UsageError: with every problem.
+        """
+        problems: list[Problem] = []
+        known = parse(self, arguments, problems)
+        if problems:
+            raise UsageError("invalid options", problems=problems, then=f"{self.prog} --help")
+        return known
+
     @property
     def options(self) -> list[str]:
         """Every option's name."""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.workflows import WorkflowRow
-from ci.cli.options import Parser, parse, read_run_options
+from ci.cli.options import Parser, read_run_options
 from ci.cli.suite_tests import tests_of_suites, tree_facts
-from ci.errors import CiError, ExitCode, NothingSelectedError, Problem, UsageError
+from ci.errors import CiError, ExitCode, NothingSelectedError, Problem
 from ci.facts.gather import REPOSITORY, gather
 from ci.github.matrix import Ask, Job, make_waves, stage_waves, suites_of
 from ci.github.parity.compare import Gap, Parity, PlanOf, Side, check_parity
@@ -38,10 +38,7 @@ def parity(arguments: Sequence[str]) -> int:
         "--checkout", default="", metavar="PATH", help="an SGLang tree: the jobs of its tests"
     )
     parser.add_argument("--json", action="store_true", help="machine-readable standard output")
-    problems: list[Problem] = []
-    known = parse(parser, arguments, problems)
-    if problems:
-        raise UsageError("invalid options", problems=problems, then="nox -s parity -- --help")
+    known = parser.read(arguments)
     catalog = load_catalog()
     stage_file = REPOSITORY / WORKFLOWS / f"{catalog.actions.of_kind('stage')[0].id}.yml"
     try:

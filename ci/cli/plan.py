@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.toml_reader import closest
-from ci.cli.options import Parser, parse, read_run_options
+from ci.cli.options import Parser, read_run_options
 from ci.cli.planning import plan_for
 from ci.errors import Problem, UsageError
 from ci.execute.run_folder import read_plan
@@ -105,10 +105,7 @@ def _diff(arguments: Sequence[str]) -> int:
     parser = Parser(prog="nox -s plan --")
     parser.add_argument("--diff", nargs=2, metavar=("A", "B"), help="two plan.json files or run folders")
     parser.add_argument("--json", action="store_true")
-    problems: list[Problem] = []
-    known = parse(parser, arguments, problems)
-    if problems:
-        raise UsageError("invalid options", problems=problems, then="nox -s plan -- --diff A B")
+    known = parser.read(arguments)
     left, right = (read_plan(Path(name)) for name in known.diff)
     differences = compare(left, right)
     if known.json:

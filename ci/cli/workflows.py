@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 
 from ci.catalog.catalog import Catalog, load_catalog
-from ci.cli.options import Parser, parse
-from ci.errors import InfrastructureError, Problem, StaleError, UsageError
+from ci.cli.options import Parser
+from ci.errors import InfrastructureError, StaleError
 from ci.facts.gather import REPOSITORY
 from ci.github.workflows.render import COMMAND, find_stale, write
 
@@ -24,10 +24,7 @@ def workflows(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail with the diff of what is stale"
     )
-    problems: list[Problem] = []
-    known = parse(parser, arguments, problems)
-    if problems:
-        raise UsageError("invalid options", problems=problems, then=f"{COMMAND} -- --help")
+    known = parser.read(arguments)
     catalog = load_catalog()
     if known.check:
         check_rendered(catalog)

@@ -1,4 +1,4 @@
-"""What the registered tests and the catalog say of each other."""
+"""What the catalog and the registered tests say of each other."""
 
 from collections.abc import Iterator
 
@@ -7,8 +7,27 @@ from ci.catalog.hardware import CPU
 from ci.catalog.registrations.parse import Discovery
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem
+from ci.plan.environment import Layer, layers_for, resolve
 
-__all__ = ["check_registrations"]
+__all__ = ["check_environments", "check_registrations"]
+
+
+def check_environments(catalog: Catalog) -> list[Problem]:
+    """Every suite's and every test's environment resolves; unknown sets are the catalog's own findings."""
+    problems: list[Problem] = []
+    for suite in catalog.suites:
+        stage = next((stage for stage in catalog.stages if stage.id == suite.stage), None)
+        named = [
+            *suite.env_sets,
+            *(stage.env_sets if stage else ()),
+            *(s for row in catalog.env_layers for s in row.sets),
+        ]
+        if stage is not None and all(name in catalog.env_sets for name in named):
+            resolve(layers_for(catalog, stage, suite), problems)
+    for row in catalog.test_envs:
+        sets = [catalog.env_sets[name] for name in row.sets if name in catalog.env_sets]
+        resolve([Layer(name=f"test {row.test}", sets=tuple(sets))], problems)
+    return problems
 
 
 def check_registrations(

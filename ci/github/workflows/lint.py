@@ -2,17 +2,32 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.registrations.parse import Discovery, Registration
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem
 from ci.github.matrix import suites_of
-from ci.github.workflows.sglang_reader import Job, Workflow
+from ci.github.workflows.render import WORKFLOWS, render
+from ci.github.workflows.sglang_reader import Job, Workflow, read_workflows, workflow_files
 
-__all__ = ["lint_own", "lint_tree"]
+__all__ = ["lint_own", "lint_tree", "lint_workflows"]
 
 _HOSTED = ("ubuntu-*", "macos-*", "windows-*")  # GitHub's own runners
+
+
+def lint_workflows(catalog: Catalog, root: Path, tests: Discovery, *, own: bool) -> list[Problem]:
+    """What is wrong with the workflows of a checkout: with ours as rendered, since a file that differs from that is stale; with another tree's as they are."""
+    problems: list[Problem] = []
+    if own:
+        rendered = {
+            path: text.encode() for path, text in render(catalog).items() if path.startswith(WORKFLOWS)
+        }
+        problems += lint_own(catalog, read_workflows(rendered.items(), problems))
+    else:
+        problems += lint_tree(catalog, read_workflows(workflow_files(root, problems), problems), tests)
+    return problems
 
 
 def lint_own(catalog: Catalog, workflows: Sequence[Workflow]) -> list[Problem]:
