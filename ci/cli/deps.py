@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.cli.verb_options import DepsOptions
@@ -18,6 +17,7 @@ from ci.plan.container.guards import guards_of
 from ci.plan.container.image import parse_reference, tag_part
 from ci.plan.container.inside import InsideFacts, unknown_inside
 from ci.plan.container.install import install_of, steps
+from ci.plan.container.work import GuardWork, InstallWork
 from ci.record.events import Note
 from ci.record.phases import Phases
 from ci.report.views.deps import show_checked, show_event, show_steps
@@ -35,14 +35,14 @@ def plan_verb(environ: Mapping[str, str], options: DepsOptions) -> None:
         container, _ = _attach(catalog, environ, options)
         inside = look_inside(container, options.python, catalog.dependencies)
     else:
-        if not install["flavour"]:
+        if not install.flavour:
             raise UsageError(
                 "an image flavour is required: it decides the steps",
                 then="./inv deps.plan --rocm 720, --image REF, or --container NAME",
             )
         inside = unknown_inside(catalog.dependencies, options.python)
         notes = (
-            f"for {install['stage'] or install['flavour']}; another: --family and --rocm",
+            f"for {install.stage or install.flavour}; another: --family and --rocm",
             "no --container: its folders and its AITER are not known, so steps that depend on them are shown",
         )
     made = steps(catalog.dependencies, install, inside, limits=catalog.limits.deps)
@@ -97,7 +97,7 @@ def check_verb(environ: Mapping[str, str], options: DepsOptions) -> None:
     show_checked(environ, found, as_json=options.json)
 
 
-def _install(catalog: Catalog, environ: Mapping[str, str], options: DepsOptions) -> dict[str, Any]:
+def _install(catalog: Catalog, environ: Mapping[str, str], options: DepsOptions) -> InstallWork:
     """What is to be installed, by the image's flavour and family and the checkout's own pins."""
     flavour, family = (f"rocm{options.rocm.removeprefix('rocm')}" if options.rocm else ""), options.family
     if options.image:
@@ -133,7 +133,7 @@ def _attach(
     return attach(options.container, environ, python=options.python, paused_s=paused_s, stopped=stopped)
 
 
-def _guards(catalog: Catalog, install: Mapping[str, Any], inside: InsideFacts) -> dict[str, Any]:
+def _guards(catalog: Catalog, install: InstallWork, inside: InsideFacts) -> GuardWork:
     """The guards of the flavour that the container's contents amount to, which decides the required imports."""
     flavour = steps(catalog.dependencies, install, inside, limits=catalog.limits.deps).flavour
     return guards_of(catalog.guards, flavour=flavour)

@@ -15,6 +15,7 @@ from ci.plan.container.needs import (
     ContainerWork,
 )
 from ci.plan.model import Plan
+from ci.system.codec import encode
 
 __all__ = ["create_arguments", "key_of", "parts_of"]
 
@@ -37,7 +38,7 @@ def key_of(plan: Plan, *, root: str) -> str:
     same = [
         image,
         work.profile,
-        dict(work.options),
+        encode(work.options),
         dict(work.env),
         plan.placement.python,
         plan.placement.root,
@@ -77,24 +78,24 @@ def create_arguments(
     options = work.options
     ulimits = [
         {"Name": limit, "Soft": value, "Hard": value}
-        for limit, value in (("nofile", place.nofile), ("memlock", options["memlock"]))
+        for limit, value in (("nofile", place.nofile), ("memlock", options.memlock))
         if value is not None
     ]
     host_config = {
         "AutoRemove": True,
-        "CapAdd": list(options["capabilities"]),
+        "CapAdd": list(options.capabilities),
         "Devices": [
             {"PathOnHost": device, "PathInContainer": device, "CgroupPermissions": "rwm"}
             for device in place.devices
         ],
         "GroupAdd": [str(group) for group in place.groups],
-        "Init": options["init"],
-        "IpcMode": options["ipc"],
+        "Init": options.init,
+        "IpcMode": options.ipc,
         "Mounts": mounts,
-        "NetworkMode": options["network"],
-        "Privileged": options["privileged"],
-        "SecurityOpt": list(options["security"]),
-        "ShmSize": options["shm_bytes"],
+        "NetworkMode": options.network,
+        "Privileged": options.privileged,
+        "SecurityOpt": list(options.security),
+        "ShmSize": options.shm_bytes,
         "Ulimits": ulimits,
     }
     keeper = [plan.placement.python, f"{BIN_DIR}/keeper.py", str(ttl_s), "kept" if kept else "held"]

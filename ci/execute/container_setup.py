@@ -1,15 +1,16 @@
 """What happens in a started container around its tests: a copy of the checkout in its own layer, and preflights."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from ci.catalog.catalog import Catalog
 from ci.docker.command_runner import Ended
 from ci.docker.container import KILL_S, Container
 from ci.errors import CiError, InfrastructureError
 from ci.plan.container.needs import CHECKOUT_COPY, CHECKOUT_DIR, ROOT_DIR, STATE_DIR
+from ci.plan.container.work import PreflightWork
 from ci.plan.model import Plan
 from ci.record.model import PhaseOutcome
 from ci.record.phases import Phase
@@ -97,24 +98,24 @@ def look_at_engine(container: Container, plan: Plan, catalog: Catalog) -> str:
     return f"engine in the container: {package} {found or 'is not installed'}"
 
 
-def run_preflight(container: Container, row: Mapping[str, Any], *, cwd: str, phase: Phase) -> None:
+def run_preflight(container: Container, row: PreflightWork, *, cwd: str, phase: Phase) -> None:
     """A command that looks at the machine before tests are blamed for it; `row` is one of the plan's `preflights`.
 
     Raises:
         InfrastructureError: it failed or did not end in time.
     """
-    argv = list(row["argv"])
+    argv = list(row.argv)
     with phase.open_log() as log:
         log.write(f"# in {cwd}: {shlex.join(argv)}\n".encode())
-        ended = container.run(argv, timeout_s=row["timeout_s"], cwd=cwd, env=row["env"], on_output=_into(log))
+        ended = container.run(argv, timeout_s=row.timeout_s, cwd=cwd, env=row.env, on_output=_into(log))
         ending = ended.why if ended.code is None else f"exit {ended.code}"
         log.write(f"# {ending}\n".encode())
     if ended.code == 0:
-        phase.text = f"{row['id']} passed"
+        phase.text = f"{row.id} passed"
         return
     said = (ended.stderr or ended.stdout).decode(errors="replace").strip().splitlines()
     raise InfrastructureError(
-        f"the preflight {row['id']} failed: {ending}",
+        f"the preflight {row.id} failed: {ending}",
         cause=said[-1] if said else "it printed nothing",
         then=f"read {phase.log}; the machine failed, not the tests: use another one",
     )

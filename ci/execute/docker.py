@@ -228,7 +228,7 @@ class DockerExecutor:
         phases.emit(Note(text=engine_version))
         for row in self._work.preflights:
             self._go_on()
-            with phases.phase("preflight", row["id"]) as phase:
+            with phases.phase("preflight", row.id) as phase:
                 run_preflight(container, row, cwd=working_root(self._plan), phase=phase)
         self._go_on()
         try:

@@ -8,6 +8,7 @@ from ci.docker.command_runner import Ended, Shell
 from ci.errors import InfrastructureError
 from ci.plan.container.guards import Fingerprint, Probed, probe_error
 from ci.plan.container.needs import BIN_DIR
+from ci.plan.container.work import GuardWork
 
 __all__ = [
     "FINGERPRINT_TIMEOUT_S",
@@ -45,13 +46,13 @@ def ask(
     return answers
 
 
-def fingerprint(shell: Shell, python: str, guards: Mapping[str, Any]) -> tuple[Fingerprint, ...]:
-    """The protected distributions as they are now; `guards` is what `ci.plan.container.guards.guards_of` made.
+def fingerprint(shell: Shell, python: str, guards: GuardWork) -> tuple[Fingerprint, ...]:
+    """The protected distributions as they are now.
 
     Raises:
         InfrastructureError: they could not be had.
     """
-    question = {"protected": dict(guards["protected"]), "starts": list(guards["starts"])}
+    question = {"protected": dict(guards.protected), "starts": list(guards.starts)}
     (answer,) = ask(shell, python, "fingerprint", question, timeout_s=FINGERPRINT_TIMEOUT_S)
     return fingerprints_of(answer["distributions"])
 
@@ -74,7 +75,7 @@ def fingerprints_of(rows: Sequence[Mapping[str, Any]]) -> tuple[Fingerprint, ...
 def probe(
     shell: Shell,
     python: str,
-    guards: Mapping[str, Any],
+    guards: GuardWork,
     now: Sequence[Fingerprint],
 ) -> tuple[str, ...]:
     """Import the rows' names from every start directory that is there; returns what to say about it, line by line.
@@ -88,14 +89,14 @@ def probe(
     failed: list[Probed] = []
     lines: list[str] = []
     names: list[str] = []
-    for name, row in guards["probes"].items():
-        if row["distribution"] in installed:
+    for name, row in guards.probes.items():
+        if row.distribution in installed:
             names.append(name)
-        elif row["required"]:
-            problem = f"{row['distribution']} is not installed"
+        elif row.required:
+            problem = f"{row.distribution} is not installed"
             failed.append(Probed(name=name, cwd="/", problem=problem, file="", shadowed_by="", real=""))
         else:
-            lines.append(f"{name}: not probed, {row['distribution']} is not installed")
+            lines.append(f"{name}: not probed, {row.distribution} is not installed")
     for cwd in starts if names else ():
         for done in _import(shell, python, names, cwd, PROBE_TIMEOUT_S):
             if done.problem:
@@ -103,7 +104,7 @@ def probe(
             else:
                 lines.append(f"{done.name}: from {cwd}: {done.file}")
     if failed:
-        raise probe_error(failed, {name: row["fix"] for name, row in guards["probes"].items()})
+        raise probe_error(failed, {name: row.fix for name, row in guards.probes.items()})
     return tuple(lines)
 
 

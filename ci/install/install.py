@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urlsplit
 
 from ci.catalog.dependencies import ALWAYS, Dependencies
@@ -17,6 +17,7 @@ from ci.plan.container.guards import Fingerprint, compare, violation
 from ci.plan.container.inside import GIT_TIMEOUT_S, STAMP, InsideFacts, question
 from ci.plan.container.install import InstallSteps, Step, steps
 from ci.plan.container.needs import STATE_DIR
+from ci.plan.container.work import GuardWork, InstallWork
 from ci.record.model import PhaseOutcome
 from ci.record.phases import Phase, Phases
 from ci.system import clock
@@ -109,15 +110,15 @@ def read_state(shell: Shell) -> State | None:
 class Installation:
     """One installation in one container: `run` does all of it.
 
-    `rows` is dependencies.toml, `install` what `ci.plan.container.install.install_of` made of it for the plan, `leave_out` are ids of steps
-    that the caller does not want. `guards` is what `ci.plan.container.guards.guards_of` made, `image` the config digest.
+    `rows` is dependencies.toml, `install` and `guards` are the plan's, `image` is the config digest; `leave_out` are ids of steps
+    that the caller does not want.
     """
 
     shell: Shell
     python: str
     rows: Dependencies
-    install: Mapping[str, Any]
-    guards: Mapping[str, Any]
+    install: InstallWork
+    guards: GuardWork
     image: str
     environ: Mapping[str, str]
     limits: DepsLimits

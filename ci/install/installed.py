@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ci.docker.client import EngineError, connect, docker_host, faults
 from ci.docker.command_runner import Shell
@@ -11,6 +10,7 @@ from ci.errors import GuardError, InfrastructureError, Problem, UsageError
 from ci.install.guards import PROBE_TIMEOUT_S, fingerprint, probe
 from ci.install.install import read_state
 from ci.plan.container.guards import Fingerprint, compare, violation
+from ci.plan.container.work import GuardWork
 
 __all__ = ["Installed", "attach", "check_installed"]
 
@@ -54,7 +54,7 @@ def attach(
     return container, str(found["Image"])
 
 
-def check_installed(shell: Shell, python: str, guards: Mapping[str, Any], *, image: str) -> Installed:
+def check_installed(shell: Shell, python: str, guards: GuardWork, *, image: str) -> Installed:
     """Look at fingerprints, imports, and the requirements of and on protected distributions.
 
     Raises:

@@ -95,7 +95,7 @@ class Runner:
             shell=self.container,
             python="python3",
             rows=rows,
-            install=json.loads(json.dumps(plan)),
+            install=plan,
             guards=self.guards,
             image=self.image,
             environ=self.environ,

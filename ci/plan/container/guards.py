@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ci.catalog.guards import Guards
 from ci.errors import GuardError, Problem
+from ci.plan.container.work import GuardWork, ProbeWork
 
 __all__ = ["Change", "Fingerprint", "Probed", "compare", "guards_of", "probe_error", "violation"]
 
@@ -52,20 +52,18 @@ class Probed:
     real: str
 
 
-def guards_of(rows: Guards, *, flavour: str) -> dict[str, Any]:
-    """What a plan says about the guards, as JSON values."""
-    return {
-        "protected": {row.distribution: row.module for row in rows.protected},
-        "starts": [row.cwd for row in rows.starts],
-        "probes": {
-            row.name: {
-                "distribution": row.distribution,
-                "required": flavour in row.required_in,
-                "fix": row.fix,
-            }
+def guards_of(rows: Guards, *, flavour: str) -> GuardWork:
+    """What a plan says about the guards."""
+    return GuardWork(
+        protected={row.distribution: row.module for row in rows.protected},
+        starts=tuple(row.cwd for row in rows.starts),
+        probes={
+            row.name: ProbeWork(
+                distribution=row.distribution, required=flavour in row.required_in, fix=row.fix
+            )
             for row in rows.probes
         },
-    }
+    )
 
 
 def compare(

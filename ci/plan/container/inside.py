@@ -7,6 +7,7 @@ from typing import Any
 from ci.catalog.dependencies import Dependencies, Flavour
 from ci.errors import InfrastructureError
 from ci.plan.container.aiter import AiterFact
+from ci.plan.container.work import InstallWork
 
 __all__ = [
     "GIT_TIMEOUT_S",
@@ -86,14 +87,14 @@ def stage_of(rows: Dependencies, *, flavour: str, family: str) -> str:
 
 
 def flavour_of(
-    rows: Dependencies, install: Mapping[str, Any], inside: InsideFacts
+    rows: Dependencies, install: InstallWork, inside: InsideFacts
 ) -> tuple[Flavour, str, list[str]]:
     """The flavour, its Dockerfile stage and notes: by the image's stamp, else its name, else what it holds.
 
     Raises:
         InfrastructureError: stamp and name contradict each other, or nothing says which flavour it is.
     """
-    named, family = str(install["flavour"]), str(install["family"])
+    named, family = install.flavour, install.family
     if named and not rows.flavours[named].sglang:
         return rows.flavours[named], "", []
     stages = {
@@ -109,15 +110,15 @@ def flavour_of(
                 cause=f"known: {', '.join(sorted(stages))}",
                 then="add a [[flavour]] or [[target]] to ci/catalog/dependencies.toml",
             )
-        if install["stage"] and install["stage"] != inside.stamp:
+        if install.stage and install.stage != inside.stamp:
             raise InfrastructureError(
-                f"the image was built by stage {inside.stamp}, its name says {install['stage']}",
+                f"the image was built by stage {inside.stamp}, its name says {install.stage}",
                 cause="the tag was moved, or --rocm or --hardware does not fit the image",
                 then="name the intended image: --image REF",
             )
         return stages[inside.stamp], inside.stamp, []
     if named:
-        return rows.flavours[named], str(install["stage"]), []
+        return rows.flavours[named], install.stage, []
     found = _inferred(rows, inside)
     if found is None:
         raise InfrastructureError(

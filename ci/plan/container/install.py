@@ -6,7 +6,6 @@ Pure. `install_of` goes into the plan and needs no container; `steps` needs one,
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ci.catalog.dependencies import PLACEHOLDER, Dependencies, Flavour, Installer, StepRow
 from ci.catalog.limits import DepsLimits
@@ -14,6 +13,7 @@ from ci.errors import UsageError
 from ci.plan.container.aiter import AiterDecision, decide, valid_reference
 from ci.plan.container.inside import CheckoutFacts, InsideFacts, flavour_of, stage_of
 from ci.plan.container.needs import CHECKOUT_COPY
+from ci.plan.container.work import CheckoutWork, InstallWork
 from ci.plan.model import canonical
 
 __all__ = ["CheckoutFacts", "InsideFacts", "InstallSteps", "Step", "install_of", "overriding", "steps"]
@@ -69,8 +69,8 @@ def install_of(
     family: str,
     checkout: CheckoutFacts | None,
     overrides: Mapping[str, str],
-) -> dict[str, Any]:
-    """What a plan says about the installation, as JSON values.
+) -> InstallWork:
+    """What a plan says about the installation.
 
     Args:
         rows: `dependencies.toml`.
@@ -95,23 +95,23 @@ def install_of(
     row = rows.flavours.get(flavour)
     if checkout is not None and (row is None or row.sglang) and family in rows.targets:
         _require_pins(rows, flavour, family, checkout, chosen)
-    return {
-        "rows": _rows_digest(rows),
-        "flavour": flavour,
-        "family": family,
-        "stage": stage_of(rows, flavour=flavour, family=family),
-        "checkout": None
+    return InstallWork(
+        rows=_rows_digest(rows),
+        flavour=flavour,
+        family=family,
+        stage=stage_of(rows, flavour=flavour, family=family),
+        checkout=None
         if checkout is None
-        else {
-            "tree": checkout.tree,
-            "tree_source": checkout.tree_source,
-            "files": sorted(checkout.files),
-            "pins": dict(sorted(checkout.pins.items())),
-        },
-        "overrides": chosen,
-        "alternative_index": rows.alternative_index,
-        "steps": [step.id for step in rows.steps],
-    }
+        else CheckoutWork(
+            tree=checkout.tree,
+            tree_source=checkout.tree_source,
+            files=tuple(sorted(checkout.files)),
+            pins=dict(sorted(checkout.pins.items())),
+        ),
+        overrides=chosen,
+        alternative_index=rows.alternative_index,
+        steps=tuple(step.id for step in rows.steps),
+    )
 
 
 def overriding(rows: Dependencies, environ: Mapping[str, str]) -> dict[str, str]:
@@ -126,7 +126,7 @@ def overriding(rows: Dependencies, environ: Mapping[str, str]) -> dict[str, str]
 
 def steps(
     rows: Dependencies,
-    install: Mapping[str, Any],
+    install: InstallWork,
     inside: InsideFacts,
     *,
     limits: DepsLimits,
@@ -145,7 +145,7 @@ def steps(
         UsageError: `install` was made from other rows, or a pin is missing.
         InfrastructureError: the image was built by another stage than its name says, or none can be told.
     """
-    if install["rows"] != _rows_digest(rows):
+    if install.rows != _rows_digest(rows):
         raise UsageError(
             "the plan was made with other rows of dependencies.toml than these",
             cause="the catalog was edited since, or the plan is of another commit",
@@ -197,12 +197,12 @@ def _require_pins(
 
 
 def _aiter(
-    rows: Dependencies, install: Mapping[str, Any], inside: InsideFacts, flavour: Flavour, stage: str
+    rows: Dependencies, install: InstallWork, inside: InsideFacts, flavour: Flavour, stage: str
 ) -> AiterDecision | None:
     if not flavour.sglang:
         return None
-    override = str(install["overrides"].get("aiter", ""))
-    checkout = install["checkout"]
+    override = install.overrides.get("aiter", "")
+    checkout = install.checkout
     if checkout is None and not override:
         return None
     if not stage:
@@ -211,7 +211,7 @@ def _aiter(
             cause="the image has no stamp, and the run is not for a family of GPUs",
             then="say which: --hardware mi300x",
         )
-    pin = "" if checkout is None else str(checkout["pins"].get(f"aiter@{stage}", ""))
+    pin = "" if checkout is None else checkout.pins.get(f"aiter@{stage}", "")
     if not pin and not override:
         raise UsageError(
             f"the checkout names no AITER for stage {stage}, by which this image was built",
@@ -225,12 +225,13 @@ def _aiter(
 
 def _values(
     rows: Dependencies,
-    install: Mapping[str, Any],
+    install: InstallWork,
     inside: InsideFacts,
     stage: str,
     decision: AiterDecision | None,
 ) -> dict[str, str]:
-    checkout = install["checkout"] or {"files": [], "pins": {}}
+    checkout = install.checkout
+    files, pins = (checkout.files, checkout.pins) if checkout is not None else ((), {})
     values = {
         "python": inside.python,
         "checkout": CHECKOUT_COPY,
@@ -239,19 +240,17 @@ def _values(
         "torch_lib": inside.torch_lib,
     }
     for choice in rows.choices.values():
-        held = (folder for folder in choice.among if f"{folder}/{choice.holds}" in checkout["files"])
+        held = (folder for folder in choice.among if f"{folder}/{choice.holds}" in files)
         values[choice.id] = next(held, "")
     for pin in rows.pins.values():
-        values[f"pin_{pin.id}"] = str(
-            checkout["pins"].get(f"{pin.id}@{stage}" if pin.per_stage else pin.id, "")
-        )
+        values[f"pin_{pin.id}"] = pins.get(f"{pin.id}@{stage}" if pin.per_stage else pin.id, "")
     values |= {f"repository_{name}": url for name, url in rows.repositories.items()}
     return values
 
 
 def _skip(
     row: StepRow,
-    install: Mapping[str, Any],
+    install: InstallWork,
     inside: InsideFacts,
     flavour: Flavour,
     values: Mapping[str, str],
@@ -260,10 +259,10 @@ def _skip(
     """Why a step is left out; empty when it is not."""
     if flavour.id not in row.flavours:
         return f"not for {flavour.id} images"
-    if row.needs_checkout and install["checkout"] is None:
+    if row.needs_checkout and install.checkout is None:
         return "no --checkout: the image's own SGLang is tested"
     if row.needs_pin and not values[f"pin_{row.needs_pin}"]:
-        return "no --checkout, which would pin it" if install["checkout"] is None else f"the checkout has no pin {row.needs_pin}"  # fmt: skip
+        return "no --checkout, which would pin it" if install.checkout is None else f"the checkout has no pin {row.needs_pin}"  # fmt: skip
     if row.needs_file and not values.get(row.needs_file, ""):
         return f"the checkout has no {row.needs_file}"
     if row.needs_dir and row.needs_dir not in inside.dirs:
@@ -281,7 +280,7 @@ def _step(
     values: Mapping[str, str],
     installer: Installer,
     inside: InsideFacts,
-    install: Mapping[str, Any],
+    install: InstallWork,
     limits: DepsLimits,
     decision: AiterDecision | None,
 ) -> Step:
@@ -333,12 +332,10 @@ def _installer_env(installer: Installer, inside: InsideFacts) -> dict[str, str]:
     return env
 
 
-def _with_digest(
-    step: Step, row: StepRow, install: Mapping[str, Any], decision: AiterDecision | None
-) -> Step:
+def _with_digest(step: Step, row: StepRow, install: InstallWork, decision: AiterDecision | None) -> Step:
     tree = ""
     if row.needs_checkout:
-        tree = str((install["checkout"] or {}).get("tree", ""))
+        tree = install.checkout.tree if install.checkout is not None else ""
         if not tree:
             return step
     commit = decision.commit if row.needs_aiter_rebuild and decision is not None else ""
@@ -346,7 +343,7 @@ def _with_digest(
     return replace(step, digest=_digest(data))
 
 
-def _digest(value: Any) -> str:
+def _digest(value: object) -> str:
     return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

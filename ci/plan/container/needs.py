@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ci.catalog.containers import ContainerProfile, Containers
 from ci.catalog.hardware import CPU
 from ci.catalog.stages import Suite
 from ci.errors import Problem, UsageError
 from ci.plan.container.image import Candidate
+from ci.plan.container.work import GuardWork, InstallWork, OptionWork, PreflightWork
 
 __all__ = [
     "BIN_DIR",
@@ -91,19 +91,16 @@ class ContainerFacts:
 class ContainerWork:
     """What decides a verdict inside a container.
 
-    `profile` is a row of containers.toml, `options` its flags that a test can notice (shm_bytes, capabilities, security,
-    ulimits, network, ipc, privileged, init), `env` the container's own environment. `install` is what `ci.plan.container.install` says
-    about the dependencies, `guards` what `ci.plan.container.guards` watches. `preflights` are commands before the tests: `id`, `argv`,
-    `env` and `timeout_s` each.
+    `profile` is a row of containers.toml, `env` the container's own environment.
     """
 
     profile: str
     flavour: str
-    options: Mapping[str, Any]
+    options: OptionWork
     env: Mapping[str, str]
-    install: Mapping[str, Any]
-    guards: Mapping[str, Any]
-    preflights: tuple[Mapping[str, Any], ...]
+    install: InstallWork
+    guards: GuardWork
+    preflights: tuple[PreflightWork, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,19 +185,19 @@ def _kind(suites: list[str], profile: str, rocm: str) -> Problem:
     )
 
 
-def options_of(profile: ContainerProfile) -> dict[str, Any]:
-    """The flags that a test can notice, as they stand in the plan."""
-    return {
-        "shm_bytes": profile.shm_bytes,
-        "capabilities": list(profile.capabilities),
-        "security": list(profile.security),
-        "network": profile.network,
-        "ipc": profile.ipc,
-        "privileged": profile.privileged,
-        "init": profile.init,
-        "nofile": profile.nofile,
-        "memlock": profile.memlock,
-    }
+def options_of(profile: ContainerProfile) -> OptionWork:
+    """The options that a test can notice."""
+    return OptionWork(
+        shm_bytes=profile.shm_bytes,
+        capabilities=profile.capabilities,
+        security=profile.security,
+        network=profile.network,
+        ipc=profile.ipc,
+        privileged=profile.privileged,
+        init=profile.init,
+        nofile=profile.nofile,
+        memlock=profile.memlock,
+    )
 
 
 def environment_of(containers: Containers, profile: str, mounts: Iterable[Mount]) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """What a plan says about its container: pure, from the catalog's rows and the gathered facts."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.hardware import CPU
@@ -18,6 +17,7 @@ from ci.plan.container.needs import (
     nofile_of,
     options_of,
 )
+from ci.plan.container.work import PreflightWork
 from ci.plan.facts import DockerFacts, Facts
 from ci.plan.request import Request
 
@@ -84,13 +84,12 @@ def container_work(
     )
 
 
-def _preflights(catalog: Catalog, suites: Iterable[Suite]) -> tuple[Mapping[str, Any], ...]:
+def _preflights(catalog: Catalog, suites: Iterable[Suite]) -> tuple[PreflightWork, ...]:
     """Each once, in the order of the suites that ask for it."""
     wanted = dict.fromkeys(suite.preflight for suite in suites if suite.preflight)
     rows = [catalog.preflights[name] for name in wanted]
     return tuple(
-        {"id": row.id, "argv": list(row.argv), "env": dict(row.env), "timeout_s": row.timeout_s}
-        for row in rows
+        PreflightWork(id=row.id, argv=row.argv, env=row.env, timeout_s=row.timeout_s) for row in rows
     )
 
 

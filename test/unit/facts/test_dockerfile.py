@@ -86,7 +86,8 @@ def test_each_stage_has_its_own_pin(tmp_path: Path) -> None:
     assert found.files == {"kernels/setup_rocm.py"}
     assert found.tree == "c0ffee"
     plan = install_of(rows, flavour="rocm720", family="mi30x", checkout=found, overrides={})
-    assert plan["checkout"]["pins"]["aiter@gfx942-rocm720"] == "2222222bbb"
+    assert plan.checkout is not None
+    assert plan.checkout.pins["aiter@gfx942-rocm720"] == "2222222bbb"
 
 
 def test_a_tree_without_the_files_has_no_pins(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_both_sides_plan_the_container_with_image_mounts_and_flags() -> None:
         assert place is not None, name
         assert (plan.work.image or "").startswith("sha256:"), name
         assert work.flavour == "rocm720", name
-        assert work.options["shm_bytes"] > 0, name
+        assert work.options.shm_bytes > 0, name
         # these runners' names have west in them
         assert [mount.target for mount in place.mounts] == ["/cache"], name
         assert "placeholder" in plan.sources["work.image"], name

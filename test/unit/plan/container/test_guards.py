@@ -90,16 +90,13 @@ def test_a_failed_probe_says_what_shadows_what_and_how_to_mend_it() -> None:
         real="/sgl-workspace/aiter/aiter/__init__.py",
     )
     guards = guards_of(catalog().guards, flavour="rocm720")
-    text = probe_error([failed], {name: row["fix"] for name, row in guards["probes"].items()}).render()
+    text = probe_error([failed], {name: row.fix for name, row in guards.probes.items()}).render()
     assert "exit 6" in text
     assert "the folder /sgl-workspace/aiter was taken for the package" in text
     assert "editable_mode=compat" in text
 
 
 def test_a_rehearsal_requires_no_rocm_package() -> None:
-    assert not any(
-        row["required"] for row in guards_of(catalog().guards, flavour="rehearsal")["probes"].values()
-    )
-    assert guards_of(catalog().guards, flavour="rocm720")["probes"]["aiter.dynamic_per_tensor_quant"][
-        "required"
-    ]
+    assert not any(row.required for row in guards_of(catalog().guards, flavour="rehearsal").probes.values())
+    guards = guards_of(catalog().guards, flavour="rocm720")
+    assert guards.probes["aiter.dynamic_per_tensor_quant"].required

@@ -12,6 +12,7 @@ from ci.errors import InfrastructureError, UsageError
 from ci.plan.container.aiter import AiterFact
 from ci.plan.container.inside import CheckoutFacts, InsideFacts
 from ci.plan.container.install import InstallSteps, Step, install_of, steps
+from ci.plan.container.work import InstallWork
 from ci.plan.model import canonical
 from support.planning import catalog
 
@@ -41,12 +42,12 @@ def rows() -> Dependencies:
     return catalog().dependencies
 
 
-def plan(**changes: Any) -> dict[str, Any]:
+def plan(**changes: Any) -> InstallWork:
     values = {"flavour": "rocm720", "family": "mi30x", "checkout": CHECKOUT, "overrides": {}, **changes}
     return install_of(rows(), **values)
 
 
-def made(install: dict[str, Any] | None = None, **inside: Any) -> InstallSteps:
+def made(install: InstallWork | None = None, **inside: Any) -> InstallSteps:
     return steps(
         rows(),
         plan() if install is None else install,
@@ -170,7 +171,7 @@ def test_nothing_says_what_an_image_is() -> None:
 def test_a_stage_without_a_pin_is_a_usage_error_before_anything_starts() -> None:
     with pytest.raises(UsageError, match="has no AITER_COMMIT_DEFAULT in its stage gfx942-rocm724"):
         plan(flavour="rocm724")
-    assert plan(flavour="rocm724", overrides={"AITER_COMMIT_OVERRIDE": "abcdef1"})["overrides"] == {
+    assert plan(flavour="rocm724", overrides={"AITER_COMMIT_OVERRIDE": "abcdef1"}).overrides == {
         "aiter": "abcdef1"
     }
 
@@ -187,7 +188,7 @@ def test_a_stage_without_a_pin_is_a_usage_error_before_anything_starts() -> None
 def test_an_input_of_the_workflows_overrides_as_the_variable_does(
     given: dict[str, str], taken: dict[str, str]
 ) -> None:
-    assert plan(overrides=given)["overrides"] == taken
+    assert plan(overrides=given).overrides == taken
 
 
 def test_an_override_without_a_target_is_refused() -> None:
@@ -207,12 +208,12 @@ def test_values_that_could_be_options_are_refused() -> None:
 
 def test_a_plan_of_other_rows_is_refused() -> None:
     with pytest.raises(UsageError, match="other rows"):
-        made({**plan(), "rows": "0123"})
+        made(replace(plan(), rows="0123"))
 
 
 def test_what_a_plan_says_is_the_same_every_time_and_names_no_secret() -> None:
     assert canonical(plan()) == canonical(plan())
-    assert plan()["alternative_index"] == "AMD_CI_ALTERNATIVE_INDEX"
+    assert plan().alternative_index == "AMD_CI_ALTERNATIVE_INDEX"
 
 
 @settings(max_examples=25)
