@@ -1,0 +1,150 @@
+"""The host executor with a program in the agent's place: its events, its end, and what is left of it."""
+
+import hashlib
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ci.catalog.verdicts import Verdict
+from ci.errors import InfrastructureError
+from ci.execute.agent_file import AgentFile
+from ci.execute.host import HostExecutor
+from ci.execute.process_sweep import processes_with
+from ci.execute.run_folder import RunFolder
+from ci.execute.spec import make_spec
+from ci.plan.make import make_plan
+from ci.record.events import AgentEnded, By, ExecutorFailed, Note
+from ci.system import clock
+from support.planning import catalog, facts, registration, request
+
+pytestmark = pytest.mark.processes
+
+ENDED = 'print(\'{"type": "agent-ended", "seq": 7, "reason": "done", "leftovers": []}\', flush=True)\n'
+# until its standard input ends
+WAIT = "sys.stdin.read()\n"
+DEAF = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)\n"
+CHILD = "import subprocess\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(62)'], stdout=2, start_new_session=True)\n"
+
+Start = Callable[..., HostExecutor]
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Starts a program as the agent."""
+
+    def started(program: str, *, made: bool = True, python: str = sys.executable) -> HostExecutor:
+        data = b"import os, sys, time\n" + program.encode()
+        stand_in = AgentFile(data=data, sha256=hashlib.sha256(data).hexdigest())
+        monkeypatch.setattr("ci.execute.host.agent_file", lambda: stand_in)
+        plan = make_plan(catalog(), facts([registration("test_a.py")]), request())
+        plan = replace(plan, placement=replace(plan.placement, python=python))
+        folder = RunFolder(path=tmp_path / "run")
+        if made:
+            folder.logs.mkdir(parents=True)
+        executor = HostExecutor(
+            plan,
+            folder,
+            token=clock.new_token(),
+            environ={"PATH": "/usr/bin", "HOME": "/home/x", "SECRET": "no"},
+            monotonic_s=clock.monotonic_s,
+            sleep_s=clock.sleep_s,
+        )
+        spec = make_spec(plan, run="run", run_dir=str(folder.path), token="t", known_features=())
+        executor.start(spec)
+        return executor
+
+    return started
+
+
+def token_of(executor: HostExecutor) -> str:
+    return executor._token
+
+
+def test_the_agent_gets_its_spec_and_what_the_plan_passes_through(start: Start, tmp_path: Path) -> None:
+    program = "print(sorted(os.environ), sys.argv[1:], flush=True)\n" + ENDED
+    with start(program) as executor:
+        note, ended = executor.events()
+    assert isinstance(note, Note)
+    assert "'AMD_CI_TOKEN', 'HOME'" in note.text
+    assert "SECRET" not in note.text
+    spec = tmp_path / "run/spec.json"
+    assert str([str(spec)]) in note.text
+    assert stat.S_IMODE(spec.stat().st_mode) == 0o600
+    assert isinstance(ended, AgentEnded)
+    assert ended.by is By.AGENT
+    assert executor.swept == ()
+
+
+def test_standard_error_is_the_agents_log(start: Start, tmp_path: Path) -> None:
+    with start("print('agent: something', file=sys.stderr)\n" + ENDED) as executor:
+        list(executor.events())
+    assert (tmp_path / "run/logs/agent.log").read_text() == "agent: something\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "cause"),
+    [
+        ("os._exit(3)", "it exited with 3"),
+        ("os.kill(os.getpid(), 9)", "it was killed by signal 9"),
+        ("print('gone wrong', file=sys.stderr)", "it exited with 0; its log ends: gone wrong"),
+        ("sys.stdout.write('half a li')", "it exited with 0; the last line was cut: 'half a li'"),
+    ],
+)
+def test_an_end_without_agent_ended_is_infrastructure(start: Start, program: str, cause: str) -> None:
+    with start(program) as executor:
+        (failed,) = executor.events()
+    assert isinstance(failed, ExecutorFailed)
+    assert (failed.cause, failed.verdict) == (cause, Verdict.INFRA)
+    assert failed.then.startswith("read /")
+
+
+def test_a_stop_ends_its_standard_input(start: Start) -> None:
+    with start(WAIT + ENDED) as executor:
+        executor.stop()
+        executor.stop()
+        (ended,) = executor.events()
+    assert isinstance(ended, AgentEnded)
+
+
+def test_an_agent_that_does_not_end_after_a_stop_is_killed_with_what_it_started(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ci.execute.host._SWEEP_S", -3.5)  # of the 4 s that the tests have to end
+    with start(CHILD + "print('started', flush=True)\n" + DEAF) as executor:
+        events = executor.events()
+        next(events)
+        executor.stop()
+        (failed,) = events
+    assert isinstance(failed, ExecutorFailed)
+    assert (failed.cause, failed.verdict) == ("it did not end in time and was killed", Verdict.CANCELLED)
+    assert any("time.sleep(62)" in process.command for process in executor.swept)
+    assert processes_with(token_of(executor)) == ()
+
+
+def test_what_outlives_the_agent_is_swept(start: Start) -> None:
+    with start(CHILD + ENDED) as executor:
+        list(executor.events())
+    assert ["time.sleep(62)" in process.command for process in executor.swept] == [True]
+    assert processes_with(token_of(executor)) == ()
+
+
+def test_leaving_without_reading_the_events_leaves_nothing(start: Start) -> None:
+    with start(CHILD + WAIT + ENDED) as executor:
+        assert processes_with(token_of(executor))
+    assert processes_with(token_of(executor)) == ()
+
+
+def test_an_interpreter_that_is_missing_is_exit_4_with_the_next_command(start: Start) -> None:
+    with pytest.raises(InfrastructureError, match="cannot start the agent: No such file") as caught:
+        start("", python="/nowhere/python")
+    assert caught.value.then == "/nowhere/python --version"
+
+
+def test_a_folder_that_cannot_be_written_is_exit_4(start: Start, tmp_path: Path) -> None:
+    with pytest.raises(InfrastructureError, match=r"cannot write .*spec\.json: No such file"):
+        start("", made=False)
+    assert not list(tmp_path.iterdir())
