@@ -1,27 +1,21 @@
 """`./inv image.build`: a rehearsal image, or SGLang's own from a checkout."""
 
-import signal
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 
 from ci.catalog.catalog import Catalog, load_catalog
-from ci.catalog.toml_reader import closest
-from ci.cli.images import pull_locks
 from ci.cli.verb_options import BuildOptions
-from ci.docker.client import EngineError, connect, docker_host
-from ci.errors import InfrastructureError, UsageError
+from ci.docker.client import docker_host
+from ci.errors import UsageError
 from ci.facts.gather import find_hardware, find_today
 from ci.facts.git import commit_of
-from ci.images.build_rehearsal import REHEARSAL_TAG, build_rehearsal, is_local
+from ci.images.build_rehearsal import REHEARSAL_TAG, build_rehearsal, have_base
 from ci.images.build_sglang import build_from_dockerfile, wanted_image
-from ci.images.pull import pull_image
-from ci.images.resolve import resolve_image
-from ci.plan.container.image import image_ask
+from ci.plan.container.image import flavour_of
 from ci.plan.container.image_fact import ImageFact
 from ci.record.events import Note
 from ci.report.views.build import BuildView, show_built
+from ci.system.signals import stop_requested
 
 __all__ = ["build_verb"]
 
@@ -56,7 +50,14 @@ def _rehearsal(
     catalog: Catalog, environ: Mapping[str, str], options: BuildOptions, view: BuildView
 ) -> ImageFact:
     base = options.base or catalog.builds.base.reference
-    _have(catalog, environ, base, view)
+    have_base(
+        base,
+        catalog=catalog,
+        environ=environ,
+        today=find_today(environ)[0],
+        emit=view.show,
+        stopped=stop_requested(),
+    )
     return build_rehearsal(
         base=base,
         tag=options.tag or REHEARSAL_TAG,
@@ -66,54 +67,6 @@ def _rehearsal(
         emit=view.show,
         log=view.log,
     )
-
-
-def _have(catalog: Catalog, environ: Mapping[str, str], base: str, view: BuildView) -> None:
-    """Pull a base that is not in the local store.
-
-    Raises:
-        InfrastructureError: the engine does not answer, or the base cannot be had.
-    """
-    host = docker_host(environ)[0]
-    try:
-        with closing(connect(host)) as client:
-            if is_local(client, base):
-                return
-    except EngineError as error:
-        raise InfrastructureError(
-            f"the engine at {host} cannot be asked for {base}: {error.text}", then="docker info"
-        ) from error
-    ask = image_ask(catalog.images, family="", today=find_today(environ)[0], environ=environ, image=base)
-    image = resolve_image(catalog, ask, environ, engine_host=host)
-    if not image.config_digest:
-        raise InfrastructureError(
-            f"the base {base} is not in the local store and cannot be pulled: {image.problem}",
-            cause="its registry cannot be reached from here, or has no such image",
-            then="docker load it, or name one that is there: ./inv image.build --rehearsal --base REF",
-        )
-    pull_image(
-        image,
-        catalog=catalog,
-        engine_host=host,
-        mirror="",
-        environ=environ,
-        emit=view.show,
-        stopped=_told_to_stop(),
-        lock_dir=pull_locks(environ),
-        who="./inv image.build",
-    )
-
-
-def _told_to_stop() -> Callable[[], bool]:
-    """Whether a signal came since now."""
-    told: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        told.append(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, note)
-    return lambda: bool(told)
 
 
 def _sglang(
@@ -126,17 +79,11 @@ def _sglang(
             cause="the Dockerfile names its bases, and the tag names the commit",
             then="./inv image.build --checkout PATH --rocm 700",
         )
-    rocm = options.rocm or catalog.images.default_flavour.rocm
-    flavour = next((row.id for row in catalog.images.flavours.values() if row.rocm == rocm), "")
-    if not flavour:
-        known = [row.rocm for row in catalog.images.flavours.values()]
-        raise UsageError(
-            f"unknown ROCm {rocm!r}", cause=closest(rocm, known), then="see ci/catalog/images.toml"
-        )
+    flavour, _ = flavour_of(catalog.images, [(options.rocm, "--rocm")])
     checkout = Path(options.checkout).expanduser().absolute()
     commit = commit_of(checkout)
     family = options.family or catalog.family_of(find_hardware(catalog, environ).cls)
-    wanted = wanted_image(catalog, checkout, commit, flavour=flavour, family=family)
+    wanted = wanted_image(catalog, checkout, commit, flavour=flavour.id, family=family)
     for text in wanted.notes:
         view.show(Note(text=text))
     return build_from_dockerfile(
@@ -146,5 +93,5 @@ def _sglang(
         environ=environ,
         emit=view.show,
         log=view.log,
-        stopped=_told_to_stop(),
+        stopped=stop_requested(),
     )

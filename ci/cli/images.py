@@ -1,9 +1,6 @@
 """The image verbs: from an operator's options to what `ci.images` does."""
 
-import signal
 from collections.abc import Mapping
-from pathlib import Path
-from types import FrameType
 
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.images import mirror_for
@@ -26,9 +23,9 @@ from ci.report.views.images import (
     show_progress,
     show_pulled,
 )
-from ci.system.file_lock import cache_dir
+from ci.system.signals import stop_requested
 
-__all__ = ["mirror_verb", "prune_verb", "pull_locks", "pull_verb", "resolve_verb"]
+__all__ = ["mirror_verb", "prune_verb", "pull_verb", "resolve_verb"]
 
 
 def resolve_verb(environ: Mapping[str, str], options: ImageOptions) -> None:
@@ -98,11 +95,6 @@ def prune_verb(environ: Mapping[str, str], options: PruneImagesOptions) -> None:
     show_old_images(environ, images, freed_bytes, dry=options.dry, as_json=options.json)
 
 
-def pull_locks(environ: Mapping[str, str]) -> Path:
-    """Where pulls of one image on this host find each other."""
-    return cache_dir(environ) / "locks"
-
-
 def _count(option: str, text: str, default: float) -> int:
     if not text:
         return int(default)
@@ -131,14 +123,7 @@ def _resolve(catalog: Catalog, environ: Mapping[str, str], options: ImageOptions
 
 
 def _pull(catalog: Catalog, environ: Mapping[str, str], image: ImageFact, mirror: str) -> Pulled:
-    """Pull, and stop calmly when told to."""
-    told: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        told.append(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, note)
+    """Pull, and stop calmly when a signal asks for it."""
     return pull_image(
         image,
         catalog=catalog,
@@ -146,7 +131,6 @@ def _pull(catalog: Catalog, environ: Mapping[str, str], image: ImageFact, mirror
         mirror=mirror,
         environ=environ,
         emit=show_progress,
-        stopped=lambda: bool(told),
-        lock_dir=pull_locks(environ),
+        stopped=stop_requested(),
         who="inv image",
     )

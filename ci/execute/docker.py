@@ -42,7 +42,7 @@ from ci.plan.model import Plan
 from ci.record.events import Event, ExecutorFailed, Note
 from ci.record.phases import Phases
 from ci.system import clock
-from ci.system.file_lock import FileLock, cache_dir
+from ci.system.file_lock import FileLock
 
 __all__ = ["DockerExecutor"]
 
@@ -197,7 +197,6 @@ class DockerExecutor:
                 environ=self._environ,
                 emit=phases.emit,
                 stopped=self._stop.is_set,
-                lock_dir=cache_dir(self._environ) / "locks",
                 who=self._folder.name,
             )
             phase.text = f"{pulled.local_id[:19]} from the {pulled.hop} store"

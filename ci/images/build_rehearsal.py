@@ -7,14 +7,20 @@ import json
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import IO
 
+from ci.catalog.catalog import Catalog
 from ci.catalog.images import ImageCatalog
-from ci.docker.client import Client, EngineError, connect, faults
+from ci.docker.client import Client, EngineError, connect, docker_host, faults
 from ci.errors import InfrastructureError, Problem, UsageError
+from ci.images.pull import pull_image
+from ci.images.resolve import resolve_image
 from ci.nox.environments import find_uv, pin_files
+from ci.plan.container.image import image_ask
 from ci.plan.container.image_fact import (
     ENGINE_LABEL,
     FLAVOUR_LABEL,
@@ -34,7 +40,7 @@ __all__ = [
     "Log",
     "build_progress",
     "build_rehearsal",
-    "is_local",
+    "have_base",
 ]
 
 PHASE = "build"
@@ -119,7 +125,50 @@ def build_rehearsal(
         client.close()
 
 
-def is_local(client: Client, reference: str) -> bool:
+def have_base(
+    base: str,
+    *,
+    catalog: Catalog,
+    environ: Mapping[str, str],
+    today: date,
+    emit: Emit,
+    stopped: Callable[[], bool],
+) -> None:
+    """Pull a base that is not in the local store.
+
+    Raises:
+        InfrastructureError: the engine does not answer, or the base cannot be pulled.
+    """
+    host = docker_host(environ)[0]
+    try:
+        with closing(connect(host)) as client:
+            if _is_local(client, base):
+                return
+    except EngineError as error:
+        raise InfrastructureError(
+            f"the engine at {host} cannot be asked for {base}: {error.text}", then="docker info"
+        ) from error
+    ask = image_ask(catalog.images, family="", today=today, environ=environ, image=base)
+    image = resolve_image(catalog, ask, environ, engine_host=host)
+    if not image.config_digest:
+        raise InfrastructureError(
+            f"the base {base} is not in the local store and cannot be pulled: {image.problem}",
+            cause="its registry cannot be reached from here, or has no such image",
+            then="docker load it, or name one that is there: ./inv image.build --rehearsal --base REF",
+        )
+    pull_image(
+        image,
+        catalog=catalog,
+        engine_host=host,
+        mirror="",
+        environ=environ,
+        emit=emit,
+        stopped=stopped,
+        who="./inv image.build",
+    )
+
+
+def _is_local(client: Client, reference: str) -> bool:
     """Whether the local store has an image.
 
     Raises:

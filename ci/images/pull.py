@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from tenacity import (
@@ -29,7 +28,7 @@ from ci.plan.container.image_fact import ImageFact
 from ci.record.events import Note
 from ci.record.phases import Emit
 from ci.system import clock
-from ci.system.file_lock import held
+from ci.system.file_lock import cache_dir, held
 
 __all__ = ["Hop", "Pulled", "fault_of", "pull_image"]
 
@@ -74,7 +73,6 @@ def pull_image(
     environ: Mapping[str, str],
     emit: Emit,
     stopped: Callable[[], bool],
-    lock_dir: Path,
     who: str,
     phase: str = "pull",
     sleep_s: Callable[[float], None] = clock.sleep_s,
@@ -91,7 +89,7 @@ def pull_image(
     """
     chain = _Chain(image, catalog, engine_host, environ, emit, stopped, phase, sleep_s, monotonic_s, utc_now)
     with closing(chain):
-        return chain.run(mirror, lock_dir, who)
+        return chain.run(mirror, who)
 
 
 class _Chain:
@@ -143,14 +141,16 @@ class _Chain:
         """Leave the engine."""
         self._client.close()
 
-    def run(self, mirror: str, lock_dir: Path, who: str) -> Pulled:
+    def run(self, mirror: str, who: str) -> Pulled:
         found = self._local()
         if found:
             return self._pulled(found, "local", f"the local store has it as {found}")
         self._failed("local", f"the local store has no image {self._image.config_digest}")
         if not self._image.manifest_digest:
             raise self._error("it was only in the local store, and was removed")
-        lock = lock_dir / f"{self._image.config_digest.removeprefix('sha256:')}.lock"
+        lock = (
+            cache_dir(self._environ) / "locks" / f"{self._image.config_digest.removeprefix('sha256:')}.lock"
+        )
         owner = {"run": who, "since": clock.iso(self._utc_now())}
         with held(lock, owner, on_wait=self._say_waiting, pause=self._pause) as waited:
             found = self._local() if waited else ""

@@ -58,6 +58,7 @@ class Stage:
         self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
+            "AMD_CI_CACHE": str(self.folder),
             **self.environ,
             "AMD_CI_REGISTRY": address or self.upstream.address,
         }
@@ -74,7 +75,6 @@ class Stage:
             environ=self.environ,
             emit=lambda event: self.events.append(json_of(event)),
             stopped=more.pop("stopped", lambda: False),
-            lock_dir=self.folder / "locks",
             who=more.pop("who", "test"),
             **more,
         )
@@ -251,7 +251,7 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_registry_asks(stage: Stage) -
     assert pulled.hop == "public"
     assert "as the registry asks" in stage.notes
     assert waited >= 1
-    assert "try 2 of 2" in stage.notes
+    assert "attempt 2 of 2" in stage.notes
 
 
 def test_server_errors_are_tried_again_as_often_as_the_row_says_and_every_try_is_kept(stage: Stage) -> None:
@@ -272,7 +272,7 @@ def test_a_blob_that_breaks_once_is_pulled_the_second_time(stage: Stage, fault: 
         public.breaks(BLOB, times=2, **fault)
         pulled = stage.pull(image)
     assert (pulled.hop, pulled.local_id) == ("public", stage.config_digest)
-    assert "try 2 of 2" in stage.notes
+    assert "attempt 2 of 2" in stage.notes
 
 
 def test_a_tag_that_moved_between_resolve_and_pull_changes_nothing(

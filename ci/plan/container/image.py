@@ -17,6 +17,7 @@ __all__ = [
     "ImageAsk",
     "Reference",
     "choose",
+    "flavour_of",
     "image_ask",
     "parse_reference",
     "tag_date",
@@ -163,7 +164,7 @@ def image_ask(
         (environ.get(images.rocm_variable, ""), images.rocm_variable),
         (suite_rocm, "the suite's row"),
     )
-    chosen, flavour_source = _flavour(images, said, flavour=flavour)
+    chosen, flavour_source = flavour_of(images, said, flavour=flavour)
     if not override and not family:
         raise UsageError(
             "no image is published for a machine without an AMD GPU",
@@ -181,8 +182,14 @@ def image_ask(
     )
 
 
-def _flavour(images: ImageCatalog, said: Iterable[tuple[str, str]], *, flavour: str) -> tuple[Flavour, str]:
-    """The row of the flavour, and where it comes from; `said` are ROCm versions with their sources, empty ones unsaid."""
+def flavour_of(
+    images: ImageCatalog, said: Iterable[tuple[str, str]], *, flavour: str = ""
+) -> tuple[Flavour, str]:
+    """The row of the flavour, and where it comes from; `said` are ROCm versions with their sources, empty ones unsaid.
+
+    Raises:
+        UsageError: there is no such flavour.
+    """
     if flavour:
         if flavour in images.flavours:
             return images.flavours[flavour], "--flavour"
