@@ -81,6 +81,7 @@ CONTAINER_PYTHON = "3.10"  # of the ROCm 7.2 image
 PEER_SGLANG = "0.5.10.post1"  # the peer of `bench`: a release that ships its collector
 
 UNIT_TESTS = "test/unit"
+PICTURE_OF_ROOMS = ("-m", "support.rooms_picture")
 SMALLEST_REHEARSAL = "test/integration/test_smallest_rehearsal.py"
 
 # How long Nox waits after a signal before it sends SIGTERM to the child, and then before it kills it. The child has
@@ -313,7 +314,7 @@ def parity(session: nox.Session) -> None:
 
 @register(default=True, tags=("quick",))
 def lint(session: nox.Session) -> None:
-    """Run ruff and mypy on all code and tests, and three linters on the workflows."""
+    """Run ruff and mypy on all code and tests, three linters on the workflows, and compare the picture of the rooms."""
     python = made(session, *LINT)
     tools = python.parent
     codes = [
@@ -328,6 +329,8 @@ def lint(session: nox.Session) -> None:
             *sorted(Path(".github/workflows").glob("*.yml")),
         ),
     ]
+    with session.chdir("test"):
+        codes.append(attempt(session, python, *PICTURE_OF_ROOMS, "--check"))
     if any(codes):
         session.error("see above")
 
@@ -510,7 +513,8 @@ def workflows(session: nox.Session) -> None:
 @register(tags=("update",))
 def docs(session: nox.Session) -> None:
     """Draw the picture of the rooms in docs/ from the code; `-- --check` only says whether it is stale."""
-    ci(session, HOST, "docs", *session.posargs)
+    with session.chdir("test"):
+        run(session, sys.executable, *PICTURE_OF_ROOMS, *session.posargs)
 
 
 @register(tags=("update",))

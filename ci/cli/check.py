@@ -11,7 +11,6 @@ from ci.errors import CiError, ExitCode, FindingsError, Problem, QuarantineError
 from ci.facts.gather import REPOSITORY, discover_tests, find_today
 from ci.github.workflows.lint import lint_workflows
 from ci.github.workflows.render import COMMAND, find_stale
-from ci.nox import architecture
 from ci.plan.check import check_environments, check_registrations
 from ci.plan.quarantine import expiring, quarantine_problems, tried_date_note
 from ci.plan.route import check_routes
@@ -37,7 +36,6 @@ def check(arguments: Sequence[str]) -> int:
     today, today_source = find_today(read_environ())
     quarantined: Sequence[Problem] = catalog.quarantine.problems
     workflows: list[Problem] = []
-    picture = architecture.stale(REPOSITORY)
     # invalid rows are left out of the catalog: what depends on one of them would be reported too
     if catalog.discovery.complete:
         of_tree += tests.problems
@@ -55,12 +53,12 @@ def check(arguments: Sequence[str]) -> int:
         (problems, UsageError),
         (of_tree if own else [], UsageError),
         (quarantined, QuarantineError),
-        ([*workflows, *picture], StaleError),
+        (workflows, StaleError),
         (of_tree, FindingsError),
     )
     kind = next((kind for rows, kind in kinds if rows), None)
     code = kind.exit_code if kind else ExitCode.OK
-    problems = [*problems, *of_tree, *quarantined, *workflows, *picture]
+    problems = [*problems, *of_tree, *quarantined, *workflows]
     if known.json:
         rows = [{"where": row.where, "what": row.what, "hint": row.hint} for row in problems]
         counts = {
@@ -77,16 +75,9 @@ def check(arguments: Sequence[str]) -> int:
         raise kind(
             f"{len(problems)} problem" + ("" if len(problems) == 1 else "s"),
             problems=problems,
-            then=_redo(workflows, picture) if kind is StaleError else f"fix them, then: {again}",
+            then=COMMAND if kind is StaleError else f"fix them, then: {again}",
         )
     return 0
-
-
-def _redo(workflows: Sequence[Problem], picture: Sequence[Problem]) -> str:
-    """The commands that write what is stale."""
-    return ", then: ".join(
-        command for rows, command in ((workflows, COMMAND), (picture, architecture.COMMAND)) if rows
-    )
 
 
 def _show(catalog: Catalog, tests: Discovery, notes: list[str], root: str) -> None:

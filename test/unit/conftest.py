@@ -14,7 +14,6 @@ import pytest
 from ci.catalog.catalog import Catalog, load_catalog, read_catalog
 from ci.catalog.limits import ReportLimits
 from ci.github.workflows.render import write
-from ci.nox import architecture
 from support import catalog_files
 from support.catalog_files import CATALOG_DIR, ENVS_DIR, CatalogCopy
 from support.trees import write_own_tree
@@ -159,8 +158,7 @@ def own_tree(tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) 
     """What commands take for this repository: the tests that the tests' catalog names, and the workflows of its rows."""
     tree = write_own_tree(tmp_path / "own-tree")
     write(catalog, tree)
-    architecture.write(tree)
-    for module in ("ci.facts.gather", "ci.cli.check", "ci.cli.docs", "ci.cli.workflows", "ci.repro.command"):
+    for module in ("ci.facts.gather", "ci.cli.check", "ci.cli.workflows", "ci.repro.command"):
         monkeypatch.setattr(f"{module}.REPOSITORY", tree)
     return tree
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ci.nox.rooms import APART, ROOMS, Module, read_modules, room_of
+from support.rooms import APART, ROOMS, Module, read_modules, room_of
 
 REPOSITORY = Path(__file__).parents[2]
 MODULES = read_modules(REPOSITORY)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ci.nox.rooms import Import, read_modules, room_of
+from support.rooms import Import, read_modules, room_of
 
 
 @pytest.fixture
@@ -17,7 +17,8 @@ def tree(tmp_path: Path) -> Path:
         "plan/model.py": "from ci.system import clock\nfrom ci.system.clock import now as late\n",
         "plan/make.py": "import ci.plan.model as m\ndef f():\n    def g():\n        from ci import system\n",
         "plan/near.py": "from . import make\nfrom .model import x\nfrom ..system import clock\n",
-        "plan/other.py": "from city import hall\nfrom ci.plan import *\n",
+        "plan/other.py": "from city import hall\nfrom ci.plan import *  # all\nimporter = 1\n",
+        "plan/many.py": "from ci.plan import (  # both\n    make as m,\n    model,  # why\n)\nimport os, ci.system.clock\n",
     }.items():
         path = tmp_path / "ci" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,6 +34,7 @@ def tree(tmp_path: Path) -> Path:
         ("plan/make", [("plan/model", False), ("system", True)]),
         ("plan/near", [("plan/make", False), ("plan/model", False), ("system/clock", False)]),
         ("plan/other", [("plan", False)]),
+        ("plan/many", [("plan/make", False), ("plan/model", False), ("system/clock", False)]),
     ],
 )
 def test_the_modules_that_a_module_imports(tree: Path, module: str, imported: list[tuple[str, bool]]) -> None:
@@ -47,7 +49,8 @@ def test_lines_are_counted(tree: Path) -> None:
         "plan/model": 2,
         "plan/make": 4,
         "plan/near": 3,
-        "plan/other": 2,
+        "plan/other": 3,
+        "plan/many": 5,
     }
 
 

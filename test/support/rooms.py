@@ -1,6 +1,6 @@
-"""The rooms of `ci/`: the order in which they may import each other, and what their modules import. Standard library alone."""
+"""The rooms of `ci/`: the order in which they may import each other, and what their modules import."""
 
-import ast
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,14 @@ ROOMS: Final = (
 # A program of its own in another interpreter: imports nothing of ci/, and nothing imports it.
 APART: Final = "agent"
 
+# Read by pattern, which takes a tenth of the time of parsing: indent, `from` what, names; or `import` what. An indented
+# import is one in a function.
+_IMPORT: Final = re.compile(
+    r"^([ \t]*)(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]+)|import[ \t]+([^\n#]+))",
+    re.MULTILINE,
+)
+_NAME: Final = re.compile(r"(?<![\w.])(?!as\b)([\w.*]+)(?:[ \t]+as[ \t]+\w+)?(?=[\s,)]|$)")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
@@ -70,7 +78,7 @@ def read_modules(root: Path) -> Mapping[str, Module]:
     for name, path in files.items():
         text = path.read_text(encoding="utf-8")
         package = name if path.name == "__init__.py" else name.rpartition("/")[0]
-        imports = tuple(dict.fromkeys(_imports(ast.parse(text), package, files.keys())))
+        imports = tuple(dict.fromkeys(_imports(text, package, files.keys())))
         found[name] = Module(name=name, lines=text.count("\n"), imports=imports)
     return found
 
@@ -87,20 +95,13 @@ def _name(root: Path, path: Path) -> str:
     return "/".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imports(tree: ast.Module, package: str, ours: Collection[str]) -> Iterator[Import]:
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    lazy = {inner for function in functions for inner in ast.walk(function)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name.split(".") for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = ["ci", *package.split("/")][: -node.level + 1 or None] if node.level else []
-            start = [*above, *(node.module.split(".") if node.module else ())]
-            names = [[*start, alias.name] for alias in node.names]
-        else:
-            continue
-        for first, *rest in names:
+def _imports(text: str, package: str, ours: Collection[str]) -> Iterator[Import]:
+    for indent, start, names, plain in _IMPORT.findall(text):
+        dots = len(start) - len(start.lstrip("."))
+        above = ["ci", *package.split("/")][: -dots + 1 or None] if dots else []
+        for name in _NAME.findall(re.sub("#.*", "", names or plain)):
+            first, *rest = [*above, *f"{start[dots:]}.{name}".strip(".").split(".")]
             # `from package import module` imports the module, `from module import name` the module
             found = ["/".join(rest), "/".join(rest[:-1])]
             if first == "ci":
-                yield Import(module=found[0] if found[0] in ours else found[1], lazy=node in lazy)
+                yield Import(module=found[0] if found[0] in ours else found[1], lazy=bool(indent))

@@ -1,27 +1,27 @@
-"""The picture of the rooms in `docs/architecture.md`, drawn from what the modules import. Standard library alone.
+"""The picture of the rooms in `docs/architecture.md`, drawn from what the modules import; `nox -s docs` runs this.
 
 The numbers that it was drawn from stand in the picture. It is stale when rooms or pairs of rooms differ from them, or a
 number is off by more than a fifth: not after every line that somebody writes.
 """
 
+import argparse
 import json
 import math
 import re
+import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape, unescape
 from pathlib import Path
 from typing import Final
 
-from ci.errors import Problem
-from ci.nox.rooms import APART, ROOMS, Module, read_modules
+from support.rooms import APART, ROOMS, Module, read_modules
 
-__all__ = ["COMMAND", "PICTURE", "Figures", "count", "draw", "stale", "write"]
+__all__ = ["PICTURE", "Figures", "count", "draw", "main", "stale", "write"]
 
 PICTURE: Final = "docs/images/rooms.svg"
-COMMAND: Final = "nox -s docs"
-
+_COMMAND: Final = "nox -s docs"
 # In the order in which data passes through them, then what stands around that.
 _ROWS: Final = (
     (
@@ -90,21 +90,20 @@ def count(modules: Mapping[str, Module]) -> Figures:
     return Figures(lines=dict(sorted(lines.items())), imports=dict(sorted(imports.items())))
 
 
-def stale(root: Path) -> list[Problem]:
+def stale(root: Path) -> list[str]:
     """What is wrong with the picture of a checkout; nothing when it shows the code."""
     try:
         text = (root / PICTURE).read_text(encoding="utf-8")
     except OSError as error:
-        return [Problem(where=PICTURE, what=f"cannot be read: {error.strerror}", hint=COMMAND)]
+        return [f"cannot be read: {error.strerror}"]
     drawn = _read(text)
     if drawn is None or draw(drawn) != text:
-        return [Problem(where=PICTURE, what="was edited, or drawn by another version", hint=COMMAND)]
+        return ["was edited, or drawn by another version"]
     now = count(read_modules(root))
-    differences = [
+    return [
         *_differences(drawn.lines, now.lines, "{}: {} lines, the picture says {}", slack=100),
         *_differences(drawn.imports, now.imports, "{}: {} imports, the picture says {}", slack=3),
     ]
-    return [Problem(where=PICTURE, what=what, hint=COMMAND) for what in differences]
 
 
 def write(root: Path) -> bool:
@@ -286,3 +285,28 @@ def _text(
         f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" fill="{fill}" text-anchor="{anchor}"'
         f' font-weight="{weight}">{escape(words, quote=False)}</text>'
     )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Draw the picture, or compare it; exit codes as those of `ci/errors.py`."""
+    parser = argparse.ArgumentParser(
+        prog=f"{_COMMAND} --", description="Draw the pictures in docs/ from the code."
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a picture is stale")
+    root = Path(__file__).parents[2]
+    if not parser.parse_args(arguments).check:
+        changed = write(root)
+        sys.stdout.write(
+            f"written: {PICTURE}\n" if changed else "nothing to write: the picture shows the code\n"
+        )
+        return 0
+    if not (problems := stale(root)):
+        return 0
+    lines = ["error (exit 9): the picture of the rooms does not show the code"]
+    lines += [f"  - {PICTURE}: {problem}" for problem in problems]
+    sys.stderr.write("\n".join([*lines, f"  next:  {_COMMAND}", ""]))
+    return 9
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

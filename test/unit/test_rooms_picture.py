@@ -1,5 +1,8 @@
 """The picture of the rooms: what is in it, and when it is stale."""
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +10,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from ci.cli.main import main
-from ci.nox.architecture import PICTURE, Figures, count, draw, stale, write
-from ci.nox.rooms import APART, ROOMS, Import, Module
+from support import rooms, rooms_picture
+from support.rooms import APART, ROOMS, Import, Module
+from support.rooms_picture import PICTURE, Figures, count, draw, stale, write
 
 FIGURES = Figures(
     lines={"cli": 500, "plan": 1000, "plan/container": 1200, "report": 300},
@@ -92,17 +95,17 @@ def test_it_is_stale_when_rooms_or_numbers_differ_by_much(
     for name, text in files.items():
         (tree / "ci" / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / "ci" / name).write_text(text)
-    assert [problem.what for problem in stale(tree)] == ([says] if says else [])
+    assert stale(tree) == ([says] if says else [])
 
 
 def test_it_is_stale_when_it_is_missing_or_was_edited(tree: Path) -> None:
-    assert "cannot be read" in stale(tree)[0].what
+    assert "cannot be read" in stale(tree)[0]
     write(tree)
     path = tree / PICTURE
     path.write_text(path.read_text().replace("#3d5a80", "#ff0000", 1))
-    assert "was edited" in stale(tree)[0].what
+    assert "was edited" in stale(tree)[0]
     path.write_text("<svg/>")
-    assert "was edited" in stale(tree)[0].what
+    assert "was edited" in stale(tree)[0]
 
 
 def test_figures_survive_what_markup_escapes() -> None:
@@ -110,14 +113,20 @@ def test_figures_survive_what_markup_escapes() -> None:
     assert "&lt;b&amp;c" in draw(odd)
 
 
-def test_check_names_it_with_the_command_that_draws_it(
-    own_tree: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["docs", "--check"]) == 0
-    (own_tree / PICTURE).unlink()
-    assert main(["docs", "--check"]) == 9
-    capsys.readouterr()
-    assert main(["check"]) == 9
-    assert "next:  nox -s docs" in capsys.readouterr().err
-    assert main(["docs"]) == 0
-    assert main(["check"]) == 0
+@pytest.mark.processes
+def test_the_program_says_what_is_stale_and_the_command_that_draws_it(tree: Path) -> None:
+    folder = tree / "test/support"
+    folder.mkdir(parents=True)
+    for module in (rooms, rooms_picture):
+        shutil.copy(str(module.__file__), folder)
+    command = [sys.executable, "-m", "support.rooms_picture"]
+    codes = []
+    for words in (["--check"], [], ["--check"]):
+        ended = subprocess.run(
+            [*command, *words], cwd=folder.parent, capture_output=True, text=True, check=False
+        )
+        codes.append(ended.returncode)
+        if ended.returncode:
+            assert "cannot be read" in ended.stderr
+            assert "next:  nox -s docs" in ended.stderr
+    assert codes == [9, 0, 0]
