@@ -167,7 +167,7 @@ class Attempt:
                 facts.deadline = f"the suite's time limit of {self._suite.timeout_s:g} s expired first"
             else:
                 continue
-            if self._process.poll() is not None:  # it was faster: its own end stands
+            if self._process.poll() is not None:  # it had already ended by itself
                 facts.stopped = facts.deadline = None
                 return
             if facts.deadline is not None and handles(self._process.pid, signal.SIGUSR1):
@@ -205,7 +205,7 @@ class Attempt:
         self._context.children.kill(self._members_to_end)
 
     def _members(self) -> set[int]:
-        """The living processes of this attempt."""
+        """The running processes of this attempt."""
         ended = self._process.poll() is not None
         variable = f"AMD_CI_ATTEMPT_TOKEN={self._token}"
         found = self._context.children.of_test(self._process.pid, variable, self._pipe, alone=self._alone)

@@ -27,7 +27,7 @@ def be_the_test(kind: str, parent: str, spec_path: str, suite_id: str, test_id: 
     test = next(t for suite in spec.suites if suite.id == suite_id for t in suite.tests if t.id == test_id)
     if kind == "script":
         # A new program and not runpy: `__main__`, `sys.path` and what multiprocessing spawns are then those of
-        # `python FILE`. The death signal and the events socket survive the exec.
+        # `python FILE`. The parent-death signal and the events socket survive the exec.
         os.execv(sys.executable, [sys.executable, str(spec.root / test.path)])  # noqa: S606 - no shell
     return run_pytest(spec, test, Channel(int(os.environ["AMD_CI_EVENTS_FD"])))
 

@@ -11,7 +11,7 @@ __all__ = ["MESSAGE_BYTES", "Channel", "parse_message"]
 
 MESSAGE_BYTES = 65536
 OUTCOMES = ("passed", "failed", "skipped", "xfailed", "xpassed")
-# The type of a key, and the value that stands for one that is absent or of another type.
+# The type of a key, and the value in place of one that is absent or of another type.
 _TEXT, _MAYBE_TEXT = (str, ""), (str, None)
 _NUMBER, _MAYBE_NUMBER = (float, 0.0), (float, None)
 _WHOLE, _MAYBE_WHOLE = (int, 0), (int, None)

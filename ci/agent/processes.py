@@ -177,7 +177,7 @@ class Children:
                 return
 
     def of_test(self, test: int, variable: str, pipe: int, *, alone: bool) -> set[int]:
-        """The living processes of an attempt.
+        """The running processes of an attempt.
 
         They are known by descent, by session, by the attempt's token in their environment, and orphans by the output
         pipe, or by there being no other attempt. The token alone is not enough: `setproctitle`, which SGLang's
@@ -198,7 +198,7 @@ class Children:
         return {pid for pid in descendants(table, roots) if pid in table and table[pid].alive}
 
     def of_run(self, variable: str) -> set[int]:
-        """The living processes below the agent, and all that carry the run's token but those above it."""
+        """The running processes below the agent, and all that carry the run's token but those above it."""
         table = process_table()
         found = descendants(table, [os.getpid()])
         found |= {pid for pid, process in table.items() if not process.kernel and carries(pid, variable)}

@@ -105,7 +105,7 @@ class Catalog:
         return self.hardware.classes[hardware_class].family
 
     def default_engine(self, hardware_class: str) -> str:
-        """The engine that serves this hardware class unless another is asked for; checked when the catalog is read."""
+        """The engine that serves this hardware class by default; checked when the catalog is read."""
         return next(engine.id for engine in self.engines.values() if hardware_class in engine.default_for)
 
 

@@ -1,4 +1,4 @@
-"""Where registered tests lie: the rules in `discovery.toml`."""
+"""Where registered tests are: the rules in `discovery.toml`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -100,7 +100,7 @@ class VisibleVariable(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceClass(Sourced):
-    """Hardware that no machine of ours is of: bounds may name it, so that its numbers stand beside ours."""
+    """Hardware that no machine has: bounds may name it, so that comparisons show its numbers."""
 
     id: _Name
 

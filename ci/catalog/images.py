@@ -141,7 +141,7 @@ class ImageCatalog:
 
     @property
     def default_flavour(self) -> Flavour:
-        """The flavour where nothing else is asked for; there is exactly one in a sound catalog."""
+        """The default flavour; a valid catalog has exactly one."""
         return next(row for row in self.flavours.values() if row.default)
 
     def target(self, flavour: str, family: str) -> BuildTarget | None:

@@ -87,7 +87,7 @@ class PullLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerLimits:
-    """How long a container may stand still and live."""
+    """How long a container may be paused, and live."""
 
     paused_s: float
     ttl_margin_s: float

@@ -179,7 +179,7 @@ class StatusRow:
     """What follows from a status, and how it is shown.
 
     `judged`: it says something about the test; a run in which no test has such a status selected nothing. `ok`: it
-    counts as a pass. `label` stands in logs, `icon` in the summary, `colour` in the final view.
+    counts as a pass. `label` is shown in logs, `icon` in the summary, `colour` in the final view.
     """
 
     words: str

@@ -24,7 +24,7 @@ def build_verb(environ: Mapping[str, str], options: BuildOptions) -> None:
     """Build one image, and say how to run on it.
 
     Raises:
-        UsageError: it is not said what to build, or both are.
+        UsageError: neither --rehearsal nor --checkout is given, or both are.
         InfrastructureError: the build failed.
     """
     if options.rehearsal == bool(options.checkout):

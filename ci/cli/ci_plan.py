@@ -89,7 +89,7 @@ def ci_plan_parser() -> Parser:
 
 
 def _asked(catalog: Catalog, known: Any, environ: Mapping[str, str], event: str) -> Asked:
-    """What is asked for.
+    """The request.
 
     Raises:
         UsageError: with every invalid input.

@@ -52,7 +52,7 @@ def stop_verb(environ: Mapping[str, str], name: str) -> None:
 
 
 def prune_verb(environ: Mapping[str, str], *, kept: bool) -> None:
-    """Remove what dead runs have left; with `kept` also what they have kept on purpose.
+    """Remove what killed runs have left; with `kept` also what they have kept.
 
     Raises:
         InfrastructureError: the engine does not answer, or a container stays.
@@ -61,7 +61,7 @@ def prune_verb(environ: Mapping[str, str], *, kept: bool) -> None:
 
 
 def sweep_verb(environ: Mapping[str, str]) -> None:
-    """Remove what dead runs have left, as `prune_verb` does; without an engine say that nothing was looked at.
+    """Remove what killed runs have left, as `prune_verb` does; without an engine print that nothing was checked.
 
     Raises:
         InfrastructureError: a container stays.

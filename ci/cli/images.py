@@ -29,7 +29,7 @@ __all__ = ["mirror_verb", "prune_verb", "pull_verb", "resolve_verb"]
 
 
 def resolve_verb(environ: Mapping[str, str], options: ImageOptions) -> None:
-    """Show which image is meant, and why no other.
+    """Show which image a run would use, and why no other.
 
     Raises:
         InfrastructureError: there is none, or it is stale and `strict`.

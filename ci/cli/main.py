@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("interrupted\n")
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        # the reader of our output left: `... --list | head -1` is no error
+        # the reader of the output is gone: `... --list | head -1` is not an error
         sys.stdout = sys.stderr
         return int(ExitCode.OK)
 

@@ -87,7 +87,7 @@ class RunOptions:
 
 
 def _part(text: str, problems: list[Problem]) -> Shard | None:
-    """The shard that is meant; the only one of one is the whole suite, and plans the same."""
+    """The shard; 1/1 is the whole suite, and plans the same."""
     shard = parse_shard(text, problems) if text else None
     return None if shard == Shard(index=1, count=1) else shard
 

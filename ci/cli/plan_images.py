@@ -19,7 +19,7 @@ Resolve = Callable[[ImageAsk], ImageFact]
 class PlannedImage:
     """What the jobs of a family and flavour get: `image` is `name:tag@sha256:...`, empty when it was not found.
 
-    `age_days` is None for an image whose tag bears no date. `problem` says why there is none.
+    `age_days` is None for an image whose tag has no date. `problem` says why there is none.
     """
 
     family: str
@@ -41,7 +41,7 @@ class PlannedImage:
 
 @dataclass(slots=True, kw_only=True)
 class PlannedImages:
-    """Asked for each job, looks once for each family and flavour. `look` is false where nobody needs an image now."""
+    """Called for each job, resolves each family and flavour once. With `look` false no image is looked for."""
 
     catalog: Catalog
     environ: Mapping[str, str]
@@ -64,7 +64,7 @@ class PlannedImages:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader has to be told; a stale image stands by itself."""
+        """Notes for the reader; a stale image has a line of its own."""
         rows = tuple(self.found.values())
         stale = tuple(dict.fromkeys(row.stale for row in rows if row.stale))
         return (*stale, *(row.note for row in rows), *self.notes_of_looks)

@@ -39,7 +39,7 @@ def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) 
         return failed_part(plan, options.plan_file, runs_dir(environ)) if options.failed else plan
     request = options.request
     if options.list and request.executor in ("auto", "docker"):
-        # the same tests in either place: no registry and no engine is asked for their names
+        # their names are the same in either place: no registry and no engine is needed
         request = replace(request, executor="host")
     if options.last_failed is not None:
         request = with_failed(request, options.last_failed, runs_dir(environ))

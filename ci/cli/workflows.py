@@ -34,7 +34,7 @@ def workflows(arguments: Sequence[str]) -> int:
     except OSError as error:
         raise InfrastructureError(
             f"cannot write the workflows: {error.strerror}: {error.filename}",
-            cause="the checkout is read-only or owned by somebody else",
+            cause="the checkout is read-only or belongs to another user",
             then=f"fix that, then: {COMMAND}",
         ) from error
     for path in written:

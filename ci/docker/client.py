@@ -27,7 +27,7 @@ __all__ = [
     "remote_because",
 ]
 
-# one answer that is no stream: it takes 1 to 230 ms
+# one answer that is not a stream: it takes 1 to 230 ms
 ANSWER_S = 20.0
 # one answer about an image: removing 60 GB takes a while
 IMAGE_ANSWER_S = 60.0
@@ -157,7 +157,7 @@ def _client(host: str, timeout_s: int) -> Client:
 
 
 def _listens(host: str, timeout_s: float) -> None:
-    """Raise OSError when nobody listens on a local socket: the SDK would leave its own end of it open."""
+    """Raise OSError when nothing listens on a local socket: the SDK would leave its own end of it open."""
     if host.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(timeout_s)

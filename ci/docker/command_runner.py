@@ -9,7 +9,7 @@ __all__ = ["Ended", "Shell"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a command ended. `code` is None when that could not be learnt; `why` then says what died."""
+    """How a command ended. `code` is None when it is unknown; `why` then says what ended."""
 
     code: int | None
     stdout: bytes

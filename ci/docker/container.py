@@ -86,7 +86,7 @@ class Container:
         self._started_s = clock.utc_now().timestamp()
 
     def attach(self) -> None:
-        """Hold its standard input open; before the start, so that there is no moment in which nobody does."""
+        """Hold its standard input open; called before the start, so that it is open from the beginning."""
         with faults():
             stream = self.client.api.attach_socket(self.id, params={"stdin": 1, "stream": 1})
             self._lifeline = Hijacked(stream)
@@ -158,7 +158,7 @@ class Container:
         return code
 
     def ending_of(self, command: Exec) -> tuple[int | None, Death | None, str]:
-        """The exit code if it can be had, what died if anything but the command did, and why there is no code."""
+        """The exit code if there is one, what ended if it was not only the command, and why there is no code."""
         try:
             code = command.code(wait_s=_EXEC_CODE_S, monotonic_s=clock.monotonic_s, sleep_s=clock.sleep_s)
         except EngineError as error:
@@ -172,9 +172,9 @@ class Container:
         return code, death or self.death(exit_code=code, since_s=command.started_s), ""
 
     def death(self, *, exit_code: int | None = None, since_s: float | None = None) -> Death | None:
-        """What died, None when the container is well.
+        """What ended, None when the container is running.
 
-        With the exit code of a command that ran since a Unix time, one that was killed for want of memory too.
+        With the exit code of a command that ran since a Unix time, one that was killed for lack of memory too.
         """
         since_s = self._started_s if since_s is None else since_s
         until_s = clock.utc_now().timestamp()
@@ -256,7 +256,7 @@ class Watch:
         try:
             paused = is_paused(self._container.client, self._container.id)
         except EngineError:
-            return  # the stream ends by itself, and what died is found out then
+            return  # the stream ends by itself, and the cause is found then
         if not paused:
             self._paused_since = None
         elif self._paused_since is None:

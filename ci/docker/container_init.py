@@ -1,4 +1,4 @@
-"""The main process of a container: keep it alive until whoever made it is gone, but not for ever.
+"""The main process of a container: keep it running until its run has ended, but not for ever.
 
     PYTHON keeper.py SECONDS held|kept
 

@@ -1,6 +1,6 @@
 """One exec in a container: argv in, its two streams out, an integer exit code at the end.
 
-The SDK applies no deadline to a stream and ends it cleanly when the engine dies, so the hijacked connection is read here
+The SDK applies no deadline to a stream and ends it cleanly when the engine ends, so the hijacked connection is read here
 and its end proves nothing: only an integer exit code of an exec that no longer runs does.
 """
 
@@ -19,7 +19,7 @@ _READ_BYTES = 1 << 16
 
 
 class Exec:
-    """A command that runs in a container. Its standard input is a pipe that `close_stdin` ends: the agent's lifeline."""
+    """A command that runs in a container. Its standard input is a pipe that `close_stdin` ends."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Why a stream from a container ended: engine, container, memory or the command itself, told apart by evidence."""
+"""Why a stream from a container ended: engine, container, memory or the command itself, by evidence."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ _SIGKILL_CODE = 137
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Death:
-    """What died, as a cause in words, the next command, and the evidence line by line."""
+    """What ended, as a cause, the next command, and the evidence line by line."""
 
     kind: str
     cause: str
@@ -22,7 +22,7 @@ class Death:
 
 
 def is_paused(client: Client, container: str) -> bool:
-    """Whether somebody froze it.
+    """Whether it is paused.
 
     Raises:
         EngineError: it is gone, or the engine is.

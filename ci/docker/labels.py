@@ -1,4 +1,4 @@
-"""The labels that say whose a container is, and whether its owner is provably dead."""
+"""The labels that name a container's owner, and whether that has provably ended."""
 
 import os
 import platform
@@ -68,7 +68,7 @@ def labels_of(*, run: str, token: str, plan: str, kept: bool, key: str, ttl_s: i
 
 
 def ownership_of(labels: Mapping[str, str]) -> Ownership | None:
-    """What the labels say; None when they are not ours or not whole, so that nobody touches the container."""
+    """What the labels say; None when they are not this project's or incomplete: the container is then left alone."""
     try:
         owner = Owner(
             pid=int(labels[PREFIX + "pid"]),

@@ -57,7 +57,7 @@ def list_containers(client: Client) -> tuple[Tenant, ...]:
 
 
 def sweep_containers(client: Client, *, chosen: Callable[[Tenant], bool] | None = None) -> tuple[Swept, ...]:
-    """Remove what dead runs have left: a living run's, a kept one that still runs, and any other tenant's stay.
+    """Remove what killed runs have left; those of runs in progress, running kept ones and other users' stay.
 
     `chosen` replaces that rule.
 
@@ -73,7 +73,7 @@ def sweep_containers(client: Client, *, chosen: Callable[[Tenant], bool] | None 
 
 
 def is_left_over(tenant: Tenant) -> bool:
-    """Of a dead run: and not kept on purpose, or kept and ended by its own time."""
+    """Of a run that has ended: and not kept, or kept and stopped by its time to live."""
     if tenant.ownership.kept:
         return tenant.ownership.dead and tenant.state != "running"
     return tenant.ownership.dead

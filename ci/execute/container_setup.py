@@ -65,7 +65,7 @@ def checked(ended: Ended) -> None:
     """Refuse a command of the copy that failed.
 
     Raises:
-        InfrastructureError: with what it said last.
+        InfrastructureError: with its last output.
     """
     if ended.code == 0:
         return

@@ -160,7 +160,7 @@ class DockerExecutor:
         phases = self._phases
         client = connect(self._place.docker)
         self._client = client
-        with phases.phase("sweep", "containers of dead runs") as phase:
+        with phases.phase("sweep", "containers of killed runs") as phase:
             swept = sweep_containers(client)
             phase.details += [
                 f"{one.tenant.name} of run {one.tenant.ownership.run}: {one.problem or 'removed'}"

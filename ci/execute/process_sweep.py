@@ -1,4 +1,4 @@
-"""Finding and ending what a run left behind: by the token that stands in the environment of all its processes."""
+"""Finding and ending what a run left: by the token in the environment of all its processes."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def processes_with(token: str) -> tuple[Found, ...]:
                     (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
                 )
                 found.append(Found(pid=int(entry.name), command=command))
-        except OSError:  # it ended meanwhile, or it is somebody else's
+        except OSError:  # it has ended, or it is another user's
             continue
     return tuple(found)
 
@@ -84,7 +84,7 @@ def unregister(live_dir: Path, token: str) -> None:
 
 
 def sweep_dead(live_dir: Path, *, wait: Callable[[float], None]) -> tuple[Found, ...]:
-    """End what runs whose owner is provably dead have left; a run whose owner lives is not touched."""
+    """End what runs have left whose owner has provably ended; runs in progress are not touched."""
     killed: list[Found] = []
     for path in sorted(live_dir.glob("amdci-*.json")):
         try:

@@ -42,7 +42,7 @@ class RunFolder:
 
     @property
     def spec(self) -> Path:
-        """What the agent is told."""
+        """The agent's input."""
         return self.path / "spec.json"
 
     @property
@@ -69,7 +69,7 @@ def read_plan(path: Path) -> Plan:
     """A plan from plan.json or a run folder.
 
     Raises:
-        UsageError: there is no such file, or it holds no whole plan.
+        UsageError: the file does not exist, or has no complete plan.
     """
     if path.is_dir():
         path = path / "plan.json"

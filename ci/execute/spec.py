@@ -31,7 +31,7 @@ HARNESS_DIR = Path(__file__).parent.parent.parent / "test"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictSpec:
-    """A verdict as the agent has to know it; in the spec the worst for the code under test stands first."""
+    """A verdict as the agent needs it; the spec has the worst for the code under test first."""
 
     id: Verdict
     cause: bool

@@ -33,8 +33,8 @@ def changes_since(
 
     Args:
         tree: top folder of a repository.
-        base: a commit, branch or tag; empty when nobody said one.
-        base_source: who said it, for messages.
+        base: a commit, branch or tag; empty when there is none.
+        base_source: where it comes from, for messages.
         kind: whose rules hold, `own` or `sglang`.
         catalog: for its rules and models.
         tests: the tree's registered tests.

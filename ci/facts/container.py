@@ -48,8 +48,8 @@ def with_docker(
     `elsewhere` is for the plan of another machine.
 
     Raises:
-        UsageError: the suites need different containers, no image is meant, or the engine is another machine's.
-        InfrastructureError: a run is meant, and there is no engine or no image for it.
+        UsageError: the suites need different containers, no image is given, or the engine is on another machine.
+        InfrastructureError: the plan is for a run, and the engine or its image is missing.
     """
     selection = select(catalog, facts, request, [])
     if not selection.suites:
@@ -94,7 +94,7 @@ def with_saved_image(
 
     Raises:
         UsageError: the plan's profile has no row here, or the engine is another machine's.
-        InfrastructureError: a run is meant, and there is no engine or the plan's image was never resolved.
+        InfrastructureError: the plan is for a run, and the engine is missing or the plan's image was never resolved.
     """
     work, place = saved.work.container, saved.placement.container
     if work is None or place is None:
@@ -152,7 +152,7 @@ def with_image(
     elsewhere: bool = False,
     sysroot: Path = Path("/"),
 ) -> Facts:
-    """The facts with those of a container of an image that is known; `sysroot` stands for the machine's root folder.
+    """The facts with those of a container of a known image; `sysroot` replaces the machine's root folder.
 
     Raises:
         UsageError: a switch of a mount means neither on nor off.

@@ -1,4 +1,4 @@
-"""Gathering the facts of this machine, this tree and this call: the edge before the plan."""
+"""Gathering the facts of this machine, this tree and this call, before the plan."""
 
 import os
 import platform
@@ -34,7 +34,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What was said about where: `--checkout` and `--python`, empty when not said.
+    """`--checkout` and `--python`, empty when not given.
 
     `tell` takes events of what takes long while facts are gathered: the build of an image.
     """
@@ -67,7 +67,7 @@ def find_hardware(catalog: Catalog, environ: Mapping[str, str]) -> Hardware:
 
 
 def discover_tests(catalog: Catalog, checkout: str) -> tuple[Path, Discovery]:
-    """The tree whose tests are meant, and its AMD registrations.
+    """The tree under test, and its AMD registrations.
 
     Raises:
         UsageError: `checkout` is not an SGLang tree.
@@ -102,7 +102,7 @@ def gather(
     """Everything that the plan needs to know; `saved` is a plan that is to be done again.
 
     Raises:
-        UsageError: the hardware that was asked for is not in the catalog, or is not this machine's and a run was asked for;
+        UsageError: the requested hardware is not in the catalog, or is not this machine's and this is not a dry run;
             sources disagree about the hardware; the checkout is not an SGLang tree.
     """
     root, tests = discover_tests(catalog, place.checkout)
@@ -191,7 +191,7 @@ def _engines(
     hardware_class: str,
     wanted: str,
 ) -> dict[str, EngineFact]:
-    """Only the engine that is meant is looked for, and only where it is: asking interpreters takes a while."""
+    """Only the requested engine is looked for, and only where it can be: asking interpreters is slow."""
     rehearsal = hardware_class == CPU
     if request.executor == "docker":
         return {}

@@ -111,7 +111,7 @@ def ask_tools(run: Run) -> Seen | None:
         return Seen(gpus=gpus, source="rocminfo")
     if (text := run(_AMD_SMI_STATIC)) and (gpus := parse_amd_smi(text, run(_AMD_SMI_LIST) or "")):
         is_sure = all(gpu.node is not None for gpu in gpus)
-        notes = () if is_sure else ("amd-smi list told no KFD nodes: the order of the GPUs is a guess",)
+        notes = () if is_sure else ("amd-smi list has no KFD nodes: the order of the GPUs is a guess",)
         return Seen(gpus=gpus, source="amd-smi", notes=notes)
     return None
 

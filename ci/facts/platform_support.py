@@ -21,7 +21,7 @@ _X86_64 = {"x86_64", "amd64"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformFacts:
-    """What the rehearsal's engine depends on; `has_avx2` is None where that cannot be told."""
+    """What the rehearsal's engine depends on; `has_avx2` is None when unknown."""
 
     system: str
     machine: str
@@ -30,7 +30,7 @@ class PlatformFacts:
 
 
 def require_rehearsal(plan: Plan) -> None:
-    """Check that a plan can be rehearsed here: on this machine, with an engine that stands in for what its tests start.
+    """Check that a plan can be rehearsed here: on this machine, with an engine in place of what its tests start.
 
     Raises:
         InfrastructureError: it cannot; the message names what is missing.
@@ -39,7 +39,7 @@ def require_rehearsal(plan: Plan) -> None:
     if plan.work.checkout:
         raise InfrastructureError(
             f"the tests of {plan.placement.root} need SGLang and a GPU; this machine is {plan.work.hardware_class}",
-            cause="they start SGLang themselves, so llama.cpp cannot stand in: only this repository's tests are rehearsed",
+            cause="they start SGLang themselves, so llama.cpp cannot replace it: only this repository's tests are rehearsed",
             then="see what would run: add --list or --dry-run; rehearse this repository's tests: leave out --checkout",
         )
 

@@ -27,7 +27,7 @@ _REDIRECTS_MAX = 5
 # the API gives 100 at most; SGLang's largest workflow has some 130 jobs, a run with more than 1,000 is read in part
 _PAGE_ITEMS = 100
 _PAGES_MAX = 10
-# the failure and the second capsule stand at a log's end
+# the failure and the second capsule are at a log's end
 _LOG_BYTES = 1 << 28
 _PUBLIC = "github.com"
 _PUBLIC_API = "https://api.github.com"
@@ -42,7 +42,7 @@ _FORMS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A job or a run of a repository; `job` is 0 when a whole run is meant, `run` 0 when only the job is known."""
+    """A job or a run of a repository; `job` is 0 for a whole run, `run` 0 when only the job is known."""
 
     host: str
     repository: str
@@ -160,7 +160,7 @@ class GitHub:
         """The job as the API describes it.
 
         Raises:
-            UsageError: there is no such job, or we may not see it.
+            UsageError: it does not exist, or the token has no access.
             InfrastructureError: GitHub cannot be reached or does not answer.
         """
         return self._json(f"/repos/{link.repository}/actions/jobs/{link.job}", f"job {link.job}")
@@ -169,7 +169,7 @@ class GitHub:
         """Every job of the link's run, of its newest attempt unless the link names another.
 
         Raises:
-            UsageError: there is no such run, or we may not see it.
+            UsageError: it does not exist, or the token has no access.
             InfrastructureError: GitHub cannot be reached or does not answer.
         """
         attempt = f"/attempts/{link.attempt}" if link.attempt else ""
@@ -180,7 +180,7 @@ class GitHub:
         """A job's log, at most 256 MiB of its end.
 
         Raises:
-            UsageError: it has expired, there is none yet, or we may not see it.
+            UsageError: it has expired, does not exist yet, or the token has no access.
             InfrastructureError: GitHub or its storage cannot be reached.
         """
         path = f"/repos/{link.repository}/actions/jobs/{link.job}/logs"
@@ -283,9 +283,7 @@ class GitHub:
                 then="name the job by its name instead: ./inv repro 'SUITE (LABEL, I/N)'",
             )
         if status == 404:
-            cause = (
-                "there is none of that number, it has not ended yet, or the token may not see the repository"
-            )
+            cause = "it does not exist, has not ended yet, or the token has no access to the repository"
             return UsageError(
                 f"{what} was not found (404)",
                 cause=cause if given else f"{cause}; no token was sent ({self._base.why})",

@@ -40,7 +40,7 @@ def read_ask(
     stages: Sequence[str],
     problems: list[Problem],
 ) -> Asked:
-    """Read and check what is asked for; whatever is invalid is added to `problems`.
+    """Read and check the request; what is invalid is added to `problems`.
 
     Args:
         catalog: knows workflows, inputs, suites, pools.
@@ -92,7 +92,7 @@ def read_ask(
 
 
 def event_of(environ: Mapping[str, str], named: str) -> tuple[str, str]:
-    """The event, and who named it: the command line, Actions, or nobody."""
+    """The event and its source: the command line, Actions, or the default."""
     if named:
         return named, "--event"
     if environ.get("GITHUB_ACTIONS") == "true" and environ.get("GITHUB_EVENT_NAME"):
@@ -101,7 +101,7 @@ def event_of(environ: Mapping[str, str], named: str) -> tuple[str, str]:
 
 
 def base_of(environ: Mapping[str, str], named: str) -> tuple[str, str]:
-    """The commit to compare with, empty when there is none, and who named it or why it is not known."""
+    """The commit to compare with, empty when there is none, and its source or why it is unknown."""
     if named:
         return named, "--base"
     file = environ.get("GITHUB_EVENT_PATH")
@@ -156,7 +156,7 @@ def _targets(inputs: Mapping[str, str], stages: Sequence[str]) -> tuple[tuple[st
 def _scope(
     catalog: Catalog, workflow: WorkflowRow, named: Sequence[str], where: str, problems: list[Problem]
 ) -> tuple[Suite, ...]:
-    """The suites that are meant, in the catalog's order: all of the workflow when nothing is named."""
+    """The selected suites, in the catalog's order; by default all of the workflow."""
     here = suites_of(catalog, workflow)
     if not named:
         return here

@@ -33,7 +33,7 @@ class JobName:
 
 
 def looks_like_a_job(text: str, catalog: Catalog) -> bool:
-    """Whether the text can be meant as a job's name: it ends with brackets or is the name of a suite or nearly one."""
+    """Whether the text can be a job's name: it ends with brackets or is the name of a suite or nearly one."""
     match = _JOB.fullmatch(text.rpartition(" / ")[2].strip())
     if match is None:
         return False
@@ -109,7 +109,7 @@ def job_name(text: str, catalog: Catalog) -> JobName:
             then="nox -l lists the suites",
         )
     if shard is None and found[0].shards > 1:
-        readings.append(f"the name has no shard: all {found[0].shards} are meant")
+        readings.append(f"the name has no shard: all {found[0].shards} are selected")
     return JobName(suite=found[0], label=label, shard=shard, rocm=found[1], readings=tuple(readings))
 
 

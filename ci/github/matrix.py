@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What event and inputs ask for. `at_once`: no stage waits for another. `pool` and `rocm` are empty when not said."""
+    """The request of event and inputs. `at_once`: no stage waits for another. `pool` and `rocm` are empty when not given."""
 
     event: str
     at_once: bool

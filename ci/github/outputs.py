@@ -28,7 +28,7 @@ def add_summary(environ: Mapping[str, str], text: str) -> None:
 
 
 def _output(name: str, value: str) -> str:
-    # the mark that ends a value must not stand in it: a digest of the value cannot
+    # the mark that ends a value must not occur in it: a digest of the value cannot
     mark = f"end-{hashlib.sha256(value.encode(errors='surrogateescape')).hexdigest()[:32]}"
     return f"{name}<<{mark}\n{value}\n{mark}\n"
 

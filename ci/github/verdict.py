@@ -15,10 +15,10 @@ _CODES = {"failure": ExitCode.TESTS_FAILED, "cancelled": ExitCode.INTERRUPTED}
 
 
 def read_needs(text: str) -> Mapping[str, Any]:
-    """`toJSON(needs)` as it stands in the variable NEEDS.
+    """`toJSON(needs)` in the variable NEEDS.
 
     Raises:
-        UsageError: it is missing or is no object of jobs.
+        UsageError: it is missing or is not an object of jobs.
     """
     then = "the finish job sets NEEDS to toJSON(needs): nox -s workflows"
     if not text.strip():

@@ -27,7 +27,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuState:
-    """One GPU. `name` is its render node, or its number where a tool told; `counters` by the row's id."""
+    """One GPU. `name` is its render node, or its number in a tool's output; `counters` by the row's id."""
 
     name: str
     used_bytes: int
@@ -177,7 +177,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _json(printed: str) -> Any:
-    # warnings of the tools stand before their JSON
+    # the tools print warnings before their JSON
     starts = [at for at in (printed.find("["), printed.find("{")) if at >= 0]
     try:
         return json.loads(printed[min(starts) :]) if starts else None

@@ -1,6 +1,6 @@
-"""Are the GPUs clear and well, before a run and after it, and who is to thank for what is in use.
+"""Are the GPUs free and healthy, before a run and after it, and which processes use them.
 
-Nothing of anybody else is ended, unless the host was declared ours alone (`--exclusive-host`). What dead runs of ours left
+Nothing of other users is ended, unless the host is for this run alone (`--exclusive-host`). What killed runs left
 is swept before; see docs/health.md.
 """
 
@@ -48,7 +48,7 @@ class Health:
     """The checks of one run.
 
     `nodes` are the render nodes that the run gets, `token` and `run` its own. `leaks` is a file beside the run folders in
-    which a run that leaks says so to the next one. `tenants` gives our containers on the engine, dead and alive.
+    in which a run that leaks leaves a note for the next one. `tenants` gives this project's containers.
     """
 
     machine: Machine
@@ -97,7 +97,7 @@ class Health:
             phase.details += failing
 
     def after(self, phase: Phase) -> None:
-        """Look again; what is in use beyond what was before is a leak, and told with whose it is. Raises nothing of its own."""
+        """Look again; more VRAM in use than before is a leak, reported with its owner. Raises nothing of its own."""
         before = self._before
         if before is None:
             phase.outcome, phase.text = (
@@ -152,7 +152,7 @@ class Health:
         return seen
 
     def _can_say(self, seen: Look, phase: Phase) -> bool:
-        """Whether anything was seen; what was not is said, never passed over."""
+        """Whether anything was checked; a note names what was not."""
         if not seen.source:
             phase.warn("nothing was checked: no source shows the VRAM in use")
         elif seen.missing and seen.source == "amdgpu in sysfs":
@@ -163,7 +163,7 @@ class Health:
     # ---- whose it is
 
     def _is_mine(self, holders: Sequence[Holder]) -> bool:
-        """This run's: one of its processes holds a GPU still, or nobody does, so that nobody else can have taken it."""
+        """This run's: one of its processes still holds a GPU, or none does, so that no other can have taken it."""
         return not holders or any(self._owner(holder) == "of this run" for holder in holders)
 
     def _owner(self, holder: Holder) -> str:
@@ -212,7 +212,7 @@ class Health:
             then="./inv doctor; on a machine for this run alone: add --exclusive-host, which ends what holds a GPU",
         )
 
-    # ---- what is told to the next run
+    # ---- notes for the next run
 
     def _told(self) -> Mapping[str, str]:
         """Which run leaked on which GPU since this machine was started."""

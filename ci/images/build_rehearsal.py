@@ -246,7 +246,7 @@ def _probe(client: Client, base: str) -> _Base:
 
 
 def _misfits(version: tuple[int, ...], libc: str, machine: str, *, gomp: bool) -> list[str]:
-    """Why packages for this Python cannot be had."""
+    """Why packages for this Python are not available."""
     wrong = []
     if version[:2] < _OLDEST_PYTHON:
         wrong.append(f"its Python is {'.'.join(map(str, version))}; our tests need 3.10 or later")

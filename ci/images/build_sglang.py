@@ -49,7 +49,7 @@ def wanted_image(catalog: Catalog, checkout: Path, commit: Known, *, flavour: st
     """The build of a checkout for a flavour and family.
 
     Raises:
-        UsageError: there is no such target, no Dockerfile, or the commit is not known.
+        UsageError: the target or the Dockerfile does not exist, or the commit is unknown.
     """
     row = catalog.builds.dockerfile
     arch = next(
@@ -114,7 +114,7 @@ def dockerfile_image(
         UsageError: the checkout cannot be built for this hardware.
         InfrastructureError: the build failed.
     """
-    commit = facts.checkout or Known(value="", source="unknown, because there is no --checkout")
+    commit = facts.checkout or Known(value="", source="unknown, because --checkout is not given")
     wanted = wanted_image(catalog, Path(facts.root), commit, flavour=flavour, family=family)
     if not build:
         return find_built(catalog.images, wanted, engine_host=engine_host)
@@ -144,7 +144,7 @@ def build_from_dockerfile(
     `emit` takes `phase-progress` events, `log` every line of the build.
 
     Raises:
-        InfrastructureError: there is no BuildKit, the build failed, was stopped or took too long.
+        InfrastructureError: BuildKit is missing, or the build failed, was stopped or took too long.
     """
     found = find_built(images, wanted, engine_host=engine_host)
     if found.config_digest:

@@ -81,7 +81,7 @@ def pull_image(
 ) -> Pulled:
     """Have the image in the local store, whatever it takes within the rows `pull.*`.
 
-    `mirror` is `host:port`, empty for none. `who` is what another process that waits for our pull is told. `emit` gets
+    `mirror` is `host:port`, empty for none. `who` is shown to another process that waits for this pull. `emit` gets
     `phase-progress` and `note` events.
 
     Raises:
@@ -295,7 +295,7 @@ class _Chain:
         self._note(f"trying again in {wait_s:.1f} s{', as the registry asks' if asked else ''}: {error}")
 
     def _sleep(self, seconds: float) -> None:
-        """Wait, but not past the wish to stop."""
+        """Wait, but not after a stop request."""
         until = self._monotonic_s() + seconds
         while self._monotonic_s() < until:
             self._pause()
@@ -354,7 +354,7 @@ class _Chain:
             self._note(f"it could not be tagged as {self._reference.text}: {error.text}")
 
     def _untag(self, name: str) -> None:
-        """Take the wrong image's name away, so that nobody takes it for the right one."""
+        """Remove the wrong image's name, so that it is not taken for the right one."""
         try:
             with faults():
                 self._client.api.remove_image(name, noprune=False)

@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _login(client: Client, spec: dict[str, Any]) -> dict[str, str] | None:
-    """The credentials if the registry takes them; a refusal is said and then the pull is anonymous."""
+    """The credentials if the registry takes them; a refusal is reported, and then the pull is anonymous."""
     auth: dict[str, str] | None = spec.get("auth")
     if not auth:
         return None

@@ -54,7 +54,7 @@ _CHUNK_BYTES = 1 << 16
 _PAGE_TAGS = 1000
 # a list whose next page always leads on must end
 PAGES_MAX = 200
-# 10,000 tags take 0.5 MB; what is far larger is no answer and must not fill the memory
+# 10,000 tags take 0.5 MB; a far larger answer is invalid and must not fill the memory
 BODY_BYTES_MAX = 1 << 26
 
 
@@ -120,7 +120,7 @@ def base_url(registry: str, *, public: str, api: str, plain: bool = False) -> st
 
 
 def parse_challenge(header: str) -> Challenge:
-    """Read `Bearer realm="...",service="..."`; whatever is no parameter is left out."""
+    """Read `Bearer realm="...",service="..."`; anything else is left out."""
     scheme, _, rest = header.strip().partition(" ")
     parameters = {}
     for quoted, text, name, plain in _PARAMETER.findall(rest):
@@ -192,7 +192,7 @@ class Registry:
         """Every tag of a repository: one list, in as many pages as the registry cuts it into.
 
         Raises:
-            RegistryError: the list cannot be had whole.
+            RegistryError: the list is incomplete.
         """
         url = f"{self._url}/v2/{path}/tags/list?n={_PAGE_TAGS}"
         tags: list[str] = []

@@ -1,4 +1,4 @@
-"""Looking for the image that is asked for: at its registry, or in the local store where it was made there."""
+"""Resolving the requested image: at its registry, or in the local store if it was built here."""
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -45,13 +45,13 @@ def resolve_image(
     engine_host: str,
     sleep_s: Callable[[float], None] = clock.sleep_s,
 ) -> ImageFact:
-    """The image that is asked for, pinned by digest; one tag list, one manifest and one config are fetched.
+    """The requested image, pinned by digest; one tag list, one manifest and one config are fetched.
 
     What cannot be resolved comes back with an empty `config_digest` and its `problem`: a plan may still be shown.
     `ci.plan.container.image_fact.require_image` refuses it for a run.
 
     Raises:
-        UsageError: the override is no reference, or an image of another family; what replaces the registry is none.
+        UsageError: the override is not a reference, or is an image of another family; the registry variable is not a registry.
     """
     look = _Look(catalog, ask, environ, engine_host, sleep_s)
     return look.override() if ask.override else look.newest()

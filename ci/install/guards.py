@@ -50,7 +50,7 @@ def fingerprint(shell: Shell, python: str, guards: GuardWork) -> tuple[Fingerpri
     """The protected distributions as they are now.
 
     Raises:
-        InfrastructureError: they could not be had.
+        InfrastructureError: they are not available.
     """
     question = {"protected": dict(guards.protected), "starts": list(guards.starts)}
     (answer,) = ask(shell, python, "fingerprint", question, timeout_s=FINGERPRINT_TIMEOUT_S)

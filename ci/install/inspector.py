@@ -121,7 +121,7 @@ def _distribution(name: str) -> Answer:
 
 
 def _repository(folder: str, timeout_s: float) -> Answer:
-    """The commit of a folder, and whether its files differ; empty when it is no repository or git does not exist."""
+    """The commit of a folder, and whether its files differ; empty when it is not a repository or git is missing."""
     nothing: Answer = {"head": "", "modified": False}
     if not Path(folder, ".git").exists():
         return nothing
@@ -272,7 +272,7 @@ def _processes() -> list[int]:
 
 
 def _holds(pid: int, wanted: bytes) -> bool:
-    """Whether a living process has the value; one that has ended and was not waited for holds nothing."""
+    """Whether a running process has the value; one that has ended and was not waited for holds nothing."""
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:

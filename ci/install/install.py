@@ -87,7 +87,7 @@ def look_inside(shell: Shell, python: str, rows: Dependencies) -> InsideFacts:
 
 
 def read_state(shell: Shell) -> State | None:
-    """What a kept container remembers; None in a new one, and when the file is no whole state."""
+    """The state of a kept container; None in a new one, and when the file is incomplete."""
     content = shell.get(f"{STATE_DIR}/{STATE_FILE}")
     if content is None:
         return None

@@ -33,7 +33,7 @@ def attach(
     """A running container with our programs in it, and its image's id.
 
     Raises:
-        UsageError: none was named, or there is none of that name that runs.
+        UsageError: none is given, or no running container has that name.
     """
     if not name:
         raise UsageError("a container is required", then="./inv container.list; then --container NAME")
@@ -43,7 +43,7 @@ def attach(
             found = client.api.inspect_container(name)
     except EngineError as error:
         raise UsageError(
-            f"there is no container {name}: {error.text}",
+            f"unknown container {name}: {error.text}",
             cause="it has ended, or runs under another engine",
             then="docker ps",
         ) from error

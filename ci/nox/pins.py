@@ -14,7 +14,7 @@ from ci.errors import Problem, UsageError
 
 __all__ = ["Group", "compile_all", "groups", "stale"]
 
-# What the in-container parts are tested with has to be had for the ROCm 7.2 image's Python; the rest is ours
+# What the in-container parts are tested with must be available for the ROCm 7.2 image's Python; the rest is ours
 # alone.
 _OLDEST_PYTHON: Final[Mapping[str, str]] = {"container": "3.10", "rehearsal": "3.10", "model": "3.10"}
 _OUR_PYTHON: Final = "3.11"

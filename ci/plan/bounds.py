@@ -11,7 +11,7 @@ __all__ = ["bounds_of"]
 
 
 def bounds_of(catalog: Catalog, hardware_class: str, tests: Iterable[str]) -> dict[str, dict[str, BoundWork]]:
-    """By test, by metric: its row, the floor first; the ceiling beside a floor stands in it as `ceiling`."""
+    """By test, by metric: its row, the floor first; the ceiling of a floor is in it as `ceiling`."""
     files = set(tests)
     bounds: dict[str, dict[str, BoundWork]] = {}
     rows = [row for row in catalog.bounds if row.test in files and hardware_class in row.hardware]

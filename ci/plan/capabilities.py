@@ -54,7 +54,7 @@ def left_out_notes(answers: Mapping[str, CapabilityWork], asked: Mapping[str, tu
     return [
         f"{' '.join(answer.args)} is left out: {answer.why}"
         + (f" ({answer.issue})" if answer.issue else "")
-        + f"; asked for as {capability} by {', '.join(asked[capability])}"
+        + f"; requested as {capability} by {', '.join(asked[capability])}"
         for capability, answer in answers.items()
         if not answer.allowed
     ]

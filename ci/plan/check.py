@@ -63,7 +63,7 @@ def check_registrations(
             notes.append(f"no stage here runs {name}: {len(places)} files, e.g. {places[0]}")
     if own:
         problems += _bounds(catalog, tests)
-        if catalog.sound:  # a row that was left out may be the one that is asked for
+        if catalog.sound:  # a row that was left out may be the requested one
             problems += _requirements(catalog, tests)
         problems += _test_envs(catalog, tests)
         asked = {

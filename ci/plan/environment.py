@@ -44,7 +44,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """An environment with the story of each variable, sorted by name."""
+    """An environment with the origin of each variable, sorted by name."""
 
     settings: Mapping[str, Setting]
 
@@ -81,7 +81,7 @@ def layers_for(
     layers.append(Layer(name="suite", sets=named(suite.env_sets)))
     own = [name for row in catalog.test_envs if row.test == test for name in row.sets]
     layers.append(Layer(name=f"test {test}", sets=named(own)))
-    given = tuple(EnvVariable(name=name, value=value, why="asked for") for name, value in extra)
+    given = tuple(EnvVariable(name=name, value=value, why="requested") for name, value in extra)
     layers.append(Layer(name="--env", sets=(EnvSet(id="--env", variables=given),) if given else ()))
     return tuple(layer for layer in layers if layer.sets)
 

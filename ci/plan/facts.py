@@ -1,4 +1,4 @@
-"""What a plan depends on, gathered at the edge and handed in as values."""
+"""What a plan depends on, gathered by ci/facts and handed in as values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ __all__ = ["DockerFacts", "EngineFact", "Facts", "Known"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A fact with its source; `value` is empty when it could not be had, `source` then says why."""
+    """A fact with its source; `value` is empty when it is not available; `source` then gives the reason."""
 
     value: str
     source: str
@@ -37,7 +37,7 @@ class EngineFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerFacts:
-    """What a container run needs to know beside: gathered only when the docker executor is meant.
+    """What else a container run needs: gathered only for the docker executor.
 
     `flavour` is a row of dependencies.toml, empty when the image does not tell. `tree` is what its rows ask of a checkout.
     """

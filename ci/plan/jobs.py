@@ -39,10 +39,10 @@ class RowChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedFile:
-    """A path that differs from the base, as seen at the edge.
+    """A path that differs from the base, as found by ci/facts.
 
     `registered`: it is, or was before it was deleted, a test with registrations that can be read. `rows` are the rows that
-    differ, None for a file that is no table or cannot be compared, `rows_problem` then says why.
+    differ, None for a file that is not a table or cannot be compared; `rows_problem` then gives the reason.
     """
 
     path: str
@@ -79,7 +79,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A suite that is selected; `tests` are the only ones that were meant, None for all of it."""
+    """A suite that is selected; `tests` are the only selected ones, None for all of it."""
 
     suite: str
     tests: frozenset[str] | None
@@ -174,7 +174,7 @@ class _Collector:
         self._whole(self.catalog.suites, why)
 
     def folder(self, file: ChangedFile, rule: ChangeRule) -> None:
-        """What a rule selects that knows only where the file lies."""
+        """What a rule selects that depends on the file's folder alone."""
         suites = {
             "everything": self.catalog.suites,
             "default": [suite for suite in self.catalog.suites if not suite.when],
@@ -240,9 +240,9 @@ def _runs(row: Any, suite: Suite) -> bool:
 
 
 def changed_rows(before: str, after: str) -> tuple[RowChange, ...]:
-    """Rows that stand in only one of two states of a TOML file, each state of a changed row on its own.
+    """Rows that are in only one of two states of a TOML file, each state of a changed row on its own.
 
-    A top-level table that is no array counts as one row, named by the table.
+    A top-level table that is not an array counts as one row, named by the table.
 
     Raises:
         ValueError: one of them is not TOML.

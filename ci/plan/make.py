@@ -192,7 +192,7 @@ def _engine(catalog: Catalog, facts: Facts, request: Request, problems: list[Pro
 
 
 def _executor(catalog: Catalog, facts: Facts, request: Request, problems: list[Problem]) -> tuple[str, str]:
-    """Which executor, and who said so. The facts of a container were gathered exactly when it is docker."""
+    """Which executor, and the source. The facts of a container were gathered exactly when it is docker."""
     if request.executor not in ("auto", *EXECUTORS):
         hint = closest(request.executor, EXECUTORS)
         problems.append(Problem(where="--executor", what=f"unknown executor {request.executor!r}", hint=hint))

@@ -174,7 +174,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where the work is done and for whom. Passed-through variables stand here by name, never by value.
+    """Where the work is done and for whom. Passed-through variables are here by name, never by value.
 
     `root` is the tests' tree on this machine; `python` is a path inside the image when `container` is set.
     """

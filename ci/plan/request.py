@@ -1,4 +1,4 @@
-"""What a user asked for, before defaults: None or empty means "not said"."""
+"""What a user requested, before defaults: None or empty means "not given"."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ __all__ = [
     "without",
 ]
 
-# options that say which tests are meant, and those that say something else of a plan's work; each with the number of
+# options that select tests, and those about the rest of a plan's work; each with the number of
 # words that follow, None where one may
 SELECTING: Mapping[str, int | None] = {
     "--suite": 1,
@@ -76,12 +76,12 @@ class Request:
 
     @property
     def names_tests(self) -> bool:
-        """Whether only some tests are asked for."""
+        """Whether only some tests are requested."""
         return bool(self.tests or self.failed)
 
 
 def split_pytest_args(arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Ours, and what stands after a second `--` for pytest."""
+    """Ours, and those after a second `--` for pytest."""
     items = tuple(arguments)
     if "--" not in items:
         return items, ()

@@ -1,4 +1,4 @@
-"""Which runner a suite's jobs go to: the routing row in force, the event, and the pool that somebody asked for."""
+"""Which runner a suite's jobs go to: the routing row in force, the event, and the requested pool."""
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.runners import Label
@@ -17,7 +17,7 @@ def label_of(catalog: Catalog, suite: Suite, event: str, *, pool: str = "") -> L
         catalog: for routing, labels and pools.
         suite: whose family, GPUs and fabric the label has to fit.
         event: GitHub's name of it.
-        pool: asked for by hand; only suites of its family go there. Empty: as the event is routed.
+        pool: requested explicitly; only suites of its family go there. Empty: as the event is routed.
 
     Raises:
         UsageError: the pool has no such label.
@@ -34,7 +34,7 @@ def label_of(catalog: Catalog, suite: Suite, event: str, *, pool: str = "") -> L
 
 
 def check_routes(catalog: Catalog) -> list[Problem]:
-    """Every suite that has no runner for an event, or in a pool that can be asked for, with the row to fix."""
+    """Every suite that has no runner for an event, or in a pool that can be requested, with the row to fix."""
     choices = ("", *pools_with_a_choice(catalog))
     events = dict.fromkeys(event for row in catalog.routings for event in row.pool_by_event)
     found = (
@@ -44,7 +44,7 @@ def check_routes(catalog: Catalog) -> list[Problem]:
 
 
 def pools_with_a_choice(catalog: Catalog) -> tuple[str, ...]:
-    """Pools that somebody can ask for: those of a hardware family that has more than one."""
+    """Pools that can be requested: those of a hardware family that has more than one."""
     family = {pool.id: catalog.family_of(pool.hardware) for pool in catalog.pools.values()}
     return tuple(pool for pool, mine in family.items() if list(family.values()).count(mine) > 1)
 
@@ -55,7 +55,7 @@ def _find(catalog: Catalog, suite: Suite, event: str, asked: str) -> Label | Pro
     pool, why = routing.pool_by_event[event], f"sends {event} to pool"
     by_hand = bool(asked) and catalog.family_of(catalog.pools[asked].hardware) == suite.family
     if by_hand:
-        pool, why = asked, "may be asked for: pool"
+        pool, why = asked, "may be requested: pool"
     for row in catalog.labels:
         if (row.pool, row.gpus, row.fabric) == (pool, suite.gpus, suite.fabric):
             return row

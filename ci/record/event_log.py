@@ -123,7 +123,7 @@ def read_events(path: Path) -> list[Event]:
             raise UsageError(
                 f"{path} is a record of schema {event.schema}; this version reads {SCHEMA}",
                 cause="it was written by another version",
-                then="run it again, or read the reports that lie beside it",
+                then="run it again, or read the reports beside it",
             )
     return events
 

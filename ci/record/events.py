@@ -58,7 +58,7 @@ SCHEMA = 2
 
 
 class By(StrEnum):
-    """Who says an event; `reader` stands for lines that could not be read."""
+    """Who wrote an event; `reader` is for lines that could not be read."""
 
     AGENT = "agent"
     CI = "ci"
@@ -69,7 +69,7 @@ class By(StrEnum):
 class Event:
     """What every event has. `time` is UTC; `seq` and `elapsed_s` count from the agent's start and are the agent's alone.
 
-    `more` holds what another version said beside the fields of this one.
+    `more` has what another version wrote besides the fields of this one.
     """
 
     type: ClassVar[str] = ""
@@ -103,7 +103,7 @@ class AttemptEvent(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedTest:
-    """A test that the run selected, and its estimate; `cases` are the node ids that were asked for, none for the whole file."""
+    """A test that the run selected, and its estimate; `cases` are the requested node ids, none for the whole file."""
 
     suite: str
     test: str
@@ -389,7 +389,7 @@ class Retry(AttemptEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown(Event):
-    """An event of a type that only another version knows; `more` is all that it said."""
+    """An event of a type of another version; `more` is all of it."""
 
     name: str
 

@@ -166,7 +166,7 @@ class Attempt:
 class TestRecord:
     """One selected test with every attempt at it, in order.
 
-    `asked` are the node ids that were asked for, empty for the whole file; `quarantine` the rows about it or cases of it.
+    `asked` are the requested node ids, empty for the whole file; `quarantine` the rows about it or cases of it.
     """
 
     __test__ = False  # pytest would collect a class of this name
@@ -195,7 +195,7 @@ class TestRecord:
 
     @property
     def nodes_to_repeat(self) -> tuple[str, ...]:
-        """The file; or, of the node ids that were asked for, those with a failed case, all when that explains nothing."""
+        """The file; or, of the requested node ids, those with a failed case, all when that explains nothing."""
         failed = [case.case for case in self.last.failed_cases] if self.last is not None else []
         found = tuple(node for node in self.asked if any(_selects(node, case) for case in failed))
         explained = all(any(_selects(node, case) for node in found) for case in failed)
@@ -259,7 +259,7 @@ class RunFailure:
 class PhaseRecord:
     """What the executor did before or after the agent.
 
-    `text` is what was done, `said` what its end said. `started_s` counts from the start of the run. `done` of `total` (None:
+    `text` is what was done, `said` the text of its end. `started_s` counts from the start of the run. `done` of `total` (None:
     unknown) are in `unit`, `bytes` or empty for a count. `log` is relative to the run folder, empty when there is none.
     """
 
@@ -278,7 +278,7 @@ class PhaseRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A whole run. `ended_reason` is the agent's, None when it never said so.
+    """A whole run. `ended_reason` is the agent's, None when it sent none.
 
     `started` is UTC as in the events, `command` the nox line that repeats the run, `problems` what is wrong with
     the record itself, `recorded_exit` the code in `run-ended`.

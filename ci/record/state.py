@@ -268,7 +268,7 @@ class RunState:
         self._reasons[-1:] = [event.reason]
         self._leftovers += event.leftovers
         for test in self._tests.values():
-            # an attempt that was announced and never came: the failure before it stands
+            # an attempt that was announced and never started: the failure before it decides
             if test.status is None and test.newest is not None and test.newest.retry is not None:
                 test.status, _ = judge(test.attempts())
 
@@ -364,7 +364,7 @@ def judge(attempts: tuple[Attempt, ...]) -> tuple[Status, Verdict]:
 
 
 def _worst_reason(reasons: list[EndReason | None]) -> EndReason | None:
-    """The reason of all the agents of a run together; None when one of them never said how it ended."""
+    """The reason of all the agents of a run together; None when one of them did not report its end."""
     if EndReason.CANCELLED in reasons:
         return EndReason.CANCELLED
     if not reasons or None in reasons:

@@ -159,7 +159,7 @@ def counts(record: RunRecord) -> dict[str, int]:
 
 
 def facts(record: RunRecord) -> dict[str, str]:
-    """What the run was, by name; values that nobody knows are empty."""
+    """What the run was, by name; unknown values are empty."""
     return {
         "run": record.run,
         "stage": record.title,

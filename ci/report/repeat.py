@@ -66,7 +66,7 @@ def _of_plan(session: str, words: Sequence[str], selection: Sequence[str]) -> st
 
 
 def _words(command: str) -> tuple[str, ...]:
-    """The options of a command: what stands after `nox -s SESSION --`."""
+    """The options of a command: those after `nox -s SESSION --`."""
     try:
         words = shlex.split(command)
     except ValueError:  # the record was cut

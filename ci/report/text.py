@@ -35,7 +35,7 @@ def strip_ansi(text: str) -> str:
 
 
 def clip(text: str, lines: int) -> str:
-    """At most this many lines, the first ones; how many follow is said in the last."""
+    """At most this many lines, the first ones; the last one says how many follow."""
     found = text.split("\n")
     if len(found) <= lines:
         return text
@@ -58,7 +58,7 @@ def duration(seconds: float) -> str:
 
 
 def case_name(case: str, test: str) -> str:
-    """A case without the path of its file, which stands beside it anyway."""
+    """A case without the path of its file, which is shown beside it."""
     return case.removeprefix(f"{test}::")
 
 

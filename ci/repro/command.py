@@ -40,7 +40,7 @@ def bisect_step(file: Path, catalog: Catalog, environ: Mapping[str, str]) -> int
         say=say,
         for_people=True,
     )
-    # git and a shell stand between us and the call that we belong to
+    # git and a shell are between this process and the verb's
     threading.Thread(target=lambda: stop_after_owner(step.tree), daemon=True).start()
     try:
         return again.judge(read_plan(step.plan), step.tree)

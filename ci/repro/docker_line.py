@@ -21,7 +21,7 @@ def docker_argv(plan: Plan, *, root: str, run_dir: str, secrets: Sequence[str]) 
     """The container of a run as arguments of docker.
 
     `root` is the tree of this repository, `run_dir` what is mounted where the run folder would be. `secrets` are names of
-    variables that docker takes from the caller's environment: a value never stands in the line.
+    variables that docker takes from the caller's environment: a value is never in the line.
 
     Raises:
         ValueError: the plan is of another executor.
@@ -29,7 +29,7 @@ def docker_argv(plan: Plan, *, root: str, run_dir: str, secrets: Sequence[str]) 
     """
     _, place, image = parts_of(plan)
     pinned = place.image_pinned if "@" in place.image_pinned else image
-    # no labels: the sweep goes by them, and this container is nobody's run
+    # no labels: the sweep goes by them, and this container has no run
     made = create_arguments(
         plan, image=pinned, name=_NAME, labels={}, run_dir=run_dir, root=root, ttl_s=0, kept=False
     )
@@ -76,7 +76,7 @@ def _one(flag: str) -> Callable[[Any], list[str]]:
 
 
 def _switch(flag: str) -> Callable[[Any], list[str]]:
-    # false is said too: an engine may be set up to do it by default
+    # false is written too: an engine may have true as default
     return lambda value: [flag] if value else [f"{flag}=false"]
 
 
@@ -121,7 +121,7 @@ _ARGUMENTS: Mapping[str, Callable[[Any], list[str]]] = {
     "user": _one("--user"),
     "working_dir": _one("--workdir"),
     "environment": lambda variables: _each("--env")([f"{name}={value}" for name, value in variables.items()]),
-    # the image stands at the end; a shell gets no command; input and detaching are said at the start
+    # the image comes last; a shell gets no command; input and detaching come first
     "image": _nothing,
     "command": _nothing,
     "labels": _nothing,

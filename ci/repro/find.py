@@ -1,4 +1,4 @@
-"""From whatever somebody has of a run (a folder, a file, a link, a name) to the run that is meant."""
+"""From a source (a folder, a file, a link, a name) to the run."""
 
 import sys
 from collections.abc import Mapping, Sequence

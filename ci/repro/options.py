@@ -1,4 +1,4 @@
-"""What `./inv repro` is asked for."""
+"""The options of `./inv repro`."""
 
 from dataclasses import dataclass
 

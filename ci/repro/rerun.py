@@ -149,7 +149,7 @@ class Again:
         return path
 
     def repeat(self, run: Callable[[], int], times: int) -> Repeated:
-        """Run until it fails, at most so often; a failure of the machine is no failure of the code."""
+        """Run until it fails, at most so often; an infrastructure failure is not a failure of the code."""
         passed = unclear = 0
         code = int(ExitCode.OK)
         for number in range(1, times + 1):

@@ -26,7 +26,7 @@ _ENV = re.compile(r"(?:^|\s)-e\s+(?P<name>[A-Za-z_]\w*)=(?P<value>\"[^\"]*\"|'[^
 class SglangRun:
     """One call of `run_suite.py`; `line` is its number in the log, `failed` are files in the order in which they failed.
 
-    `part` counts from 0, as SGLang does; None when the whole suite was run. `env` is what the call's wrapper was told by
+    `part` counts from 0, as SGLang does; None when the whole suite was run. `env` is what the call's wrapper got by
     `-e`. `cases` are the failed cases by file, as far as the log names them. `unfinished` is the file that was running
     when the log ended.
     """

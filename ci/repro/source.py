@@ -1,4 +1,4 @@
-"""What a source of `./inv repro` gave: the run that is meant, as far as it is known, and where each part was read."""
+"""What a source of `./inv repro` gave: the run, as far as it is known, and where each part was read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a stage session can be asked for, as far as it is known. `sglang` means a test of SGLang's own tree."""
+    """The request to a stage session, as far as it is known. `sglang` means a test of SGLang's own tree."""
 
     stage: str
     suite: str = ""
@@ -33,7 +33,7 @@ class Asked:
     command: tuple[str, ...] = ()
 
     def arguments(self, checkout: str) -> tuple[str, ...]:
-        """The session's options. `checkout` is SGLang's tree here, a placeholder where nobody said where it is."""
+        """The session's options. `checkout` is SGLang's tree here, a placeholder when unknown."""
         words: list[str] = []
         if self.command:
             # after `nox -s SESSION --`, with the tree of that machine replaced by the one here
@@ -55,7 +55,7 @@ class Asked:
 class Understood:
     """What a source gave.
 
-    `plan` is there when it could be rebuilt whole. `failed` are files or node ids. `missing` names what could not be had,
+    `plan` is set when it could be rebuilt completely. `failed` are files or node ids. `missing` names what is not available,
     `problem` says why; `fatal` means that the source itself is bad.
     """
 
@@ -96,7 +96,7 @@ def from_plan(plan: Plan, *, kind: str, where: str, failed: Sequence[str] = ()) 
 
 
 def _asked_of(plan: Plan) -> Asked:
-    """What was asked for: the plan's own command where it is known, else the least that means the same suites."""
+    """The original command: the plan's own if known, else the shortest for the same suites."""
     work = plan.work
     command = plan.placement.command
     if command[:2] == ("nox", "-s"):

@@ -1,4 +1,4 @@
-"""From a source that somebody has (a log, a job of Actions, a test's name) to the run that is meant."""
+"""From a source (a log, a job of Actions, a test's name) to the run."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from ci.repro.source import Asked, Fact, Understood, from_name, from_plan
 
 __all__ = ["from_job", "from_log", "from_test"]
 
-# the plan of the largest stage has 40 KB; what unpacks to far more is no plan
+# the plan of the largest stage has 40 KB; what unpacks to far more is not a plan
 _CAPSULE_BYTES = 1 << 24
 # how the log of a run tells that a test ended: the narrator's first word
 _ENDED = re.compile(r"(?P<word>PASS|FLAKY|FAIL|SKIP|QUARANTINED|UNFINISHED) (?P<test>\S+\.py)(?: in .*)?$")
@@ -146,7 +146,7 @@ def _failed(lines: Iterable[LogLine]) -> tuple[str, ...]:
 
 
 def _one_run(runs: Sequence[SglangRun], job: JobName | None, where: str) -> SglangRun:
-    """The call that is meant: the job's own, else the only one in which something failed, else the only one."""
+    """The call to use: the job's own, else the only one in which something failed, else the only one."""
     if job is not None:
         runs = [run for run in runs if run.suite == job.suite.name] or list(runs)
     failing = [run for run in runs if run.failed or run.unfinished]

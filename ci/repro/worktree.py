@@ -48,7 +48,7 @@ def resolve_commit(repository: Path, revision: str) -> str:
 
 @contextlib.contextmanager
 def work_tree(repository: Path, commit: str, runs: Path) -> Iterator[Path]:
-    """A tree at a commit, gone at the end; a lock beside it says that its owner lives.
+    """A tree at a commit, removed at the end; a lock beside it shows that its owner is running.
 
     Raises:
         InfrastructureError: git cannot make it.
@@ -83,7 +83,7 @@ def _note_owner(place: Path, repository: Path) -> None:
 
 
 def sweep_trees(runs: Path) -> tuple[Path, ...]:
-    """Remove work trees whose owner was killed; returns them. Those of living owners are locked."""
+    """Remove work trees whose owner was killed; returns them. Those of running owners are locked."""
     folder = runs / _FOLDER
     swept = []
     for place in sorted(folder.iterdir()) if folder.is_dir() else ():

@@ -31,7 +31,7 @@ def wished_today(environ: Mapping[str, str]) -> date | None:
         if len(text) == len("2026-05-29") and text[4] == text[7] == "-":
             return date.fromisoformat(text)
     except ValueError:
-        pass  # said below
+        pass  # reported below
     raise UsageError(
         f"{TODAY} is {text!r}, not a date",
         cause="a date is YYYY-MM-DD",

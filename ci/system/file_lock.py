@@ -74,7 +74,7 @@ def held(
     on_wait: Callable[[str], None],
     pause: Callable[[], None],
 ) -> Iterator[bool]:
-    """Hold a lock; the value is whether somebody else had it first.
+    """Hold a lock; the value is whether another process had it first.
 
     `on_wait` gets what the other one wrote, once; `pause` is called between two looks and may raise to give up.
 
@@ -95,7 +95,7 @@ def held(
 
 
 def wait_for_release(path: Path) -> None:
-    """Wait until nobody holds the lock; returns at once when there is none."""
+    """Wait until the lock is free; returns at once when there is none."""
     with contextlib.suppress(OSError), path.open() as file:
         fcntl.flock(file, fcntl.LOCK_SH)
 

@@ -151,7 +151,7 @@ def _end_group(child: Process, stop_s: float, poll_s: float) -> None:
     with contextlib.suppress(ProcessLookupError):
         while True:
             os.killpg(child.pid, number)
-            # 0 only asks whether somebody is left
+            # 0 only asks whether a process is left
             number = int(signal.SIGKILL) if clock.monotonic_s() >= deadline_s else 0
             clock.sleep_s(poll_s)
             child.poll()

@@ -1,4 +1,4 @@
-"""A process that can be told apart from a later one with the same pid."""
+"""A process that can be distinguished from a later one with the same pid."""
 
 import os
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """A process that can be told apart from a later one with the same pid: start in clock ticks since that boot."""
+    """A process that can be distinguished from a later one with the same pid: start in clock ticks since that boot."""
 
     pid: int
     start_ticks: int

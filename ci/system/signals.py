@@ -1,4 +1,4 @@
-"""Die with the parent, and end calmly when told to. Standard library alone, Linux; elsewhere it does nothing.
+"""End with the parent, and end cleanly on a signal. Standard library alone, Linux; elsewhere it does nothing.
 
     python -m ci.system.signals MODULE [ARGUMENTS]
 
@@ -31,7 +31,7 @@ def parent_command() -> str:
 
 
 def die_with_parent(number: signal.Signals = signal.SIGTERM) -> bool:
-    """Have the kernel send us this signal when the parent ends in any way; false where that cannot be had.
+    """Have the kernel send us this signal when the parent ends in any way; false where that is not possible.
 
     The kernel means the *thread* that started us. The setting survives `exec` and is not inherited by
     children.
@@ -43,7 +43,7 @@ def die_with_parent(number: signal.Signals = signal.SIGTERM) -> bool:
     parent = os.getppid()
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0) != 0:
         return False
-    if os.getppid() != parent:  # it ended before the kernel knew of our wish
+    if os.getppid() != parent:  # it ended before this call
         os.kill(os.getpid(), number)
     return True
 
@@ -69,7 +69,7 @@ def stop_once(note: Callable[[int], None]) -> None:
         raise KeyboardInterrupt
 
     for each in STOP_SIGNALS:
-        # `nohup` is a wish to outlive the terminal. SIGINT is taken even where a shell's `&` has it ignored:
+        # `nohup` asks to outlive the terminal. SIGINT is taken even where a shell's `&` has it ignored:
         # who sends it to this process means this process.
         if each is signal.SIGHUP and signal.getsignal(each) is signal.SIG_IGN:
             continue
@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> None:
     if not arguments:
         sys.stderr.write("usage: python -m ci.system.signals MODULE [ARGUMENTS]\n")
         raise SystemExit(2)
-    if read_environ().get("NOX_CURRENT_SESSION"):  # else `nohup python -m ... &` would die with its shell
+    if read_environ().get("NOX_CURRENT_SESSION"):  # else `nohup python -m ... &` would end with its shell
         die_with_parent()
     stop_once(lambda _number: None)
     sys.argv = arguments

@@ -122,7 +122,7 @@ class TestWhatDied:
         try:
             with pytest.raises(InfrastructureError) as raised:
                 one.run(["/usr/bin/python3", "-c", "x = bytearray(1 << 28)"], timeout_s=20)
-            assert "want of memory" in raised.value.cause
+            assert "out of memory" in raised.value.cause
             assert "OOM" in raised.value.cause
             assert one.run(["/bin/true"], timeout_s=5).code == 0
             killed = one.run(["/bin/sh", "-c", "kill -9 $$"], timeout_s=5)

@@ -1,7 +1,7 @@
 """The picture of the rooms in `docs/architecture.md`, drawn from what the modules import; `nox -s docs` runs this.
 
-The numbers that it was drawn from stand in the picture. It is stale when rooms or pairs of rooms differ from them, or a
-number is off by more than a fifth: not after every line that somebody writes.
+The numbers that it was drawn from are in the picture. It is stale when rooms or pairs of rooms differ from them, or a
+number is off by more than a fifth: not after every added line.
 """
 
 import argparse
@@ -22,7 +22,7 @@ __all__ = ["PICTURE", "Figures", "count", "draw", "main", "stale", "write"]
 
 PICTURE: Final = "docs/images/rooms.svg"
 _COMMAND: Final = "nox -s docs"
-# In the order in which data passes through them, then what stands around that.
+# In the order in which data passes through them, then what is around them.
 _ROWS: Final = (
     (
         "a run, in the order in which data passes",
@@ -145,7 +145,7 @@ def draw(figures: Figures) -> str:
 
 
 def _folder(module: str) -> str:
-    """The folder that a module lies in, `plan` for `plan/model` and `errors` for a module of its own."""
+    """The folder of a module, `plan` for `plan/model` and `errors` for a module of its own."""
     return module.rpartition("/")[0] or module
 
 

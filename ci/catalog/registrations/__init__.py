@@ -1,1 +1,1 @@
-"""Registered tests: where they lie and what they register, read by AST and never imported."""
+"""Registered tests: where they are and what they register, read by AST and never imported."""

@@ -156,7 +156,7 @@ def _with_shared(tree: Path, requirements: Requirements) -> Requirements:
 def _files(
     tree: Path, rules: DiscoveryRules, layout: str, problems: list[Problem]
 ) -> Iterator[tuple[Root, str]]:
-    """Every file of the layout's roots once, with the first root that it lies in."""
+    """Every file of the layout's roots once, with the first root that contains it."""
     seen: set[str] = set()
     for root in rules.roots:
         if root.tree == layout:

@@ -1,7 +1,7 @@
 """What a test file of ours asks of the catalog: metrics, capabilities, and the names of its cases. Read by AST.
 
 A metric is the literal first argument of `check(...)` or a key of the literal dict given to `check_all(...)`, both from
-`harness.bounds`; names that are computed stand in a module-level tuple `METRICS`. A capability is a literal of the
+`harness.bounds`; computed names are in a module-level tuple `METRICS`. A capability is a literal of the
 argument `asks=`; a file that leaves its launch to a shared module names them in a module-level tuple `ASKS`. What a module
 of `harness.suites` asks for, every test file that imports it asks for.
 """

@@ -175,7 +175,7 @@ def _of_tree(tree: str) -> tuple[str, ...]:
 
 
 def _machine(catalog: Catalog, job: Job, tree: str) -> Side:
-    """What somebody types on a machine of that hardware.
+    """The command on a machine of that hardware.
 
     The image is the run's, which no machine knows by itself; whether a machine has the cache is said by switches there,
     and by the runner's name in Actions.

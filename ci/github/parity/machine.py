@@ -24,7 +24,7 @@ PLACEHOLDER = "a placeholder of parity: no registry was asked"
 def furnish(catalog: Catalog, folder: Path) -> Path:
     """A folder that holds every path that the rows of containers.toml mount."""
     for row in catalog.containers.mounts.values():
-        # a pattern is met by any name that begins with what stands before its star
+        # a pattern matches any name that begins with the part before its star
         here = folder / row.path.replace("*", ".1").lstrip("/")
         here.parent.mkdir(parents=True, exist_ok=True)
         here.touch()
@@ -42,7 +42,7 @@ def contained(
 ) -> Facts:
     """The facts with a container of the image that the side names, unchanged when nothing is selected.
 
-    An image that nobody names is one of its own, so that a side that loses the pin differs.
+    An image that is not given gets a digest of its own, so that a side that loses the pin differs.
 
     Raises:
         UsageError: the suites need different containers, or the image is invalid.

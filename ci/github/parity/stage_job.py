@@ -47,7 +47,7 @@ class StageJob:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What stands after the `--`."""
+        """The arguments after `--`."""
         return self.argv[self.argv.index("--") + 1 :] if "--" in self.argv else ()
 
 

@@ -26,7 +26,7 @@ _PLACE = re.compile(r"\{\d+\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteCall:
-    """One call of the suite runner; `size` is its number of partitions, None when it has none or cannot be told.
+    """One call of the suite runner; `size` is its number of partitions, None when it has none or it is unknown.
 
     `hardware` is what `--hw` says, empty when it is not given.
     """
@@ -40,9 +40,9 @@ class SuiteCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """A runner label; in one that an expression makes, `*` stands for what the expression fills in.
+    """A runner label; in one that an expression makes, `*` is in place of what the expression fills in.
 
-    `text` is empty when the label cannot be told from the file.
+    `text` is empty when the file does not show the label.
     """
 
     text: str
@@ -56,7 +56,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """A step that waits for the jobs whose names begin with `prefix`, as many as somebody wrote down."""
+    """A step that waits for the jobs whose names begin with `prefix`, a number that is written in the file."""
 
     prefix: str
     expected: int
@@ -250,7 +250,7 @@ def _waits(step: Any) -> Iterator[Wait]:
 
 
 def _matrix(job: Any) -> Mapping[str, Sequence[str]]:
-    """The values of each key of a matrix that stands in the file, `key.inner` for tables."""
+    """The values of each key of a matrix in the file, `key.inner` for tables."""
     matrix = (job.get("strategy") or {}).get("matrix") if isinstance(job.get("strategy"), dict) else None
     values: dict[str, list[str]] = {}
     if not isinstance(matrix, dict):
@@ -307,7 +307,7 @@ def _filled(text: str, cell: Mapping[str, str]) -> str:
 
 
 def _listed(value: Any) -> Sequence[Any]:
-    """A list as it is, one text as a list of it; whatever else stands there is for GitHub to refuse."""
+    """A list as it is, one text as a list of it; GitHub refuses anything else."""
     if isinstance(value, str):
         return [value]
     return value if isinstance(value, list) else []

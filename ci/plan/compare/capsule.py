@@ -4,7 +4,7 @@
 
 DIGEST is the first 12 hex digits of the plan's digest, LENGTH the number of characters of PAYLOAD, CHECKSUM the first 12
 hex digits of the SHA-256 of the other fields. PAYLOAD is base64url without padding of raw deflate of lines, each a JSON pair
-`[name, value]`: what a reader needs first stands first, so that a line that was cut still says which run it was.
+`[name, value]`: the most useful values come first, so that a line that was cut still identifies the run.
 """
 
 import base64
@@ -62,7 +62,7 @@ class Capsule:
 
     `parts` is what was understood, by field of the work or of the placement (`suites` is a list with what is known of
     each). `plan` is there only when everything was, and then `problem` is empty; else `problem` says what is wrong and
-    `missing` names the fields that could not be had. `digest` has 12 hex digits.
+    `missing` names the missing fields. `digest` has 12 hex digits.
     """
 
     stage: str
@@ -201,7 +201,7 @@ def _inflate(packed: bytes, limit_bytes: int) -> tuple[bytes, bool]:
     try:
         data = unpacker.decompress(packed, limit_bytes)
     except zlib.error:
-        pass  # below what stands before the damage is kept
+        pass  # below, what comes before the damage is kept
     else:
         return data, unpacker.eof
     unpacker = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
@@ -234,7 +234,7 @@ def _collect(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _missing(parts: Mapping[str, Any]) -> tuple[str, ...]:
-    """The work's fields that are not there, in the order in which they stand in a capsule."""
+    """The work's missing fields, in the order of a capsule."""
     fields = [field.name for field in dataclasses.fields(Work) if field.name != "stage"]
     ordered = [*(name for name in _FIRST if name in fields), *(name for name in fields if name not in _FIRST)]
     return tuple(

@@ -67,7 +67,7 @@ def reference_column(
 ) -> tuple[ClassDifference, ...]:
     """The rows with the column of a class that no machine is of: its bounds, and nothing in the other fields.
 
-    A bound in which only the reference class differs gets no row: that is no difference between plans.
+    A bound in which only the reference class differs gets no row: the plans do not differ.
     """
     own = {field.path: field for field in _bounds(bounds)}
     return tuple(

@@ -53,7 +53,7 @@ def valid_reference(value: str, *, where: str) -> str:
     """A commit, tag or branch that git takes for nothing else.
 
     Raises:
-        UsageError: it could be an option, or is no name.
+        UsageError: it could be an option, or is not a name.
     """
     if not _REFERENCE.fullmatch(value) or ".." in value:
         raise UsageError(
@@ -73,7 +73,7 @@ def decide(*, pin: str, override: str, image: AiterFact) -> AiterDecision:
         image: what the image has.
     """
     if override:
-        return _rebuild(override, "override", f"asked for {override}")
+        return _rebuild(override, "override", f"requested: {override}")
     if not image.version:
         return _rebuild(pin, "missing", "the container has no AITER")
     if _COMMIT.fullmatch(pin.lower()):

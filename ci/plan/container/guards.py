@@ -1,4 +1,4 @@
-"""What protected distributions were before and after: which changes are violations, and how they are told."""
+"""What protected distributions were before and after: which changes are violations, and their messages."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ __all__ = ["Change", "Fingerprint", "Probed", "compare", "guards_of", "probe_err
 class Fingerprint:
     """A protected distribution as it is; everything is empty when it is not installed.
 
-    `record` is a digest of the installed files' hashes, `location` where its metadata lies, `imported` the file that its
+    `record` is a digest of the installed files' hashes, `location` where its metadata is, `imported` the file that its
     module comes from, by start directory. `shadowed` names the start directories from which the module is a namespace
     package, with the folder that is taken for it.
     """
@@ -115,7 +115,7 @@ def violation(changes: Sequence[Change], *, step: str, then: str) -> GuardError:
     names = ", ".join(dict.fromkeys(change.distribution for change in changes))
     shadowed = any("namespace" in change.after for change in changes)
     cause = (
-        "a folder of that name lies where Python looks first, and the package was installed so that it is found later"
+        "a folder of that name is where Python looks first, and the package was installed so that it is found later"
         if shadowed
         else f"the step did not announce that it changes {names}"
     )

@@ -34,7 +34,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 class Candidate:
     """A tag that was looked at; `refused` is empty for the one that was taken.
 
-    Tags that are not of the wanted flavour and family stand together, one row for each reason: `count` is how many there
+    Tags of another flavour or family are grouped, one row for each reason: `count` is how many there
     were and `tag` one of them.
     """
 
@@ -85,7 +85,7 @@ class Reference:
 class ImageAsk:
     """Which image is wanted: `override` as it is, else the newest of a flavour and family.
 
-    `flavour` and `family` are empty where only an override can be meant; `registry` replaces the public one.
+    `flavour` and `family` are empty where only an override is possible; `registry` replaces the public one.
     """
 
     family: str
@@ -101,7 +101,7 @@ def parse_reference(text: str) -> Reference:
     """Split an image's name the way the engine does: a first part with a dot, a colon or `localhost` is a registry.
 
     Raises:
-        UsageError: it is no image reference.
+        UsageError: it is not an image reference.
     """
     if _IMAGE_ID.fullmatch(text):
         return Reference(registry="", path="", tag="", digest="", image_id=text)
@@ -148,10 +148,10 @@ def image_ask(
     """What is wanted, from the options, the suite's row, the environment and the catalog's defaults, in this order.
 
     `image` is `--image`, `rocm` is `--rocm`, `suite_rocm` what the suite's row says (empty: nothing). The variable of the
-    ROCm version stands for `--rocm`, and so above the row.
+    ROCm version has the place of `--rocm`, above the row.
 
     Raises:
-        UsageError: no flavour is meant by that, or there is nothing to choose an image by.
+        UsageError: the flavour is unknown, or nothing selects an image.
     """
     override, override_source = image, "--image" if image else ""
     if not override:
@@ -185,7 +185,7 @@ def image_ask(
 def flavour_of(
     images: ImageCatalog, said: Iterable[tuple[str, str]], *, flavour: str = ""
 ) -> tuple[Flavour, str]:
-    """The row of the flavour, and where it comes from; `said` are ROCm versions with their sources, empty ones unsaid.
+    """The row of the flavour, and where it comes from; `said` are ROCm versions with their sources, empty ones not given.
 
     Raises:
         UsageError: there is no such flavour.
@@ -200,7 +200,7 @@ def flavour_of(
             row = next((row for row in images.flavours.values() if row.rocm == wanted), None)
             if row is None:
                 known = [row.rocm for row in images.flavours.values()]
-                what = f"{source} says ROCm {wanted}, for which there is no flavour"
+                what = f"{source} has ROCm {wanted}, which has no flavour"
                 raise UsageError(what, cause=closest(wanted, known), then="see ci/catalog/images.toml")
             return row, source
     row = images.default_flavour
@@ -282,6 +282,6 @@ def choose(tags: Iterable[str], images: ImageCatalog, ask: ImageAsk) -> Choice:
 
 
 def _count(counts: dict[str, tuple[int, str]], reason: str, tag: str) -> None:
-    """One more tag for a reason; the highest name stands for all of them."""
+    """One more tag for a reason; the highest name represents them."""
     count, example = counts.get(reason, (0, ""))
     counts[reason] = (count + 1, max(example, tag))

@@ -44,7 +44,7 @@ class CheckoutFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsideFacts:
-    """What the container says: versions are empty where a package is not installed, paths where there is none.
+    """Facts from the container: versions are empty where a package is not installed, paths where there is none.
 
     `stamp` is the image's GPU_ARCH, `variables` those of the flavours' signs that are set, with their values, `programs`
     where the installers' programs are, `dirs` those of the rows' folders that exist.
@@ -63,7 +63,7 @@ class InsideFacts:
 
 
 def question(rows: Dependencies) -> dict[str, Any]:
-    """What the inspector has to be asked for `InsideFacts`, as JSON values."""
+    """The inspector's input for `InsideFacts`, as JSON values."""
     dirs = {row.needs_dir for row in rows.steps} | {installer.cache for installer in rows.installers}
     signs = {sign for flavour in rows.flavours.values() for sign in flavour.signs}
     programs = {installer.program for installer in rows.installers}

@@ -1,6 +1,6 @@
 """What is installed in a container: first what a plan can say, then, once its facts are known, the final steps.
 
-Pure. `install_of` goes into the plan and needs no container; `steps` needs one, whose facts `ci.install.install` has asked for.
+Pure. `install_of` goes into the plan and needs no container; `steps` needs one, whose facts `ci.install.install` has read.
 """
 
 import hashlib
@@ -80,7 +80,7 @@ def install_of(
         overrides: the caller's variables that rows name, `{variable: value}`; empty values count as unset.
 
     Raises:
-        UsageError: the flavour has no row, the Dockerfile's stage has no AITER pin, or an override is no reference.
+        UsageError: the flavour has no row, the Dockerfile's stage has no AITER pin, or an override is not a reference.
     """
     if flavour and flavour not in rows.flavours:
         raise UsageError(
@@ -143,7 +143,7 @@ def steps(
 
     Raises:
         UsageError: `install` was made from other rows, or a pin is missing.
-        InfrastructureError: the image was built by another stage than its name says, or none can be told.
+        InfrastructureError: the image was built by another stage than its name has, or the stage is unknown.
     """
     if install.rows != _rows_digest(rows):
         raise UsageError(

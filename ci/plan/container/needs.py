@@ -65,11 +65,11 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerFacts:
-    """What this machine has for a container, found at the edge.
+    """What this machine has for a container, found by ci/facts.
 
     `devices` exist; `device_source` says where their list came from. `absent` are rows whose device or path does not exist.
     `cache_free_bytes` is None when the cache path of the row is absent. `nofile_max` is the daemon's hard limit, None when
-    it could not be had. `elsewhere` says that the plan is for another machine: `devices` are then those that its rows name.
+    it is not available. `elsewhere` says that the plan is for another machine: `devices` are then those that its rows name.
     """
 
     docker: str
@@ -137,7 +137,7 @@ class Need:
 def decide_executor(
     containers: Containers, asked: str, hardware_class: str, *, engine_here: bool
 ) -> tuple[str, str]:
-    """Where the tests run, and who said so. `engine_here`: an interpreter of this machine has the engine."""
+    """Where the tests run, and the source. `engine_here`: an interpreter of this machine has the engine."""
     if asked != "auto":
         return asked, "--executor"
     row = containers.default_for(hardware_class)

@@ -47,7 +47,7 @@ def require_docker(docker: DockerFacts, *, strict: bool) -> None:
     """Refuse what only a plan may be made of.
 
     Raises:
-        InfrastructureError: there is no engine on this machine, the image is unresolved, or stale and `strict`.
+        InfrastructureError: this machine has no engine, or the image is unresolved, or stale and `strict`.
     """
     if docker.container.problem:
         raise InfrastructureError(
@@ -158,12 +158,12 @@ def container_sources(
         "placement.container.strict": "--strict" if request.strict else "default: a stale image is a warning",
         "placement.container.exclusive_host": "--exclusive-host"
         if request.exclusive_host
-        else "default: other tenants' containers stay",
+        else "default: other users' containers stay",
     }
 
 
 def container_notes(docker: DockerFacts) -> tuple[str, ...]:
-    """What a reader has to be told."""
+    """Notes for the reader."""
     image, found = docker.image, docker.container
     notes = list(image.notes)
     if found.elsewhere:

@@ -43,7 +43,7 @@ def block(text: str) -> str:
 
 
 def summary_md(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> str:
-    """The summary, at most `limits.summary_bytes` long: what does not fit is counted and the reader told where it is."""
+    """The summary, at most `limits.summary_bytes` long: what does not fit is counted, with a pointer to it."""
     kept: list[str] = []
     dropped = 0
     # room for the closing sentence

@@ -49,7 +49,7 @@ def show_final(console: Console, record: RunRecord, run_dir: Path, *, limits: Re
 
 
 def final_view(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> Group:
-    """The view as one renderable: what a reader needs first stands last, next to the prompt.
+    """The view as one renderable: what a reader needs first comes last, next to the prompt.
 
     A command is one line, however long: print it with `crop=False`.
     """

@@ -44,7 +44,7 @@ def mask(stream: IO[str], secrets: Sequence[str]) -> None:
 
 
 def workspace_prefix(root: str, environ: Mapping[str, str]) -> str:
-    """What stands before a test's path in the job's workspace: `sglang/` for a tree checked out there, else nothing."""
+    """The prefix of a test's path in the job's workspace: `sglang/` for a tree checked out there, else nothing."""
     workspace = environ.get("GITHUB_WORKSPACE", "")
     if not workspace or not root:
         return ""

@@ -242,7 +242,7 @@ def open_view(
 
     With `json` standard output gets the events and people are shown the run on standard error. In GitHub Actions
     it is groups and annotations, on a terminal the live view, else a plain log. `clock` gives seconds of which
-    only differences mean something; `secrets` are values that Actions must mask; `prefix` stands before the tests'
+    only differences mean something; `secrets` are values that Actions must mask; `prefix` comes before the tests'
     paths in the job's workspace.
     """
     console = open_console(environ, json=json, stdout=stdout, stderr=stderr)

@@ -9,7 +9,7 @@ __all__ = ["show_not_looked_at", "show_swept_containers", "show_tenants"]
 
 
 def show_tenants(environ: Mapping[str, str], tenants: Sequence[Tenant]) -> None:
-    """One line each: whose it is, and whether its run still lives."""
+    """One line each: its owner, and whether its run is in progress."""
     console = open_console(environ)
     table = new_table()
     for column in ("container", "run", "state", "its run", "kept"):
@@ -26,7 +26,7 @@ def show_tenants(environ: Mapping[str, str], tenants: Sequence[Tenant]) -> None:
 
 
 def show_not_looked_at(environ: Mapping[str, str], why: str) -> None:
-    """That containers of dead runs may be there."""
+    """That containers of killed runs may exist."""
     open_console(environ).print(Text(f"containers not checked: {why}", style="yellow"))
 
 

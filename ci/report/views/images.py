@@ -62,7 +62,7 @@ def show_progress(event: Event) -> None:
 
 
 def show_pulled(environ: Mapping[str, str], image: ImageFact, pulled: Pulled, *, as_json: bool) -> None:
-    """Where the image came from, and what every hop said."""
+    """Where the image came from, and the result of every hop."""
     if as_json:
         _json({"reference": image.reference, "pinned": image.pinned, **asdict(pulled)})
         return

@@ -198,7 +198,7 @@ def _show_capabilities(console: Console, capabilities: Mapping[str, CapabilityWo
     if not capabilities:
         return
     table = new_table("server arguments that tests ask for")
-    for column in ("asked for", "here", "arguments", "why"):
+    for column in ("requested", "here", "arguments", "why"):
         table.add_column(column, overflow="fold")
     for name, answer in capabilities.items():
         style, here = ("green", "given") if answer.allowed else ("yellow", "left out")

@@ -222,7 +222,7 @@ def test_the_newer_shape_of_amd_smis_json_and_its_gaps(tmp_path: Path) -> None:
     ]
     found = find(tmp_path, run=Tools({"amd-smi static": json.dumps({"gpu_data": rows})}))
     assert (found.cls, len(found.gpus)) == ("mi355x", 1)
-    assert found.notes == ("amd-smi list told no KFD nodes: the order of the GPUs is a guess",)
+    assert found.notes == ("amd-smi list has no KFD nodes: the order of the GPUs is a guess",)
 
 
 @given(

@@ -75,7 +75,7 @@ def test_events_and_pools_decide() -> None:
             "routing[of-mi30x]",
             "sends schedule to pool 'two', which has no label for 1 GPU;",
         ),
-        (("two", 2, False), "pool[two]", "may be asked for: pool 'two', which has no label for 2 GPUs"),
+        (("two", 2, False), "pool[two]", "may be requested: pool 'two', which has no label for 2 GPUs"),
         (("big", 8, True), "routing[of-mi35x]", "no label for 8 GPUs with a fabric"),
     ],
 )

@@ -46,7 +46,7 @@ def test_what_was_announced_may_change_but_never_into_an_empty_namespace() -> No
     assert compare((AITER,), (replace(AITER, version="0.2"),), ("amd-aiter",)) == ()
     changes = compare((AITER,), (HIDDEN,), ("amd-aiter",))
     assert [change.after for change in changes] == ["empty namespace package /sgl-workspace/aiter"]
-    assert "lies where Python looks first" in violation(changes, step="x", then="").render()
+    assert "is where Python looks first" in violation(changes, step="x", then="").render()
 
 
 def test_one_that_was_hidden_before_is_not_this_steps_doing() -> None:

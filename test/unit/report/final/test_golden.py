@@ -70,7 +70,7 @@ STORED = [
 ]
 # What a reader of a run that ended badly has to find in the texts that people read.
 SAID = {
-    "cancelled": ["exit code 130", "told to stop: end of standard input", "not run"],
+    "cancelled": ["exit code 130", "stopped: end of standard input", "not run"],
     "guard": ["dependencies were changed", "exit code 6", "triton: 3.4.0+rocm7.0 -> 3.6.0, by install:aiter"],
     "lost-agent": [
         "the infrastructure failed",
