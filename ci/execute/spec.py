@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ci.catalog.limits import AgentLimits, HarnessLimits
+from ci.catalog.registrations.parse import Kind
 from ci.catalog.verdicts import Gates, Verdict
 from ci.errors import InfrastructureError
 from ci.plan.model import BoundWork, CapabilityWork, ModelWork, Plan, RuleWork, SuiteWork, TestWork, Work
@@ -46,7 +47,7 @@ class TestSpec:
 
     id: str
     path: str
-    kind: str
+    kind: Kind
     cases: tuple[str, ...]
     est_s: float
     timeout_s: float

@@ -12,6 +12,7 @@ from typing import Any
 
 from ci.catalog.limits import AgentLimits, HarnessLimits
 from ci.catalog.models import Sizes
+from ci.catalog.registrations.parse import Kind
 from ci.catalog.verdicts import Verdict
 from ci.errors import Problem, UsageError
 from ci.plan.container.needs import ContainerPlace, ContainerWork
@@ -103,7 +104,7 @@ class TestWork:
 
     id: str
     path: str
-    kind: str
+    kind: Kind
     cases: tuple[str, ...]
     est_s: float
     timeout_s: float

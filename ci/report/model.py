@@ -1,7 +1,8 @@
-"""What every final report says of a record, in words and rows; how it looks is each report's own business."""
+"""What all final reports say about a record, in words and rows; each report decides how it looks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ci.catalog.verdicts import Status
 from ci.errors import ExitCode
@@ -20,6 +21,7 @@ from ci.record.quarantine import Became, QuarantineRecord
 from ci.report.text import duration, quantity, size
 
 __all__ = [
+    "BoundState",
     "Measured",
     "Quarantined",
     "Result",
@@ -86,6 +88,16 @@ class Trouble:
         return self.attempt is self.test.last and self.test.status is Status.FAILED
 
 
+class BoundState(StrEnum):
+    """What a bound makes of a metric; `reported only` is broken, and nothing follows."""
+
+    HOLDS = "holds"
+    BROKEN = "broken"
+    REPORTED_ONLY = "reported only"
+    REPORT_ONLY = "report only"
+    NO_BOUND = "no bound"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """A metric with the test that measured it."""
@@ -95,16 +107,16 @@ class Measured:
     metric: MetricRecord
 
     @property
-    def state(self) -> str:
-        """`holds`, `broken`, `reported only` (broken, but nothing follows), `report only` or `no bound`."""
+    def state(self) -> BoundState:
+        """What its bound makes of it."""
         bound = self.metric.bound
         if bound is None:
-            return "no bound"
+            return BoundState.NO_BOUND
         if not bound.op:
-            return "report only"
+            return BoundState.REPORT_ONLY
         if bound.ok:
-            return "holds"
-        return "reported only" if bound.report_only else "broken"
+            return BoundState.HOLDS
+        return BoundState.REPORTED_ONLY if bound.report_only else BoundState.BROKEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +211,7 @@ def measured(record: RunRecord) -> tuple[Measured, ...]:
         if test.attempts
         for metric in test.attempts[-1].metrics
     ]
-    return tuple(sorted(found, key=lambda item: item.state != "broken"))
+    return tuple(sorted(found, key=lambda item: item.state is not BoundState.BROKEN))
 
 
 def phase_rows(record: RunRecord) -> tuple[PhaseRecord, ...]:

@@ -13,15 +13,13 @@ import dataclasses
 import hashlib
 import json
 import re
-import types
-import typing
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ci.errors import UsageError
-from ci.plan.model import SCHEMA, Placement, Plan, Work, canonical
+from ci.plan.model import SCHEMA, Plan, Work, canonical
 
 __all__ = ["MARK", "VERSION", "Capsule", "decode", "encode", "find"]
 
@@ -54,6 +52,14 @@ _PLACEMENT = ("executor", "event", "runner_labels", "shards_in_ci", "command")
 # the engine's address are left out.
 _IN_CONTAINER = ("python", "python_version", "container")
 _EMPTIED: Mapping[str, Any] = {"image_candidates": [], "docker": ""}
+# What is filled in where the plan is placed again.
+_NOWHERE: Mapping[str, Any] = {
+    **dict.fromkeys(("root", "runs_dir", "python", "python_version", "host", "user", "event"), ""),
+    **dict.fromkeys(("gpu_ids", "pass_through", "command"), ()),
+    "runner_labels": {},
+    "shards_in_ci": {},
+    "container": None,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +130,8 @@ def decode(line: str, *, limit_bytes: int) -> Capsule:
             stage=stage, digest=digest, parts=parts, plan=_plan(stage, digest, parts), problem="", missing=()
         )
     except UsageError as error:
-        return broken(f"{error.what}; {error.cause}" if error.cause else error.what, parts, _missing(parts))
+        problem = "; ".join([error.what, *map(str, error.problems), *([error.cause] if error.cause else [])])
+        return broken(problem, parts, _missing(parts))
 
 
 def _checksum(*fields: str) -> str:
@@ -254,10 +261,8 @@ def _plan(stage: str, digest: str, parts: Mapping[str, Any]) -> Plan:
     whole = hashlib.sha256(canonical(work).encode("utf-8", "surrogatepass")).hexdigest()
     if parts.get("schema") == SCHEMA and not whole.startswith(digest):
         raise UsageError(f"its work has digest {whole[:_SHORT]}, its header states {digest}")
-    placement = {
-        field.name: parts.get(f"placement.{field.name}", _empty(hint))
-        for field, hint in _typed_fields(Placement)
-    }
+    said = {name: value for name, value in parts.items() if name.startswith("placement.")}
+    placement = {**_NOWHERE, **{name.removeprefix("placement."): value for name, value in said.items()}}
     return Plan.from_json(
         {
             "schema": parts.get("schema"),
@@ -275,20 +280,3 @@ def _plan(stage: str, digest: str, parts: Mapping[str, Any]) -> Plan:
 
 def _is_work(name: str) -> bool:
     return name not in ("schema", "partial", "suites, some") and not name.startswith("placement.")
-
-
-def _typed_fields(kind: type) -> Iterator[tuple[Any, Any]]:
-    hints = typing.get_type_hints(kind)
-    return ((field, hints[field.name]) for field in dataclasses.fields(kind))
-
-
-def _empty(hint: Any) -> Any:
-    """The value of a placement's field that a capsule does not carry: it is filled in where the plan is placed again."""
-    origin = typing.get_origin(hint)
-    if origin is types.UnionType:
-        return None
-    if origin is tuple:
-        return []
-    if origin is not None:
-        return {}
-    return {str: "", int: 0, float: 0, bool: False}.get(hint)

@@ -173,11 +173,11 @@ def _metrics(record: RunRecord) -> Iterator[str]:
         return
     yield "\n### Metrics\n\n| metric | value | bound | | test | source |\n| --- | ---: | --- | --- | --- | --- |"
     icons = {
-        "holds": "✅ holds",
-        "broken": "❌ broken",
-        "reported only": "⚠️ reported only",
-        "report only": "report only",
-        "no bound": "",
+        model.BoundState.HOLDS: "✅ holds",
+        model.BoundState.BROKEN: "❌ broken",
+        model.BoundState.REPORTED_ONLY: "⚠️ reported only",
+        model.BoundState.REPORT_ONLY: "report only",
+        model.BoundState.NO_BOUND: "",
     }
     for row in rows:
         metric = row.metric

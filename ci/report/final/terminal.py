@@ -104,11 +104,11 @@ def _measured(record: RunRecord) -> Table | None:
     if not rows:
         return None
     styles = {
-        "holds": "green",
-        "broken": "bold red",
-        "reported only": "yellow",
-        "report only": "dim",
-        "no bound": "dim",
+        model.BoundState.HOLDS: "green",
+        model.BoundState.BROKEN: "bold red",
+        model.BoundState.REPORTED_ONLY: "yellow",
+        model.BoundState.REPORT_ONLY: "dim",
+        model.BoundState.NO_BOUND: "dim",
     }
     table = new_table("Metrics")
     table.add_column("metric", no_wrap=True)

@@ -12,7 +12,7 @@ from ci.plan.compare.diff import compare
 from ci.plan.compare.replay import place_again
 from ci.plan.facts import Known
 from ci.plan.make import make_plan
-from ci.plan.model import Plan, canonical
+from ci.plan.model import SCHEMA, Plan, canonical
 from ci.plan.shards import Shard
 from support.planning import STAGE_A, STAGE_B_SMALL, catalog, discovery, facts, mi300x, registration, request
 
@@ -262,6 +262,15 @@ def test_an_edited_plan_is_refused() -> None:
         Plan.from_json(data, where="plan.json")
     with pytest.raises(UsageError, match="is not a plan"):
         Plan.from_json([], where="plan.json")
+
+
+def test_a_plan_of_another_schema_says_which_version_reads_it_and_what_to_do() -> None:
+    data = make_plan(catalog(), facts(ROWS), request()).to_json() | {"schema": SCHEMA - 1}
+    with pytest.raises(
+        UsageError, match=f"a plan of schema {SCHEMA - 1}; this version reads {SCHEMA}"
+    ) as caught:
+        Plan.from_json(data, where="plan.json")
+    assert "make the plan again" in caught.value.then
 
 
 def test_everything_that_a_plan_lacks_is_named_at_once() -> None:

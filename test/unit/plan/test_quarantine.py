@@ -20,7 +20,6 @@ from ci.catalog.quarantine import Quarantine, QuarantineTable
 from ci.catalog.verdicts import CAUSES, Status, Verdict
 from ci.cli.main import main
 from ci.errors import ExitCode, QuarantineError
-from ci.execute.run_folder import read_plan
 from ci.plan.make import make_plan
 from ci.plan.quarantine import applying, expiring, quarantine_problems, require_sound_quarantine
 from ci.record.events import Event, TestEnded, TestNotRun
@@ -228,13 +227,6 @@ def test_a_date_that_is_only_tried_is_told_loudly() -> None:
     world = facts([registration(TEST)], today=DAY, today_source="AMD_CI_TODAY", today_tried=True)
     notes = make_plan(with_rows(), world, request()).notes
     assert f"NOT TODAY'S DATE: quarantine is judged as on {DAY} (AMD_CI_TODAY)" in notes
-
-
-def test_a_plan_of_before_this_schema_says_which_version_reads_it(tmp_path: Path) -> None:
-    data = make_plan(catalog(), facts([registration(TEST)]), request()).to_json()
-    (tmp_path / "plan.json").write_text(json.dumps(data | {"schema": 1}))
-    with pytest.raises(Exception, match="a plan of schema 1; this version reads 5"):
-        read_plan(tmp_path)
 
 
 # --- what gates

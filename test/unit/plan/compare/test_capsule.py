@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ci.plan.compare.capsule import MARK, decode, encode, find
 from ci.plan.make import make_plan
-from ci.plan.model import Plan, TestWork
+from ci.plan.model import SCHEMA, Plan, TestWork
 from ci.plan.shards import Shard
 from support.planning import STAGE_B_SMALL, catalog, facts, mi300x, registration, request
 
@@ -153,6 +153,16 @@ def test_a_wrong_checksum_shows_what_was_read_and_that_it_is_not_sure() -> None:
     back = decode(line[:-3] + ("A" if line[-3] != "A" else "B") + line[-2:], limit_bytes=LIMIT)
     assert "no value of it is sure" in back.problem
     assert back.parts["commit"] == "a" * 40
+
+
+def test_a_plan_of_another_schema_is_shown_and_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("ci.plan.compare.capsule.SCHEMA", SCHEMA - 1)
+        line = encode(small())
+    found = decode(line, limit_bytes=LIMIT)
+    assert found.plan is None
+    assert f"is a plan of schema {SCHEMA - 1}; this version reads {SCHEMA}" in found.problem
+    assert found.parts["commit"] == small().work.commit
 
 
 def test_a_newer_version_shows_the_header() -> None:
