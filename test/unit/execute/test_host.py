@@ -132,8 +132,9 @@ def test_what_outlives_the_agent_is_swept(start: Start) -> None:
     assert processes_with(token_of(executor)) == ()
 
 
-def test_leaving_without_reading_the_events_leaves_nothing(start: Start) -> None:
-    with start(CHILD + WAIT + ENDED) as executor:
+def test_leaving_before_the_end_leaves_nothing(start: Start) -> None:
+    with start(CHILD + "print('started', flush=True)\n" + WAIT + ENDED) as executor:
+        next(executor.events())
         assert processes_with(token_of(executor))
     assert processes_with(token_of(executor)) == ()
 
