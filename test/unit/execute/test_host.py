@@ -134,7 +134,8 @@ def test_what_outlives_the_agent_is_swept(start: Start) -> None:
 
 def test_leaving_before_the_end_leaves_nothing(start: Start) -> None:
     with start(CHILD + "print('started', flush=True)\n" + WAIT + ENDED) as executor:
-        next(executor.events())
+        events = executor.events()  # held: a reader that is dropped ends the agent
+        next(events)
         assert processes_with(token_of(executor))
     assert processes_with(token_of(executor)) == ()
 
