@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from ci.catalog.limits import AgentLimits, HarnessLimits
-from ci.catalog.registrations.parse import Kind
 from ci.catalog.verdicts import Gates, Verdict
 from ci.errors import InfrastructureError
 from ci.plan.model import BoundWork, CapabilityWork, ModelWork, Plan, RuleWork, SuiteWork, TestWork, Work
@@ -40,34 +40,17 @@ class VerdictSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TestSpec:
+class TestSpec(TestWork):
     """A test file. `metrics` are what it has to record, `quarantine` the rows about it, by their ids."""
 
-    __test__ = False  # pytest takes a class named Test... for a test
-
-    id: str
-    path: str
-    kind: Kind
-    cases: tuple[str, ...]
-    est_s: float
-    timeout_s: float
-    env: Mapping[str, str]
     metrics: tuple[str, ...]
     quarantine: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SuiteSpec:
+class SuiteSpec(SuiteWork):
     """Tests in running order, with one environment, one deadline and one retry policy."""
 
-    id: str
-    name: str
-    timeout_s: float
-    gpus: int
-    attempts: int
-    retry_wait_s: float
-    retry_on: tuple[Verdict, ...]
-    env: Mapping[str, str]
     tests: tuple[TestSpec, ...]
 
 
@@ -170,30 +153,18 @@ def agent_environ(plan: Plan, environ: Mapping[str, str], *, token: str) -> dict
 
 
 def _suite(suite: SuiteWork, work: Work) -> SuiteSpec:
-    return SuiteSpec(
-        id=suite.id,
-        name=suite.name,
-        timeout_s=suite.timeout_s,
-        gpus=suite.gpus,
-        attempts=suite.attempts,
-        retry_wait_s=suite.retry_wait_s,
-        retry_on=suite.retry_on,
-        env=suite.env,
-        tests=tuple(_test(test, work) for test in suite.tests),
-    )
+    return SuiteSpec(**{**_values(suite), "tests": tuple(_test(test, work) for test in suite.tests)})
 
 
 def _test(test: TestWork, work: Work) -> TestSpec:
     # some of the cases, or arguments that may deselect some, need not measure everything
     whole = not test.cases and not work.pytest_args
     return TestSpec(
-        id=test.id,
-        path=test.path,
-        kind=test.kind,
-        cases=test.cases,
-        est_s=test.est_s,
-        timeout_s=test.timeout_s,
-        env=test.env,
+        **_values(test),
         metrics=tuple(sorted(work.bounds.get(test.id, ()))) if whole else (),
         quarantine=tuple(row for row in work.quarantine if row.partition("::")[0] == test.id),
     )
+
+
+def _values(part: SuiteWork | TestWork) -> dict[str, Any]:
+    return {each.name: getattr(part, each.name) for each in fields(part)}
