@@ -9,7 +9,7 @@ from ci.errors import InfrastructureError, StaleError
 from ci.facts.gather import REPOSITORY
 from ci.github.workflows.render import COMMAND, find_stale, write
 
-__all__ = ["check_rendered", "workflows"]
+__all__ = ["workflows"]
 
 
 def workflows(arguments: Sequence[str]) -> int:
@@ -27,7 +27,7 @@ def workflows(arguments: Sequence[str]) -> int:
     known = parser.read(arguments)
     catalog = load_catalog()
     if known.check:
-        check_rendered(catalog)
+        _check_rendered(catalog)
         return 0
     try:
         written = write(catalog, REPOSITORY)
@@ -44,7 +44,7 @@ def workflows(arguments: Sequence[str]) -> int:
     return 0
 
 
-def check_rendered(catalog: Catalog) -> None:
+def _check_rendered(catalog: Catalog) -> None:
     """Compare the committed files with the catalog.
 
     Raises:

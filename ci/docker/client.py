@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from ci.errors import InfrastructureError
 
 __all__ = [
-    "ANSWER_S",
     "IMAGE_ANSWER_S",
     "Client",
     "EngineError",
@@ -28,7 +27,7 @@ __all__ = [
 ]
 
 # one answer that is not a stream: it takes 1 to 230 ms
-ANSWER_S = 20.0
+_ANSWER_S = 20.0
 # one answer about an image: removing 60 GB takes a while
 IMAGE_ANSWER_S = 60.0
 # docker.DockerClient; the SDK is imported on first use: it takes a third of a second
@@ -121,7 +120,7 @@ class Hijacked:
                 end.close()
 
 
-def connect(host: str, *, timeout_s: float = ANSWER_S) -> Client:
+def connect(host: str, *, timeout_s: float = _ANSWER_S) -> Client:
     """A client of an engine that answers.
 
     `timeout_s` is for one request's answer; the SDK does not apply it to streams.

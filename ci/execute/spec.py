@@ -13,7 +13,6 @@ from ci.plan.model import BoundWork, CapabilityWork, ModelWork, Plan, RuleWork, 
 from ci.system.codec import encode
 
 __all__ = [
-    "HARNESS_DIR",
     "SCHEMA",
     "HarnessSpec",
     "ServerLimits",
@@ -27,7 +26,7 @@ __all__ = [
 ]
 
 SCHEMA = 2
-HARNESS_DIR = Path(__file__).parent.parent.parent / "test"
+_HARNESS_DIR = Path(__file__).parent.parent.parent / "test"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +105,7 @@ def make_spec(plan: Plan, *, run: str, run_dir: str, token: str, known_features:
         token=token,
         root=plan.placement.root,
         run_dir=run_dir,
-        pythonpath=(str(HARNESS_DIR),),
+        pythonpath=(str(_HARNESS_DIR),),
         jobs=work.jobs,
         gpu_ids=plan.placement.gpu_ids,
         fail_fast=work.fail_fast,

@@ -39,7 +39,6 @@ class Gpu:
     target: str = ""
     vram_mib: int = 0
     unique_id: str = ""
-    render_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +88,6 @@ def read_kfd(sysfs: Path) -> Seen | None:
                 target=_target(facts.get("gfx_target_version", 0)),
                 vram_mib=vram // _MIB,
                 unique_id=f"{facts['unique_id']:016x}" if facts.get("unique_id") else "",
-                render_minor=facts.get("drm_render_minor") or None,
             )
         )
     return Seen(gpus=tuple(gpus), source="KFD topology", notes=tuple(notes))

@@ -15,9 +15,9 @@ from ci.errors import Problem
 from ci.github.matrix import Ask, suites_of
 from ci.plan.route import pools_with_a_choice
 
-__all__ = ["PULL_REQUEST", "Asked", "base_of", "base_of_event", "event_of", "read_ask"]
+__all__ = ["Asked", "base_of", "base_of_event", "event_of", "read_ask"]
 
-PULL_REQUEST = "pull_request"
+_PULL_REQUEST = "pull_request"
 _FLAGS = {"": False, "false": False, "true": True}
 
 
@@ -71,7 +71,7 @@ def read_ask(
     named, where = _targets(inputs, stages)
     suites = _scope(catalog, row, named, where, problems)
     full = ""
-    if event != PULL_REQUEST:
+    if event != _PULL_REQUEST:
         full = f"the event is {event}"
     elif run_all:
         full = "run_all_tests is set"
@@ -97,7 +97,7 @@ def event_of(environ: Mapping[str, str], named: str) -> tuple[str, str]:
         return named, "--event"
     if environ.get("GITHUB_ACTIONS") == "true" and environ.get("GITHUB_EVENT_NAME"):
         return environ["GITHUB_EVENT_NAME"], "GITHUB_EVENT_NAME"
-    return PULL_REQUEST, "default: not in Actions"
+    return _PULL_REQUEST, "default: not in Actions"
 
 
 def base_of(environ: Mapping[str, str], named: str) -> tuple[str, str]:

@@ -35,7 +35,6 @@ from ci.system.process import capture
 
 __all__ = [
     "IN_IMAGE",
-    "PHASE",
     "REHEARSAL_TAG",
     "Log",
     "build_progress",
@@ -43,7 +42,7 @@ __all__ = [
     "have_base",
 ]
 
-PHASE = "build"
+_PHASE = "build"
 REHEARSAL_TAG = "sglang-amd-ci/rehearsal:latest"
 DOCKERFILE = Path(__file__).parent / "rehearsal.Dockerfile"
 REQUIREMENTS = Path(__file__).parents[2] / "requirements"
@@ -363,4 +362,4 @@ def _step(text: str) -> PhaseProgress:
 
 def build_progress(text: str, *, done: int | None = None, total: int | None = None) -> PhaseProgress:
     """A step of a build as an event."""
-    return PhaseProgress(phase=PHASE, text=text, done=done, total=total)
+    return PhaseProgress(phase=_PHASE, text=text, done=done, total=total)

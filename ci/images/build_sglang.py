@@ -21,7 +21,7 @@ from ci.record.phases import Emit
 from ci.system import clock
 from ci.system.process import Process, capture, kill_group, start
 
-__all__ = ["Wanted", "build_from_dockerfile", "dockerfile_image", "find_built", "wanted_image"]
+__all__ = ["Wanted", "build_from_dockerfile", "dockerfile_image", "wanted_image"]
 
 _READ_BYTES = 1 << 16
 # the release workflow's own builds take two to three hours; after this one hangs
@@ -87,7 +87,7 @@ def wanted_image(catalog: Catalog, checkout: Path, commit: Known, *, flavour: st
     )
 
 
-def find_built(images: ImageCatalog, wanted: Wanted, *, engine_host: str) -> ImageFact:
+def _find_built(images: ImageCatalog, wanted: Wanted, *, engine_host: str) -> ImageFact:
     """The image when it was built before, else an unresolved one that says why it is not known."""
     source = f"built here from {wanted.dockerfile}"
     try:
@@ -117,7 +117,7 @@ def dockerfile_image(
     commit = facts.checkout or Known(value="", source="unknown, because --checkout is not given")
     wanted = wanted_image(catalog, Path(facts.root), commit, flavour=flavour, family=family)
     if not build:
-        return find_built(catalog.images, wanted, engine_host=engine_host)
+        return _find_built(catalog.images, wanted, engine_host=engine_host)
     return build_from_dockerfile(
         catalog.images,
         wanted,
@@ -146,7 +146,7 @@ def build_from_dockerfile(
     Raises:
         InfrastructureError: BuildKit is missing, or the build failed, was stopped or took too long.
     """
-    found = find_built(images, wanted, engine_host=engine_host)
+    found = _find_built(images, wanted, engine_host=engine_host)
     if found.config_digest:
         log(f"{wanted.tag} was built before")
         return found
@@ -175,7 +175,7 @@ def build_from_dockerfile(
             cause=" | ".join(last) or "it printed nothing",
             then="the whole output is above; docker system df",
         )
-    return find_built(images, wanted, engine_host=engine_host)
+    return _find_built(images, wanted, engine_host=engine_host)
 
 
 def _buildkit(env: Mapping[str, str]) -> list[str]:

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-__all__ = ["facts", "fingerprint", "import_names", "kill", "main"]
+__all__ = ["facts", "fingerprint", "kill", "main"]
 
 Answer = dict[str, Any]
 
@@ -38,7 +38,7 @@ _PAUSE_S = 0.01
 
 def main(arguments: list[str]) -> int:
     """Run one mode; returns the exit code."""
-    modes = {"facts": facts, "fingerprint": fingerprint, "import": import_names}
+    modes = {"facts": facts, "fingerprint": fingerprint, "import": _import_names}
     if len(arguments) != 2 or arguments[0] not in (*modes, "kill"):
         sys.stderr.write("usage: inspector.py facts|fingerprint|import JSON, or kill TOKEN\n")
         return 2
@@ -197,7 +197,7 @@ def _found(module: str, folder: str) -> tuple[str, str]:
     return spec.origin or "", ""
 
 
-def import_names(asked: Answer) -> Iterator[Answer]:
+def _import_names(asked: Answer) -> Iterator[Answer]:
     """Import each name from the working directory; `importing` comes before each, so that a crash names its cause."""
     sys.path.insert(0, str(Path.cwd()))
     for name in asked["names"]:

@@ -49,11 +49,10 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """How an installation ended: ids of the steps that ran, and reasons by id for the others and for failed optional ones."""
+    """How an installation ended: ids of the steps that ran, and reasons by id for the others."""
 
     ran: tuple[str, ...]
     skipped: Mapping[str, str]
-    warned: Mapping[str, str]
     fingerprints: tuple[Fingerprint, ...]
 
 
@@ -70,7 +69,6 @@ def look_inside(shell: Shell, python: str, rows: Dependencies) -> InsideFacts:
     return InsideFacts(
         python=python,
         python_version=answer["python_version"],
-        torch=answer["torch"]["version"],
         hip=answer["torch"]["hip"],
         torch_lib=answer["torch"]["lib"],
         stamp=variables.pop(STAMP, ""),
@@ -127,7 +125,6 @@ class Installation:
     leave_out: frozenset[str] = frozenset()
     _done: dict[str, str] = field(default_factory=dict, init=False)
     _ran: list[str] = field(default_factory=list, init=False)
-    _warned: dict[str, str] = field(default_factory=dict, init=False)
     _now: tuple[Fingerprint, ...] = field(default=(), init=False)
 
     def run(self) -> Installed:
@@ -157,7 +154,7 @@ class Installation:
         with self.phases.phase("guards", "imports from where servers and tests start") as phase:
             phase.details += probe(self.shell, self.python, self.guards, self._now)
         self._save()
-        return Installed(ran=tuple(self._ran), skipped=skipped, warned=self._warned, fingerprints=self._now)
+        return Installed(ran=tuple(self._ran), skipped=skipped, fingerprints=self._now)
 
     def _first_fingerprint(self) -> None:
         """The state before anything is installed; in a kept container it has to be the one that was left."""
@@ -214,7 +211,6 @@ class Installation:
             self._save()
             raise failure
         if failure is not None:
-            self._warned[step.id] = failure.what
             phase.warn(f"{failure.what}; it is optional")
         elif step.digest:
             self._done[step.id] = step.digest

@@ -9,7 +9,6 @@ from ci.catalog.stages import Stage, Suite
 from ci.errors import Problem
 
 __all__ = [
-    "RESERVED_PREFIX",
     "Layer",
     "Resolved",
     "Setting",
@@ -20,7 +19,7 @@ __all__ = [
 ]
 
 # the agent's own variables: an option or a set that named them would break the run
-RESERVED_PREFIX = "AMD_CI_"
+_RESERVED_PREFIX = "AMD_CI_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +121,7 @@ def check_given(catalog: Catalog, given: Sequence[tuple[str, str]], problems: li
             problems.append(
                 Problem(where="--env", what=what, hint=f"export {name} instead; see [[pass_through]]")
             )
-        if name.startswith(RESERVED_PREFIX):
+        if name.startswith(_RESERVED_PREFIX):
             problems.append(
                 Problem(where="--env", what=f"{name} is the agent's own", hint="choose another name")
             )

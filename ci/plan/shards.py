@@ -42,7 +42,6 @@ class Balance:
     that sets it, if one does. `enough` is the smallest number of shards with the same longest shard.
     """
 
-    loads_s: tuple[float, ...]
     makespan_s: float
     lower_bound_s: float
     blocker: str
@@ -83,7 +82,6 @@ def balance(tests: Sequence[Sized], count: int) -> Balance:
     makespan = max(loads, default=0.0)
     enough = next((fewer for fewer in range(1, count) if makespan_s(fewer) <= makespan), count)
     return Balance(
-        loads_s=loads,
         makespan_s=makespan,
         lower_bound_s=max(even_s, longest_s),
         blocker=longest.id if longest is not None and longest_s >= even_s else "",

@@ -9,27 +9,22 @@ from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.padding import Padding
-from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.rule import Rule
-from rich.style import Style
 from rich.table import Table
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 __all__ = [
-    "PLAIN_WIDTH",
     "Console",
     "ConsoleOptions",
     "Group",
     "Live",
     "Padding",
-    "Panel",
     "ProgressBar",
     "RenderResult",
     "RenderableType",
     "Rule",
-    "Style",
     "Table",
     "TerminalTheme",
     "Text",
@@ -42,7 +37,7 @@ __all__ = [
 ]
 
 # Columns of everything that is not a terminal: Actions, pipes and files have no width of their own.
-PLAIN_WIDTH = 120
+_PLAIN_WIDTH = 120
 
 
 def open_console(
@@ -65,7 +60,7 @@ def open_console(
     return Console(file=stream, markup=False, highlight=False, emoji=False, _environ=environ)
 
 
-def plain_console(stream: TextIO, *, width: int = PLAIN_WIDTH) -> Console:
+def plain_console(stream: TextIO, *, width: int = _PLAIN_WIDTH) -> Console:
     """A console without colours and with a fixed width."""
     return Console(
         file=stream,

@@ -40,7 +40,6 @@ def discovery(rows: Sequence[Registration], problems: Sequence[Problem] = ()) ->
         kinds={row.file: "pytest" for row in rows},
         problems=tuple(problems),
         files_seen=len(rows),
-        files_parsed=len(rows),
     )
 
 

@@ -78,7 +78,6 @@ class Discovery:
     kinds: Mapping[str, Kind]
     problems: tuple[Problem, ...]
     files_seen: int
-    files_parsed: int
     requirements: Mapping[str, Requirements] = field(default_factory=dict)
     cases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -134,7 +133,6 @@ def discover(
         kinds={file: parsed.kind for file, parsed in parsed_files.items()},
         problems=tuple(sorted(problems, key=_by_place)),
         files_seen=files_seen,
-        files_parsed=len(parsed_files),
         requirements={file: _with_shared(tree, parsed.requirements) for file, parsed in parsed_files.items()},
         cases={file: parsed.cases for file, parsed in parsed_files.items()},
     )

@@ -52,7 +52,6 @@ class InsideFacts:
 
     python: str
     python_version: str
-    torch: str
     hip: str
     torch_lib: str
     stamp: str
@@ -149,7 +148,6 @@ def unknown_inside(rows: Dependencies, python: str) -> InsideFacts:
     return InsideFacts(
         python=python,
         python_version="",
-        torch="",
         hip="",
         torch_lib="TORCH/lib",
         stamp="",

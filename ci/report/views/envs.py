@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from ci.plan.environment import Resolved, Setting
 from ci.report.console import Console, Rule, Text, new_table
 
-__all__ = ["HIDDEN", "show_environment", "show_environment_differences", "show_explanation", "shown_value"]
+__all__ = ["HIDDEN", "show_environment", "show_environment_differences", "show_explanation"]
 
 HIDDEN = "***"
 
 
-def shown_value(setting: Setting, secrets: Iterable[str]) -> str:
+def _shown_value(setting: Setting, secrets: Iterable[str]) -> str:
     """The value, hidden when the name is a secret's."""
     return HIDDEN if setting.name in secrets else setting.value
 
@@ -23,7 +23,7 @@ def show_environment(console: Console, title: str, resolved: Resolved, secrets: 
         table.add_column(column, overflow="fold")
     for setting in resolved.settings.values():
         over = ", ".join(f"{source} = {value}" for source, value in setting.overrode)
-        cells = (setting.name, shown_value(setting, secrets), setting.source, setting.why, over)
+        cells = (setting.name, _shown_value(setting, secrets), setting.source, setting.why, over)
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
 

@@ -11,7 +11,7 @@ from ci.plan.shards import balance
 from ci.report.console import Console, Rule, Table, Text, new_table, open_console, say
 from ci.report.text import duration
 
-__all__ = ["list_tests", "print_plan", "show_class_differences", "show_differences", "show_plan"]
+__all__ = ["list_tests", "print_plan", "show_class_differences", "show_differences"]
 
 _GIB = 2**30
 
@@ -23,7 +23,7 @@ def print_plan(plan: Plan, environ: Mapping[str, str], *, as_json: bool) -> None
     if as_json:
         sys.stdout.write(plan.text())
     else:
-        show_plan(open_console(environ), plan)
+        _show_plan(open_console(environ), plan)
 
 
 def list_tests(plan: Plan, *, as_json: bool) -> None:
@@ -45,7 +45,7 @@ def list_tests(plan: Plan, *, as_json: bool) -> None:
         say(f"note: {note}")
 
 
-def show_plan(console: Console, plan: Plan) -> None:
+def _show_plan(console: Console, plan: Plan) -> None:
     """Everything that will be done, each value with where it came from."""
     work, placement = plan.work, plan.placement
     title = f"plan {plan.digest[:12]}  {work.stage}"

@@ -184,7 +184,6 @@ def check(metrics: tuple[str, ...] = (), declared: tuple[str, ...] = (), *bounds
         kinds=tests.kinds,
         problems=(),
         files_seen=1,
-        files_parsed=1,
         requirements={TEST: Requirements(metrics=metrics, declared=declared)},
         cases={TEST: ("test_x",)},
     )

@@ -57,7 +57,6 @@ def test_all_that_the_topology_says_is_kept(tmp_path: Path) -> None:
             target="gfx942",
             vram_mib=192 * 1024,
             unique_id="21b6d61638a86f8c",
-            render_minor=153,
         ),
     )
 

@@ -258,8 +258,7 @@ def test_a_clone_that_fails_begins_again_from_the_removal(runs: Runs) -> None:
 
 def test_an_optional_step_that_fails_is_a_warning_and_is_tried_in_the_next_run(runs: Runs) -> None:
     runs.shell.answer = on("extra==1.0", ok("gone", code=1))
-    done = runs.install()
-    assert "extra" in done.warned
+    runs.install()
     assert runs.ended("install:extra")["outcome"] == "warned"
     assert "optional" in runs.ended("install:extra")["text"]
     assert "extra" in runs.install().ran

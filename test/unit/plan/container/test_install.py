@@ -27,7 +27,6 @@ CHECKOUT = CheckoutFacts(
 INSIDE = InsideFacts(
     python="/opt/venv/bin/python3",
     python_version="3.10.12",
-    torch="2.9.1",
     hip="7.2.1",
     torch_lib="/opt/torch/lib",
     stamp="gfx942-rocm720",
@@ -127,7 +126,7 @@ def test_an_override_alone_builds_aiter() -> None:
 
 
 def test_a_rehearsal_image_has_no_steps() -> None:
-    found = made(plan(flavour="rehearsal", family=""), stamp="", hip="", torch="")
+    found = made(plan(flavour="rehearsal", family=""), stamp="", hip="")
     assert taken(found) == []
     assert {step.skip for step in found.steps} == {"not for rehearsal images"}
 
