@@ -1,7 +1,5 @@
 """`nox -s check`: the catalog, the env sets, the quarantine and the registrations, every problem at once."""
 
-import json
-import sys
 from collections.abc import Sequence
 
 from ci.catalog.catalog import Catalog, read_catalog
@@ -14,7 +12,7 @@ from ci.github.workflows.render import COMMAND, find_stale
 from ci.plan.check import check_environments, check_registrations
 from ci.plan.quarantine import expiring, quarantine_problems, tried_date_note
 from ci.plan.route import check_routes
-from ci.report.console import Text, open_console
+from ci.report.console import Text, open_console, print_json
 from ci.system.environ import TODAY, read_environ
 
 __all__ = ["check"]
@@ -67,7 +65,7 @@ def check(arguments: Sequence[str]) -> int:
             "registrations": len(tests.registrations),
             "quarantined": len(catalog.quarantine.rows),
         }
-        sys.stdout.write(json.dumps({"problems": rows, "notes": notes, **counts}, indent=1) + "\n")
+        print_json({"problems": rows, "notes": notes, **counts})
         return int(code)
     _show(catalog, tests, notes, str(root))
     if kind:

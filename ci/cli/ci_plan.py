@@ -1,7 +1,5 @@
 """`nox -s ci_plan`: which jobs an event gets, from what has changed; and, at the end, whether they all did what they should."""
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -24,7 +22,7 @@ from ci.github.verdict import judge, read_needs
 from ci.images.resolve import resolve_image
 from ci.plan.facts import Facts
 from ci.plan.jobs import Changes
-from ci.report.console import Text, open_console
+from ci.report.console import Text, open_console, print_json
 from ci.system.environ import read_environ
 
 __all__ = ["ci_plan", "ci_plan_parser"]
@@ -62,7 +60,7 @@ def ci_plan(arguments: Sequence[str]) -> int:
     _hand_out(environ, plan)
     if known.json:
         data = plan_data(plan, catalog) | {"images": [asdict(row) for row in images.found.values()]}
-        sys.stdout.write(json.dumps(data, indent=1, sort_keys=True) + "\n")
+        print_json(data, sort_keys=True)
     else:
         show_ci_plan(open_console(environ), plan, why=known.why)
     return 0
@@ -133,7 +131,7 @@ def _verdict(environ: Mapping[str, str], *, as_json: bool) -> int:
     code, problems, told = judge(read_needs(environ.get("NEEDS", "")))
     if as_json:
         rows = [asdict(problem) for problem in problems]
-        sys.stdout.write(json.dumps({"code": code, "jobs": list(told), "problems": rows}, indent=1) + "\n")
+        print_json({"code": code, "jobs": list(told), "problems": rows})
     else:
         console = open_console(environ)
         for line in told:

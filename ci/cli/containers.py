@@ -1,13 +1,12 @@
 """`./inv container.list|stop|prune`, and the containers of `./inv runs.sweep`: this project's containers on an engine, and no others."""
 
-import json
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 
 from ci.docker.client import EngineError, connect, docker_host
 from ci.docker.sweep import Tenant, is_left_over, list_containers, sweep_containers
 from ci.errors import InfrastructureError, UsageError
+from ci.report.console import print_json
 from ci.report.views.containers import show_not_looked_at, show_swept_containers, show_tenants
 
 __all__ = ["list_verb", "prune_verb", "stop_verb", "sweep_verb"]
@@ -32,7 +31,7 @@ def list_verb(environ: Mapping[str, str], *, as_json: bool) -> None:
             }
             for one in tenants
         ]
-        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        print_json(rows)
         return
     show_tenants(environ, tenants)
 

@@ -1,7 +1,5 @@
 """`nox -s envs`: show, diff and explain env sets and the environments that they make."""
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +12,7 @@ from ci.errors import Problem, UsageError
 from ci.facts.gather import discover_tests
 from ci.plan.environment import Resolved, Setting
 from ci.plan.named_environments import differences, explain, named_environment
-from ci.report.console import open_console
+from ci.report.console import open_console, print_json
 from ci.report.views.envs import show_environment, show_environment_differences, show_explanation
 from ci.system.environ import read_environ
 
@@ -96,4 +94,4 @@ def _data(settings: Mapping[str, Setting]) -> dict[str, Any]:
 
 
 def _print(data: object) -> None:
-    sys.stdout.write(json.dumps(data, indent=1) + "\n")
+    print_json(data)

@@ -1,7 +1,5 @@
 """`nox -s parity` and `./inv parity`: is a job in Actions the same as its command on a machine with that hardware?"""
 
-import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -23,7 +21,7 @@ from ci.plan.facts import Facts
 from ci.plan.jobs import Reason, everything
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
-from ci.report.console import Text, open_console
+from ci.report.console import Text, open_console, print_json
 from ci.system.environ import read_environ
 
 __all__ = ["full_runs", "parity", "planner"]
@@ -57,7 +55,7 @@ def parity(arguments: Sequence[str]) -> int:
                 catalog, text, jobs, suites_of(catalog, workflow), plan_of, tree=known.checkout
             )
     if known.json:
-        sys.stdout.write(json.dumps({name: asdict(one) for name, one in found.items()}, indent=1) + "\n")
+        print_json({name: asdict(one) for name, one in found.items()})
     else:
         console = open_console(read_environ())
         show_parity(console, catalog.parity, found)

@@ -1,7 +1,5 @@
 """`nox -s plan`: the plan of a stage, what differs between two, or between hardware classes."""
 
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,7 +13,7 @@ from ci.execute.run_folder import read_plan
 from ci.plan.bounds import bounds_of
 from ci.plan.compare.classes import compare_classes, reference_column
 from ci.plan.compare.diff import compare
-from ci.report.console import open_console
+from ci.report.console import open_console, print_json
 from ci.report.views.plan import print_plan, show_class_differences, show_differences
 from ci.system.environ import read_environ
 
@@ -95,7 +93,7 @@ def _compare(catalog: Catalog, arguments: Sequence[str]) -> int:
             "digests": {name: made.digest for name, made in plans.items()},
             "differences": [asdict(row) for row in rows],
         }
-        sys.stdout.write(json.dumps(result, indent=1) + "\n")
+        print_json(result)
     else:
         show_class_differences(open_console(read_environ()), stage.id, names, plans, rows)
     return 0
@@ -116,7 +114,7 @@ def _diff(arguments: Sequence[str]) -> int:
             "right": right.digest,
             "differences": rows,
         }
-        sys.stdout.write(json.dumps(result, indent=1) + "\n")
+        print_json(result)
     else:
         show_differences(open_console(read_environ()), differences, left=left, right=right)
     return 0

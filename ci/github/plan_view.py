@@ -18,9 +18,16 @@ def show_ci_plan(console: Console, shown: JobPlan, *, why: bool) -> None:
     console.print(Rule(Text(f"{shown.workflow}, {shown.event}", style="bold")))
     console.print(Text(shown.sentence))
     for number, wave in enumerate(shown.waves.waves, start=1):
-        table = new_table(f"wave {number}: {len(wave)} job" + ("" if len(wave) == 1 else "s"))
-        for column in ("job", "session", "suite", "shard", "rocm", "step", "job limit"):
-            table.add_column(column, overflow="fold")
+        table = new_table(
+            "job",
+            "session",
+            "suite",
+            "shard",
+            "rocm",
+            "step",
+            "job limit",
+            title=f"wave {number}: {len(wave)} job" + ("" if len(wave) == 1 else "s"),
+        )
         for job in wave:
             limits = f"{job.step_timeout_minutes} min", f"{job.timeout_minutes} min"
             cells = (job.name, job.session, job.suite, job.shard, job.rocm, *limits)
@@ -40,9 +47,7 @@ def show_ci_plan(console: Console, shown: JobPlan, *, why: bool) -> None:
 
 
 def _show_why(console: Console, shown: JobPlan) -> None:
-    table = new_table("why")
-    for column in ("suite", "file", "rule", "because"):
-        table.add_column(column, overflow="fold")
+    table = new_table("suite", "file", "rule", "because", title="why")
     for choice in shown.selection.choices.values():
         for reason in choice.reasons:
             cells = _name(choice), one_line(reason.file) or "-", reason.rule, one_line(reason.why)

@@ -105,7 +105,7 @@ def patiently(
         error = state.outcome.exception() if state.outcome is not None else None
         asked = isinstance(error, RegistryError) and error.retry_after_s is not None
         seconds = state.next_action.sleep if state.next_action is not None else 0
-        note(f"{error}; asked again after {seconds:g} s{', as the registry requirements' if asked else ''}")
+        note(f"{error}; asked again after {seconds:g} s{', as the registry asks' if asked else ''}")
 
     retrying = Retrying(
         stop=stop_after_attempt(limits.attempts),

@@ -1,6 +1,7 @@
 """The one door to rich: consoles, tables and live views of every report go through here."""
 
 import io
+import json as json_module
 import sys
 from collections.abc import Mapping
 from typing import TextIO
@@ -11,7 +12,7 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.rule import Rule
-from rich.table import Table
+from rich.table import Column, Table
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
@@ -32,6 +33,7 @@ __all__ = [
     "new_table",
     "open_console",
     "plain_console",
+    "print_json",
     "recording_console",
     "say",
 ]
@@ -97,9 +99,15 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
-def new_table(title: str = "", *, headed: bool = True) -> Table:
-    """A table in the house's look: one rule under the head, no frame."""
+def print_json(value: object, *, sort_keys: bool = False) -> None:
+    """A result for machines on standard output."""
+    sys.stdout.write(json_module.dumps(value, indent=1, sort_keys=sort_keys) + "\n")
+
+
+def new_table(*columns: str, title: str = "", headed: bool = True) -> Table:
+    """A table in the house's look, whose columns wrap: one rule under the head, no frame."""
     return Table(
+        *(Column(name, overflow="fold") for name in columns),
         title=Text(title, style="bold") if title else None,
         title_justify="left",
         box=box.SIMPLE_HEAD if headed else None,

@@ -1,11 +1,9 @@
 """Showing what `./inv repro` understood and found."""
 
-import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from ci.report.console import Console, Text, new_table
+from ci.report.console import Console, Text, new_table, print_json
 from ci.report.text import one_line
 from ci.repro.rerun import Bisected
 from ci.repro.source import Understood
@@ -15,9 +13,7 @@ __all__ = ["show_report", "show_result", "show_understood"]
 
 def show_understood(console: Console, found: Understood, lines: Mapping[str, str]) -> None:
     """What was understood with its source, what is missing, and the lines that repeat it."""
-    table = new_table(f"understood: {found.kind}")
-    for column in ("what", "value", "source"):
-        table.add_column(column, overflow="fold")
+    table = new_table("what", "value", "source", title=f"understood: {found.kind}")
     for fact in found.facts:
         table.add_row(Text(fact.what), Text(one_line(fact.value)), Text(one_line(fact.source), style="dim"))
     console.print(table)
@@ -47,4 +43,4 @@ def show_result(console: Console, found: Bisected) -> None:
 
 def show_report(report: Mapping[str, Any]) -> None:
     """Everything, for machines."""
-    sys.stdout.write(json.dumps(report, indent=1) + "\n")
+    print_json(report)

@@ -12,9 +12,13 @@ __all__ = ["show_parity"]
 def show_parity(console: Console, rules: ParityRules, found: Mapping[str, Parity]) -> None:
     """A table of suites for each workflow, then what may differ, then what may not."""
     for workflow, one in found.items():
-        table = new_table(f"{workflow}: {len(one.jobs)} jobs compared")
-        for column in ("event and suite", "jobs", "same plan", "differ"):
-            table.add_column(column, overflow="fold")
+        table = new_table(
+            "event and suite",
+            "jobs",
+            "same plan",
+            "differ",
+            title=f"{workflow}: {len(one.jobs)} jobs compared",
+        )
         faulty = {gap.job for gap in one.faults}
         suites: dict[str, list[str]] = {}
         for job in one.jobs:
@@ -40,9 +44,7 @@ def _show_allowed(console: Console, rules: ParityRules, one: Parity) -> None:
         row = rules.allows(gap.path)
         if row is not None:
             counts[row.path] = counts.get(row.path, 0) + 1
-    table = new_table("may differ")
-    for column in ("field", "times", "because"):
-        table.add_column(column, overflow="fold")
+    table = new_table("field", "times", "because", title="may differ")
     for row in rules.allowed:
         if row.path in counts:
             table.add_row(Text(row.path), Text(str(counts[row.path])), Text(row.why))

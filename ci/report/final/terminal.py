@@ -80,7 +80,7 @@ def _sections(sections: Sequence[RenderableType | None]) -> Iterator[RenderableT
 def _tests(record: RunRecord) -> Table | None:
     if not record.tests:
         return None
-    table = new_table(f"{one_line(record.title)}: {len(record.tests)} tests")
+    table = new_table(title=f"{one_line(record.title)}: {len(record.tests)} tests")
     table.add_column("status", no_wrap=True)
     table.add_column("test", overflow="fold")
     table.add_column("verdict", no_wrap=True)
@@ -110,7 +110,7 @@ def _measured(record: RunRecord) -> Table | None:
         model.BoundState.REPORT_ONLY: "dim",
         model.BoundState.NO_BOUND: "dim",
     }
-    table = new_table("Metrics")
+    table = new_table(title="Metrics")
     table.add_column("metric", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("bound", no_wrap=True)
@@ -131,7 +131,7 @@ def _slowest(record: RunRecord) -> Table | None:
     rows = model.slowest(record)
     if len(rows) < 2:
         return None
-    table = new_table("Slowest tests")
+    table = new_table(title="Slowest tests")
     table.add_column("took", justify="right", no_wrap=True)
     table.add_column("estimate", justify="right", no_wrap=True)
     table.add_column("ratio", justify="right", no_wrap=True)
@@ -174,7 +174,7 @@ def _phases(record: RunRecord, tails: LogTails) -> RenderableType | None:
     rows = model.phase_rows(record)
     if not rows:
         return None
-    table = new_table("Phases")
+    table = new_table(title="Phases")
     table.add_column("outcome", no_wrap=True)
     table.add_column("phase", overflow="fold")
     table.add_column("took", justify="right", no_wrap=True)

@@ -1,12 +1,11 @@
 """What `./inv image.build` shows: steps while it builds, then the image and how to run on it."""
 
-import json as json_module
 import sys
 from collections.abc import Mapping
 
 from ci.plan.container.image_fact import ImageFact
 from ci.record.events import Event, Note, PhaseProgress
-from ci.report.console import Text, fact_table, open_console
+from ci.report.console import Text, fact_table, open_console, print_json
 from ci.report.live.progress import phase_words
 from ci.report.text import one_line, size, strip_ansi
 
@@ -54,7 +53,7 @@ def show_built(environ: Mapping[str, str], image: ImageFact, *, as_json: bool) -
             "labels": dict(image.labels),
             "size_bytes": image.size_bytes,
         }
-        sys.stdout.write(json_module.dumps(row, indent=1, sort_keys=True) + "\n")
+        print_json(row, sort_keys=True)
         return
     console = open_console(environ, json=False)
     facts = {

@@ -11,9 +11,7 @@ __all__ = ["show_not_looked_at", "show_swept_containers", "show_tenants"]
 def show_tenants(environ: Mapping[str, str], tenants: Sequence[Tenant]) -> None:
     """One line each: its owner, and whether its run is in progress."""
     console = open_console(environ)
-    table = new_table()
-    for column in ("container", "run", "state", "its run", "kept"):
-        table.add_column(column, overflow="fold")
+    table = new_table("container", "run", "state", "its run", "kept")
     for one in tenants:
         owner = "ended" if one.ownership.dead else "running, or unknown"
         kept = f"for {one.ownership.ttl_s} s from its start" if one.ownership.kept else ""

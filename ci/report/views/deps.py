@@ -1,8 +1,6 @@
 """Showing what the deps verbs plan, do and find."""
 
-import json
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
@@ -10,7 +8,7 @@ from ci.install.installed import Installed
 from ci.plan.container.install import InstallSteps
 from ci.record.events import Event, Note, PhaseEnded, PhaseProgress, PhaseStarted
 from ci.record.model import PhaseOutcome
-from ci.report.console import Text, new_table, open_console
+from ci.report.console import Text, new_table, open_console, print_json
 
 __all__ = ["show_checked", "show_event", "show_steps"]
 
@@ -29,7 +27,7 @@ def show_steps(
     """Every step with its commands and reason, or the reason why it is left out; then what happens to AITER."""
     decision = made.decision.text if made.decision is not None else "nothing to decide"
     if as_json:
-        sys.stdout.write(json.dumps({**asdict(made), "notes": [*made.notes, *notes]}, indent=1) + "\n")
+        print_json({**asdict(made), "notes": [*made.notes, *notes]})
         return
     console = open_console(environ)
     for step in made.steps:
@@ -74,12 +72,10 @@ def show_checked(environ: Mapping[str, str], found: Installed, *, as_json: bool)
     if as_json:
         rows = [asdict(row) for row in found.protected]
         data = {"protected": rows, "lines": list(found.lines), "compared": found.compared}
-        sys.stdout.write(json.dumps(data, indent=1) + "\n")
+        print_json(data)
         return
     console = open_console(environ)
-    table = new_table()
-    for column in ("protected", "version", "files", "imported from"):
-        table.add_column(column, overflow="fold")
+    table = new_table("protected", "version", "files", "imported from")
     for row in found.protected:
         if row.version:
             places = ", ".join(dict.fromkeys(row.imported.values()))

@@ -14,9 +14,7 @@ _MARKS = {True: ("ok", "green"), False: ("no", "red"), None: ("unchecked", "yell
 
 def show_findings(environ: Mapping[str, str], findings: Sequence[Finding]) -> None:
     """One line per thing that was looked at."""
-    table = new_table()
-    for column in ("what", "", "found"):
-        table.add_column(column, overflow="fold")
+    table = new_table("what", "", "found")
     for finding in findings:
         word, style = _MARKS[finding.ok]
         table.add_row(Text(finding.name), Text(word, style=style), Text(finding.text))

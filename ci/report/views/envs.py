@@ -18,9 +18,7 @@ def _shown_value(setting: Setting, secrets: Iterable[str]) -> str:
 def show_environment(console: Console, title: str, resolved: Resolved, secrets: Iterable[str]) -> None:
     """Every variable with the set that gave it, why, and what it overrode."""
     console.print(Rule(Text(f"{title}: {len(resolved.settings)} variables", style="bold")))
-    table = new_table()
-    for column in ("variable", "value", "set", "why", "overrode"):
-        table.add_column(column, overflow="fold")
+    table = new_table("variable", "value", "set", "why", "overrode")
     for setting in resolved.settings.values():
         over = ", ".join(f"{source} = {value}" for source, value in setting.overrode)
         cells = (setting.name, _shown_value(setting, secrets), setting.source, setting.why, over)
@@ -32,9 +30,7 @@ def show_environment_differences(
     console: Console, left: str, right: str, rows: Iterable[tuple[str, Setting | None, Setting | None]]
 ) -> None:
     """Variables in which two environments differ."""
-    table = new_table()
-    for column in ("variable", left, right):
-        table.add_column(column, overflow="fold")
+    table = new_table("variable", left, right)
     count = 0
     for name, one, two in rows:
         count += 1
@@ -52,9 +48,7 @@ def show_explanation(console: Console, name: str, settings: Mapping[str, Setting
     console.print(Rule(Text(name, style="bold")))
     if passed:
         console.print(Text(f"passed through from the caller: {passed}"))
-    table = new_table()
-    for column in ("suite", "value", "set", "why", "overrode"):
-        table.add_column(column, overflow="fold")
+    table = new_table("suite", "value", "set", "why", "overrode")
     for suite, setting in settings.items():
         over = ", ".join(f"{source} = {value}" for source, value in setting.overrode)
         cells = (suite, setting.value, setting.source, setting.why, over)

@@ -1,6 +1,5 @@
 """Showing what the image verbs found or did."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from ci.images.pull import Pulled
 from ci.images.store import Mirrored, OldImage
 from ci.plan.container.image_fact import ImageFact
 from ci.record.events import Event, Note, PhaseProgress
-from ci.report.console import Text, fact_table, new_table, open_console
+from ci.report.console import Text, fact_table, new_table, open_console, print_json
 
 __all__ = ["show_image", "show_mirrored", "show_old_images", "show_progress", "show_pulled"]
 
@@ -22,9 +21,7 @@ def show_image(environ: Mapping[str, str], image: ImageFact, *, as_json: bool) -
     console = open_console(environ, json=as_json)
     if as_json:
         _json({**asdict(image), "pinned": image.pinned, "stale": image.stale})
-    table = new_table("candidates")
-    for column in ("tag", "tags", ""):
-        table.add_column(column, overflow="fold")
+    table = new_table("tag", "tags", "", title="candidates")
     for row in image.candidates:
         table.add_row(Text(row.tag), Text(str(row.count)), Text(row.refused or "taken"))
     if image.candidates:
@@ -106,4 +103,4 @@ def show_old_images(
 
 
 def _json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, sort_keys=True) + "\n")
+    print_json(value, sort_keys=True)

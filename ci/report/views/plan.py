@@ -1,6 +1,5 @@
 """Showing a plan: as tables with the source of each value, and plans side by side."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +7,7 @@ from ci.plan.compare.classes import ClassDifference, bound_text
 from ci.plan.compare.diff import Difference
 from ci.plan.model import BoundWork, CapabilityWork, Plan, SuiteWork
 from ci.plan.shards import balance
-from ci.report.console import Console, Rule, Table, Text, new_table, open_console, say
+from ci.report.console import Console, Rule, Table, Text, new_table, open_console, print_json, say
 from ci.report.text import duration
 
 __all__ = ["list_tests", "print_plan", "show_class_differences", "show_differences"]
@@ -34,7 +33,7 @@ def list_tests(plan: Plan, *, as_json: bool) -> None:
         for test in suite.tests
     ]
     if as_json:
-        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        print_json(rows)
     else:
         sys.stdout.writelines(f"{row['test']}\t{row['est_s']:g}\t{row['suite']}\n" for row in rows)
     for suite in plan.work.suites:
@@ -52,9 +51,7 @@ def _show_plan(console: Console, plan: Plan) -> None:
     if work.rehearsal:
         title += "  REHEARSAL, not a pass of the real stage"
     console.print(Rule(Text(title, style="bold")))
-    table = new_table()
-    for column in ("what", "value", "source"):
-        table.add_column(column, overflow="fold")
+    table = new_table("what", "value", "source")
     for name in (
         "commit",
         "checkout",
@@ -142,9 +139,7 @@ def _show_suite(console: Console, plan: Plan, suite: SuiteWork) -> None:
         console.print(Text("  nothing in this shard: there are more shards than tests"))
     if suite.shard is None and len(suite.tests) > 1:
         _show_balance(console, plan, suite)
-    tests = new_table()
-    for column in ("test", "kind", "estimate", "limit"):
-        tests.add_column(column, overflow="fold")
+    tests = new_table("test", "kind", "estimate", "limit")
     for test in suite.tests[:_SHOWN_TESTS]:
         cases = f" ({len(test.cases)} cases)" if test.cases else ""
         tests.add_row(
@@ -154,9 +149,7 @@ def _show_suite(console: Console, plan: Plan, suite: SuiteWork) -> None:
         console.print(tests)
     if len(suite.tests) > _SHOWN_TESTS:
         console.print(Text(f"  and {len(suite.tests) - _SHOWN_TESTS} more: --list or --json has all"))
-    env = new_table()
-    for column in ("variable", "value", "source"):
-        env.add_column(column, overflow="fold")
+    env = new_table("variable", "value", "source")
     for name, value in suite.env.items():
         env.add_row(Text(name), Text(value), Text(plan.sources.get(f"{path}.env.{name}", ""), style="dim"))
     console.print(env)
@@ -167,9 +160,7 @@ def _show_test_environments(console: Console, plan: Plan, suite: SuiteWork) -> N
     """What single tests have over or beside the suite's environment."""
     if not any(test.env for test in suite.tests):
         return
-    table = new_table("  only some tests have")
-    for column in ("test", "variable", "value", "source"):
-        table.add_column(column, overflow="fold")
+    table = new_table("test", "variable", "value", "source", title="  only some tests have")
     for test in suite.tests:
         for name, value in test.env.items():
             source = plan.sources.get(f"work.suites.{suite.id}.tests.{test.id}.env.{name}", "")
@@ -181,9 +172,7 @@ def _show_bounds(console: Console, bounds: Mapping[str, Mapping[str, BoundWork]]
     """What will be judged, and by which number."""
     if not bounds:
         return
-    table = new_table("bounds")
-    for column in ("test", "metric", "bound", "source"):
-        table.add_column(column, overflow="fold")
+    table = new_table("test", "metric", "bound", "source", title="bounds")
     for test, metrics in bounds.items():
         for metric, row in metrics.items():
             for one in (row, row.ceiling):
@@ -197,9 +186,7 @@ def _show_capabilities(console: Console, capabilities: Mapping[str, CapabilityWo
     """Which of the arguments that tests ask for their servers get here."""
     if not capabilities:
         return
-    table = new_table("server arguments that tests ask for")
-    for column in ("requested", "here", "arguments", "why"):
-        table.add_column(column, overflow="fold")
+    table = new_table("requested", "here", "arguments", "why", title="server arguments that tests ask for")
     for name, answer in capabilities.items():
         style, here = ("green", "given") if answer.allowed else ("yellow", "left out")
         why = answer.why + (f" ({answer.issue})" if answer.issue else "")
@@ -233,9 +220,7 @@ def show_differences(
     if not differences:
         console.print(Text("nothing differs"))
         return
-    table = new_table()
-    for column in ("field", "left", "its source", "right", "its source"):
-        table.add_column(column, overflow="fold")
+    table = new_table("field", "left", "its source", "right", "its source")
     for row in differences:
         cells = (row.path, row.left, row.left_source, row.right, row.right_source)
         table.add_row(*(Text(cell) for cell in cells))
@@ -255,9 +240,7 @@ def show_class_differences(
     if not rows:
         console.print(Text("nothing differs but the hardware class"))
         return
-    table = new_table()
-    for column in ("field", *names):
-        table.add_column(column, overflow="fold")
+    table = new_table("field", *names)
     group = ""
     for row in rows:
         if row.group != group:
