@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from ci.catalog.columns import Count, Sourced, Text, matching, within
 from ci.catalog.decode import Reader
+from ci.catalog.executors import ExecutorKind
 from ci.catalog.hardware import HardwareCatalog
 
 __all__ = [
@@ -101,7 +102,7 @@ class DefaultExecutor(Sourced):
     KEY: ClassVar[str] = "executor"
     REPEATS: ClassVar[bool] = True
 
-    executor: Text
+    executor: ExecutorKind
     hardware: tuple[Text, ...]
 
 
@@ -137,7 +138,6 @@ def load_containers(reader: Reader, hardware: HardwareCatalog) -> Containers:
     file.refer("profile", "mounts", "mount", rows.mounts)
     file.refer("variable", "profiles", "profile", rows.profiles)
     file.refer("variable", "mount", "mount", rows.mounts)
-    file.refer("default", "executor", "executor", ("docker", "host"))
     file.refer("default", "hardware", "hardware class", hardware.classes)
     for hardware_class in hardware.classes if file.complete("default", "profile") else ():
         if sum(hardware_class in row.hardware for row in rows.defaults) != 1:

@@ -34,7 +34,7 @@ def closest(name: str, known: Collection[str]) -> str:
     """A hint that names the nearest known names, or all of them when none is near."""
     near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
     if near:
-        return "did you mean " + " or ".join(repr(item) for item in near) + "?"
+        return "did you mean " + " or ".join(repr(str(item)) for item in near) + "?"
     return "known: " + ", ".join(sorted(known)) if known else "nothing is known"
 
 

@@ -4,14 +4,17 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from ci.catalog.executors import ExecutorKind
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem, UsageError
 from ci.facts.gather import Place
+from ci.plan.registry import EXECUTORS
 from ci.plan.request import (
     CHANGING,
     SELECTING,
     Request,
     parse_env,
+    parse_executor,
     parse_jobs,
     parse_shard,
     split_pytest_args,
@@ -131,7 +134,12 @@ def run_parser(prog: str) -> Parser:
         help="set a variable over every env set; repeatable",
     )
     add("--hardware", default="auto", metavar="CLASS", help="auto, cpu (rehearsal), mi300x, mi325x or mi355x")
-    add("--executor", default="auto", metavar="E", help="where the tests run: auto, host or docker")
+    add(
+        "--executor",
+        default="auto",
+        metavar="E",
+        help=f"where the tests run: auto, {' or '.join(ExecutorKind)}",
+    )
     add("--engine", default="auto", metavar="E", help="auto, sglang or llamacpp")
     add("--image", default="", metavar="REF", help="docker: this image instead of the newest of its flavour")
     add("--rocm", default="", metavar="V", help="docker: the image's ROCm line: 700, 720 or 724")
@@ -180,7 +188,7 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
         tests=tuple(known.test),
         env=parse_env(known.env, problems),
         hardware=known.hardware,
-        executor=known.executor,
+        executor=parse_executor(known.executor, problems),
         engine=known.engine,
         fail_fast=known.fail_fast,
         jobs=parse_jobs(known.jobs, problems),
@@ -193,7 +201,7 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
         exclusive_host=known.exclusive_host,
         from_dockerfile=known.from_dockerfile,
     )
-    _only_in_docker(known, problems)
+    _check_container_options(known, request.executor, problems)
     given = [
         name
         for name in (*SELECTING, *CHANGING)
@@ -221,23 +229,17 @@ def _is_given(known: argparse.Namespace, option: str) -> bool:
     return value not in (None, False, "", "auto", [])
 
 
-def _only_in_docker(known: argparse.Namespace, problems: list[Problem]) -> None:
-    """Options that another executor would leave unheard, and those that name an image twice, are added to `problems`."""
-    given = {
-        "--image": known.image,
-        "--rocm": known.rocm,
-        "--from-dockerfile": known.from_dockerfile,
-        "--keep": known.keep,
-        "--strict": known.strict,
-        "--exclusive-host": known.exclusive_host,
-    }
-    if known.executor == "host":
-        hint = "--executor docker, or leave it out"
-        problems += [
-            Problem(where=name, what="has no effect with --executor host", hint=hint)
-            for name, value in given.items()
-            if value
-        ]
+def _check_container_options(
+    known: argparse.Namespace, executor: ExecutorKind | None, problems: list[Problem]
+) -> None:
+    """Options that the executor has no use for, and those that name an image twice, are added to `problems`."""
+    for option in dict.fromkeys(option for each in EXECUTORS.values() for option in each.OPTIONS):
+        if executor is not None and _is_given(known, option) and option not in EXECUTORS[executor].OPTIONS:
+            fitting = [f"--executor {kind}" for kind, each in EXECUTORS.items() if option in each.OPTIONS]
+            hint = f"{' or '.join(fitting)}, or leave it out"
+            problems.append(
+                Problem(where=option, what=f"has no effect with --executor {executor}", hint=hint)
+            )
     if known.from_dockerfile and known.image:
         problems.append(
             Problem(where="--from-dockerfile", what="and --image both name the image", hint="use one of them")

@@ -11,12 +11,13 @@ from ci.catalog.workflows import WorkflowRow
 from ci.cli.options import Parser, read_run_options
 from ci.cli.suite_tests import tests_of_suites, tree_facts
 from ci.errors import CiError, ExitCode, NothingSelectedError, Problem
-from ci.facts.gather import REPOSITORY, gather
+from ci.facts.gather import REPOSITORY, gather_machine
 from ci.github.matrix import Ask, Job, make_waves, stage_waves, suites_of
 from ci.github.parity.compare import Gap, Parity, PlanOf, Side, check_parity
-from ci.github.parity.machine import PLACEHOLDER, contained, furnish, stand_in_image
+from ci.github.parity.machine import PLACEHOLDER, furnish, stand_in_container, stand_in_image
 from ci.github.parity.view import show_parity
 from ci.github.workflows.render import WORKFLOWS
+from ci.plan.draft import draft_plan
 from ci.plan.facts import Facts
 from ci.plan.jobs import Reason, everything
 from ci.plan.make import make_plan
@@ -120,21 +121,21 @@ def planner(catalog: Catalog, machine: Path, checkout: str = "") -> PlanOf:
             name: value for name, value in side.environ.items() if name not in ("SESSION", "SUITE", "SHARD")
         }
         environ = {"PATH": path, "HOME": "/home/somebody", **environ}
-        place = (stage.id, options.place.checkout, request.hardware, side.in_actions)
+        place = (options.place.checkout, request.hardware, side.in_actions)
         key = (*place, request.executor, tuple(sorted(environ.items())))
         if key not in known:
             # a side that names a tree means the one that we have; one that names none tests this repository
             tree = checkout if options.place.checkout else ""
             where = replace(options.place, planning_only=True, checkout=tree)
-            bare = replace(request, executor="host", image="", rocm="")
-            known[key] = gather(catalog, bare, where, environ)
+            known[key] = gather_machine(catalog, request, where, environ)
         facts = known[key]
         try:
-            if request.executor == "docker":
-                facts = contained(catalog, facts, request, environ, machine)
-            return make_plan(catalog, _elsewhere(facts, side), request)
+            draft = draft_plan(catalog, facts, request)
         except NothingSelectedError:
             return None
+        need = draft.needs.container
+        found = stand_in_container(catalog, facts, need, machine) if need is not None else None
+        return make_plan(catalog, _elsewhere(facts, side), draft, found)
 
     return plan_of
 

@@ -5,13 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from ci.catalog.catalog import Catalog
+from ci.catalog.executors import ExecutorKind
 from ci.cli.earlier_run import failed_part, with_failed
 from ci.cli.options import RunOptions
 from ci.errors import UsageError
 from ci.execute.run_folder import read_plan
-from ci.facts.gather import Place, gather, runs_dir
-from ci.plan.compare.replay import place_again
-from ci.plan.facts import Facts
+from ci.facts.container import gather_container
+from ci.facts.gather import Place, gather_machine, runs_dir
+from ci.plan.compare.replay import needs_again, place_again
+from ci.plan.docker import require_docker
+from ci.plan.draft import draft_plan
+from ci.plan.executor import Needs
+from ci.plan.facts import DockerFacts, Facts
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.plan.quarantine import require_sound_quarantine
@@ -22,46 +27,64 @@ __all__ = ["plan_for"]
 
 
 def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) -> Plan:
-    """The plan that the options mean: made anew, or read from `--plan` and placed on this machine."""
+    """The plan of a request, or the one of `--plan`, placed on this machine."""
     if options.plan_file:
-        saved = read_plan(_plan_path(options.plan_file, runs_dir(environ)))
-        if saved.work.stage != options.request.stage:
-            session = catalog.stage(saved.work.stage).session
-            what = f"{options.plan_file} is a plan of {saved.work.stage}, this is {options.request.stage}"
-            raise UsageError(what, then=f"nox -s {session} -- --plan {options.plan_file}")
-        executor = "docker" if saved.work.container is not None else "host"
-        request = replace(options.request, hardware=saved.work.hardware_class, engine=saved.work.engine)
-        asked = replace(request, executor=executor)
-        place = options.place
-        if saved.work.checkout:
-            place = replace(place, checkout=saved.placement.root)
-        plan = place_again(catalog, _facts(catalog, asked, place, environ, saved), request, saved)
-        return failed_part(plan, options.plan_file, runs_dir(environ)) if options.failed else plan
+        return _again(catalog, options, environ)
     request = options.request
-    if options.list and request.executor in ("auto", "docker"):
-        # their names are the same in either place: no registry and no engine is needed
-        request = replace(request, executor="host")
+    if options.list:
+        # their names are the same wherever they run: no registry and no engine is needed
+        request = replace(request, executor=ExecutorKind.HOST)
     if options.last_failed is not None:
         request = with_failed(request, options.last_failed, runs_dir(environ))
     place = replace(options.place, tell=BuildView(json=options.json).show)
-    return make_plan(catalog, _facts(catalog, request, place, environ), request)
+    facts = _machine(catalog, request, place, environ)
+    draft = draft_plan(catalog, facts, request)
+    return make_plan(catalog, facts, draft, _container(catalog, facts, draft.needs, place))
 
 
-def _facts(
-    catalog: Catalog,
-    request: Request,
-    place: Place,
-    environ: Mapping[str, str],
-    saved: Plan | None = None,
-) -> Facts:
-    """The facts, of a day on which the quarantine is sound.
+def _again(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) -> Plan:
+    """The plan of `--plan`, placed on this machine."""
+    runs = runs_dir(environ)
+    saved = read_plan(_plan_path(options.plan_file, runs))
+    if saved.work.stage != options.request.stage:
+        session = catalog.stage(saved.work.stage).session
+        what = f"{options.plan_file} is a plan of {saved.work.stage}, this is {options.request.stage}"
+        raise UsageError(what, then=f"nox -s {session} -- --plan {options.plan_file}")
+    needs = needs_again(catalog, options.request, saved)
+    request = replace(
+        options.request, hardware=saved.work.hardware_class, engine=needs.engine, executor=needs.executor
+    )
+    checkout = saved.placement.root if saved.work.checkout else options.place.checkout
+    place = replace(options.place, checkout=checkout)
+    # of whatever hardware it is, it is placed on this machine
+    facts = replace(_machine(catalog, request, place, environ), elsewhere=False)
+    plan = place_again(catalog, facts, needs, saved, _container(catalog, facts, needs, place))
+    return failed_part(plan, options.plan_file, runs) if options.failed else plan
+
+
+def _machine(catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str]) -> Facts:
+    """The facts of this machine, on a day on which the quarantine is sound.
 
     Raises:
         QuarantineError: a row has expired or is invalid.
     """
-    facts = gather(catalog, request, place, environ, saved=saved)
+    facts = gather_machine(catalog, request, place, environ)
     require_sound_quarantine(catalog, facts.tests, today=facts.today, own=not place.checkout)
     return facts
+
+
+def _container(catalog: Catalog, facts: Facts, needs: Needs, place: Place) -> DockerFacts | None:
+    """The facts of the container that is needed.
+
+    Raises:
+        InfrastructureError: it cannot be run on this machine.
+    """
+    if needs.container is None:
+        return None
+    found = gather_container(catalog, facts, needs.container, place)
+    if not place.planning_only:
+        require_docker(found, strict=needs.request.strict)
+    return found
 
 
 def _plan_path(given: str, runs: Path) -> Path:

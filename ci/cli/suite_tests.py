@@ -1,13 +1,12 @@
 """All tests of the catalog's suites in a tree, whatever hardware this machine has: what jobs are made from."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from pathlib import Path
 
 from ci.catalog.catalog import Catalog
+from ci.catalog.executors import ExecutorKind
 from ci.catalog.stages import Suite
 from ci.errors import UsageError
-from ci.facts.gather import Place, gather
+from ci.facts.gather import Place, gather_machine
 from ci.plan.facts import Facts
 from ci.plan.model import TestWork
 from ci.plan.request import Request
@@ -24,16 +23,17 @@ def tree_facts(catalog: Catalog, checkout: str, environ: Mapping[str, str]) -> F
     """
     hardware = next(iter(catalog.pools.values())).hardware
     # where they run plays no part either: no registry and no engine is asked
-    request = Request(stage=catalog.stages[0].id, hardware=hardware, executor="host", compared=True)
-    facts = gather(catalog, request, Place(checkout=checkout, planning_only=True), environ)
+    request = Request(
+        stage=catalog.stages[0].id, hardware=hardware, executor=ExecutorKind.HOST, compared=True
+    )
+    facts = gather_machine(catalog, request, Place(checkout=checkout, planning_only=True), environ)
     if facts.tests.problems:
         raise UsageError(
             "cannot read the registered tests",
             problems=facts.tests.problems,
             then="nox -s check" + (f" -- --checkout {checkout}" if checkout else ""),
         )
-    fixed = {file for suite in catalog.suites for file in suite.files if (Path(facts.root) / file).is_file()}
-    return replace(facts, fixed_files=frozenset(fixed))
+    return facts
 
 
 def tests_of_suites(
@@ -42,6 +42,6 @@ def tests_of_suites(
     """The enabled tests of each suite's stage, as a stage session selects them, by the suite's name."""
     found: dict[str, tuple[TestWork, ...]] = {}
     for stage in dict.fromkeys(suite.stage for suite in suites):
-        selection = select(catalog, facts, Request(stage=stage, compared=True), [])
+        selection = select(catalog, facts, Request(stage=stage, compared=True), [], gpus=0)
         found |= {one.suite.name: one.all_tests for one in selection.suites}
     return found

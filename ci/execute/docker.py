@@ -29,10 +29,11 @@ from ci.execute.container_setup import (
     run_preflight,
     working_root,
 )
-from ci.execute.executor import failed_event
+from ci.execute.executor import Executor, RunInputs, failed_event
 from ci.execute.process_sweep import Found, sweep
 from ci.execute.run_folder import RunFolder
 from ci.execute.spec import Spec, agent_environ, write_spec
+from ci.facts.gather import REPOSITORY
 from ci.health.snapshot import Health, this_machine
 from ci.images.pull import pull_image
 from ci.install.install import Installation
@@ -44,12 +45,24 @@ from ci.record.phases import Phases
 from ci.system import clock
 from ci.system.file_lock import FileLock
 
-__all__ = ["DockerExecutor"]
+__all__ = ["DockerExecutor", "open_executor"]
 
 # from our stop until the executor must be through with its cleanup: GitHub Actions kills 10 s after SIGINT
 _JOIN_S = 6.8
 # the agent's sweep after its tests were given their time to end; the container is killed with all that is in it then
 _SWEEP_S = 0.5
+
+
+def open_executor(run: RunInputs) -> Executor:
+    """The executor of a run in a container."""
+    return DockerExecutor(
+        run.plan,
+        run.folder,
+        catalog=run.catalog,
+        repository=REPOSITORY,
+        token=run.token,
+        environ=run.environ,
+    )
 
 
 class DockerExecutor:
@@ -87,7 +100,7 @@ class DockerExecutor:
         self._worker = threading.Thread(target=self._run, name="docker-executor", daemon=True)
         self.swept: tuple[Found, ...] = ()
 
-    # ---- what ci.cli.run calls
+    # ---- what a run calls
 
     def start(self, spec: Spec) -> None:
         """Take the spec and begin.

@@ -1,15 +1,19 @@
-"""What `ci.cli.run` asks of an executor, whichever it is."""
+"""What a run asks of an executor, whichever it is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol, Self
 
+from ci.catalog.catalog import Catalog
 from ci.catalog.verdicts import Verdict
 from ci.errors import CiError
 from ci.execute.process_sweep import Found
+from ci.execute.run_folder import RunFolder
 from ci.execute.spec import Spec
+from ci.plan.model import Plan
 from ci.record.events import Event, ExecutorFailed
 
-__all__ = ["Executor", "failed_event"]
+__all__ = ["Executor", "ExecutorModule", "RunInputs", "failed_event"]
 
 
 class Executor(Protocol):
@@ -38,6 +42,24 @@ class Executor(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInputs:
+    """What an executor is made from. `environ` is the caller's: only what the plan passes through reaches the tests."""
+
+    plan: Plan
+    folder: RunFolder
+    catalog: Catalog
+    token: str
+    environ: Mapping[str, str]
+
+
+class ExecutorModule(Protocol):
+    """A module of the registry: how runs of one executor are done."""
+
+    def open_executor(self, run: RunInputs, /) -> Executor:
+        """The executor of one run; nothing is started yet."""
 
 
 def failed_event(error: CiError, *, stopped: bool) -> ExecutorFailed:

@@ -8,15 +8,16 @@ from typing import Self
 from ci.errors import CiError, InfrastructureError
 from ci.execute.agent_file import agent_file
 from ci.execute.agent_stream import AgentStream, Ending, overall_s
-from ci.execute.executor import failed_event
+from ci.execute.executor import Executor, RunInputs, failed_event
 from ci.execute.process_sweep import Found, sweep
 from ci.execute.run_folder import RunFolder
 from ci.execute.spec import Spec, agent_environ, write_spec
 from ci.plan.model import Plan
 from ci.record.events import Event
+from ci.system import clock
 from ci.system.process import Process, start
 
-__all__ = ["HostExecutor"]
+__all__ = ["HostExecutor", "open_executor"]
 
 _READ_BYTES = 1 << 16
 _POLL_S = 0.01
@@ -97,6 +98,18 @@ class _HostAgent:
 
     def _sweep(self) -> None:
         self.swept += sweep(self._token, wait=self._sleep)
+
+
+def open_executor(run: RunInputs) -> Executor:
+    """The executor of a run on this machine."""
+    return HostExecutor(
+        run.plan,
+        run.folder,
+        token=run.token,
+        environ=run.environ,
+        monotonic_s=clock.monotonic_s,
+        sleep_s=clock.sleep_s,
+    )
 
 
 class HostExecutor:

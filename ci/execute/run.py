@@ -10,13 +10,12 @@ from types import FrameType
 
 from ci.catalog.catalog import Catalog
 from ci.errors import CiError, ExitCode, InfrastructureError, worst
-from ci.execute.docker import DockerExecutor
-from ci.execute.executor import Executor
-from ci.execute.host import HostExecutor
+from ci.execute.executor import Executor, RunInputs
 from ci.execute.process_sweep import register, sweep_dead, unregister
+from ci.execute.registry import EXECUTORS
 from ci.execute.run_folder import RunFolder, make_folder
 from ci.execute.spec import make_spec
-from ci.facts.gather import REPOSITORY, find_today
+from ci.facts.gather import find_today
 from ci.plan.compare import capsule
 from ci.plan.model import Plan
 from ci.plan.quarantine import tried_date_note
@@ -154,7 +153,15 @@ class Run:
         return Ending(folder=folder, record=folded, failure=failure, exit_code=code)
 
     def _execute(self, folder: RunFolder, emit: Callable[[Event], None]) -> None:
-        executor = self._make_executor(folder)
+        executor = EXECUTORS[self._plan.placement.executor].open_executor(
+            RunInputs(
+                plan=self._plan,
+                folder=folder,
+                catalog=self._catalog,
+                token=self._token,
+                environ=self._environ,
+            )
+        )
         features = {feature for engine in self._catalog.engines.values() for feature in engine.features}
         spec = make_spec(
             self._plan,
@@ -172,25 +179,6 @@ class Run:
                 emit(event)
         for process in executor.swept:
             emit(Note(text=f"killed after the agent's end: process {process.pid} ({process.command})"))
-
-    def _make_executor(self, folder: RunFolder) -> Executor:
-        if self._plan.placement.executor == "docker":
-            return DockerExecutor(
-                self._plan,
-                folder,
-                catalog=self._catalog,
-                repository=REPOSITORY,
-                token=self._token,
-                environ=self._environ,
-            )
-        return HostExecutor(
-            self._plan,
-            folder,
-            token=self._token,
-            environ=self._environ,
-            monotonic_s=clock.monotonic_s,
-            sleep_s=clock.sleep_s,
-        )
 
     def _capsule(self) -> Capsule:
         return Capsule(text=capsule.encode(self._plan))

@@ -14,7 +14,7 @@ from ci.docker.client import connect, docker_host, remote_because
 from ci.errors import InfrastructureError, UsageError
 from ci.plan.container.needs import ContainerFacts, Device, Mount
 
-__all__ = ["RUNNER_LABEL", "gather_container_facts", "nofile_max", "pool_of"]
+__all__ = ["RUNNER_LABEL", "count_render_nodes", "gather_container_facts", "nofile_max", "pool_of"]
 
 RUNNER_LABEL = "AMD_CI_RUNNER_LABEL"
 
@@ -79,6 +79,15 @@ def pool_of(catalog: Catalog, environ: Mapping[str, str]) -> str:
     """The runner pool that this machine's label is of, empty when it has none."""
     label = environ.get(RUNNER_LABEL, "")
     return next((row.pool for row in catalog.labels if label and row.label == label), "")
+
+
+def count_render_nodes(sysroot: Path = Path("/")) -> int:
+    """How many GPUs a container on this machine can get."""
+    nodes, _ = _render_nodes(sysroot)
+    return sum(
+        node.rpartition("/")[2].startswith("renderD") and (sysroot / node.lstrip("/")).exists()
+        for node in nodes
+    )
 
 
 def nofile_max(host: str) -> int | None:

@@ -134,7 +134,7 @@ def _instructions(text: str) -> Iterator[str]:
                 continue
             joined = joined.rstrip()[:-1] + " " + more
         yield joined
-        if joined.split(None, 1)[0].upper() in ("RUN", "COPY", "ADD"):
+        if next(iter(joined.split(None, 1)), "").upper() in ("RUN", "COPY", "ADD"):
             for _, end in _HEREDOC.findall(joined):
                 for inner in lines:
                     if inner.strip() == end:

@@ -14,27 +14,34 @@ from ci.catalog.registrations.parse import Discovery, discover
 from ci.catalog.registrations.roots import require_sglang_tree
 from ci.catalog.toml_reader import closest
 from ci.errors import UsageError
-from ci.facts.container import with_docker, with_saved_image
+from ci.facts.container_host import count_render_nodes
 from ci.facts.git import commit_of
 from ci.facts.hardware import Hardware, detect
 from ci.facts.interpreters import find_engine
-from ci.plan.container.needs import decide_executor
 from ci.plan.facts import EngineFact, Facts, Known
-from ci.plan.model import Plan
+from ci.plan.registry import EXECUTORS
 from ci.plan.request import Request
 from ci.record.phases import Emit
 from ci.system import clock
 from ci.system.environ import TODAY, wished_today
 from ci.system.process import capture
 
-__all__ = ["REPOSITORY", "Place", "discover_tests", "find_hardware", "find_today", "gather", "runs_dir"]
+__all__ = [
+    "REPOSITORY",
+    "Place",
+    "discover_tests",
+    "find_hardware",
+    "find_today",
+    "gather_machine",
+    "runs_dir",
+]
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """`--checkout` and `--python`, empty when not given.
+    """`--checkout` and `--python`, empty when not given; `planning_only` when nothing will be run.
 
     `tell` takes events of what takes long while facts are gathered: the build of an image.
     """
@@ -91,15 +98,8 @@ def find_today(environ: Mapping[str, str]) -> tuple[date, str]:
     return tried, f"{TODAY}: a date to try; the clock has {real}"
 
 
-def gather(
-    catalog: Catalog,
-    request: Request,
-    place: Place,
-    environ: Mapping[str, str],
-    *,
-    saved: Plan | None = None,
-) -> Facts:
-    """Everything that the plan needs to know; `saved` is a plan that is to be done again.
+def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str]) -> Facts:
+    """What a draft of the plan depends on: this machine, this tree and this call.
 
     Raises:
         UsageError: the requested hardware is not in the catalog, or is not this machine's and this is not a dry run;
@@ -108,12 +108,7 @@ def gather(
     root, tests = discover_tests(catalog, place.checkout)
     hardware_class, source, gpu_ids = _hardware(catalog, request, place, environ)
     today, today_source = find_today(environ)
-    fixed = frozenset(
-        file for suite in catalog.suites_of(request.stage) for file in suite.files if (root / file).is_file()
-    )
-    wanted = request.engine if request.engine in catalog.engines else catalog.default_engine(hardware_class)
-    engines = _engines(catalog, request, place, environ, hardware_class, wanted)
-    facts = Facts(
+    return Facts(
         hardware_class=hardware_class,
         hardware_source=source,
         gpu_ids=gpu_ids,
@@ -122,8 +117,10 @@ def gather(
         checkout=commit_of(root) if place.checkout else None,
         runs_dir=str(runs_dir(environ)),
         tests=tests,
-        fixed_files=fixed,
-        engines=engines,
+        fixed_files=frozenset(
+            file for suite in catalog.suites for file in suite.files if (root / file).is_file()
+        ),
+        engines=_engines(catalog, request, place, environ, hardware_class),
         environ=environ,
         event=_event(environ),
         host=platform.node(),
@@ -131,26 +128,8 @@ def gather(
         today=today,
         today_source=today_source,
         today_tried=bool(environ.get(TODAY)),
-    )
-    if saved is not None:
-        return with_saved_image(catalog, facts, saved, python=place.python, planning_only=place.planning_only)
-    elsewhere = _elsewhere(request, place)
-    # what another machine has installed cannot be seen: the plan says what CI does there
-    executor, _ = decide_executor(
-        catalog.containers, request.executor, hardware_class, engine_here=bool(engines) and not elsewhere
-    )
-    if executor != "docker" or (request.executor == "auto" and request.compared):
-        # a comparison of classes is of what is tested, which no image changes
-        return facts
-    return with_docker(
-        catalog,
-        facts,
-        request,
-        python=place.python,
-        engine_id=wanted,
-        planning_only=place.planning_only,
-        elsewhere=elsewhere,
-        tell=place.tell,
+        elsewhere=_elsewhere(request, place),
+        render_nodes=count_render_nodes(),
     )
 
 
@@ -184,30 +163,26 @@ def _hardware(
 
 
 def _engines(
-    catalog: Catalog,
-    request: Request,
-    place: Place,
-    environ: Mapping[str, str],
-    hardware_class: str,
-    wanted: str,
+    catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str], hardware_class: str
 ) -> dict[str, EngineFact]:
-    """Only the requested engine is looked for, and only where it can be: asking interpreters is slow."""
-    rehearsal = hardware_class == CPU
-    if request.executor == "docker":
+    """The engine that is named, else the default one. No other is looked for: asking interpreters takes a while."""
+    executor = request.executor
+    if executor is not None and EXECUTORS[executor].BRINGS_ENGINE:
         return {}
-    if place.planning_only and not rehearsal:
-        # a plan for a machine that may not be this one: its interpreter is found there
-        unknown = EngineFact(
-            python="python3", python_version="", engine_version="", source="found when it runs"
-        )
+    wanted = request.engine if request.engine in catalog.engines else catalog.default_engine(hardware_class)
+    unknown = EngineFact(
+        python="python3", python_version="", engine_version="", source="found when it runs", found=False
+    )
+    only_planned = place.planning_only and hardware_class != CPU
+    if only_planned and (executor is not None or _elsewhere(request, place)):
+        # nothing is decided by it, or the machine that it is on cannot be seen
         return {wanted: unknown}
     fact = find_engine(
-        catalog.engines[wanted],
-        given=place.python,
-        ours=rehearsal,
-        environ=environ,
+        catalog.engines[wanted], given=place.python, ours=hardware_class == CPU, environ=environ
     )
-    return {wanted: fact} if fact is not None else {}
+    if fact is None:
+        return {wanted: unknown} if only_planned else {}
+    return {wanted: fact}
 
 
 def _event(environ: Mapping[str, str]) -> Known:

@@ -128,10 +128,10 @@ def check_given(catalog: Catalog, given: Sequence[tuple[str, str]], problems: li
 
 
 def pass_through_names(
-    catalog: Catalog, environ: Mapping[str, str], *, executor: str = "host"
+    catalog: Catalog, environ: Mapping[str, str], *, in_container: bool
 ) -> tuple[str, ...]:
     """Which of the caller's variables reach the tests, sorted; fewer where they run in a container."""
-    rows = [row for row in catalog.pass_through if executor == "host" or not row.host_only]
+    rows = [row for row in catalog.pass_through if not (in_container and row.host_only)]
     prefixes = tuple(prefix for row in rows for prefix in row.prefixes)
     names = {name for row in rows for name in row.names}
     return tuple(

@@ -27,22 +27,28 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFact:
-    """The interpreter that runs the tests: its path, its version, and the engine's package version in it."""
+    """The interpreter that runs the tests: its path, its version, and the engine's package version in it.
+
+    `found` is false for one that is only looked for when the tests run.
+    """
 
     python: str
     python_version: str
     engine_version: str
     source: str
+    found: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerFacts:
-    """What else a container run needs: gathered only for the docker executor.
+    """What else a plan needs to know that needs a container.
 
-    `flavour` is a row of dependencies.toml, empty when the image does not tell. `tree` is what its rows ask of a checkout.
+    `engine` is the interpreter in the image. `flavour` is a row of dependencies.toml, empty when the image does not tell.
+    `tree` is what its rows ask of a checkout.
     """
 
     container: ContainerFacts
+    engine: EngineFact
     image: ImageFact
     flavour: str
     tree: CheckoutFacts | None
@@ -52,7 +58,8 @@ class DockerFacts:
 class Facts:
     """This machine, this tree and this call. `today` is a date in UTC; its source says so when it was only tried.
 
-    `docker` is None for a run on the host.
+    `elsewhere`: the plan is for another machine of `hardware_class`, which cannot be seen. `render_nodes` is how many GPUs a
+    container here can get. `fixed_files` are files of the catalog's suites that the tree has.
     """
 
     hardware_class: str
@@ -72,4 +79,5 @@ class Facts:
     today: date
     today_source: str
     today_tried: bool
-    docker: DockerFacts | None = None
+    elsewhere: bool = False
+    render_nodes: int = 0

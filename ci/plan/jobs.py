@@ -11,7 +11,7 @@ from ci.catalog.change_rules import ChangeRule, Selects
 from ci.catalog.registrations.parse import Discovery
 from ci.catalog.stages import Suite
 from ci.plan.capabilities import asked_for
-from ci.plan.model import canonical
+from ci.system.codec import canonical
 
 __all__ = [
     "ChangedFile",

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ci.catalog.executors import ExecutorKind
 from ci.catalog.limits import AgentLimits, HarnessLimits
 from ci.catalog.models import Sizes
 from ci.catalog.registrations.parse import Kind
@@ -17,7 +18,7 @@ from ci.catalog.verdicts import Verdict
 from ci.errors import Problem, UsageError
 from ci.plan.container.needs import ContainerPlace, ContainerWork
 from ci.plan.shards import Shard
-from ci.system.codec import DecodeError, decode, encode
+from ci.system.codec import DecodeError, canonical, decode, encode
 
 __all__ = [
     "SCHEMA",
@@ -33,7 +34,6 @@ __all__ = [
     "TestWork",
     "Work",
     "WorkLimits",
-    "canonical",
     "digest_of",
 ]
 
@@ -180,7 +180,7 @@ class Placement:
     `root` is the tests' tree on this machine; `python` is a path inside the image when `container` is set.
     """
 
-    executor: str
+    executor: ExecutorKind
     root: str
     runs_dir: str
     python: str
@@ -268,13 +268,6 @@ class Plan:
                 what, cause="the file was edited after it was written", then="make the plan again"
             )
         return plan
-
-
-def canonical(value: object) -> str:
-    """JSON with one spelling per value: sorted keys, no spaces, whole numbers without a fraction."""
-    return json.dumps(
-        encode(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
 
 
 def digest_of(work: Work) -> str:

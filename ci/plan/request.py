@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ci.catalog.executors import ExecutorKind
+from ci.catalog.toml_reader import closest
 from ci.errors import Problem
 from ci.plan.shards import Shard
 
@@ -12,6 +14,7 @@ __all__ = [
     "SELECTING",
     "Request",
     "parse_env",
+    "parse_executor",
     "parse_jobs",
     "parse_shard",
     "split_pytest_args",
@@ -48,7 +51,7 @@ class Request:
 
     `tests` are files or node ids of whatever suite has them; `failed` are (suite, node id) of an earlier run.
 
-    `image` to `from_dockerfile` mean something to the docker executor alone: see docs/container.md.
+    `image` to `from_dockerfile` are for executors with a container: see docs/container.md.
     `compared`: the plan is only compared with that of other hardware, so suites that would not fit are planned too.
     """
 
@@ -60,7 +63,7 @@ class Request:
     tests_source: str = "--test"
     env: tuple[tuple[str, str], ...] = ()
     hardware: str = "auto"
-    executor: str = "auto"
+    executor: ExecutorKind | None = None
     engine: str = "auto"
     fail_fast: bool = False
     jobs: str = ""
@@ -134,6 +137,18 @@ def parse_env(items: Sequence[str], problems: list[Problem]) -> tuple[tuple[str,
         else:
             pairs[name] = value
     return tuple(pairs.items())
+
+
+def parse_executor(text: str, problems: list[Problem]) -> ExecutorKind | None:
+    """An executor by its name, None for `auto`."""
+    if text == "auto":
+        return None
+    try:
+        return ExecutorKind(text)
+    except ValueError:
+        hint = closest(text, ("auto", *ExecutorKind))
+        problems.append(Problem(where="--executor", what=f"unknown executor {text!r}", hint=hint))
+        return None
 
 
 def parse_jobs(text: str, problems: list[Problem]) -> str:

@@ -36,8 +36,10 @@ class Selection:
     notes: tuple[str, ...]
 
 
-def select(catalog: Catalog, facts: Facts, request: Request, problems: list[Problem]) -> Selection:
-    """Choose suites, then tests, then the shard; everything that is invalid is added to `problems`."""
+def select(
+    catalog: Catalog, facts: Facts, request: Request, problems: list[Problem], *, gpus: int
+) -> Selection:
+    """Choose suites, then tests, then the shard, for as many GPUs as tests can have; what is invalid is added to `problems`."""
     suites = _suites(catalog, request, problems)
     if request.shard is not None and len(suites) != 1:
         counts = ", ".join(f"{suite.id} has {suite.shards}" for suite in catalog.suites_of(request.stage))
@@ -48,7 +50,7 @@ def select(catalog: Catalog, facts: Facts, request: Request, problems: list[Prob
     left_out: list[LeftOut] = []
     notes: list[str] = []
     for suite in suites:
-        because = "" if request.compared else _misfit(catalog, facts, suite)
+        because = "" if request.compared else _misfit(catalog, facts, suite, gpus)
         if because:
             left_out.append(LeftOut(suite=suite.id, test="", because=because))
             continue
@@ -117,15 +119,15 @@ def _suites(catalog: Catalog, request: Request, problems: list[Problem]) -> tupl
     return tuple(suite for suite in suites if suite.id in chosen)
 
 
-def _misfit(catalog: Catalog, facts: Facts, suite: Suite) -> str:
+def _misfit(catalog: Catalog, facts: Facts, suite: Suite, gpus: int) -> str:
     """Why a suite cannot run on this hardware; empty when it can, or when it is rehearsed."""
     if facts.hardware_class == CPU:
         return ""
     family = catalog.family_of(facts.hardware_class)
     if family != suite.family:
         return f"needs {suite.family}, this machine is {facts.hardware_class} ({family})"
-    if len(facts.gpu_ids) < suite.gpus:
-        return f"needs {suite.gpus} GPUs, this machine has {len(facts.gpu_ids)}"
+    if gpus < suite.gpus:
+        return f"needs {suite.gpus} GPUs, this machine has {gpus}"
     return ""
 
 

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails, SchemaValidator
 
 _T = TypeVar("_T")
 
-__all__ = ["MISSING", "DecodeError", "Wrong", "decode", "encode"]
+__all__ = ["MISSING", "DecodeError", "Wrong", "canonical", "decode", "encode"]
 
 MISSING = "is missing"
 
@@ -95,6 +95,13 @@ def encode(value: object, *, finite: bool = False) -> Any:
     if is_dataclass(value):
         return {row.name: encode(getattr(value, row.name), finite=finite) for row in fields(value)}
     return value
+
+
+def canonical(value: object) -> str:
+    """JSON with one spelling per value: sorted keys, no spaces, whole numbers without a fraction."""
+    return json.dumps(
+        encode(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
 
 
 def _validator(kind: type) -> SchemaValidator:

@@ -20,8 +20,7 @@ sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent / "unit")]
 
 from ci.catalog.registrations.parse import Discovery, discover  # noqa: E402
 from ci.errors import NothingSelectedError  # noqa: E402
-from ci.plan.make import make_plan  # noqa: E402
-from support.planning import catalog, facts, request  # noqa: E402  # the path is set above
+from support.planning import catalog, facts, planned, request  # noqa: E402  # the path is set above
 from support.trees import write_stub_tree  # noqa: E402
 
 _FILLER = '''
@@ -80,7 +79,7 @@ def plan_all(found: Discovery) -> int:
     plans = 0
     for stage in catalog().stages:
         try:
-            make_plan(catalog(), facts(found.registrations, tests=found), request(stage.id))
+            planned(catalog(), facts(found.registrations, tests=found), request(stage.id))
         except NothingSelectedError:
             continue
         plans += 1

@@ -22,10 +22,10 @@ from ci.catalog.dependencies import StepRow
 from ci.cli.options import read_run_options
 from ci.cli.run import act
 from ci.docker.client import connect
-from ci.facts.container import with_image
+from ci.facts.container import look_at_container
 from ci.facts.gather import discover_tests
 from ci.images.build_rehearsal import inspect_built
-from ci.plan.container.needs import needs_of, one_need
+from ci.plan.draft import draft_plan
 from ci.plan.facts import Facts, Known
 from ci.plan.make import make_plan
 from support.docker_runs import ours
@@ -109,7 +109,8 @@ class Bench:
         facts = Facts(
             hardware_class="mi300x",
             hardware_source="said by the test",
-            gpu_ids=(),
+            gpu_ids=("0",),
+            render_nodes=1,
             commit=Known(value="a" * 40, source="test"),
             root=str(root),
             checkout=Known(value="b" * 40, source="test"),
@@ -129,9 +130,10 @@ class Bench:
         image = inspect_built(client, catalog.images, self.image, source="--image")
         image = replace(image, flavour="rocm720")
         client.close()
-        need = one_need(needs_of(catalog.containers, catalog.suites_of(STAGE), "mi300x"))
-        facts = with_image(catalog, facts, need, image, python="", engine_id="sglang")
-        plan = make_plan(catalog, replace(facts, gpu_ids=("0",)), request)
+        draft = draft_plan(catalog, facts, request)
+        assert draft.needs.container is not None
+        found = look_at_container(catalog, facts, draft.needs.container, image)
+        plan = make_plan(catalog, facts, draft, found)
         return act(acting or catalog, plan, environ, json=False)
 
     def folder(self) -> Path:

@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
+from ci.catalog.executors import ExecutorKind
 from ci.plan.container.image_fact import ImageFact
 from ci.plan.container.needs import ContainerFacts, Device, Mount
-from ci.plan.facts import DockerFacts, EngineFact, Facts
-from ci.plan.make import make_plan
+from ci.plan.facts import DockerFacts, EngineFact
 from ci.plan.model import Plan
-from support.planning import catalog, mi300x, registration, request
+from support.planning import catalog, mi300x, planned, registration, request
 
-__all__ = ["CACHE", "DIGEST", "contained", "docker_facts", "image", "in_container"]
+__all__ = ["CACHE", "DIGEST", "contained", "docker_facts", "image"]
 
 DIGEST = "sha256:" + "c" * 64
 CACHE = Mount(id="cache", source="/srv/cache", target="/cache", read_only=False)
@@ -48,14 +48,15 @@ def docker_facts(found: ImageFact, *, flavour: str = "rocm700", **changes: Any) 
         mirror="",
         mirror_source="none",
     )
-    return DockerFacts(container=replace(container, **changes), image=found, flavour=flavour, tree=None)
-
-
-def in_container(base: Facts, docker: DockerFacts) -> Facts:
-    engine = EngineFact(python="python3", python_version="", engine_version="1.0", source="label")
-    return replace(base, docker=docker, engines={"llamacpp": engine, "sglang": engine})
+    return DockerFacts(
+        container=replace(container, **changes),
+        engine=EngineFact(python="python3", python_version="", engine_version="1.0", source="label"),
+        image=found,
+        flavour=flavour,
+        tree=None,
+    )
 
 
 def contained(**changes: Any) -> Plan:
-    here = in_container(mi300x([registration("test/a.py")]), docker_facts(image(), **changes))
-    return make_plan(catalog(), here, request(executor="docker"))
+    here, found = mi300x([registration("test/a.py")]), docker_facts(image(), **changes)
+    return planned(catalog(), here, request(executor=ExecutorKind.DOCKER), found)

@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
+from ci.catalog.catalog import Catalog
 from ci.catalog.registrations.parse import Discovery, Registration
 from ci.errors import Problem
-from ci.plan.facts import EngineFact, Facts, Known
+from ci.plan.draft import draft_plan
+from ci.plan.facts import DockerFacts, EngineFact, Facts, Known
+from ci.plan.make import make_plan
+from ci.plan.model import Plan
 from ci.plan.request import Request
 from support.catalog_files import catalog
 
@@ -17,6 +21,7 @@ __all__ = [
     "discovery",
     "facts",
     "mi300x",
+    "planned",
     "registration",
     "request",
 ]
@@ -71,11 +76,17 @@ def facts(rows: Sequence[Registration], **changes: object) -> Facts:
 
 
 def mi300x(rows: Sequence[Registration], gpus: int = 8, **changes: object) -> Facts:
-    """A box with MI300X GPUs."""
+    """A box with MI300X GPUs, a render node for each."""
     ids = tuple(str(number) for number in range(gpus))
-    return facts(rows, hardware_class="mi300x", hardware_source="KFD", gpu_ids=ids, **changes)
+    box = {"hardware_class": "mi300x", "hardware_source": "KFD", "gpu_ids": ids, "render_nodes": gpus}
+    return facts(rows, **(box | changes))
 
 
 def request(stage: str = "stage-a-amd", **changes: object) -> Request:
     """A request with nothing said but the stage."""
     return replace(Request(stage=stage), **changes)  # type: ignore[arg-type]  # the keywords are Request's own
+
+
+def planned(rows: Catalog, here: Facts, asked: Request, found: DockerFacts | None = None) -> Plan:
+    """The plan of a request, as a session makes it; `found` is what was found out about the container that it needs."""
+    return make_plan(rows, here, draft_plan(rows, here, asked), found)

@@ -59,7 +59,8 @@ def test_lines_are_counted(tree: Path) -> None:
     [
         ("plan", "plan"),
         ("plan/make", "plan"),
-        ("plan/model", "plan/model"),
+        ("plan/model", "plan"),
+        ("plan/jobs", "plan/jobs"),
         ("plan/container/image", "plan/container"),
         ("agent/__main__", "agent"),
         ("planner", ""),

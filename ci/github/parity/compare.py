@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from ci.catalog.catalog import Catalog
+from ci.catalog.executors import ExecutorKind
 from ci.catalog.stages import Suite
 from ci.errors import CiError, Problem
 from ci.github.matrix import Job
@@ -180,7 +181,7 @@ def _machine(catalog: Catalog, job: Job, tree: str) -> Side:
     The image is the run's, which no machine knows by itself; whether a machine has the cache is said by switches there,
     and by the runner's name in Actions.
     """
-    options = ("--executor", "docker", "--suite", job.suite, "--shard", job.shard, *_of_tree(tree))
+    options = ("--executor", ExecutorKind.DOCKER, "--suite", job.suite, "--shard", job.shard, *_of_tree(tree))
     environ = {"AMD_CI_IMAGE": job.image} if job.image else {}
     for mount in catalog.containers.mounts.values():
         if mount.switch:
@@ -246,7 +247,7 @@ def _coverage(
     """All jobs of a suite together run what the suite run whole would: no test is lost, none runs twice."""
     hardware = catalog.pools[label_of(catalog, suite, event).pool].hardware
     session = catalog.stage(suite.stage).session
-    options = ("--executor", "docker", "--suite", suite.id, *_of_tree(tree))
+    options = ("--executor", ExecutorKind.DOCKER, "--suite", suite.id, *_of_tree(tree))
     whole = plan_of(Side(session=session, options=options, environ={}, hardware=hardware, in_actions=False))
     wanted = sorted(test.id for one in whole.work.suites for test in one.tests) if whole is not None else []
     if wanted != sorted(covered):

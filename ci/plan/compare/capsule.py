@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ci.errors import UsageError
-from ci.plan.model import SCHEMA, Plan, Work, canonical
+from ci.plan.model import SCHEMA, Plan, Work
+from ci.system.codec import canonical
 
 __all__ = ["MARK", "VERSION", "Capsule", "decode", "encode", "find"]
 

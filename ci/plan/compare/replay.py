@@ -1,100 +1,100 @@
 """A saved plan again: on this machine, only some of its tests, or at another commit."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 
 from ci.catalog.catalog import Catalog
-from ci.errors import InfrastructureError, Problem, UsageError
-from ci.plan.container.needs import ContainerPlace, ContainerWork, Need
-from ci.plan.container.plan import container_place, container_work, docker_facts
-from ci.plan.environment import pass_through_names
-from ci.plan.facts import Facts
-from ci.plan.model import Plan, SuiteWork, canonical
+from ci.errors import Problem, UsageError
+from ci.plan.container.needs import ContainerWork
+from ci.plan.executor import Needs
+from ci.plan.facts import DockerFacts, Facts
+from ci.plan.model import Plan, SuiteWork
+from ci.plan.registry import EXECUTORS
 from ci.plan.request import Request
+from ci.system.codec import canonical
 
-__all__ = ["at_commit", "only_tests", "place_again"]
+__all__ = ["at_commit", "needs_again", "only_tests", "place_again"]
 
 
-def place_again(catalog: Catalog, facts: Facts, request: Request, saved: Plan) -> Plan:
+def needs_again(catalog: Catalog, request: Request, saved: Plan) -> Needs:
+    """What a saved plan needs where its tests run; its image is the plan's.
+
+    Raises:
+        UsageError: another executor is asked for, or the plan's container has no row here.
+    """
+    executor = saved.placement.executor
+    if request.executor not in (None, executor):
+        raise UsageError(
+            f"--executor {request.executor}, but the plan is of {executor}",
+            cause="a plan is run as it is, or made again",
+            then=f"leave out --executor, or make the plan again with --executor {request.executor}",
+        )
+    named = {suite.id for suite in saved.work.suites}
+    return Needs(
+        request=request,
+        executor=executor,
+        engine=saved.work.engine,
+        suites=tuple(suite for suite in catalog.suites_of(saved.work.stage) if suite.id in named),
+        container=EXECUTORS[executor].need_again(catalog, saved),
+    )
+
+
+def place_again(
+    catalog: Catalog, facts: Facts, needs: Needs, saved: Plan, found: DockerFacts | None = None
+) -> Plan:
     """A saved plan on this machine: the same work, or a refusal that says what would not be the same.
 
     Raises:
-        UsageError: commit, checkout, hardware class or engine version differ from the plan's.
+        UsageError: commit, checkout, hardware class, engine version or container differ from the plan's.
         InfrastructureError: the engine is not installed here.
     """
-    engine = facts.engines.get(saved.work.engine)
-    if engine is None:
-        package = catalog.engines[saved.work.engine].package
-        what = f"the plan's engine {saved.work.engine} is not installed here"
-        raise InfrastructureError(what, cause=f"no python3 with {package!r} was found", then="--python PATH")
-    problems = []
+    planning = EXECUTORS[needs.executor]
+    part = planning.part(catalog, facts, needs, found)
+    work = saved.work
     checkout = facts.checkout.text if facts.checkout is not None else ""
+    commit = work.commit.partition("+")[0]
     pairs = (
-        (
-            "commit",
-            saved.work.commit,
-            facts.commit.text,
-            f"git checkout {saved.work.commit.partition('+')[0]}",
-        ),
-        ("checkout", saved.work.checkout, checkout, "check out the tree's commit"),
-        ("hardware class", saved.work.hardware_class, facts.hardware_class, "run it on that hardware"),
-        ("engine version", saved.work.engine_version, engine.engine_version, "install that version"),
+        ("commit", work.commit, facts.commit.text, f"git checkout {commit}"),
+        ("checkout", work.checkout, checkout, "check out the tree's commit"),
+        ("hardware class", work.hardware_class, facts.hardware_class, "run it on that hardware"),
+        ("engine version", work.engine_version, part.engine.engine_version, "install that version"),
+        *_container_pairs(work.container, part.container),
     )
-    for name, planned, here, hint in pairs:
-        if planned != here:
-            problems.append(
-                Problem(where=name, what=f"the plan says {planned}, here it is {here}", hint=hint)
-            )
-    executor, container = _placed_again(catalog, facts, request, saved, problems)
+    problems = [
+        Problem(where=name, what=f"the plan says {planned}, here it is {here}", hint=hint)
+        for name, planned, here, hint in pairs
+        if planned != here
+    ]
     if problems:
         raise UsageError(
             "the plan cannot be repeated as it is", problems=problems, then="nox -s plan -- --diff A B"
         )
     placement = replace(
         saved.placement,
-        executor=executor,
         root=facts.root,
         runs_dir=facts.runs_dir,
-        python=engine.python,
-        python_version=engine.python_version,
+        python=part.engine.python,
+        python_version=part.engine.python_version,
         host=facts.host,
         user=facts.user,
-        gpu_ids=facts.gpu_ids,
+        gpu_ids=planning.gpu_ids(facts),
         event=facts.event.text,
-        pass_through=pass_through_names(catalog, facts.environ, executor=executor),
-        container=container,
-        command=request.command,
+        pass_through=part.pass_through,
+        container=part.place,
+        command=needs.request.command,
     )
     return replace(saved, placement=placement)
 
 
-def _placed_again(
-    catalog: Catalog, facts: Facts, request: Request, saved: Plan, problems: list[Problem]
-) -> tuple[str, ContainerPlace | None]:
-    """The executor and the container's placement of a saved plan; what would not be the same is added to `problems`."""
-    planned = "docker" if saved.work.container is not None else "host"
-    if request.executor not in ("auto", planned):
-        hint = f"--executor {planned}, or make the plan anew"
-        problems.append(Problem(where="--executor", what=f"the plan is of {planned}", hint=hint))
-    if saved.work.container is None or facts.docker is None:
-        return planned, None
-    docker = docker_facts(facts)
-    profile = catalog.containers.profiles.get(saved.work.container.profile)
-    if profile is None:
-        what = f"the plan's profile {saved.work.container.profile} has no row here"
-        problems.append(Problem(where="container", what=what, hint="git checkout the plan's commit"))
-        return planned, None
-    need = Need(profile=profile, rocm="")
-    named = {suite.id for suite in saved.work.suites}
-    suites = [suite for suite in catalog.suites_of(saved.work.stage) if suite.id in named]
-    here = container_work(catalog, facts, docker, need, suites)
+def _container_pairs(
+    was: ContainerWork | None, here: ContainerWork | None
+) -> Iterator[tuple[str, str, str, str]]:
+    if was is None or here is None:
+        return
+    hint = "git checkout the plan's commit, on a machine with the same mounts"
     for field in fields(ContainerWork):
-        was, now = getattr(saved.work.container, field.name), getattr(here, field.name)
-        if canonical(was) != canonical(now):
-            what = f"the plan says {canonical(was)}, here it is {canonical(now)}"
-            hint = "git checkout the plan's commit, on a machine with the same mounts"
-            problems.append(Problem(where=f"container.{field.name}", what=what, hint=hint))
-    return planned, container_place(docker, need, request)
+        planned, now = (canonical(getattr(work, field.name)) for work in (was, here))
+        yield f"container.{field.name}", planned, now, hint
 
 
 def only_tests(plan: Plan, wanted: Iterable[tuple[str, str]]) -> Plan:

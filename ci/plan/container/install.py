@@ -14,7 +14,7 @@ from ci.plan.container.aiter import AiterDecision, decide, valid_reference
 from ci.plan.container.inside import CheckoutFacts, InsideFacts, flavour_of, stage_of
 from ci.plan.container.needs import CHECKOUT_COPY
 from ci.plan.container.work import CheckoutWork, InstallWork
-from ci.plan.model import canonical
+from ci.system.codec import canonical
 
 __all__ = ["CheckoutFacts", "InsideFacts", "InstallSteps", "Step", "install_of", "overriding", "steps"]
 

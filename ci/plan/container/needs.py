@@ -24,7 +24,6 @@ __all__ = [
     "Device",
     "Mount",
     "Need",
-    "decide_executor",
     "environment_of",
     "needs_of",
     "nofile_of",
@@ -132,18 +131,6 @@ class Need:
 
     profile: ContainerProfile
     rocm: str
-
-
-def decide_executor(
-    containers: Containers, asked: str, hardware_class: str, *, engine_here: bool
-) -> tuple[str, str]:
-    """Where the tests run, and the source. `engine_here`: an interpreter of this machine has the engine."""
-    if asked != "auto":
-        return asked, "--executor"
-    row = containers.default_for(hardware_class)
-    if row.executor == "docker" and engine_here:
-        return "host", "default: this machine has the engine itself"
-    return row.executor, f"containers.toml: the default for {hardware_class}"
 
 
 def needs_of(containers: Containers, suites: Iterable[Suite], hardware_class: str) -> dict[str, Need]:

@@ -19,8 +19,7 @@ from ci.execute.spec import make_spec
 from ci.plan.bounds import bounds_of
 from ci.plan.check import check_registrations
 from ci.plan.facts import Known
-from ci.plan.make import make_plan
-from support.planning import STAGE_B_SMALL, catalog, discovery, facts, mi300x, registration, request
+from support.planning import STAGE_B_SMALL, catalog, discovery, facts, mi300x, planned, registration, request
 
 TEST = "test/registered/b/test_x.py"
 OPS = {">": lambda v, n: v > n, ">=": lambda v, n: v >= n, "<": lambda v, n: v < n, "<=": lambda v, n: v <= n}
@@ -168,9 +167,9 @@ def test_a_plan_has_the_rows_of_its_own_class_alone() -> None:
 def test_another_tree_has_no_bounds_of_ours_though_a_path_is_the_same() -> None:
     test = catalog().bounds[0].test
     rows = [registration(test)]
-    assert make_plan(catalog(), facts(rows), request()).work.bounds
+    assert planned(catalog(), facts(rows), request()).work.bounds
     theirs = facts(rows, checkout=Known(value="b" * 40, source="git"))
-    assert make_plan(catalog(), theirs, request()).work.bounds == {}
+    assert planned(catalog(), theirs, request()).work.bounds == {}
 
 
 # --- rows and tests
@@ -222,7 +221,7 @@ def test_the_agent_gets_the_metrics_that_a_whole_test_must_record() -> None:
     )
 
     def asked(**changes: Any) -> list[str]:
-        plan = make_plan(catalog(), mi300x([registration(test)]), request(**changes))
+        plan = planned(catalog(), mi300x([registration(test)]), request(**changes))
         spec = make_spec(plan, run="r", run_dir="/r", token="t", known_features=())
         return list(spec.suites[0].tests[0].metrics)
 

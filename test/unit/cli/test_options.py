@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci.catalog.executors import ExecutorKind
 from ci.cli.options import RunOptions, read_run_options
 from ci.errors import ExitCode, Problem, UsageError
 from ci.plan.request import parse_env, parse_shard, split_pytest_args
@@ -40,6 +41,20 @@ def test_unknown_options_are_named_with_the_nearest_all_at_once() -> None:
     text = refused("--siute", "x", "--shrad", "1/2", "--shard", "9/3")
     for part in ("--siute", "did you mean '--suite'", "--shrad", "'9/3' is outside"):
         assert part in text
+
+
+def test_an_unknown_executor_is_refused_with_the_known_ones() -> None:
+    text = refused("--executor", "dokcer", "--shard", "9/3")
+    for part in ("unknown executor 'dokcer'", "did you mean 'docker'", "'9/3' is outside"):
+        assert part in text
+    assert read().request.executor is read("--executor", "auto").request.executor is None
+    assert read("--executor", "docker", "--keep").request.executor is ExecutorKind.DOCKER
+
+
+def test_an_option_that_the_executor_has_no_use_for_is_refused() -> None:
+    text = refused("--executor", "host", "--keep", "--rocm", "720")
+    assert "--keep: has no effect with --executor host (--executor docker, or leave it out)" in text
+    assert "--rocm: " in text
 
 
 def test_abbreviations_are_refused() -> None:

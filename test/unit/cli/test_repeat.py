@@ -16,7 +16,6 @@ from ci.cli.options import RunOptions, read_run_options, run_parser
 from ci.errors import NothingSelectedError, UsageError
 from ci.execute.run import _started
 from ci.execute.run_folder import RunFolder, read_plan
-from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.plan.request import CHANGING, SELECTING
 from ci.record.event_log import line_of
@@ -24,7 +23,7 @@ from ci.record.events import Event, PlannedTest
 from ci.record.fold import fold
 from ci.record.model import CaseOutcome, CaseRecord, RunRecord
 from ci.report.repeat import repeat, repeat_run, repeat_test
-from support.planning import catalog, mi300x, registration
+from support.planning import catalog, mi300x, planned, registration
 from support.records import attempt_events, ended, run_events, run_started
 
 STAGE, SESSION = "stage-b-amd", "stage_b_amd"
@@ -119,7 +118,7 @@ def made(options: RunOptions, runs: Path) -> Plan:
     request = options.request
     if options.last_failed is not None:
         request = with_failed(request, options.last_failed, runs)
-    return make_plan(catalog(), FACTS, request)
+    return planned(catalog(), FACTS, request)
 
 
 values = st.text(max_size=12) | st.sampled_from(["a\nb", "x  y", "--test=z", "'\"$(id)`!", "é", "\t", ""])

@@ -16,10 +16,9 @@ from ci.execute.host import HostExecutor
 from ci.execute.process_sweep import processes_with
 from ci.execute.run_folder import RunFolder
 from ci.execute.spec import make_spec
-from ci.plan.make import make_plan
 from ci.record.events import AgentEnded, By, ExecutorFailed, Note
 from ci.system import clock
-from support.planning import catalog, facts, registration, request
+from support.planning import catalog, facts, planned, registration, request
 
 pytestmark = pytest.mark.processes
 
@@ -40,7 +39,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
         data = b"import os, sys, time\n" + program.encode()
         stand_in = AgentFile(data=data, sha256=hashlib.sha256(data).hexdigest())
         monkeypatch.setattr("ci.execute.host.agent_file", lambda: stand_in)
-        plan = make_plan(catalog(), facts([registration("test_a.py")]), request())
+        plan = planned(catalog(), facts([registration("test_a.py")]), request())
         plan = replace(plan, placement=replace(plan.placement, python=python))
         folder = RunFolder(path=tmp_path / "run")
         if made:

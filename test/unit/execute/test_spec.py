@@ -30,7 +30,6 @@ from ci.execute.spec import (
     VerdictSpec,
     make_spec,
 )
-from ci.plan.make import make_plan
 from ci.plan.model import BoundWork, CapabilityWork, ModelWork, RuleWork, StandInWork
 from ci.record.events import (
     AgentEnded,
@@ -51,7 +50,7 @@ from ci.record.events import (
 )
 from ci.system.codec import decode, encode
 from harness.spec import _parse
-from support.planning import catalog, facts, registration, request
+from support.planning import catalog, facts, planned, registration, request
 
 words = st.text(min_size=1, max_size=8)
 texts = st.lists(words, max_size=2).map(tuple)
@@ -170,7 +169,7 @@ def test_every_side_reads_the_same_spec(spec: Spec) -> None:
 
 def test_the_agent_knows_every_way_of_gating() -> None:
     spec = make_spec(
-        make_plan(catalog(), facts([registration("test_a.py")]), request()),
+        planned(catalog(), facts([registration("test_a.py")]), request()),
         run="r",
         run_dir="/r",
         token="t",
@@ -214,7 +213,7 @@ def test_every_event_of_the_agent_is_one_of_the_host(tmp_path: Path) -> None:
     root.mkdir()
     for name, text in (("test_a.py", TEST_A), ("test_b.py", "def test_b(): pass\n")):
         (root / name).write_text(text)
-    made = make_plan(catalog(), facts([registration("test_a.py"), registration("test_b.py")]), request())
+    made = planned(catalog(), facts([registration("test_a.py"), registration("test_b.py")]), request())
     spec = make_spec(made, run="r", run_dir=str(tmp_path / "run"), token="t", known_features=())
     (suite,) = spec.suites
     suite = replace(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ci.facts.dockerfile import look_at_checkout, read_assignments
@@ -121,6 +121,7 @@ def test_broken_text_gives_no_pin_and_no_crash(text: str) -> None:
         | st.text(max_size=8)
     )
 )
+@example(["\\", "", "FROM a AS b"])
 def test_any_text_can_be_read(lines: list[str]) -> None:
     assignments, parents = read_assignments("\n".join(lines), dockerfile=True)
     assert all(row.stage == "" or row.stage in parents for row in assignments)

@@ -10,10 +10,9 @@ from ci.catalog.registrations.test_requirements import Requirements
 from ci.errors import UsageError
 from ci.execute.spec import make_spec
 from ci.plan.facts import Facts
-from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from support.catalog_files import CatalogCopy
-from support.planning import STAGE_B_SMALL, catalog, discovery, facts, mi300x, registration, request
+from support.planning import STAGE_B_SMALL, catalog, discovery, facts, mi300x, planned, registration, request
 
 ASKING = "test/registered/b/test_asking.py"
 ROWS = [registration(ASKING, STAGE_B_SMALL), registration("test/registered/b/test_other.py", STAGE_B_SMALL)]
@@ -26,7 +25,7 @@ def asking(world: Callable[..., Facts], *asks: str) -> Facts:
 
 
 def plan(world: Facts, **changes: object) -> Plan:
-    return make_plan(catalog(), world, replace(request("stage-b-amd"), **changes))  # type: ignore[arg-type]  # its own keywords
+    return planned(catalog(), world, replace(request("stage-b-amd"), **changes))  # type: ignore[arg-type]  # its own keywords
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,9 @@ from ci.errors import UsageError
 from ci.execute.spec import make_spec
 from ci.plan.compare.diff import compare
 from ci.plan.facts import Known
-from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from support.catalog_files import CatalogCopy
-from support.planning import catalog, facts, registration, request
+from support.planning import catalog, facts, planned, registration, request
 
 FP4, FP8, PLAIN = (f"test/registered/amd/test_{name}.py" for name in ("fp4", "fp8", "plain"))
 ROWS = [registration(file) for file in (FP4, FP8, PLAIN)]
@@ -35,7 +34,7 @@ QUARTET = with_envs(
 
 
 def plan(rows: Catalog = QUARTET, **changes: Any) -> Plan:
-    return make_plan(rows, facts(ROWS), request(**changes))
+    return planned(rows, facts(ROWS), request(**changes))
 
 
 def env_of(made: Plan, test: str) -> dict[str, str]:
@@ -71,7 +70,7 @@ def test_what_is_asked_for_lies_over_everything() -> None:
 
 def test_a_variable_of_the_shell_that_only_a_test_sets_is_said_to_be_ignored() -> None:
     world = facts(ROWS, environ={"FP4_EXPERTS": "maybe"})
-    notes = make_plan(QUARTET, world, request()).notes
+    notes = planned(QUARTET, world, request()).notes
     assert "FP4_EXPERTS of your shell is ignored: big_model.FP4 says 'true'" in notes
 
 
@@ -83,7 +82,7 @@ def test_sets_of_one_test_may_not_disagree() -> None:
 
 def test_another_tree_keeps_the_environment_of_its_own_code() -> None:
     world = facts(ROWS, checkout=Known(value="b" * 40, source="git"))
-    assert env_of(make_plan(QUARTET, world, request()), FP4) == {}
+    assert env_of(planned(QUARTET, world, request()), FP4) == {}
 
 
 def test_the_agent_gets_what_each_test_has_beside_its_suite() -> None:

@@ -2,19 +2,19 @@
 
 import pytest
 
+from ci.catalog.executors import ExecutorKind
 from ci.catalog.hardware import CPU
 from ci.catalog.stages import Suite
 from ci.errors import NothingSelectedError
 from ci.github.matrix import Ask, make_waves, stage_waves, suites_of
 from ci.plan.facts import Facts, Known
 from ci.plan.jobs import Reason, everything
-from ci.plan.make import make_plan
 from ci.plan.model import Plan, TestWork
 from ci.plan.route import pools_with_a_choice
 from ci.plan.shards import Shard
 from support.catalog_files import repository_catalog
-from support.containers import docker_facts, image, in_container
-from support.planning import facts, registration, request
+from support.containers import docker_facts, image
+from support.planning import facts, planned, registration, request
 
 pytestmark = pytest.mark.live_rows
 EVENTS = ("local", "pull_request", "schedule", "workflow_dispatch", "push")
@@ -31,25 +31,27 @@ def machine(suite: Suite, hardware_class: str, event: str) -> Facts:
         tests,
         hardware_class=hardware_class,
         gpu_ids=tuple(map(str, range(gpus))),
+        render_nodes=gpus,
         fixed_files=frozenset(suite.files),
         event=Known(value=event, source="test"),
     )
 
 
-def plan(suite: Suite, hardware_class: str, event: str, shard: Shard | None, executor: str) -> Plan:
+def plan(suite: Suite, hardware_class: str, event: str, shard: Shard | None, executor: ExecutorKind) -> Plan:
     here = machine(suite, hardware_class, event)
-    if executor == "docker":
+    found = None
+    if executor is ExecutorKind.DOCKER:
         rocm = "" if hardware_class == CPU else suite.rocm
         default = next(name for name, row in repository_catalog().images.flavours.items() if row.default)
         flavour = "rehearsal" if hardware_class == CPU else f"rocm{rocm}" if rocm else default
-        here = in_container(here, docker_facts(image(flavour=flavour), flavour=flavour))
-    asked = request(suite.stage, suites=(suite.id,), shard=shard, executor=executor)
-    return make_plan(repository_catalog(), here, asked)
+        found = docker_facts(image(flavour=flavour), flavour=flavour)
+    asked = request(suite.stage, suites=(suite.id,), shard=shard, executor=executor, image="x:y")
+    return planned(repository_catalog(), here, asked, found)
 
 
-@pytest.mark.parametrize("executor", ["host", "docker"])
+@pytest.mark.parametrize("executor", ExecutorKind)
 @pytest.mark.parametrize("event", EVENTS)
-def test_every_suite_and_shard_plans_on_every_class(event: str, executor: str) -> None:
+def test_every_suite_and_shard_plans_on_every_class(event: str, executor: ExecutorKind) -> None:
     catalog = repository_catalog()
     for suite in catalog.suites:
         shards = [Shard(index=number, count=suite.shards) for number in range(1, suite.shards + 1)]

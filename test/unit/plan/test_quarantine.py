@@ -20,7 +20,6 @@ from ci.catalog.quarantine import Quarantine, QuarantineTable
 from ci.catalog.verdicts import CAUSES, Status, Verdict
 from ci.cli.main import main
 from ci.errors import ExitCode, QuarantineError
-from ci.plan.make import make_plan
 from ci.plan.quarantine import applying, expiring, quarantine_problems, require_sound_quarantine
 from ci.record.events import Event, TestEnded, TestNotRun
 from ci.record.fold import exit_code, fold
@@ -30,7 +29,7 @@ from ci.report.final.junit import junit_xml
 from ci.report.live.progress import LiveRun
 from ci.report.log_tail import LogTails
 from support.catalog_files import CATALOG_DIR, CatalogCopy
-from support.planning import catalog, discovery, facts, mi300x, registration, request
+from support.planning import catalog, discovery, facts, mi300x, planned, registration, request
 from support.records import SUITE, ended, record_of, run_events
 
 TEST = "test/registered/amd/test_x.py"
@@ -200,7 +199,9 @@ class TestTheWholeWay:
     def test_a_plan_is_refused_as_well(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr("ci.cli.planning.gather", lambda *_, **_k: facts([], today=date(2027, 4, 22)))
+        monkeypatch.setattr(
+            "ci.cli.planning.gather_machine", lambda *_, **_k: facts([], today=date(2027, 4, 22))
+        )
         assert main(["plan", "stage_a_amd"]) == 7
         assert (
             "test_greedy]: has expired: it was valid until 2027-04-21, today is 2027-04-22"
@@ -213,19 +214,19 @@ class TestTheWholeWay:
 
 def test_a_plan_names_what_holds_and_says_so_in_its_notes() -> None:
     world = mi300x([registration(TEST)], today=DAY)
-    plan = make_plan(with_rows(row(), row(f"{TEST}::test_b", hardware=("cpu",))), world, request())
+    plan = planned(with_rows(row(), row(f"{TEST}::test_b", hardware=("cpu",))), world, request())
     assert plan.work.quarantine == (GREEDY,)
     assert any(
         note.startswith(f"quarantined until 2026-06-30, does not gate: {GREEDY}: jitter")
         for note in plan.notes
     )
-    other = make_plan(with_rows(), world, request())
+    other = planned(with_rows(), world, request())
     assert other.digest != plan.digest, "what gates is part of the work"
 
 
 def test_a_date_that_is_only_tried_is_told_loudly() -> None:
     world = facts([registration(TEST)], today=DAY, today_source="AMD_CI_TODAY", today_tried=True)
-    notes = make_plan(with_rows(), world, request()).notes
+    notes = planned(with_rows(), world, request()).notes
     assert f"NOT TODAY'S DATE: quarantine is judged as on {DAY} (AMD_CI_TODAY)" in notes
 
 

@@ -8,9 +8,8 @@ from ci.catalog.catalog import Catalog
 from ci.catalog.runners import Label, Pool, Routing
 from ci.cli.main import main
 from ci.errors import UsageError
-from ci.plan.make import make_plan
 from ci.plan.route import check_routes, label_of
-from support.planning import STAGE_A, catalog, mi300x, registration, request
+from support.planning import STAGE_A, catalog, mi300x, planned, registration, request
 
 POOLS = {
     name: Pool(id=name, hardware=hardware, why="test", source="test")
@@ -89,7 +88,7 @@ def test_a_missing_label_is_named_with_its_row(missing: tuple[str, int, bool], w
 def test_a_plan_names_the_row_too() -> None:
     rows = routed(("one", 1, False))
     with pytest.raises(UsageError) as caught:
-        make_plan(rows, mi300x([registration("test/registered/a.py")]), request())
+        planned(rows, mi300x([registration("test/registered/a.py")]), request())
     text = caught.value.render()
     assert "no runner for" in text
     assert "routing[of-mi30x]" in text

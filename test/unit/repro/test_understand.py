@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ci.catalog.executors import ExecutorKind
 from ci.cli.repro import repro
 from ci.docker.create_args import create_arguments
 from ci.errors import CiError, ExitCode, UsageError
@@ -18,7 +19,6 @@ from ci.execute.run_folder import read_plan
 from ci.plan.compare.capsule import encode
 from ci.plan.compare.replay import at_commit, only_tests
 from ci.plan.container.image_fact import ImageFact
-from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.plan.shards import Shard
 from ci.report.live.github import workspace_prefix
@@ -26,10 +26,10 @@ from ci.repro.docker_line import _ARGUMENTS, _HOST_CONFIG, docker_argv, docker_l
 from ci.repro.image import check_image, nearest_image, require_image
 from ci.repro.source import from_plan
 from ci.repro.understand import from_log
-from support.containers import DIGEST, contained, docker_facts, image, in_container
+from support.containers import DIGEST, contained, docker_facts, image
 from support.github_api import FakeGitHub, job, serve
 from support.http_server import Server, serve_http
-from support.planning import STAGE_B_SMALL, catalog, mi300x, registration, request
+from support.planning import STAGE_B_SMALL, catalog, mi300x, planned, registration, request
 
 ROWS = [registration(f"test/registered/x/test_{n}.py", STAGE_B_SMALL, est_time_s=60 + n) for n in range(40)]
 NAME = "stage-b-test-1-gpu-small-amd (linux-north-1gpu, 3/14)"
@@ -43,7 +43,7 @@ def plan(**changes: Any) -> Plan:
         command=("nox", "-s", "stage_b_amd", "--", "--suite", "1-gpu-small", "--shard", "3/14"),
         **changes,
     )
-    return make_plan(catalog(), mi300x(ROWS), asked)
+    return planned(catalog(), mi300x(ROWS), asked)
 
 
 @pytest.fixture
@@ -246,10 +246,11 @@ class TestDocker:
 
     def test_an_image_that_only_this_machine_has_is_named_by_its_id(self) -> None:
         here = image(manifest_digest="", reference="sglang-amd-ci/rehearsal:latest")
-        made = make_plan(
+        made = planned(
             catalog(),
-            in_container(mi300x([registration("test/a.py")]), docker_facts(here)),
-            request(executor="docker"),
+            mi300x([registration("test/a.py")]),
+            request(executor=ExecutorKind.DOCKER),
+            docker_facts(here),
         )
         assert self.argv(made)[-1] == DIGEST
 
@@ -272,12 +273,12 @@ def docker_plan(**changes: Any) -> Plan:
         "stage-b-amd",
         suites=("1-gpu-small",),
         shard=Shard(index=3, count=14),
-        executor="docker",
+        executor=ExecutorKind.DOCKER,
         image="org/engine:x",
         command=("nox", "-s", "stage_b_amd", "--", *words),
         **changes,
     )
-    return make_plan(catalog(), in_container(mi300x(ROWS), docker_facts(image())), asked)
+    return planned(catalog(), mi300x(ROWS), asked, docker_facts(image()))
 
 
 @pytest.mark.parametrize(

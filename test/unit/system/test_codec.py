@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.system.codec import DecodeError, decode, encode
+from ci.system.codec import DecodeError, canonical, decode, encode
 
 
 class Colour(StrEnum):
@@ -64,6 +64,12 @@ trees = st.recursive(
 @given(trees)
 def test_a_value_survives_the_way_through_json(tree: Tree) -> None:
     assert decode(Tree, json.loads(json.dumps(encode(tree)))) == tree
+
+
+def test_one_value_has_one_spelling() -> None:
+    assert canonical({"b": 1.0, "a": (1, "ü")}) == '{"a":[1,"ü"],"b":1}'
+    with pytest.raises(ValueError, match="Out of range"):
+        canonical({"x": math.nan})
 
 
 def test_whole_numbers_have_no_fraction() -> None:

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.plan.compare.capsule import MARK, decode, encode, find
-from ci.plan.make import make_plan
 from ci.plan.model import SCHEMA, Plan, TestWork
 from ci.plan.shards import Shard
-from support.planning import STAGE_B_SMALL, catalog, facts, mi300x, registration, request
+from support.planning import STAGE_B_SMALL, catalog, facts, mi300x, planned, registration, request
 
 LIMIT = 1 << 20
 ROWS = tuple(
@@ -31,7 +30,7 @@ def small() -> Plan:
         env=(("SGLANG_X", "ü\ud800"),),
         command=("nox", "-s", "stage_b_amd", "--", "--shard", "3/14"),
     )
-    plan = make_plan(catalog(), mi300x(ROWS), asked)
+    plan = planned(catalog(), mi300x(ROWS), asked)
     # short, because the tests below read it once for each of its characters
     work = replace(plan.work, verdict_rules=plan.work.verdict_rules[:1], models={})
     return replace(plan, work=work)
@@ -189,7 +188,7 @@ def test_it_is_found_in_the_middle_of_a_line_and_once(around: str) -> None:
 
 
 def test_an_empty_shard_has_a_capsule_too() -> None:
-    plan = make_plan(
+    plan = planned(
         catalog(),
         facts(ROWS[:1]),
         request("stage-b-amd", suites=("1-gpu-small",), shard=Shard(index=9, count=14)),

@@ -13,9 +13,8 @@ from ci.cli.main import main
 from ci.plan.bounds import bounds_of
 from ci.plan.compare.classes import ClassDifference, compare_classes, reference_column
 from ci.plan.facts import Known
-from ci.plan.make import make_plan
 from ci.plan.model import Plan
-from support.planning import STAGE_B_SMALL, catalog, mi300x, registration, request
+from support.planning import STAGE_B_SMALL, catalog, mi300x, planned, registration, request
 
 CLASSES = ("mi300x", "mi325x", "mi355x")
 GREEDY = "test/registered/amd/test_flaky.py"
@@ -26,7 +25,7 @@ def plans(*files: str, classes: tuple[str, ...] = CLASSES) -> dict[str, Plan]:
     rows = [registration(file, STAGE_B_SMALL) for file in files]
     asked = request("stage-b-amd", suites=("1-gpu-small",), compared=True)
     return {
-        name: make_plan(
+        name: planned(
             catalog(),
             mi300x(rows, today=date(2026, 5, 29))
             if name == "mi300x"

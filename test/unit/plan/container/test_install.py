@@ -13,7 +13,7 @@ from ci.plan.container.aiter import AiterFact
 from ci.plan.container.inside import CheckoutFacts, InsideFacts
 from ci.plan.container.install import InstallSteps, Step, install_of, steps
 from ci.plan.container.work import InstallWork
-from ci.plan.model import canonical
+from ci.system.codec import canonical
 from support.planning import catalog
 
 PIN = "46e6c92b3e5f00112233445566778899aabbccdd"

@@ -7,43 +7,43 @@ from typing import Any
 
 import pytest
 
+from ci.catalog.executors import ExecutorKind
 from ci.errors import CiError, InfrastructureError, UsageError
-from ci.plan.compare.replay import place_again
+from ci.plan.compare.replay import needs_again, place_again
 from ci.plan.container.inside import CheckoutFacts
 from ci.plan.container.needs import (
     Device,
     Need,
-    decide_executor,
     environment_of,
     needs_of,
     nofile_of,
     one_need,
 )
-from ci.plan.container.plan import require_docker
+from ci.plan.docker import require_docker
 from ci.plan.facts import DockerFacts, Known
-from ci.plan.make import make_plan
 from ci.plan.model import Plan
-from support.containers import contained, docker_facts, image, in_container
-from support.planning import catalog, facts, mi300x, registration, request
+from ci.plan.registry import decide_executor
+from support.containers import contained, docker_facts, image
+from support.planning import catalog, facts, mi300x, planned, registration, request
 
 
 class TestTheExecutor:
     @pytest.mark.parametrize(
         ("asked", "hardware", "engine_here", "executor"),
         [
-            ("docker", "cpu", True, "docker"),
-            ("host", "mi300x", False, "host"),
-            ("auto", "cpu", False, "host"),
-            ("auto", "mi300x", True, "host"),
-            ("auto", "mi355x", False, "docker"),
+            (ExecutorKind.DOCKER, "cpu", True, ExecutorKind.DOCKER),
+            (ExecutorKind.HOST, "mi300x", False, ExecutorKind.HOST),
+            (None, "cpu", False, ExecutorKind.HOST),
+            (None, "mi300x", True, ExecutorKind.HOST),
+            (None, "mi355x", False, ExecutorKind.DOCKER),
         ],
     )
     def test_it_is_what_was_asked_for_or_the_rows(
         self,
-        asked: str,
+        asked: ExecutorKind | None,
         hardware: str,
         engine_here: bool,  # noqa: FBT001  # a parameter
-        executor: str,
+        executor: ExecutorKind,
     ) -> None:
         found, source = decide_executor(catalog().containers, asked, hardware, engine_here=engine_here)
         assert found == executor
@@ -73,8 +73,8 @@ class TestThePlan:
     def test_the_host_and_the_container_differ_in_two_fields_alone(self) -> None:
         rows = [registration("test/a.py")]
         docker = docker_facts(image(labels={}), flavour="rehearsal", mounts=(), devices=())
-        host = make_plan(catalog(), facts(rows), request())
-        inside = make_plan(catalog(), in_container(facts(rows), docker), request(executor="docker"))
+        host = planned(catalog(), facts(rows), request())
+        inside = planned(catalog(), facts(rows), request(executor=ExecutorKind.DOCKER, image="x:y"), docker)
         one, two = (plan.to_json()["work"] for plan in (host, inside))
         assert {key for key in one if one[key] != two[key]} == {"image", "container"}
         assert host.digest != inside.digest
@@ -89,36 +89,47 @@ class TestThePlan:
         assert plan.placement.container.groups == (44, 110)
         assert "placement.container.nofile" in plan.sources
 
+    def test_a_suite_that_needs_more_gpus_than_the_container_gets_is_left_out(self) -> None:
+        rows = [
+            registration("test/a.py", "stage-b-test-1-gpu-small-amd"),
+            registration("test/b.py", "stage-b-test-2-gpu-amd"),
+        ]
+        asked = request("stage-b-amd", executor=ExecutorKind.DOCKER)
+        plan = planned(catalog(), mi300x(rows, render_nodes=1), asked, docker_facts(image()))
+        assert plan.placement.gpu_ids == ("0",)
+        assert [suite.id for suite in plan.work.suites] == ["1-gpu-small"]
+        assert any("needs 2 GPUs, this machine has 1" in row.because for row in plan.left_out)
+
     def test_a_variable_of_an_absent_mount_is_left_out(self) -> None:
         assert "HF_HOME" not in environment_of(catalog().containers, "standard", ())
         assert "PYTHONPATH" not in environment_of(catalog().containers, "rehearsal", ())
 
     def test_the_callers_paths_stay_outside(self) -> None:
         names = {"PATH": "/x", "HOME": "/x", "HF_TOKEN": "secret", "HIP_VISIBLE_DEVICES": "3"}
-        here = in_container(mi300x([registration("test/a.py")], environ=names), docker_facts(image()))
-        plan = make_plan(catalog(), here, request(executor="docker"))
+        here, found = mi300x([registration("test/a.py")], environ=names), docker_facts(image())
+        plan = planned(catalog(), here, request(executor=ExecutorKind.DOCKER), found)
         assert plan.placement.pass_through == ("HF_TOKEN",)
         assert "secret" not in json.dumps(plan.to_json())
 
     def test_an_unresolved_image_makes_the_digest_partial(self) -> None:
         lost = image(config_digest="", problem="the registry does not answer")
-        here = in_container(mi300x([registration("test/a.py")]), docker_facts(lost))
-        plan = make_plan(catalog(), here, request(executor="docker"))
+        here, found = mi300x([registration("test/a.py")]), docker_facts(lost)
+        plan = planned(catalog(), here, request(executor=ExecutorKind.DOCKER), found)
         assert plan.work.image == ""
         assert any("image unresolved: the registry does not answer" in text for text in plan.partial)
 
     def test_a_plan_for_another_machine_says_what_is_found_there(self) -> None:
         docker = docker_facts(image(), elsewhere=True, devices=(Device(path="/dev/kfd", gid=None),))
-        here = in_container(mi300x([registration("test/a.py")]), docker)
-        plan = make_plan(catalog(), here, request(executor="docker"))
+        here, found = mi300x([registration("test/a.py")]), docker
+        plan = planned(catalog(), here, request(executor=ExecutorKind.DOCKER), found)
         assert any("the plan is for another machine" in note for note in plan.notes)
         assert plan.placement.container is not None
         assert (plan.placement.container.devices, plan.placement.container.groups) == (("/dev/kfd",), ())
 
     def test_what_overrides_a_pin_is_named(self) -> None:
         environ = {"AMD_CI_AITER_REF": "abcdef1", "AITER_COMMIT_OVERRIDE": ""}
-        here = in_container(mi300x([registration("test/a.py")], environ=environ), docker_facts(image()))
-        plan = make_plan(catalog(), here, request(executor="docker"))
+        here, found = mi300x([registration("test/a.py")], environ=environ), docker_facts(image())
+        plan = planned(catalog(), here, request(executor=ExecutorKind.DOCKER), found)
         assert plan.work.container is not None
         assert plan.work.container.install.overrides == {"aiter": "abcdef1"}
         assert plan.sources["work.container.install"] == "dependencies.toml; aiter by AMD_CI_AITER_REF"
@@ -160,30 +171,32 @@ class TestRefusals:
 
     def test_a_stale_image_is_a_note_otherwise(self) -> None:
         require_docker(docker_facts(image(age_days=9)), strict=False)
-        here = in_container(mi300x([registration("test/a.py")]), docker_facts(image(age_days=9)))
-        notes = make_plan(catalog(), here, request(executor="docker")).notes
+        here, found = mi300x([registration("test/a.py")]), docker_facts(image(age_days=9))
+        notes = planned(catalog(), here, request(executor=ExecutorKind.DOCKER), found).notes
         assert any(note.startswith("STALE IMAGE") for note in notes)
 
     @pytest.mark.parametrize(
         ("change", "executor", "said"),
         [
-            ({}, "host", "the plan is of docker"),
-            ({"mounts": ()}, "auto", "container.env"),
+            ({}, ExecutorKind.HOST, "the plan is of docker"),
+            ({"mounts": ()}, None, "container.env"),
         ],
     )
-    def test_a_saved_plan_in_another_place(self, change: Mapping[str, Any], executor: str, said: str) -> None:
+    def test_a_saved_plan_in_another_place(
+        self, change: Mapping[str, Any], executor: ExecutorKind | None, said: str
+    ) -> None:
         saved = contained()
-        here = in_container(mi300x([registration("test/a.py")]), docker_facts(image(), **change))
+        here, found = mi300x([registration("test/a.py")]), docker_facts(image(), **change)
         with pytest.raises(CiError) as raised:
-            place_again(catalog(), here, request(executor=executor), saved)
+            place_again(
+                catalog(), here, needs_again(catalog(), request(executor=executor), saved), saved, found
+            )
         assert said in raised.value.render()
 
     def test_a_saved_plan_is_placed_here(self) -> None:
         saved = contained()
-        here = in_container(
-            mi300x([registration("test/a.py")]), docker_facts(image(), docker="tcp://127.0.0.1:1")
-        )
-        again = place_again(catalog(), here, request(), saved)
+        here, found = mi300x([registration("test/a.py")]), docker_facts(image(), docker="tcp://127.0.0.1:1")
+        again = place_again(catalog(), here, needs_again(catalog(), request(), saved), saved, found)
         assert again.work == saved.work
         assert again.placement.container is not None
         assert again.placement.container.docker == "tcp://127.0.0.1:1"
@@ -194,18 +207,17 @@ class TestPreflights:
 
     SUITE = "stage-c-test-8-gpu-amd"
 
-    def planned(self, *, executor: str, tree: bool, cpu: bool = False) -> Plan:
+    def planned(self, *, executor: ExecutorKind, tree: bool, cpu: bool = False) -> Plan:
         rows = [registration("test/a.py", suite=self.SUITE)]
         checkout = Known(value="b" * 40, source="test") if tree else None
         pins = {"aiter@gfx942": "abcdef1"}
         found = CheckoutFacts(tree="b", tree_source="test", files=frozenset(), pins=pins) if tree else None
         docker = replace(docker_facts(image(), flavour="rehearsal" if cpu else "rocm700"), tree=found)
         base = facts(rows, checkout=checkout) if cpu else mi300x(rows, checkout=checkout)
-        here = in_container(base, docker) if executor == "docker" else base
-        return make_plan(catalog(), here, request("stage-c-amd", executor=executor))
+        return planned(catalog(), base, request("stage-c-amd", executor=executor, image="x:y"), docker)
 
     def test_they_are_the_containers_work(self) -> None:
-        plan = self.planned(executor="docker", tree=True)
+        plan = self.planned(executor=ExecutorKind.DOCKER, tree=True)
         assert plan.work.container is not None
         (row,) = plan.work.container.preflights
         assert row.argv[0] == "torchrun"
@@ -216,11 +228,14 @@ class TestPreflights:
 
     @pytest.mark.parametrize(
         ("executor", "tree", "said"),
-        [("docker", False, "add --checkout PATH"), ("host", True, "run it by hand first")],
+        [
+            (ExecutorKind.DOCKER, False, "add --checkout PATH"),
+            (ExecutorKind.HOST, True, "run it by hand first"),
+        ],
     )
     def test_one_that_is_not_run_is_said_with_the_reason(
         self,
-        executor: str,
+        executor: ExecutorKind,
         tree: bool,  # noqa: FBT001  # a parameter
         said: str,
     ) -> None:
@@ -229,7 +244,7 @@ class TestPreflights:
         assert any("all-reduce is not run" in note and said in note for note in plan.notes)
 
     def test_a_rehearsal_has_none(self) -> None:
-        plan = self.planned(executor="docker", tree=True, cpu=True)
+        plan = self.planned(executor=ExecutorKind.DOCKER, tree=True, cpu=True)
         assert plan.work.container is not None
         assert plan.work.container.preflights == ()
         assert not [note for note in plan.notes if "preflight" in note]

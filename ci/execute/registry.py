@@ -1,0 +1,16 @@
+"""The executors as a run knows them: one module each."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from ci.catalog.executors import ExecutorKind
+from ci.execute import docker, host
+from ci.execute.executor import ExecutorModule
+
+__all__ = ["EXECUTORS"]
+
+# how each of them is planned is in ci.plan.registry
+EXECUTORS: Final[Mapping[ExecutorKind, ExecutorModule]] = {
+    ExecutorKind.HOST: host,
+    ExecutorKind.DOCKER: docker,
+}

@@ -1,0 +1,110 @@
+"""The suites' parts of the work: the environment of each test with its sources, and the limits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ci.catalog.catalog import Catalog
+from ci.catalog.hardware import CPU
+from ci.errors import Problem
+from ci.plan.environment import Resolved, Setting, layers_for, resolve
+from ci.plan.facts import Facts
+from ci.plan.model import SuiteWork
+from ci.plan.request import Request
+from ci.plan.select import Selected, Selection, within
+
+__all__ = ["SuitesWork", "plan_suites"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuitesWork:
+    """The work of each suite, the sources of its values by dotted path, and notes."""
+
+    works: tuple[SuiteWork, ...]
+    sources: Mapping[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def files(self) -> list[str]:
+        """The test files, in running order."""
+        return [test.id for suite in self.works for test in suite.tests]
+
+
+def plan_suites(
+    catalog: Catalog, facts: Facts, request: Request, selection: Selection, problems: list[Problem]
+) -> SuitesWork:
+    """The work of the selected suites; env sets that disagree are added to `problems`."""
+    sources: dict[str, str] = {}
+    notes: list[str] = []
+    works = [
+        _suite_work(catalog, facts, request, selected, sources, notes, problems)
+        for selected in selection.suites
+    ]
+    return SuitesWork(works=tuple(works), sources=sources, notes=tuple(notes))
+
+
+def _suite_work(
+    catalog: Catalog,
+    facts: Facts,
+    request: Request,
+    selected: Selected,
+    sources: dict[str, str],
+    notes: list[str],
+    problems: list[Problem],
+) -> SuiteWork:
+    suite = selected.suite
+    path = f"work.suites.{suite.id}"
+    family = catalog.family_of(facts.hardware_class) if facts.hardware_class != CPU else ""
+
+    def environment(test: str = "") -> Resolved:
+        stage = catalog.stage(suite.stage)
+        return resolve(layers_for(catalog, stage, suite, request.env, test=test, family=family), problems)
+
+    resolved = environment()
+    given = [(f"{path}.env", setting) for setting in resolved.settings.values()]
+    tests = []
+    for test in selected.tests:
+        # another tree's tests bring their environment in their code, though some have the same path
+        own = environment(test.id) if facts.checkout is None else resolved
+        differing = {
+            name: setting
+            for name, setting in own.settings.items()
+            if name not in resolved.settings or resolved.settings[name].value != setting.value
+        }
+        given += [(f"{path}.tests.{test.id}.env", setting) for setting in differing.values()]
+        tests.append((test, {name: setting.value for name, setting in differing.items()}))
+    for where, setting in given:
+        sources[f"{where}.{setting.name}"] = _source_text(setting)
+        theirs = facts.environ.get(setting.name)
+        if theirs is not None and theirs != setting.value:
+            notes.append(f"{setting.name} of your shell is ignored: {setting.source} says {setting.value!r}")
+    whole = selected.shard is None and suite.shards > 1
+    timeout_s = suite.timeout_s * suite.shards if whole else suite.timeout_s
+    row = f"suite[{suite.id}]"
+    share = (
+        f"{suite.shards} shards of {suite.timeout_s / 60:g} min, all in this run" if whole else "one shard"
+    )
+    sources[f"{path}.timeout_s"] = f"{row}: {share}"
+    sources[f"{path}.attempts"] = row
+    sources[f"{path}.gpus"] = row
+    sources[f"{path}.shard"] = "--shard" if selected.shard is not None else "default: the whole suite"
+    sources[f"{path}.tests"] = request.tests_source if request.names_tests else f"registered for {suite.name}"
+    return SuiteWork(
+        id=suite.id,
+        name=suite.name,
+        shard=selected.shard,
+        gpus=suite.gpus,
+        timeout_s=timeout_s,
+        attempts=suite.attempts,
+        retry_wait_s=suite.retry_wait_s,
+        retry_on=tuple(row.verdict for row in catalog.retries) if suite.attempts > 1 else (),
+        env=resolved.values,
+        tests=tuple(within(test, timeout_s, env) for test, env in tests),
+    )
+
+
+def _source_text(setting: Setting) -> str:
+    """Which set gave a variable, why, and what it overrode."""
+    over = "".join(
+        f", over {source} = {value!r}" for source, value in setting.overrode if value != setting.value
+    )
+    return f"{setting.source}: {setting.why}{over}"
