@@ -1,4 +1,4 @@
-"""Replaying the rendered workflows with the real `act`, offline, in a clone, with a recording stand-in for `uvx`.
+"""Replaying the rendered workflows with the real `act`, offline, in a clone, with a recording stand-in for `uvx` and `./inv`.
 
 act ends as soon as a job of a called workflow fails, before any job that waits for it: failures are replayed with the
 stage's job written into its caller, which `inline_stage` does.
@@ -24,20 +24,28 @@ from support.files import REPOSITORY, git
 
 __all__ = ["Replay", "Replayed", "clone_with_base", "inline_stage"]
 
-# STAND-IN for `uvx`: notes each call; `ci_plan` is the real one, any other session ends as the test says.
-_UVX = """#!{python} -IS
+# Notes a call, for those who read `Replayed.calls`.
+_NOTES = """#!{python} -IS
 import json, os, sys
 words = sys.argv[1:]
 kept = {{name: os.environ.get(name, "") for name in ("AMD_CI_RUNNER_LABEL", "AMD_CI_ROCM", "GITHUB_EVENT_NAME", "SGLANG_CANARY")}}
 call = json.dumps({{"argv": words, "env": kept}}) + "\\n"
 record = os.open(os.environ["REPLAY_RECORD"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 os.write(record, call.encode())
+"""
+# STAND-IN for `uvx`: notes each call; `ci_plan` is the real one, any other session ends as the test says.
+_UVX = (
+    _NOTES
+    + """
 if "ci_plan" in words:
     arguments = words[words.index("--") + 1:]
     os.execv({python!r}, [{python!r}, "-B", "-m", "ci", "ci_plan", *arguments])
 codes = json.loads(os.environ["REPLAY_CODES"])
 raise SystemExit(next((code for text, code in codes.items() if text in " ".join(words)), 0))
 """
+)
+# STAND-IN for `./inv`, which would make its environment: notes each call.
+_INV = _NOTES
 # STAND-IN for the actions that the workflows pin: their code is not ours to run.
 _ACTION = """name: stand-in
 description: does nothing
@@ -190,6 +198,7 @@ def clone_with_base(folder: Path) -> Path:
         if name and (REPOSITORY / name).is_file() and not name.startswith(_NOT_COPIED):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
+    (folder / "inv").write_text(_INV.format(python=sys.executable))
     git(folder, "init", "-q", "-b", "main", "--template=")
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "-m", "base")
