@@ -121,7 +121,7 @@ class TestEnds:
         assert (ended["outcome"], ended["verdict"], ended["signal"]) == ("failed", verdict, sign)
         assert evidence in ended["evidence"][0]
 
-    def test_a_crash_after_pytest_has_ended_is_no_pass(self, agent: AgentProcess) -> None:
+    def test_a_crash_after_pytest_has_ended_is_not_a_pass(self, agent: AgentProcess) -> None:
         text = "import atexit, os\natexit.register(os.abort)\ndef test_a(): pass\n"
         agent.run(a_suite([agent.write("test_a.py", text)]))
         assert (agent.ended("test_a.py")["verdict"], agent.ended("test_a.py")["signal"]) == (
@@ -161,7 +161,7 @@ class TestEnds:
         assert (ended["outcome"], ended["verdict"], ended["cases"]) == ("failed", "product", {})
         assert ended["evidence"] == ["pytest collected no test cases in test_a.py"]
 
-    def test_what_is_said_at_the_very_end_is_not_lost(self, agent: AgentProcess) -> None:
+    def test_what_is_printed_at_the_very_end_is_not_lost(self, agent: AgentProcess) -> None:
         text = "import os, pytest\n@pytest.mark.parametrize('n', range(300))\ndef test(n): os.write(1, b'x' * 3000)\n"
         agent.run(a_suite([agent.write("test_a.py", text)]))
         ended = agent.ended("test_a.py")

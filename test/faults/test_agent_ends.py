@@ -88,7 +88,7 @@ class TestWhatATestLeavesBehind:
             pid_in(agent, "pid")
         ]
 
-    def test_an_orphan_that_ended_is_no_zombie_for_the_test_that_waits_for_it(
+    def test_an_orphan_that_ended_is_not_a_zombie_for_the_test_that_waits_for_it(
         self, agent: AgentProcess
     ) -> None:
         text = """
@@ -113,7 +113,7 @@ def test_waits():
         agent.run(a_suite([agent.write("test_a.py", text)]))
         assert agent.ended("test_a.py")["verdict"] == "passed"
 
-    def test_what_a_killed_test_process_started_dies_with_it(self, agent: AgentProcess) -> None:
+    def test_what_a_killed_test_process_started_ends_with_it(self, agent: AgentProcess) -> None:
         test = agent.write("test_a.py", STUBBORN + "def test(): stubborn('pid'); time.sleep(60)\n")
         agent.start(a_suite([test]), limits=QUICK)
         grandchild = pid_in(agent, "pid")

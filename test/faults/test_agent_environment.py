@@ -111,7 +111,7 @@ def test():
         assert any((e["text"], e["done"], e["total"]) == ("launching", 1, 2) for e in agent.of("progress"))
         assert agent.ended("test_a.py")["verdict"] == "passed"
 
-    def test_an_oom_kill_in_the_cgroup_is_told_from_another_kill(self, agent: AgentProcess) -> None:
+    def test_an_oom_kill_in_the_cgroup_is_distinguished_from_another_kill(self, agent: AgentProcess) -> None:
         own = [line for line in Path("/proc/self/cgroup").read_text().splitlines() if ":memory:" in line]
         group = Path("/sys/fs/cgroup/memory", *(line.split(":")[2].lstrip("/") for line in own), agent.token)
         try:

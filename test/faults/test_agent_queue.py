@@ -40,7 +40,7 @@ class TestQueue:
         assert [event["verdict"] for event in agent.of("test-ended")] == ["product"]
         assert agent.of("retry") == []
 
-    def test_there_is_no_retry_beyond_the_suites_time_limit(self, agent: AgentProcess) -> None:
+    def test_no_retry_beyond_the_suites_time_limit(self, agent: AgentProcess) -> None:
         suite = a_suite(
             [agent.write("test_a.py", self.FLAKY)], attempts=2, retry_wait_s=50, retry_on=["infra"]
         )
@@ -76,7 +76,7 @@ class TestQueue:
         (event,) = [event for event in agent.events if event["type"] == "test-not-run"]
         assert "test_b.py of suite suite failed" in event["because"]
 
-    def test_a_tests_own_environment_lies_over_its_suites(self, agent: AgentProcess) -> None:
+    def test_a_tests_own_environment_overrides_its_suites(self, agent: AgentProcess) -> None:
         text = (
             "import os\ndef test_env():\n    assert (os.environ['A'], os.environ['B']) == ({!r}, 'suite')\n"
         )
@@ -85,7 +85,7 @@ class TestQueue:
         agent.run(a_suite([one, two], env={"A": "suite", "B": "suite"}))
         assert [agent.ended(name)["outcome"] for name in ("test_a.py", "test_b.py")] == ["passed", "passed"]
 
-    def test_a_test_that_does_not_measure_what_a_row_asks_for_has_failed(self, agent: AgentProcess) -> None:
+    def test_a_test_that_does_not_measure_what_a_row_requests_has_failed(self, agent: AgentProcess) -> None:
         text = "import json, os, socket\ndef test_measures():\n"
         text += "    channel = socket.socket(fileno=os.dup(int(os.environ['AMD_CI_EVENTS_FD'])))\n"
         text += "    channel.send(json.dumps({'type': 'metric', 'metric': 'a', 'value': 1, 'unit': 's'}).encode())\n"

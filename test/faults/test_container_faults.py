@@ -1,4 +1,4 @@
-"""The docker executor's faults: what dies, how that is told apart, and that nothing of a run is left."""
+"""The docker executor's faults: what ends, how causes are distinguished, and that nothing of a run is left."""
 
 import contextlib
 import fcntl
@@ -167,7 +167,7 @@ class TestWhatDied:
         assert not ours(private_engine)
         gc.collect()
 
-    def test_a_command_that_does_not_end_dies_with_all_that_it_started(self, container: Container) -> None:
+    def test_a_command_that_hangs_is_killed_with_all_that_it_started(self, container: Container) -> None:
         code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(601)'], start_new_session=True); time.sleep(601)"
         ended = container.run(["/usr/bin/python3", "-c", code], timeout_s=1)
         assert ended.code is None

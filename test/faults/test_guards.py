@@ -209,7 +209,7 @@ def test_a_namespace_that_hides_the_package_is_caught_at_its_step(runner: Runner
     assert "editable_mode=compat" in text
 
 
-def test_failures_in_a_container_are_told_by_step(runner: Runner, standin: StandIn) -> None:
+def test_failures_in_a_container_are_reported_by_step(runner: Runner, standin: StandIn) -> None:
     """Three attempts, and an index with a password that no log shows."""
     address = "https://user:sesame@index.example/simple"
     runner.environ = {MIRROR: address}

@@ -1,4 +1,4 @@
-"""How Nox ends when it is told to: always 130, cleaned up, nothing left, and no later session started."""
+"""How Nox ends on a signal: always 130, cleaned up, nothing left, and no later session started."""
 
 import shutil
 import signal

@@ -310,7 +310,7 @@ def test_two_pulls_of_one_image_share_one_and_the_waiting_one_says_for_whom(stag
     assert f"is being pulled by another process (pid {os.getpid()}, run first" in stage.notes
 
 
-def test_a_pull_that_is_told_to_stop_ends_at_once_and_leaves_no_process(stage: Stage) -> None:
+def test_a_pull_that_is_stopped_ends_at_once_and_leaves_no_process(stage: Stage) -> None:
     with FaultyRegistry(stage.upstream.address) as public:
         image = stage.resolve(public.address)
         public.breaks(BLOB, drip=True, after_bytes=1000)

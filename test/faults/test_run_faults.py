@@ -1,4 +1,4 @@
-"""A run whose parts are killed, whose disk fills up, whose engine dies: what is left, what is said, what stays readable."""
+"""A run whose parts are killed, whose disk fills up, whose engine is killed: what is left, what is reported, what stays readable."""
 
 import json
 import os

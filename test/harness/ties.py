@@ -1,4 +1,4 @@
-"""Judging a top-k in which scores tie: which of two equal scores comes first is nobody's promise.
+"""Judging a top-k in which scores tie: which of two equal scores comes first is not defined.
 
 Torch-free, so that it is tested where no GPU is. Two scores tie when they are a few float32 ULPs apart, the rounding of
 the kernels that computed them.

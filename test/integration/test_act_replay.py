@@ -143,7 +143,7 @@ def test_a_failed_stage_keeps_the_next_from_starting(inlined: Replay) -> None:
     assert "wave-1: failed" in seen.log
 
 
-def test_a_job_whose_label_nothing_takes_is_no_success(replay: Replay) -> None:
+def test_a_job_whose_label_nothing_takes_is_not_a_success(replay: Replay) -> None:
     """act passes over it and ends with 0 by itself; the finish job does not."""
     wish = dispatch(replay.root, target_stage="stage-c-test-4-gpu-amd")
     seen = replay.act("workflow_dispatch", labels=["linux-mi325-4gpu-sglang"], payload=wish)

@@ -77,7 +77,7 @@ def test_no_base_selects_everything_and_says_why(tree: Path) -> None:
         (["--checkout", "/nowhere"], {}, 2, "/nowhere"),
     ],
 )
-def test_what_can_t_be_meant(
+def test_what_is_invalid(
     tree: Path, arguments: list[str], env: dict[str, str], code: int, words: str
 ) -> None:
     done = plan(tree, *arguments, **env)

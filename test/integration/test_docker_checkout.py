@@ -231,7 +231,7 @@ def test_without_its_protection_the_step_that_replaces_triton_is_named_and_the_r
     assert state_of(bench.tree) == before
 
 
-def test_what_can_not_be_meant_is_found_out_inside_and_is_2(bench: Bench, engine: Engine) -> None:
+def test_invalid_input_is_found_out_inside_and_is_2(bench: Bench, engine: Engine) -> None:
     """A plan whose rows were edited before it came to be done."""
     assert bench.run(rows(), acting=rows(steps=("git-safe",))) == 2
     failure = bench.failure()

@@ -201,7 +201,7 @@ class TestKeep:
         (("--image", "UPPER/case"), "is not an image reference"),
     ],
 )
-def test_what_can_not_be_meant_is_exit_2(runs: Runs, arguments: tuple[str, ...], said: str) -> None:
+def test_invalid_input_is_exit_2(runs: Runs, arguments: tuple[str, ...], said: str) -> None:
     done = runs.run(*arguments)
     assert done.code == 2
     assert said in done.err

@@ -1,4 +1,4 @@
-"""What is told about a run in a container: the line that makes it by hand, the plan that comes back, and no secret."""
+"""What is shown about a run in a container: the docker line, the plan that comes back, and no secret."""
 
 import json
 import signal

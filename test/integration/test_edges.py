@@ -96,7 +96,7 @@ def test_the_first_python_on_the_path_that_has_the_engine_is_taken(tmp_path: Pat
     assert find_engine(SGLANG, given="", ours=False, environ={"PATH": str(first.parent)}) is None
 
 
-def test_an_interpreter_without_pytest_is_named_with_the_command_that_mends_it(tmp_path: Path) -> None:
+def test_an_interpreter_without_pytest_is_named_with_the_command_that_fixes_it(tmp_path: Path) -> None:
     (tmp_path / "site" / "sglang").mkdir(parents=True)
     (tmp_path / "site" / "sglang" / "__init__.py").write_text("")
     bare = tmp_path / "bin" / "python3"
@@ -110,7 +110,7 @@ def test_an_interpreter_without_pytest_is_named_with_the_command_that_mends_it(t
 
 
 @pytest.mark.parametrize(("text", "error"), [("#!/bin/sh\nexit 3\n", UsageError), ("no program", UsageError)])
-def test_what_is_no_python_is_a_mistake_in_the_call(
+def test_what_is_not_a_python_is_a_mistake_in_the_call(
     tmp_path: Path, text: str, error: type[Exception]
 ) -> None:
     program = tmp_path / "python3"

@@ -105,7 +105,7 @@ def test_open_loop_keeps_its_pace_and_whole_replies_come_whole(server: Server) -
     )
 
 
-def test_prompt_beyond_the_context_is_no_measurement() -> None:
+def test_prompt_beyond_the_context_is_not_a_measurement() -> None:
     with (
         launch(ServerSpec(model=MODEL, slots=1, context=128)) as small,
         pytest.raises(InfraError, match=r"requests answered: 1 of 2 requests failed.*") as error,

@@ -128,7 +128,7 @@ def test_context_and_slots_of_a_test_replace_the_rows() -> None:
     assert [slot["n_ctx"] for slot in slots] == [256, 256]
 
 
-def test_port_of_a_living_server_is_refused_by_name() -> None:
+def test_port_of_a_running_server_is_refused_by_name() -> None:
     with launch(ServerSpec(model=MODEL)) as server:
         with pytest.raises(InfraError, match=f"port {server.port} is taken") as error:
             start_and_end(ServerSpec(model=MODEL, port=server.port))
@@ -197,7 +197,7 @@ def test_failing_test_leaves_no_server() -> None:
     assert servers_below(os.getpid()) == []
 
 
-def test_server_dies_with_a_test_that_is_killed(tmp_path: Path) -> None:
+def test_server_ends_with_a_test_that_is_killed(tmp_path: Path) -> None:
     program = (
         "import sys, time\n"
         "from harness.server import ServerSpec, launch\n"

@@ -88,7 +88,7 @@ def test_a_base_that_does_not_fit_is_refused_with_the_reason(engine: Engine, tmp
     assert "it has no python3" in done.stderr
 
 
-def test_a_base_that_can_not_be_had_is_infrastructure(engine: Engine, tmp_path: Path) -> None:
+def test_a_base_that_is_not_available_is_infrastructure(engine: Engine, tmp_path: Path) -> None:
     base = "127.0.0.1:1/no/such:1"
     done = inv("image.build", "--rehearsal", "--base", base, engine=engine, home=tmp_path)
     assert done.returncode == 4

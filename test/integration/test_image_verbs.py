@@ -101,7 +101,7 @@ def test_an_image_is_resolved_pulled_mirrored_and_pruned(site: Site) -> None:
     assert not site.engine.has(site.ids[NEW])
 
 
-def test_a_stale_image_is_said_loudly_and_refused_when_strict(site: Site) -> None:
+def test_a_stale_image_is_reported_first_and_refused_when_strict(site: Site) -> None:
     # four days after the newest image, which is one more than the catalog allows
     loud = site.inv("image.resolve", "--family", "mi30x", today="2026-05-29")
     assert loud.returncode == 0

@@ -87,7 +87,7 @@ class TestOnce:
         assert sum("pip sync" in output for output in outputs) == 1
         assert sum("another session is making an environment" in output for output in outputs) == 1
 
-    def test_one_that_was_left_half_made_is_made_anew(self, project: Project) -> None:
+    def test_one_that_is_incomplete_is_made_again(self, project: Project) -> None:
         assert project.nox("-s", "stage_a_amd").code == 0
         (folder,) = environments(project)
         (folder / "ready").unlink()
@@ -96,7 +96,9 @@ class TestOnce:
         assert (folder / "ready").exists()
         assert not (folder / "lib" / "rubbish").exists()
 
-    def test_one_that_nobody_used_for_weeks_is_swept_by_the_next_that_is_made(self, project: Project) -> None:
+    def test_one_that_was_not_used_for_weeks_is_swept_by_the_next_that_is_made(
+        self, project: Project
+    ) -> None:
         assert project.nox("-s", "stage_a_amd").code == 0
         (old,) = environments(project)
         long_ago = time.time() - (UNUSED_DAYS + 1) * 86400
@@ -202,7 +204,7 @@ class TestPythons:
         assert ended.code == 8, ended.stderr
         assert [call["path"] for call in ended.calls] == [path]
 
-    def test_a_3_10_that_is_told_not_to_is_4_with_a_message(self, project: Project) -> None:
+    def test_a_3_10_that_may_not_restart_is_4_with_a_message(self, project: Project) -> None:
         ended = project.nox("-l", nox=uvx(), PATH=self.first("3.10"), NOX_SCRIPT_MODE="none")
         assert ended.code == 4
         assert "was started on 3.10." in ended.stderr

@@ -118,7 +118,7 @@ def test_a_raised_bound_is_exit_8_with_its_source_and_perf_still_runs(tmp_path: 
     assert "measured on 2 cores" in summary
 
 
-def test_a_model_path_that_is_given_stands_in_the_plan(tmp_path: Path) -> None:
+def test_a_model_path_that_is_given_is_in_the_plan(tmp_path: Path) -> None:
     arguments = ("plan", "nightly-dsv4-amd", "--hardware", "mi355x", "--executor", "host", "--json")
     given = ("--env", "DEEPSEEK_V4_FP4_MODEL_PATH=/models/flash")
     plain, with_path = (

@@ -91,7 +91,7 @@ def test_plain_invoke_has_the_same_verbs_and_keeps_its_own_exit_code() -> None:
 
 
 @pytest.mark.parametrize("owner_is_dead", [True, False])
-def test_sweep_ends_what_a_dead_run_left_and_no_living_one(tmp_path: Path, owner_is_dead: bool) -> None:  # noqa: FBT001
+def test_sweep_ends_what_a_killed_run_left_and_no_other(tmp_path: Path, owner_is_dead: bool) -> None:  # noqa: FBT001
     token = "amdci-" + ("0" if owner_is_dead else "1") * 32
     live = tmp_path / "runs/.live"
     live.mkdir(parents=True)

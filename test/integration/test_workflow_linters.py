@@ -67,7 +67,7 @@ def test_the_rendered_files_are_clean(checkout: Path, linter: str) -> None:
         ("check-jsonschema", STAGE, "    name: ${{ matrix.name }}", "    nam: ${{ matrix.name }}", "nam"),
     ],
 )  # fmt: skip
-def test_a_seeded_fault_is_told(
+def test_a_seeded_fault_is_reported(
     checkout: Path, linter: str, file: str, old: str, new: str, told: str
 ) -> None:
     path = checkout / ".github/workflows" / file

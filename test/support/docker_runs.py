@@ -38,7 +38,7 @@ TESTS = {
     ),
     "test_odd.py": registered(
         """@pytest.mark.parametrize("text", ["$(id); `id` | & 'x' é"])
-def test_odd(text: str) -> None:
+def test_unusual_text(text: str) -> None:
     import os
     assert os.environ["ODD"] == "$(touch /tmp/x) 'é' \\\\ \\n end"
 """

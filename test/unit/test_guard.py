@@ -62,7 +62,7 @@ def test_a_process_is_started_with_the_marker() -> None:
     assert done.stdout == b"42\n"
 
 
-def test_the_environment_is_nobodys(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_environment_is_empty(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert "CI" not in os.environ
     assert not [name for name in os.environ if name.startswith("GITHUB_")]
     assert tmp_path_factory.getbasetemp() in Path.home().parents

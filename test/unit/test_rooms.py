@@ -80,7 +80,7 @@ def test_no_module_opens_a_door_of_another(path: Path) -> None:
 @pytest.mark.parametrize(
     ("door", "keeper"), [(door, keeper) for door in DOORS for keeper in sorted(DOORS[door])]
 )
-def test_no_door_has_a_keeper_that_does_not_use_it(door: str, keeper: str) -> None:
+def test_no_door_has_an_owner_that_does_not_use_it(door: str, keeper: str) -> None:
     assert any(name == door or name.startswith(door + ".") for name in touched(REPOSITORY / keeper))
 
 
@@ -135,7 +135,7 @@ def test_what_nox_and_inv_start_with_needs_the_standard_library_alone() -> None:
         assert foreign <= {"ci", *sys.stdlib_module_names}, name
 
 
-def test_the_agent_stands_alone() -> None:
+def test_the_agent_imports_nothing_else() -> None:
     """It is carried to where nothing of `ci` is: the standard library and pytest are all that it has there."""
     for module in MODULES.values():
         theirs = {each.module for each in module.imports if room_of(each.module) == APART}

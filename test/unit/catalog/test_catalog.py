@@ -86,7 +86,7 @@ def test_a_file_of_env_sets_has_a_plain_name(catalog_copy: CatalogCopy) -> None:
     ]
 
 
-def test_an_invalid_row_is_no_reason_to_report_what_refers_to_it(catalog_copy: CatalogCopy) -> None:
+def test_an_invalid_row_is_not_a_reason_to_report_what_refers_to_it(catalog_copy: CatalogCopy) -> None:
     """Neither what names it, nor that one of its kind is missing."""
     for file, old, new in (
         ("catalog/engines.toml", 'package = "', 'packge = "'),

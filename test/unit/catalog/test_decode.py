@@ -153,7 +153,7 @@ def test_names_that_appear_twice_say_where_first(tmp_path: Path) -> None:
     assert reported(reader) == ["things.toml:6: thing[good].id: 'good' appears twice (first in line 2)"]
 
 
-def test_unknown_tables_and_what_is_no_array_are_named(tmp_path: Path) -> None:
+def test_unknown_tables_and_what_is_not_an_array_are_named(tmp_path: Path) -> None:
     reader, file = opened(tmp_path, "thing = 1\n[[thng]]\n")
     assert file.rows("thing", Thing) == ()
     assert reported(reader) == [

@@ -50,7 +50,7 @@ def test_what_a_listing_needs_and_a_row_lacks_is_named_with_its_line(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "found"), [("stage = 1", "stage: must be an array of tables"), ("[[stage]", "invalid TOML")]
 )
-def test_a_file_without_rows_is_no_crash(tmp_path: Path, text: str, found: str) -> None:
+def test_a_file_without_rows_is_not_a_crash(tmp_path: Path, text: str, found: str) -> None:
     assert found in listing_error(tmp_path, text)
 
 

@@ -1,4 +1,4 @@
-"""`./inv deps.plan` without a container: what can be said from rows, an image's name and a checkout."""
+"""`./inv deps.plan` without a container: what is known from rows, an image's name and a checkout."""
 
 import json
 from pathlib import Path

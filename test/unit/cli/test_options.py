@@ -33,7 +33,7 @@ def test_a_shard_is_counted_from_one(index: int, count: int) -> None:
 @pytest.mark.parametrize(
     "text", ["0/3", "4/3", "x", "1", "1/", "/3", "-1/3", "1/0", "1.0/3", "1/3 ", "\uff11/\uff13"]
 )
-def test_what_is_no_shard_is_refused_with_an_example(text: str) -> None:
+def test_what_is_not_a_shard_is_refused_with_an_example(text: str) -> None:
     assert "--shard" in refused("--shard", text)
 
 
@@ -80,7 +80,7 @@ def test_an_env_value_may_hold_anything_but_nul(value: str) -> None:
 
 
 @pytest.mark.parametrize("item", ["X", "=1", "A B=1", "1A=1", "A-B=1", "A=\0"])
-def test_what_is_no_variable_is_refused(item: str) -> None:
+def test_what_is_not_a_variable_is_refused(item: str) -> None:
     assert "is not NAME=VALUE" in refused("--env", item)
 
 

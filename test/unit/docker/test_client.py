@@ -82,7 +82,7 @@ class TestConnecting:
         assert [str(one.message) for one in seen if one.category is ResourceWarning] == []
         return text
 
-    def test_nobody_listens(self, tmp_path: Path) -> None:
+    def test_nothing_listens(self, tmp_path: Path) -> None:
         assert "no.sock does not answer" in self.refused(f"unix://{tmp_path}/no.sock")
 
     @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ class TestConnecting:
             b"",
         ],
     )
-    def test_who_listens_is_no_engine(self, tmp_path: Path, answer: bytes) -> None:
+    def test_who_listens_is_not_an_engine(self, tmp_path: Path, answer: bytes) -> None:
         with serving(tmp_path / "s", answer) as host:
             assert "does not answer" in self.refused(host)
 

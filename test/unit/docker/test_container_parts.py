@@ -48,7 +48,7 @@ class TestFrames:
         assert frames.whole
 
     @given(PIECES, st.integers(1, 7))
-    def test_an_end_inside_a_header_is_no_whole_stream(
+    def test_an_end_inside_a_header_is_not_a_whole_stream(
         self, pieces: list[tuple[int, bytes]], cut: int
     ) -> None:
         frames = Frames()
@@ -86,7 +86,7 @@ class TestWhoseItIs:
             ({"start": "1", "kept": "1"}, False),
         ],
     )
-    def test_only_a_provable_death_counts(self, changes: dict[str, str], left_over: bool) -> None:  # noqa: FBT001  # a parameter
+    def test_only_a_provable_end_counts(self, changes: dict[str, str], left_over: bool) -> None:  # noqa: FBT001  # a parameter
         assert is_left_over(tenant(**changes)) is left_over
 
     def test_a_kept_one_that_ended_is_left_over(self) -> None:
@@ -101,7 +101,7 @@ class TestWhoseItIs:
         assert not is_left_over(theirs)
 
     @pytest.mark.parametrize("name", ["run", "token", "pid", "start", "boot", "host", "kept", "ttl"])
-    def test_a_container_without_all_labels_is_nobodys_business(self, name: str) -> None:
+    def test_a_container_without_all_labels_is_ignored(self, name: str) -> None:
         whole = labels()
         del whole[PREFIX + name]
         assert ownership_of(whole) is None
@@ -212,7 +212,7 @@ class TestWhatDied:
             assert death.cause
             assert death.then
 
-    def test_a_dead_engine_is_told_from_a_dead_container(self) -> None:
+    def test_an_ended_engine_is_distinguished_from_an_ended_container(self) -> None:
         class Gone(Engine):
             def inspect_container(self, _name: str) -> dict[str, Any]:
                 raise EngineError("connection refused", status=None)
@@ -226,7 +226,7 @@ class TestWhatDied:
 class TestAnExecutorThatHangs:
     """After a stop nobody waits longer than a constant says, whatever the engine does."""
 
-    def test_its_end_is_told_without_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_its_end_is_reported_without_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         released = threading.Event()
         monkeypatch.setattr(DockerExecutor, "_work_through", lambda _self: released.wait(30))
         for name, seconds in (("_JOIN_S", 0.05), ("LOOK_S", 0.01), ("REMOVE_S", 0.05)):

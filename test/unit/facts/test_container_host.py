@@ -61,7 +61,7 @@ def test_a_pods_share_comes_first(host: Path) -> None:
     assert "/dev/dri/renderD555: No such file or directory" in found.absent
 
 
-def test_a_share_that_names_no_device_is_said_not_hidden(host: Path) -> None:
+def test_a_share_that_names_no_device_is_reported_not_hidden(host: Path) -> None:
     share = host / "etc/podinfo/gha-render-devices"
     share.parent.mkdir(parents=True)
     share.write_text("none\n")

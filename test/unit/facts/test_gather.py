@@ -72,7 +72,7 @@ def test_a_dry_run_is_of_the_executor_that_the_run_takes(
         request(hardware="mi300x", compared=True),
     ],
 )
-def test_no_interpreter_is_asked_for_a_plan_that_does_not_depend_on_it(box: Box, asked: Request) -> None:
+def test_no_interpreter_is_requested_a_plan_that_does_not_depend_on_it(box: Box, asked: Request) -> None:
     facts = box.facts(asked, planning_only=True)
     assert box.looked == []
     assert not any(engine.found for engine in facts.engines.values())

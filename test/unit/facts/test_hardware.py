@@ -239,9 +239,7 @@ def test_a_limit_is_noted_with_what_it_leaves(tmp_path: Path) -> None:
         ({"HIP_VISIBLE_DEVICES": "0", "CUDA_VISIBLE_DEVICES": "1"}, ["name different GPUs"]),
     ],
 )
-def test_a_limit_that_can_not_be_meant_is_refused(
-    tmp_path: Path, visible: dict[str, str], words: list[str]
-) -> None:
+def test_an_invalid_limit_is_refused(tmp_path: Path, visible: dict[str, str], words: list[str]) -> None:
     text = refused(write_kfd(tmp_path, gpus(MI300X, 4)), visible=visible)
     assert all(word in text for word in words)
 
@@ -253,7 +251,7 @@ def test_on_a_machine_without_gpus_a_limit_means_nothing(tmp_path: Path, value: 
 
 
 @given(st.permutations(range(6)), st.integers(1, 6), st.data())
-def test_the_child_gets_the_gpus_that_the_caller_meant(
+def test_the_child_gets_the_gpus_that_the_caller_selected(
     order: list[int], count: int, data: st.DataObject
 ) -> None:
     """HIP's own rule, written down once more: ROCR lists GPUs of the machine, HIP lists places in that list."""

@@ -54,7 +54,7 @@ def test_the_claimed_platform_can_rehearse(facts: PlatformFacts) -> None:
         ),
     ],
 )
-def test_another_platform_is_told_what_it_lacks(facts: PlatformFacts, lacks: str) -> None:
+def test_another_platform_gets_what_it_lacks(facts: PlatformFacts, lacks: str) -> None:
     problem = rehearsal_problem(facts)
     assert problem is not None
     assert problem.exit_code is ExitCode.INFRASTRUCTURE
@@ -72,7 +72,7 @@ def test_every_cpu_has_to_list_the_flag(tmp_path: Path, first: str, second: str,
     assert gather_platform(cpuinfo).has_avx2 is expected
 
 
-def test_a_cpu_that_can_not_be_asked_is_unknown(tmp_path: Path) -> None:
+def test_a_cpu_that_cannot_be_asked_is_unknown(tmp_path: Path) -> None:
     assert gather_platform(tmp_path / "none").has_avx2 is None
     (tmp_path / "arm").write_text("processor\t: 0\nFeatures\t: fp asimd\n")
     assert gather_platform(tmp_path / "arm").has_avx2 is None

@@ -114,7 +114,7 @@ class TestAnswers:
         with open_api(github, []) as api:
             assert [row["id"] for row in api.jobs(RUN)] == list(range(150))
 
-    def test_a_server_that_stumbles_is_asked_again_and_that_is_said(self, github: FakeGitHub) -> None:
+    def test_a_server_that_stumbles_is_asked_again_and_that_is_reported(self, github: FakeGitHub) -> None:
         github.put("/repos/o/r/actions/jobs/42", b"busy", 502)
         github.put("/repos/o/r/actions/jobs/42", job(42, "x"))
         said: list[str] = []
@@ -168,7 +168,7 @@ class TestAnswers:
         github.put("/repos/o/r/actions/jobs/42/logs", {}, 429, Retry_After="60")
         assert "again in 60 s" in refused(github).what
 
-    def test_nobody_answers(self) -> None:
+    def test_nothing_answers(self) -> None:
         base = ApiBase(url="http://127.0.0.1:9", token=TOKEN, why="--api")
         said: list[str] = []
         with GitHub(base, said.append, retry_wait_s=0) as api, pytest.raises(InfrastructureError) as caught:

@@ -232,7 +232,7 @@ def test_the_command_line_goes_before_the_inputs() -> None:
         {"aiter_ref": "x; rm -rf /"},
     ],
 )
-def test_inputs_that_can_t_be_meant_are_refused_by_name(inputs: dict[str, str]) -> None:
+def test_invalid_inputs_are_refused_by_name(inputs: dict[str, str]) -> None:
     ((name, _),) = inputs.items()
     assert refused(**inputs) == [f"INPUT_{name.upper()}"]
 
@@ -441,7 +441,7 @@ def test_jobs_without_an_image_are_refused_with_every_family() -> None:
         assert words in text
 
 
-def test_a_person_who_asks_why_waits_for_no_registry_and_is_told() -> None:
+def test_a_person_who_asks_why_waits_for_no_registry_and_gets_a_note() -> None:
     registry = Registry()
     found = images(registry, look=False)
     assert found.of("mi30x", "700") == ""
@@ -460,7 +460,7 @@ def test_an_image_that_is_pinned_already_is_handed_out_as_it_is() -> None:
     assert registry.asked[0].override == "org/engine:v1"
 
 
-def test_a_stale_image_is_the_first_thing_that_is_said() -> None:
+def test_a_stale_image_is_the_first_thing_reported() -> None:
     found = images(Registry(age_days=9))
     found.of("mi30x", "700")
     assert found.notes[0].startswith("STALE IMAGE: ")

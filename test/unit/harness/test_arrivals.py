@@ -76,7 +76,7 @@ def test_percentile_at_the_ends_and_in_the_middle(values: list[float]) -> None:
     assert percentile(values, 0.5) == pytest.approx(statistics.median(values))
 
 
-def test_percentile_of_nothing_is_no_number() -> None:
+def test_percentile_of_nothing_is_not_a_number() -> None:
     assert math.isnan(percentile([], 0.5))
     assert percentile([7.0], 0.99) == 7
 

@@ -132,13 +132,13 @@ def test_metric_without_a_row_names_the_row_to_add(recorded: socket.socket) -> N
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1])
 @pytest.mark.parametrize("metric", ["latency", "accuracy", "noted"])
-def test_value_that_can_not_be_is_never_a_pass(recorded: socket.socket, metric: str, value: float) -> None:
+def test_value_that_cannot_be_is_never_a_pass(recorded: socket.socket, metric: str, value: float) -> None:
     with pytest.raises(MeasurementError, match=metric):
         bounds.check(metric, value)
     assert messages(recorded) == []
 
 
-def test_operator_that_nobody_knows_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_operator_that_is_unknown_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with (
         use_spec(monkeypatch, tmp_path, bounds={TEST: {"x": row("=<", 1)}}),
         pytest.raises(MissingBoundError, match="'=<'"),

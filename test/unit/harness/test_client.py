@@ -100,7 +100,7 @@ def test_refusal_carries_status_and_body() -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>busy</html>", b'{"choices": []}', b"{}"])
-def test_answer_that_is_no_reply_is_an_error(body: bytes) -> None:
+def test_answer_that_is_not_a_reply_is_an_error(body: bytes) -> None:
     with answer_with(lambda handler, _path, _body: send(handler, body)) as port, pytest.raises(RequestError):
         client(port).completions("x")
 

@@ -216,7 +216,7 @@ def test_many_failed_requests_are_no_score_at_all() -> None:
     assert error.value.verdict == "infra"
 
 
-def test_dead_server_ends_the_evaluation_at_once() -> None:
+def test_crashed_server_ends_the_evaluation_at_once() -> None:
     asked: list[int] = []
 
     def die(n: int) -> str:

@@ -82,7 +82,7 @@ def test_without_an_agent_the_same_is_printed(
     ]
 
 
-def test_agent_that_is_gone_is_said_and_does_not_fail_the_test(
+def test_agent_that_is_gone_is_reported_and_does_not_fail_the_test(
     channel: socket.socket, capsys: pytest.CaptureFixture[str]
 ) -> None:
     channel.close()

@@ -24,7 +24,7 @@ def _spec(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         yield
 
 
-def test_what_the_engine_has_is_no_reason_to_skip() -> None:
+def test_what_the_engine_has_is_not_a_reason_to_skip() -> None:
     needs("chat", "completions")
 
 
@@ -83,7 +83,7 @@ def test_module_that_is_installed_and_broken_is_a_failure(
     ],
     ids=["module", "fixture", "setUp", "setUpClass"],
 )
-def test_skips_wherever_it_stands(tmp_path: Path, source: str) -> None:
+def test_skips_wherever_it_is(tmp_path: Path, source: str) -> None:
     file = tmp_path / "test_needing.py"
     head = """
         import unittest

@@ -139,7 +139,7 @@ def test_stream_that_is_none_is_an_error(data: bytes, says: str) -> None:
         read_stream(recording(data))
 
 
-def test_what_broke_the_connection_is_said() -> None:
+def test_what_broke_the_connection_is_reported() -> None:
     with pytest.raises(RequestError, match="ConnectionResetError: gone"):
         read_json(recording(HEAD, error=ConnectionResetError("gone")))
 
@@ -152,6 +152,6 @@ def test_refusal_carries_its_status_and_a_broken_connection_none() -> None:
     assert (refused.value.status, broken.value.status) == (503, None)
 
 
-def test_answer_that_is_no_json_is_an_error() -> None:
+def test_answer_that_is_not_json_is_an_error() -> None:
     with pytest.raises(RequestError, match="not JSON: b'<html>'"):
         read_json(recording(HEAD + b"Content-Length: 6\r\n\r\n<html>"))

@@ -1,4 +1,4 @@
-"""The life of a server under a test, with a program in SGLang's place that behaves as it is told."""
+"""The life of a server under a test, with a program in SGLang's place that behaves as configured."""
 
 import json
 import os
@@ -167,7 +167,7 @@ CAPABILITIES = {
 }
 
 
-def test_rows_decide_which_arguments_that_were_asked_for_are_given(
+def test_rows_decide_which_arguments_that_were_requested_are_given(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asks = ("deterministic_inference", "memory", "noted")
@@ -203,7 +203,7 @@ def test_capability_without_a_row_names_the_row_to_add(
 
 
 @pytest.mark.parametrize("embeddings", [True, False])
-def test_server_for_embeddings_is_told_so(tmp_path: Path, *, embeddings: bool) -> None:
+def test_server_for_embeddings_gets_its_arguments(tmp_path: Path, *, embeddings: bool) -> None:
     with launch(wanted(tmp_path, embeddings=embeddings)) as server:
         argv = json.loads(server.log_path.read_text().splitlines()[0])["argv"]
     assert ("--is-embedding" in argv) is embeddings
@@ -221,7 +221,7 @@ def test_two_servers_have_two_ports_names_and_logs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("do", "ending"), [("exit", "exit code 3"), ("crash", "signal SIGKILL")])
-def test_death_before_it_is_ready_shows_ending_and_log(
+def test_crash_before_it_is_ready_shows_ending_and_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, do: str, ending: str
 ) -> None:
     monkeypatch.setattr("harness.server.LOG_TAIL_LINES", 5)
@@ -254,7 +254,7 @@ def test_another_server_on_our_port_is_not_taken_for_ours(tmp_path: Path) -> Non
     assert "ss -ltnp 'sport = :" in str(error.value)
 
 
-def test_port_that_is_taken_is_said_before_anything_is_started(tmp_path: Path) -> None:
+def test_port_that_is_taken_is_reported_before_anything_is_started(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -295,7 +295,7 @@ def test_server_is_gone_whatever_the_test_does(tmp_path: Path, error: BaseExcept
     assert is_gone(server.pid)
 
 
-def test_death_under_a_request_is_the_engines_and_shows_its_log(tmp_path: Path) -> None:
+def test_crash_under_a_request_is_the_engines_and_shows_its_log(tmp_path: Path) -> None:
     with pytest.raises(EngineCrashError) as error, launch(wanted(tmp_path)) as server:
         server.client.completions("die")
     for part in (
@@ -313,12 +313,12 @@ def die_unnoticed(tmp_path: Path) -> None:
         wait_until_gone(server.pid)
 
 
-def test_death_that_no_request_noticed_fails_the_test(tmp_path: Path) -> None:
+def test_crash_that_no_request_noticed_fails_the_test(tmp_path: Path) -> None:
     with pytest.raises(EngineCrashError, match=r"died by itself.*signal SIGKILL"):
         die_unnoticed(tmp_path)
 
 
-def test_death_that_a_request_told_is_not_told_twice(tmp_path: Path) -> None:
+def test_crash_that_a_request_reported_is_not_reported_twice(tmp_path: Path) -> None:
     with launch(wanted(tmp_path)) as server, pytest.raises(EngineError):
         server.client.completions("die")
 
@@ -327,7 +327,7 @@ def test_death_that_a_request_told_is_not_told_twice(tmp_path: Path) -> None:
     ("prompt", "says"),
     [("hang up", "a living server broke the connection"), ("sleep", "no answer within 0.5 s")],
 )
-def test_fault_of_a_living_server_is_the_requests(tmp_path: Path, prompt: str, says: str) -> None:
+def test_fault_of_a_running_server_is_the_requests(tmp_path: Path, prompt: str, says: str) -> None:
     with launch(wanted(tmp_path)) as server:
         server.client.timeout_s = 0.5
         with pytest.raises(RequestError, match=says):
@@ -335,7 +335,7 @@ def test_fault_of_a_living_server_is_the_requests(tmp_path: Path, prompt: str, s
         assert server.client.completions("hello").text == "hello"
 
 
-def test_features_that_a_server_needs_are_asked_for_before_it_is_started(tmp_path: Path) -> None:
+def test_features_that_a_server_needs_are_requested_before_it_is_started(tmp_path: Path) -> None:
     with pytest.raises(pytest.skip.Exception, match="lacks 'score_api'"):
         refuse(wanted(tmp_path, needs=("chat", "score_api")))
     assert not (tmp_path / "logs").exists()
@@ -375,7 +375,7 @@ def test_weights_and_their_engine_are_looked_for_before_the_start(
     assert not (tmp_path / "logs").exists()
 
 
-def test_model_without_a_stand_in_can_not_be_rehearsed(
+def test_model_without_a_stand_in_cannot_be_rehearsed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with (

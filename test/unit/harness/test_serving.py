@@ -194,7 +194,7 @@ def test_few_failed_requests_are_counted_and_many_are_no_measurement(
     assert "HTTP 500" in str(error.value)
 
 
-def test_warm_up_that_fails_is_no_measurement_either() -> None:
+def test_warm_up_that_fails_is_not_a_measurement_either() -> None:
     with (
         serve(Peer(fail=lambda number: number == 0)) as server,
         pytest.raises(InfraError, match=r"warm-up requests: 1 of 1 requests failed"),
@@ -202,7 +202,7 @@ def test_warm_up_that_fails_is_no_measurement_either() -> None:
         serving.run(server, **SMALL)
 
 
-def test_dead_server_is_an_engine_error_and_ends_the_bench() -> None:
+def test_crashed_server_is_an_engine_error_and_ends_the_bench() -> None:
     asked: list[str] = []
 
     def diagnose(what: str, _error: Exception) -> EngineError:
@@ -221,7 +221,7 @@ def test_reply_of_another_length_gives_no_rate() -> None:
         serving.run(server, **SMALL)
 
 
-def test_rehearsal_takes_its_sizes_but_no_pace_that_nobody_asked_for(
+def test_rehearsal_takes_its_sizes_but_no_pace_that_was_not_requested(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     features = {"features": BENCH_FEATURES, "known_features": BENCH_FEATURES}

@@ -53,7 +53,7 @@ def test_rehearsal_replaces_sizes_that_its_stand_in_names() -> None:
     }
 
 
-def test_real_run_keeps_the_sizes_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_real_run_keeps_the_requested_sizes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     models = {MODEL: {"path": MODEL, "stand_in": None}}
     with use_spec(monkeypatch, tmp_path, rehearsal=False, engine="sglang", models=models):
         assert spec.current().sizes(MODEL, "gsm8k", items=200) == {"items": 200}

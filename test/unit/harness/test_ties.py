@@ -92,5 +92,5 @@ def test_a_sum_near_zero_keeps_the_rounding_of_its_parts() -> None:
         ([math.inf, 0.5], [0], "score 0 is inf"),
     ],
 )
-def test_what_is_no_top_k_at_all_is_named(scores: list[float], picked: list[int], said: str) -> None:
+def test_what_is_not_a_top_k_at_all_is_named(scores: list[float], picked: list[int], said: str) -> None:
     assert said in str(wrong_pick(scores, picked, ulps=ULPS))

@@ -126,7 +126,7 @@ def test_time_in_which_the_client_is_busy_with_something_else_is_its_own() -> No
     assert quick.client_s < slow.client_s / 2
 
 
-def test_progress_is_told_while_requests_are_under_way() -> None:
+def test_progress_is_reported_while_requests_are_under_way() -> None:
     told: list[int] = []
     with answer_with(Desk().reply) as port:
         send_to(port, 3, concurrency=1, tick_s=0.01, on_tick=told.append)
@@ -153,7 +153,7 @@ def test_silence_ends_with_the_time_limit() -> None:
     assert 0.1 <= recording.ended_s < 0.4
 
 
-def test_nobody_listens() -> None:
+def test_nothing_listens() -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         (recording,) = send_to(unheard.getsockname()[1], 1)

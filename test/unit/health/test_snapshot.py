@@ -117,7 +117,7 @@ def refused(machine: Double, health: Health | None = None) -> str:
     return caught.value.render()
 
 
-def test_clear_gpus_are_told_with_their_figures(machine: Double) -> None:
+def test_clear_gpus_are_reported_with_their_figures(machine: Double) -> None:
     phase = before(machine)
     assert (phase.outcome, phase.text) == (
         "ok",
@@ -216,7 +216,7 @@ def test_only_the_gpus_of_the_run_are_looked_at(machine: Double) -> None:
     assert before(machine, machine.health(NODES[:1])).outcome == "ok"
 
 
-def test_nothing_of_another_tenant_is_ended(machine: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_another_user_is_ended(machine: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[tuple[int, int]] = []
     monkeypatch.setattr("os.kill", lambda pid, number: killed.append((pid, number)))
     machine.gpu(NODES[0], 100)
@@ -229,7 +229,7 @@ def test_nothing_of_another_tenant_is_ended(machine: Double, monkeypatch: pytest
     assert any("SIGTERM (--exclusive-host): process 42 (ollama serve)" in line for line in phase.details)
 
 
-def test_errors_of_the_past_are_a_warning_and_new_ones_are_told_after_the_run(machine: Double) -> None:
+def test_errors_of_the_past_are_a_warning_and_new_ones_are_reported_after_the_run(machine: Double) -> None:
     machine.gpu(NODES[0], 0.3, errors={"umc": (1, 5), "sdma": (0, 0)})
     health = machine.health()
     phase = before(machine, health)
@@ -257,7 +257,7 @@ class TestLeak:
     def test_less_than_the_row_is_none(self, machine: Double) -> None:
         assert self.leak(machine, 1.2).outcome == "ok"
 
-    def test_what_nobody_holds_is_this_runs_and_the_next_run_says_so(self, machine: Double) -> None:
+    def test_what_no_process_holds_is_this_runs_and_the_next_run_says_so(self, machine: Double) -> None:
         phase = self.leak(machine, 11)
         assert phase.outcome == "warned"
         assert "left by this run: renderD128: 11.0 GiB" in phase.text
@@ -270,7 +270,7 @@ class TestLeak:
         assert "left by this run" in phase.text
         assert "process 41 (python3 -m sglang), of this run, 11.0 GiB" in phase.details
 
-    def test_another_tenants_is_not_put_on_this_run(self, machine: Double) -> None:
+    def test_another_users_is_not_put_on_this_run(self, machine: Double) -> None:
         machine.holder(42, "ollama serve", vram=11)
         phase = self.leak(machine, 11)
         assert "not of this run" in phase.text

@@ -75,7 +75,7 @@ class TestBase:
         )
         assert double.removed
 
-    def test_everything_that_is_wrong_is_said_at_once(self) -> None:
+    def test_every_problem_is_reported_at_once(self) -> None:
         text = refused(probed(version=(3, 9, 1), libc="", machine="aarch64", gomp=False))
         for words in ("its Python is 3.9.1", "made for aarch64", "not glibc", "libgomp1"):
             assert words in text
@@ -129,7 +129,7 @@ class TestFromDockerfile:
         after = wanted_image(catalog, checkout, commit, flavour="rocm700", family="mi30x")
         assert before.tag != after.tag
 
-    def test_what_is_not_committed_is_not_in_it_and_that_is_said(
+    def test_what_is_not_committed_is_not_in_it_and_that_is_reported(
         self, catalog: Catalog, checkout: Path
     ) -> None:
         commit = Known(value=f"{SHA}+dirty.0123456789ab", source="git")
@@ -145,7 +145,7 @@ class TestFromDockerfile:
             (SHA, "mi99x", "no stage of"),
         ],
     )
-    def test_what_can_not_be_built(
+    def test_what_cannot_be_built(
         self, catalog: Catalog, checkout: Path, commit: str, family: str, words: str
     ) -> None:
         known = Known(value=commit, source="unknown, because git says no")
@@ -157,7 +157,7 @@ class TestFromDockerfile:
             wanted_image(catalog, tmp_path, Known(value=SHA, source=""), flavour="rocm700", family="mi30x")
 
 
-def test_packages_that_can_not_be_had_are_infrastructure(
+def test_packages_that_are_not_available_are_infrastructure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = Completed(argv=(), code=2, stdout=b"", stderr=b"error: no solution found")

@@ -1,4 +1,4 @@
-"""The registry's client against a server on the loopback address that speaks the protocol's odd parts."""
+"""The registry's client against a server on the loopback address with the unusual parts of the protocol."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Which image is meant: tags, references, overrides, mirrors, and what a registry's answers say."""
+"""Which image is used: tags, references, overrides, mirrors, and a registry's answers."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -78,7 +78,7 @@ def test_a_distribution_is_known_by_version_files_and_place(tmp_path: Path) -> N
     assert answer["absent"] == ["/no/such/folder"]
 
 
-def test_another_installer_of_the_same_files_is_no_change_and_another_file_is(tmp_path: Path) -> None:
+def test_another_installer_of_the_same_files_is_not_a_change_and_another_file_is(tmp_path: Path) -> None:
     info = package(tmp_path)
     before = fingerprint(tmp_path)["distributions"][0]["record"]
     record = info / "RECORD"
@@ -88,7 +88,7 @@ def test_another_installer_of_the_same_files_is_no_change_and_another_file_is(tm
     assert fingerprint(tmp_path)["distributions"][0]["record"] != before
 
 
-def test_what_is_not_installed_is_empty_and_a_folder_of_its_name_is_no_shadow(tmp_path: Path) -> None:
+def test_what_is_not_installed_is_empty_and_a_folder_of_its_name_is_not_a_shadow(tmp_path: Path) -> None:
     (tmp_path / "pack").mkdir()
     (row,) = fingerprint(tmp_path, starts=(tmp_path,))["distributions"]
     assert (row["version"], row["shadowed"]) == ("", {})
@@ -215,7 +215,7 @@ def test_kill_ends_everything_that_has_the_token_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     "arguments", [[], ["facts"], ["dance", "{}"], ["facts", "not json"], ["facts", "{}", "x"]]
 )
-def test_a_call_that_cannot_be_meant_ends_with_2(
+def test_an_invalid_call_ends_with_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))

@@ -203,7 +203,7 @@ def test_one_step_again_makes_its_followers_run_again_and_no_other(runs: Runs) -
     assert runs.install().ran == ("remove-old", "kernels", "engine", "last")
 
 
-def test_a_broken_state_is_no_state(runs: Runs) -> None:
+def test_a_broken_state_is_not_a_state(runs: Runs) -> None:
     first = runs.install()
     for content in (b"{", b"[]", b'{"schema": 99}', b'{"schema": 1}', b"\xff"):
         runs.shell.files[f"{STATE}/{STATE_FILE}"] = content
@@ -227,7 +227,7 @@ def test_the_third_attempt_asks_the_alternative_index_and_shows_it_nowhere(runs:
     assert f"attempt 3: the index of {INDEX} is asked" in runs.ended("install:extra")["details"]
 
 
-def test_without_an_alternative_the_same_index_is_asked_and_that_is_said(runs: Runs) -> None:
+def test_without_an_alternative_the_same_index_is_asked_and_that_is_reported(runs: Runs) -> None:
     runs.shell.answer = on("last>=1.0", ok("no route", code=1))
     with pytest.raises(CiError, match="the step last failed: python3: exit 1") as caught:
         runs.install()
@@ -360,7 +360,7 @@ def test_a_required_distribution_that_is_missing_is_a_violation(runs: Runs) -> N
     assert all("not probed" in line for line in lines)
 
 
-def test_told_to_stop_between_two_steps(runs: Runs) -> None:
+def test_stopped_between_two_steps(runs: Runs) -> None:
     def stop(argv: Sequence[str], _number: int) -> Ended | None:
         runs.stopped = runs.stopped or "setup_rocm.py" in argv
         return None

@@ -123,14 +123,14 @@ class TestPrepare:
         prepare(wanted, uv="uv", run=fake_uv(commands), log=Log())
         assert commands == []
 
-    def test_one_that_was_left_half_made_is_made_anew(self, wanted: Environment) -> None:
+    def test_one_that_is_incomplete_is_made_again(self, wanted: Environment) -> None:
         (wanted.folder / "lib").mkdir(parents=True)
         (wanted.folder / "lib" / "half a package").touch()
         prepare(wanted, uv="uv", run=fake_uv([]), log=Log())
         assert wanted.is_ready()
         assert not (wanted.folder / "lib").exists()
 
-    def test_one_whose_python_was_removed_is_made_anew(self, wanted: Environment, tmp_path: Path) -> None:
+    def test_one_whose_python_was_removed_is_made_again(self, wanted: Environment, tmp_path: Path) -> None:
         prepare(wanted, uv="uv", run=fake_uv([]), log=Log())
         wanted.python.unlink()
         wanted.python.symlink_to(tmp_path / "gone")
@@ -178,7 +178,7 @@ class TestPrepare:
         assert str(tmp_path / "file") in caught.value.what
         assert "--envdir" in caught.value.then
 
-    def test_what_nobody_uses_is_swept_and_what_somebody_used_is_not(self, wanted: Environment) -> None:
+    def test_what_is_unused_is_swept_and_what_was_used_is_not(self, wanted: Environment) -> None:
         day = 86400
         now = time.time()
         old, used, half = (wanted.folder.parent / name for name in ("env-old", "env-used", "env-half"))
@@ -217,7 +217,7 @@ class TestPrepare:
         with pytest.raises(InfrastructureError, match="cannot make the link"):
             link_dev(wanted.folder)
 
-    def test_a_use_is_noted_and_a_folder_that_forbids_it_is_no_error(self, wanted: Environment) -> None:
+    def test_a_use_is_noted_and_a_folder_that_forbids_it_is_not_an_error(self, wanted: Environment) -> None:
         prepare(wanted, uv="uv", run=fake_uv([]), log=Log())
         os.utime(wanted.marker, (1, 1))
         wanted.note_use()
@@ -248,7 +248,7 @@ class TestPython:
         path.write_text(f"{version}\ncpython-312-x86_64-linux-gnu\n")
         return path
 
-    def test_our_own_version_asks_nobody(self) -> None:
+    def test_our_own_version_needs_no_search(self) -> None:
         minor = running().version.rpartition(".")[0]
         assert find_python(minor, uv="uv", environ={}, output=self.output) == running()
 

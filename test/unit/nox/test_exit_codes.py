@@ -151,7 +151,7 @@ class TestNames:
             (["-l"], ()),
         ],
     )
-    def test_what_was_asked_for_is_read_as_nox_reads_it(
+    def test_what_was_requested_is_read_as_nox_reads_it(
         self, arguments: list[str], chosen: tuple[str, ...]
     ) -> None:
         assert chosen_sessions(arguments) == chosen
@@ -226,7 +226,7 @@ class TestNoxfile:
         assert isinstance(second, ast.If)
         assert ast.unparse(second.test) == "sys.version_info < (3, 11)"
 
-    def test_the_script_block_asks_for_a_python_and_for_no_package(self) -> None:
+    def test_the_script_block_requests_a_python_and_no_package(self) -> None:
         block = [line for line in self.SOURCE.splitlines()[:4] if line.startswith("#")]
         assert block == ["# /// script", '# requires-python = ">=3.11"', "# ///"]
 

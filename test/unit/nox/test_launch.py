@@ -1,4 +1,4 @@
-"""`./inv` without an environment: making one, becoming the program in it, and what stands in the way."""
+"""`./inv` without an environment: making one, becoming the program in it, and failures."""
 
 import ast
 from collections.abc import Mapping, Sequence

@@ -123,7 +123,7 @@ def test_a_place_that_packages_come_from_is_never_pinned(root: Path, line: str) 
     assert {problem.what for problem in stale(root)} == {f"names a place: {line}"}
 
 
-def test_pins_are_kept_unless_an_upgrade_is_asked_for(root: Path) -> None:
+def test_pins_are_kept_unless_an_upgrade_is_requested(root: Path) -> None:
     before = (root / "requirements" / "run.txt").read_text()
     compile_all(root, uv="uv", upgrade=False, run=compiled)
     assert (root / "requirements" / "run.txt").read_text() == before

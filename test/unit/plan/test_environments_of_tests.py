@@ -62,13 +62,13 @@ def test_each_value_has_its_source_and_a_difference_names_the_test() -> None:
     assert made.digest != changed.digest
 
 
-def test_what_is_asked_for_lies_over_everything() -> None:
+def test_what_is_requested_overrides_everything() -> None:
     made = plan(env=(("FP4_EXPERTS", "maybe"),))
     assert "FP4_EXPERTS" not in env_of(made, FP4)
     assert made.work.suites[0].env["FP4_EXPERTS"] == "maybe"
 
 
-def test_a_variable_of_the_shell_that_only_a_test_sets_is_said_to_be_ignored() -> None:
+def test_a_variable_of_the_shell_that_only_a_test_sets_is_reported_to_be_ignored() -> None:
     world = facts(ROWS, environ={"FP4_EXPERTS": "maybe"})
     notes = planned(QUARTET, world, request()).notes
     assert "FP4_EXPERTS of your shell is ignored: big_model.FP4 says 'true'" in notes

@@ -202,7 +202,7 @@ def test_the_digest_does_not_depend_on_the_order_of_discovery() -> None:
     )
 
 
-def test_an_override_keeps_its_story_and_a_shells_variable_is_named_as_ignored() -> None:
+def test_an_override_keeps_its_origin_and_a_shells_variable_is_named_as_ignored() -> None:
     world = facts(ROWS, environ={"PATH": "/usr/bin", "IN_CI": "0"})
     plan = planned(catalog(), world, request(env=(("USE_KERNELS", "0"),)))
     suite = plan.work.suites[0]

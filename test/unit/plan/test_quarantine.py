@@ -126,7 +126,7 @@ def test_a_row_holds_from_its_first_day_to_its_last_and_is_expired_after(
 
 
 @given(days)
-def test_its_end_is_told_two_weeks_ahead(today: date) -> None:
+def test_its_end_is_reported_two_weeks_ahead(today: date) -> None:
     told = expiring(with_rows(row()), today=today)
     left = (row().expires - today).days
     assert bool(told) == (0 <= left < 14)
@@ -224,7 +224,7 @@ def test_a_plan_names_what_holds_and_says_so_in_its_notes() -> None:
     assert other.digest != plan.digest, "what gates is part of the work"
 
 
-def test_a_date_that_is_only_tried_is_told_loudly() -> None:
+def test_a_date_that_is_only_tried_is_shown_first() -> None:
     world = facts([registration(TEST)], today=DAY, today_source="AMD_CI_TODAY", today_tried=True)
     notes = planned(with_rows(), world, request()).notes
     assert f"NOT TODAY'S DATE: quarantine is judged as on {DAY} (AMD_CI_TODAY)" in notes

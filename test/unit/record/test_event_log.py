@@ -163,7 +163,7 @@ class TestDiskThatIsFull:
         assert str(tmp_path) in caught.value.what
         assert caught.value.then.startswith(f"df -h {tmp_path}")
 
-    def test_no_space_is_said_in_words(self) -> None:
+    def test_no_space_is_reported_in_words(self) -> None:
         with RecordWriter(Path("/dev/full")) as record, pytest.raises(InfrastructureError) as caught:
             record.append(Note())
         assert caught.value.cause == "the disk is full"
@@ -178,7 +178,9 @@ class TestDiskThatIsFull:
 @given(
     st.lists(st.dictionaries(st.sampled_from(["type", "test", "attempt", "seq", "tests", "x"]), json_values))
 )
-def test_no_line_is_too_odd(tmp_path_factory: pytest.TempPathFactory, lines: list[dict[str, Any]]) -> None:
+def test_no_line_is_too_unusual(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[dict[str, Any]]
+) -> None:
     path = tmp_path_factory.mktemp("run") / "events.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert exit_code(fold(read_events(path))) != 0

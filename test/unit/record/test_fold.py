@@ -49,7 +49,7 @@ class TestFold:
             assert test.status is not Status.NOT_RUN
 
     @given(st.lists(st.integers(0, 60), max_size=6))
-    def test_a_record_that_lost_events_still_folds_and_is_no_pass(self, lost: list[int]) -> None:
+    def test_a_record_that_lost_events_still_folds_and_is_not_a_pass(self, lost: list[int]) -> None:
         events = [event for number, event in enumerate(events_of("stage-b")) if number not in lost]
         record = fold(events)
         assert exit_code(record) != 0
@@ -150,7 +150,7 @@ class TestExitCode:
         outcome = "passed" if verdict == "passed" else "failed"
         assert exit_code(fold(run_events({"a.py": [ended(outcome, verdict)]}))) == code
 
-    def test_a_verdict_that_nobody_knows_is_a_failure(self) -> None:
+    def test_a_verdict_that_is_unknown_is_a_failure(self) -> None:
         assert exit_code(fold(run_events({"a.py": [ended("failed", "gremlins")]}))) == 1
 
     @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ class TestExitCode:
         broke = ExecutorFailed(what="no image")
         assert exit_code(fold([run_started(["a.py"]), broke])) == 4
 
-    def test_an_empty_record_is_no_pass(self) -> None:
+    def test_an_empty_record_is_not_a_pass(self) -> None:
         assert exit_code(fold([])) == 4
 
     @settings(max_examples=50)

@@ -58,7 +58,7 @@ def tails(limits: ReportLimits) -> LogTails:
 
 
 class TestRecord:
-    def test_a_phase_keeps_what_it_moved_and_what_its_end_said(self) -> None:
+    def test_a_phase_keeps_what_it_moved_and_what_its_end_reported(self) -> None:
         record = fold(
             [run_started([TEST]), begin("pull", "image"), go_on("pull", 5, 10), end("pull", text="done")]
         )
@@ -105,7 +105,7 @@ class TestRecord:
         (2e15, "1862645 GiB"),
     ],
 )
-def test_bytes_are_told_with_three_digits(count: float, words: str) -> None:
+def test_bytes_are_reported_with_three_digits(count: float, words: str) -> None:
     assert size(count) == words
 
 

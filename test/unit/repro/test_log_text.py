@@ -105,7 +105,7 @@ def test_a_timeout_and_a_nightly_call_are_understood() -> None:
     assert found.failed == ("test/registered/amd/test_deepseek_v4_flash_fp4.py",)
 
 
-def test_a_script_with_its_values_not_filled_in_is_no_call() -> None:
+def test_a_script_with_its_values_not_filled_in_is_not_a_call() -> None:
     log = "python3 run_suite.py --hw amd --suite stage-b-test-1-gpu-small-amd --auto-partition-id ${{ matrix.part }} --auto-partition-size 5"
     assert read_sglang_log(clean(log)) == []
 
@@ -132,7 +132,7 @@ def test_a_log_that_holds_nothing_says_how_much_was_read() -> None:
 
 
 @pytest.mark.parametrize("magic", [b"PK\x03\x04x", b"\x1f\x8bx"])
-def test_an_archive_is_no_log(magic: bytes) -> None:
+def test_an_archive_is_not_a_log(magic: bytes) -> None:
     with pytest.raises(UsageError, match="not a log"):
         decode_log(magic, where="logs.zip")
 

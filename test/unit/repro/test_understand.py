@@ -128,7 +128,7 @@ class TestOptions:
             (["test_nowhere.py"], "is not registered"),
         ],
     )
-    def test_what_can_not_be_meant(self, arguments: list[str], words: str) -> None:
+    def test_what_is_invalid(self, arguments: list[str], words: str) -> None:
         with pytest.raises(UsageError) as caught:
             repro(arguments)
         assert words in caught.value.render()
@@ -150,7 +150,7 @@ class TestOptions:
             in capsys.readouterr().out
         )
 
-    def test_several_runs_in_one_log_are_told_apart_by_digest(
+    def test_several_runs_in_one_log_are_distinguished_by_digest(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("AMD_CI_RUNS", str(tmp_path / "runs"))
@@ -235,7 +235,7 @@ class TestDocker:
         assert set(_HOST_CONFIG) == set(made["host_config"])
         assert set(_ARGUMENTS) == set(made)
 
-    def test_odd_paths_stay_one_value(self) -> None:
+    def test_unusual_paths_stay_one_value(self) -> None:
         """docker reads a mount as one line of CSV, a shell the whole line."""
         odd = "/a, b=\"c\" $(x) 'é'"
         argv = self.argv(contained(), root=odd)
@@ -330,7 +330,9 @@ class TestTheImageOfAPlan:
         assert self.asked(hub, tmp_path).endswith("has it")
         assert hub.asked[0][0] == f"/v2/org/engine/manifests/sha256:{'d' * 64}"
 
-    def test_a_registry_that_does_not_say_is_no_proof_of_absence(self, hub: Server, tmp_path: Path) -> None:
+    def test_a_registry_that_does_not_say_is_not_a_proof_of_absence(
+        self, hub: Server, tmp_path: Path
+    ) -> None:
         hub.answer = lambda _path, _headers: (403, {}, b"")
         assert self.asked(hub, tmp_path).startswith("not known whether it is still there: ")
 

@@ -1,4 +1,4 @@
-"""Values of JSON as typed values and back, and what is said about those that do not fit."""
+"""Values of JSON as typed values and back, and the messages about invalid ones."""
 
 import json
 import math
@@ -93,13 +93,13 @@ GOOD = {"text": "a", "number": 1, "whole": 1, "yes": True, "colour": "red"}
         ({"more": 1}, "more: unknown key"),
     ],
 )
-def test_what_does_not_fit_is_said_in_plain_words(wrong: dict[str, object], said: str) -> None:
+def test_what_does_not_fit_is_reported_in_plain_words(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(DecodeError) as caught:
         decode(Leaf, GOOD | wrong)
     assert str(caught.value) == said
 
 
-def test_everything_is_said_at_once_and_where() -> None:
+def test_everything_is_reported_at_once_and_where() -> None:
     value = {"leaves": [GOOD, GOOD | {"text": None}], "named": {"x": {}}, "below": 4}
     with pytest.raises(DecodeError) as caught:
         decode(Tree, value)

@@ -20,7 +20,7 @@ def test_one_at_a_time_has_it(tmp_path: Path) -> None:
     second.release()
 
 
-def test_who_waits_is_told_once_for_whom_and_gets_it_in_the_end(tmp_path: Path) -> None:
+def test_a_waiting_process_says_once_for_whom_and_gets_it_in_the_end(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     other = FileLock()
     assert other.take(path, {"run": "the first"})
@@ -86,7 +86,7 @@ def test_its_release_is_waited_for(tmp_path: Path) -> None:
     assert released.is_set()
 
 
-def test_a_file_that_can_not_be_made(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InfrastructureError, match="cannot create the lock"):
         FileLock().take(tmp_path / "file" / "lock")

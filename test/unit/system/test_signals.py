@@ -80,7 +80,7 @@ def start(code: str, *arguments: str, **environment: str) -> subprocess.Popen[st
     )
 
 
-def test_a_child_dies_when_its_parent_is_killed(started: list[subprocess.Popen[str]]) -> None:
+def test_a_child_ends_when_its_parent_is_killed(started: list[subprocess.Popen[str]]) -> None:
     parent = start(PARENT, CHILD)
     started.append(parent)
     assert parent.stdout
@@ -167,7 +167,7 @@ class TestAsAProgram:
         assert "usage: python -m ci.system.signals" in done.stderr
 
     @pytest.mark.parametrize("session", ["stage_a_amd", ""])
-    def test_it_dies_with_its_parent_only_under_nox(
+    def test_it_ends_with_its_parent_only_under_nox(
         self, session: str, tmp_path: Path, started: list[subprocess.Popen[str]]
     ) -> None:
         (tmp_path / "waits.py").write_text("import time\nprint('ready', flush=True)\ntime.sleep(60)\n")

@@ -234,7 +234,7 @@ def test_a_long_expression_is_cut_in_the_message() -> None:
     assert len(says(read(f"register_amd_ci({' + '.join(['EST'] * 100)}, 's')"))[0]) < 120
 
 
-def test_a_mention_in_text_is_no_registration() -> None:
+def test_a_mention_in_text_is_not_a_registration() -> None:
     parsed = read(f'"""register_amd_ci(1, "s") does it."""\n# register_amd_ci\n{GOOD}{MAIN}')
     assert says(parsed) == []
     assert len(parsed.registrations) == 1

@@ -66,7 +66,7 @@ def test_metrics_and_capabilities_of_the_shared_module_count_as_the_tests_own(
     assert found.faults == ()
 
 
-def test_a_module_that_is_not_imported_asks_for_nothing(tmp_path: Path, rules: DiscoveryRules) -> None:
+def test_a_module_that_is_not_imported_requests_nothing(tmp_path: Path, rules: DiscoveryRules) -> None:
     assert requirements(tmp_path, rules, "import os").every_metric == ("own",)
 
 

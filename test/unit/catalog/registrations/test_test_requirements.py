@@ -66,7 +66,7 @@ def test_declared_and_literal_names_are_kept_apart_and_counted_once() -> None:
 
 
 @pytest.mark.parametrize("value", ["names()", '("a", 1)', '("a", *others)', '"a"', "None"])
-def test_a_declaration_that_is_no_literal_tuple_is_a_fault(value: str) -> None:
+def test_a_declaration_that_is_not_a_literal_tuple_is_a_fault(value: str) -> None:
     ((line, what, _),) = requirements(f"x = 1\nMETRICS = {value}").faults
     assert line == 2
     assert "METRICS is not a tuple of literal strings" in what

@@ -125,7 +125,7 @@ def test_a_tree_without_workflows_has_nothing_but_orphans(tmp_path: Path, catalo
     assert points([*found, *problems]) == [("test/registered/a.py:2", "orphan")]
 
 
-def test_a_workflow_that_can_not_be_read_is_named(tmp_path: Path) -> None:
+def test_a_workflow_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     folder = tmp_path / ".github/workflows"
     (folder / "folder.yml").mkdir(parents=True)
     (folder / "gone.yml").symlink_to("nowhere")
@@ -147,13 +147,13 @@ def test_a_workflow_that_can_not_be_read_is_named(tmp_path: Path) -> None:
         ("a: 1\na: 2\n", "w.yml:2", "cannot be read"),
     ],
 )
-def test_what_is_no_workflow_is_named_with_its_line(text: str, where: str, what: str) -> None:
+def test_what_is_not_a_workflow_is_named_with_its_line(text: str, where: str, what: str) -> None:
     workflows, problems = read({"w.yml": text})
     assert not workflows
     assert [(problem.where, problem.what[: len(what)]) for problem in problems] == [(where, what)]
 
 
-def test_odd_shapes_are_read_without_a_traceback() -> None:
+def test_unusual_shapes_are_read_without_a_traceback() -> None:
     text = (
         "jobs:\n"
         "  nothing: {}\n"

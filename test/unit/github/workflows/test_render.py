@@ -102,7 +102,7 @@ def test_every_file_says_how_it_is_made(rendered: Mapping[str, str]) -> None:
 
 
 class TestSafety:
-    def test_nobody_is_granted_anything_but_reading(self, parsed: Mapping[str, Any]) -> None:
+    def test_only_reading_is_granted(self, parsed: Mapping[str, Any]) -> None:
         for name, job_id, job in jobs_of(parsed):
             assert parsed[name]["permissions"] == {}
             assert job["permissions"] == {"contents": "read"}, job_id

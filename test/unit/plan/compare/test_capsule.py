@@ -98,7 +98,7 @@ def test_it_says_nothing_of_the_machine() -> None:
     assert (back.placement.host, back.placement.user, back.placement.root) == ("", "", "")
 
 
-def test_a_line_that_is_cut_anywhere_is_no_plan_and_loses_nothing_that_came_before() -> None:
+def test_a_line_that_is_cut_anywhere_is_not_a_plan_and_loses_nothing_that_came_before() -> None:
     line = encode(small())
     known = 0
     for length in range(len(MARK), len(line)):

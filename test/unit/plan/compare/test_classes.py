@@ -110,7 +110,7 @@ class TestSession:
             (["--compare"], "compares 0 hardware classes"),
         ],
     )
-    def test_what_can_t_be_meant_is_exit_2(
+    def test_invalid_input_is_exit_2(
         self, capsys: pytest.CaptureFixture[str], arguments: list[str], found: str
     ) -> None:
         assert main(["plan", *arguments]) == 2

@@ -1,4 +1,4 @@
-"""Which changes of protected distributions are violations, and what is said about them."""
+"""Which changes of protected distributions are violations, and their messages."""
 
 from dataclasses import replace
 
@@ -80,7 +80,7 @@ def test_any_unannounced_difference_is_found(
     assert bool(changes) == (before != after and before.distribution not in announced)
 
 
-def test_a_failed_probe_says_what_shadows_what_and_how_to_mend_it() -> None:
+def test_a_failed_probe_says_what_shadows_what_and_how_to_fix_it() -> None:
     failed = Probed(
         name="aiter.dynamic_per_tensor_quant",
         cwd=HERE,

@@ -1,4 +1,4 @@
-"""Planning a container run: which profile, what stands in the plan, what is refused."""
+"""Planning a container run: which profile, what is in the plan, what is refused."""
 
 import json
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class TestTheExecutor:
             (None, "mi355x", False, ExecutorKind.DOCKER),
         ],
     )
-    def test_it_is_what_was_asked_for_or_the_rows(
+    def test_it_is_what_was_requested_or_the_rows(
         self,
         asked: ExecutorKind | None,
         hardware: str,
@@ -233,7 +233,7 @@ class TestPreflights:
             (ExecutorKind.HOST, True, "run it by hand first"),
         ],
     )
-    def test_one_that_is_not_run_is_said_with_the_reason(
+    def test_one_that_is_not_run_is_reported_with_the_reason(
         self,
         executor: ExecutorKind,
         tree: bool,  # noqa: FBT001  # a parameter

@@ -232,7 +232,7 @@ class TestPage:
         assert not re.search(r"url\(|@import|<script|<link|<img", source)
         assert "prefers-color-scheme: dark" in source
 
-    def test_a_link_that_is_no_web_address_is_only_text(self, tails: LogTails) -> None:
+    def test_a_link_that_is_not_a_web_address_is_only_text(self, tails: LogTails) -> None:
         github = GithubRun(event="pull_request", run_url="javascript:alert(1)")
         record = fold(run_events({"a.py": [ended("passed", "passed")]}, github=github))
         page = Page(html_report(record, tails=tails))

@@ -1,4 +1,4 @@
-"""Files of a report: whole or not at all, one failure stops no other, and all of it is said at the end."""
+"""Files of a report: whole or not at all, one failure stops no other, and all are reported at the end."""
 
 import io
 import shutil
@@ -51,7 +51,7 @@ class TestWriting:
         assert (run_dir / "report.html").read_text() == "old"
         assert not list(run_dir.glob(".*"))
 
-    def test_a_folder_that_is_gone_is_said_for_each_file(
+    def test_a_folder_that_is_gone_is_reported_for_each_file(
         self, tmp_path: Path, report_limits: ReportLimits
     ) -> None:
         written = write_reports(record_of("stage-b"), tmp_path / "gone", environ={}, limits=report_limits)
@@ -114,7 +114,7 @@ def test_the_end_names_the_files_and_those_that_are_missing(run_dir: Path) -> No
 
 
 class TestModel:
-    def test_flaky_is_said_beside_passed(self) -> None:
+    def test_flaky_is_reported_beside_passed(self) -> None:
         attempts = [ended("failed", "infra"), ended("passed", "passed", 2)]
         assert (
             result(fold(run_events({"a.py": attempts}))).words

@@ -82,13 +82,13 @@ class TestLog:
         )
         assert lines[at + 1].startswith("07:17:18     AssertionError: Tensor-likes are not close!")
 
-    def test_a_retry_and_a_flaky_end_are_told(self, report_limits: ReportLimits) -> None:
+    def test_a_retry_and_a_flaky_end_are_reported(self, report_limits: ReportLimits) -> None:
         lines = logged(events_of("stage-b"), report_limits)
         told = [line[9:] for line in lines if "test_vision_openai_server" in line]
         assert any(line.startswith("RETRY") and "in 30 s" in line for line in told)
         assert told[-1].startswith("FLAKY")
 
-    def test_progress_is_told_at_most_every_so_often_per_test(self, report_limits: ReportLimits) -> None:
+    def test_progress_is_reported_at_most_every_so_often_per_test(self, report_limits: ReportLimits) -> None:
         clock, stream = Clock(), io.StringIO()
         view = LogView(stream, limits=report_limits, clock=clock)
         view.show(run_started(["a.py", "b.py"]))
@@ -404,7 +404,7 @@ class TestConsole:
         stream.flush()
         assert raw.getvalue().strip() == b"caf\\xe9 \\U0001f600"
 
-    def test_people_read_standard_error_when_json_is_asked_for(self) -> None:
+    def test_people_read_standard_error_when_json_is_requested(self) -> None:
         stdout, stderr = io.StringIO(), io.StringIO()
         open_console({}, json=True, stdout=stdout, stderr=stderr).print("hello")
         assert (stdout.getvalue(), stderr.getvalue()) == ("", "hello\n")
