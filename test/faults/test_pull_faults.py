@@ -260,7 +260,7 @@ def test_server_errors_are_tried_again_as_often_as_the_row_says_and_every_try_is
         public.breaks(MANIFEST, status=500)
         error = stage.fails(image, rows=catalog(attempts=3))
     tries = [line for line in problems(error) if line.startswith("public")]
-    assert [line.partition(": ")[2][:5] for line in tries] == ["try 1", "try 2", "try 3"]
+    assert [line.partition(": ")[2][:9] for line in tries] == ["attempt 1", "attempt 2", "attempt 3"]
     assert "[server-error]" in error.cause
 
 
