@@ -128,15 +128,15 @@ def _verdict(environ: Mapping[str, str], *, as_json: bool) -> int:
     Raises:
         CiError: with every job that failed, was cancelled or was wrongly skipped.
     """
-    code, problems, told = judge(read_needs(environ.get("NEEDS", "")))
+    code, problems, lines = judge(read_needs(environ.get("NEEDS", "")))
     if as_json:
         rows = [asdict(problem) for problem in problems]
-        print_json({"code": code, "jobs": list(told), "problems": rows})
+        print_json({"code": code, "jobs": list(lines), "problems": rows})
     else:
         console = open_console(environ)
-        for line in told:
+        for line in lines:
             console.print(Text(line))
-    summary = [f"- {line}" for line in told] + [f"- **{problem}**" for problem in problems]
+    summary = [f"- {line}" for line in lines] + [f"- **{problem}**" for problem in problems]
     add_summary(environ, "\n".join(["## Finish", "", *summary, ""]) + "\n")
     if problems:
         raise CiError(

@@ -16,7 +16,7 @@ def with_failed(request: Request, run: str, runs: Path) -> Request:
     """The request for what failed in a run, the newest of its stage when `run` is empty; the command names the run.
 
     Raises:
-        UsageError: there is no such run, or it is of another stage.
+        UsageError: the run is unknown, or of another stage.
         NothingSelectedError: nothing failed in it.
     """
     folder = find_folder(runs, run) if run else newest_folder(runs, request.stage)

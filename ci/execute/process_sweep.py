@@ -92,7 +92,7 @@ def sweep_dead(live_dir: Path, *, wait: Callable[[float], None]) -> tuple[Found,
             owner = Owner(pid=data["pid"], start_ticks=data["start_ticks"], boot_id=data["boot_id"])
         except (OSError, ValueError, KeyError):
             owner = (
-                None  # cut while it was written: its writer is gone, or has just begun and sweeps for itself
+                None  # cut while it was written: its writer is gone, or has just started and sweeps itself
             )
         if owner is not None and owner.alive:
             continue

@@ -23,7 +23,7 @@ from ci.plan.registry import EXECUTORS
 from ci.plan.request import Request
 from ci.record.phases import Emit
 from ci.system import clock
-from ci.system.environ import TODAY, wished_today
+from ci.system.environ import TODAY, tried_today
 from ci.system.process import capture
 
 __all__ = [
@@ -92,7 +92,7 @@ def find_today(environ: Mapping[str, str]) -> tuple[date, str]:
     Raises:
         UsageError: `AMD_CI_TODAY` holds no date.
     """
-    real, tried = clock.today(), wished_today(environ)
+    real, tried = clock.today(), tried_today(environ)
     if tried is None:
         return real, "the clock, UTC"
     return tried, f"{TODAY}: a date to try; the clock has {real}"

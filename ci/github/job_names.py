@@ -50,9 +50,9 @@ def find_suite(catalog: Catalog, name: str) -> tuple[Suite, str, str] | None:
     by_name = {suite.name: suite for suite in catalog.suites}
     flavour = _FLAVOUR.fullmatch(name)
     plain, rocm = (flavour["suite"], flavour["rocm"]) if flavour is not None else (name, "")
-    told = f"-rocm{rocm} at the end is the image's ROCm version" if rocm else ""
+    reading = f"-rocm{rocm} at the end is the image's ROCm version" if rocm else ""
     if plain in by_name:
-        return by_name[plain], rocm, told
+        return by_name[plain], rocm, reading
     if plain.startswith(_NIGHTLY):
         full = _NIGHTLY_SUITE + plain.removeprefix(_NIGHTLY)
         if full in by_name:

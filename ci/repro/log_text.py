@@ -33,7 +33,7 @@ class LogLine:
 
 
 def decode_log(data: bytes, *, where: str) -> str:
-    """The bytes as text; what is no UTF-8 is replaced, for a log may hold anything.
+    """The bytes as text; what is not UTF-8 is replaced, for a log may hold anything.
 
     Raises:
         UsageError: it is an archive.

@@ -77,8 +77,8 @@ def _from_capsules(
         spoiled = [one for one in chosen if one.plan is None]
         if not spoiled:
             return found
-        told = Fact(what="note", value=f"another capsule is damaged: {spoiled[0].problem}", source=where)
-        return replace(found, facts=(*found.facts, told))
+        note = Fact(what="note", value=f"another capsule is damaged: {spoiled[0].problem}", source=where)
+        return replace(found, facts=(*found.facts, note))
     best = max(chosen, key=lambda one: len(one.parts))
     return _from_partial(best, where=where, failed=_failed(lines))
 

@@ -6,7 +6,7 @@ from datetime import date
 
 from ci.errors import UsageError
 
-__all__ = ["TODAY", "read_environ", "wished_today"]
+__all__ = ["TODAY", "read_environ", "tried_today"]
 
 # Tries a date: what will `check` and the plans say on that day?
 TODAY = "AMD_CI_TODAY"
@@ -17,7 +17,7 @@ def read_environ() -> Mapping[str, str]:
     return dict(os.environ)
 
 
-def wished_today(environ: Mapping[str, str]) -> date | None:
+def tried_today(environ: Mapping[str, str]) -> date | None:
     """The date of `AMD_CI_TODAY`, None when it is not set.
 
     Raises:

@@ -106,4 +106,4 @@ def _words(path: Path) -> str:
         data = json.loads(path.read_text(encoding="utf-8"))
         return ", ".join(f"{key} {value}" for key, value in data.items())
     except (OSError, ValueError, AttributeError):
-        return "a process that has just begun"
+        return "a process that has just started"

@@ -31,7 +31,7 @@ def lint_workflows(catalog: Catalog, root: Path, tests: Discovery, *, own: bool)
 
 
 def lint_own(catalog: Catalog, workflows: Sequence[Workflow]) -> list[Problem]:
-    """What is wrong with our own catalog and what is rendered from it. What its suites are is `check_registrations`' business."""
+    """What is wrong with our own catalog and what is rendered from it. `check_registrations` compares its suites."""
     return [*_reach(catalog), *_jobs(_known_labels(catalog), workflows)]
 
 

@@ -184,17 +184,17 @@ def _commands(step: Any) -> Iterator[tuple[str, int]]:
     if not isinstance(script, str):
         return
     first = _line(step, "run") + (1 if "\n" in script else 0)
-    pending, begun = "", first
+    pending, start = "", first
     for number, text in enumerate(script.splitlines(), start=first):
         if not pending:
-            begun = number
+            start = number
         pending += text.removesuffix("\\").strip() + " "
         if text.rstrip().endswith("\\"):
             continue
-        yield pending.strip(), begun
+        yield pending.strip(), start
         pending = ""
     if pending:
-        yield pending.strip(), begun
+        yield pending.strip(), start
 
 
 def _suite_calls(command: str, line: int, matrix: Mapping[str, Sequence[str]]) -> Iterator[SuiteCall]:

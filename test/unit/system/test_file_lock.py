@@ -50,7 +50,7 @@ def test_a_holder_that_wrote_nothing_yet(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     said: list[str] = []
     with held(path, {}, on_wait=said.append, pause=other.release):
-        assert said == ["a process that has just begun"]
+        assert said == ["a process that has just started"]
 
 
 def test_giving_up_while_waiting_leaves_it_to_the_other(tmp_path: Path) -> None:
