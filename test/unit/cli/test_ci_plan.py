@@ -1,0 +1,86 @@
+"""`ci_plan` as a command: what a job gets from it, what a person reads, and how the finish job judges."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ci.cli.ci_plan import ci_plan
+from ci.errors import CiError, ExitCode, UsageError
+
+NEEDS = {
+    "plan": {"result": "success", "outputs": {"wave_1_jobs": "1", "wave_2_jobs": "0", "wave_3_jobs": "0"}},
+    "wave-1": {"result": "success"},
+    "wave-2": {"result": "skipped"},
+    "wave-3": {"result": "skipped"},
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The files of a step: its outputs and its part of the run's page."""
+    output, summary = tmp_path / "output", tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_OUTPUT", str(output))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    return output, summary
+
+
+@pytest.mark.processes
+def test_a_full_run_hands_out_its_jobs_and_says_them_on_the_page(
+    files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ci_plan(["--event", "schedule", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    counts = [len(wave) for wave in found["waves"]]
+    assert sum(counts) > 0
+    output, summary = (file.read_text() for file in files)
+    for number, count in enumerate(counts, start=1):
+        assert f"wave_{number}_jobs<<" in output
+        assert f"\n{count}\n" in output
+    for job in (job for wave in found["waves"] for job in wave):
+        assert job["name"] in summary
+        assert job["name"] in output
+
+
+@pytest.mark.processes
+def test_only_the_stages_that_were_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ci_plan(["--event", "schedule", "--stage", "stage-a-amd", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {job["session"] for wave in found["waves"] for job in wave} <= {"stage_a_amd"}
+
+
+@pytest.mark.processes
+def test_a_person_reads_the_jobs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ci_plan(["--event", "schedule", "--stage", "stage-a-amd", "--why"]) == 0
+    assert "stage-a" in capsys.readouterr().out
+
+
+def test_invalid_options_and_inputs_are_named() -> None:
+    with pytest.raises(UsageError) as options:
+        ci_plan(["--evnet", "schedule"])
+    assert "--evnet" in options.value.render()
+    with pytest.raises(UsageError) as inputs:
+        ci_plan(["--event", "schedule", "--stage", "stage-z"])
+    assert "stage-z" in inputs.value.render()
+
+
+def test_the_finish_job_passes_when_all_ended_as_planned(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NEEDS", json.dumps(NEEDS))
+    assert ci_plan(["--verdict"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == len(NEEDS)
+    assert files[1].read_text().count("\n- ") == len(NEEDS)
+
+
+def test_the_finish_job_fails_with_each_job_and_its_code(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NEEDS", json.dumps({**NEEDS, "wave-1": {"result": "failure"}}))
+    with pytest.raises(CiError, match="1 of the jobs") as caught:
+        ci_plan(["--verdict", "--json"])
+    assert caught.value.exit_code is ExitCode.TESTS_FAILED
+    found = json.loads(capsys.readouterr().out)
+    assert (found["code"], [row["where"] for row in found["problems"]]) == (1, ["wave-1"])
+    assert "- **wave-1: failed" in files[1].read_text()
