@@ -1,13 +1,15 @@
 """The table of errors and exit codes. Standard library alone: the noxfile imports it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 __all__ = [
+    "EXIT_ROWS",
     "SEVERITY",
     "CiError",
     "ExitCode",
+    "ExitRow",
     "FindingsError",
     "GuardError",
     "InfrastructureError",
@@ -37,28 +39,39 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitRow:
+    """What a code is called: `name` in a list of codes, `result` as the result of a run."""
+
+    name: str
+    result: str
+
+
 # Worst first. A product failure is never hidden by an infrastructure failure beside it.
-SEVERITY: tuple[ExitCode, ...] = (
-    ExitCode.INTERRUPTED,
-    ExitCode.USAGE,
-    ExitCode.GUARD,
-    ExitCode.TESTS_FAILED,
-    ExitCode.BOUNDS,
-    ExitCode.TIMEOUT,
-    ExitCode.INFRASTRUCTURE,
-    ExitCode.QUARANTINE,
-    ExitCode.STALE,
-    ExitCode.FINDINGS,
-    ExitCode.NOTHING_SELECTED,
-    ExitCode.OK,
-)
+EXIT_ROWS: Mapping[int, ExitRow] = {
+    ExitCode.INTERRUPTED: ExitRow(name="interrupted", result="interrupted"),
+    ExitCode.USAGE: ExitRow(name="usage or configuration", result="invalid request or configuration"),
+    ExitCode.GUARD: ExitRow(name="guard violated", result="dependencies were changed"),
+    ExitCode.TESTS_FAILED: ExitRow(name="failed", result="tests failed"),
+    ExitCode.BOUNDS: ExitRow(name="bounds broken", result="bounds were broken"),
+    ExitCode.TIMEOUT: ExitRow(name="timeout", result="timed out"),
+    ExitCode.INFRASTRUCTURE: ExitRow(name="infrastructure", result="the infrastructure failed"),
+    ExitCode.QUARANTINE: ExitRow(name="expired quarantine", result="a quarantine has expired"),
+    ExitCode.STALE: ExitRow(name="generated file stale", result="a generated file is stale"),
+    ExitCode.FINDINGS: ExitRow(
+        name="findings about another tree", result="another project's tree has problems"
+    ),
+    ExitCode.NOTHING_SELECTED: ExitRow(name="nothing selected", result="nothing was run"),
+    ExitCode.OK: ExitRow(name="ok", result="passed"),
+}
+SEVERITY: tuple[int, ...] = tuple(EXIT_ROWS)
 
 
 def worst(codes: Iterable[int]) -> int:
     """The code that a run with all these codes ends with; 0 for none, a code outside the table as itself."""
     seen = set(codes)
     for code in SEVERITY:
-        if code in seen and code is not ExitCode.OK:
+        if code in seen and code != ExitCode.OK:
             return int(code)
     return max(seen, default=0)
 

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from ci.errors import InfrastructureError
 from ci.plan.model import Plan
-from ci.record.events import AgentEnded, By, Event, Note, event_from
+from ci.record.event_json import event_from
+from ci.record.events import AgentEnded, By, Event, Note
 from ci.system import clock
 from ci.system.codec import DecodeError
 

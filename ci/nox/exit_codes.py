@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ci.errors import ExitCode, worst
+from ci.errors import EXIT_ROWS, ExitCode, worst
 
 __all__ = [
     "PYTEST_CODES",
@@ -40,21 +40,6 @@ PYTEST_CODES: Final[Mapping[int, int]] = {
 # Variables that make uv or a Python look into another environment than the one that it is started with.
 UNSET: Final = ("PYTHONPATH", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "VIRTUAL_ENV")
 
-_MEANINGS: Final[Mapping[int, str]] = {
-    ExitCode.OK: "ok",
-    ExitCode.TESTS_FAILED: "failed",
-    ExitCode.USAGE: "usage or configuration",
-    ExitCode.NOTHING_SELECTED: "nothing selected",
-    ExitCode.INFRASTRUCTURE: "infrastructure",
-    ExitCode.TIMEOUT: "timeout",
-    ExitCode.GUARD: "guard violated",
-    ExitCode.QUARANTINE: "expired quarantine",
-    ExitCode.BOUNDS: "bounds broken",
-    ExitCode.STALE: "generated file stale",
-    ExitCode.FINDINGS: "findings about another tree",
-    ExitCode.INTERRUPTED: "interrupted",
-}
-
 # Folders of uv's cache that hold the environments of `uvx` and `uv run`, without their version number.
 _UV_FOLDERS = ("archive-v", "builds-v", "environments-v")
 _SCRIPT_MODE = "_nox_script_mode"
@@ -62,7 +47,8 @@ _SCRIPT_MODE = "_nox_script_mode"
 
 def meaning(code: int) -> str:
     """An exit code with its name, for a message."""
-    return f"exit {code}: {_MEANINGS.get(code, 'a code of its own')}"
+    row = EXIT_ROWS.get(code)
+    return f"exit {code}: {row.name if row is not None else 'a code of its own'}"
 
 
 class Codes:

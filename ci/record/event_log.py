@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from ci.errors import InfrastructureError, UsageError
-from ci.record.events import SCHEMA, Damaged, Event, RunStarted, event_from, json_of
+from ci.record.event_json import event_from, json_of
+from ci.record.events import SCHEMA, Damaged, Event, RunStarted
 from ci.system.codec import DecodeError
 
 __all__ = ["RecordWriter", "line_of", "read_events"]

@@ -1,7 +1,7 @@
 """The events of a run, one type each: what the agent and `ci` say, as docs/agent.md lists it."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -17,7 +17,6 @@ from ci.record.model import (
     SkippedSuite,
 )
 from ci.record.quarantine import QuarantineRecord
-from ci.system.codec import DecodeError, Wrong, decode, encode
 
 __all__ = [
     "SCHEMA",
@@ -49,8 +48,6 @@ __all__ = [
     "TestNotRun",
     "TestStarted",
     "Unknown",
-    "event_from",
-    "json_of",
 ]
 
 # Of the events in a record; `run-started` states it. 1 had none, and its agent did not say what a quarantine row covers.
@@ -152,11 +149,6 @@ class RunStarted(Event):
     disabled: tuple[DisabledTest, ...] = ()
     quarantine: tuple[QuarantineRecord, ...] = ()
     empty_shards: tuple[EmptyShard, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """The stage, with REHEARSAL before it when it is one; every surface shows this and not `stage`."""
-        return f"REHEARSAL of {self.stage}" if self.rehearsal else self.stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -402,49 +394,3 @@ class Damaged(Event):
 
     text: str
     by: By = By.READER
-
-
-_KINDS: Mapping[str, type[Event]] = {
-    kind.type: kind
-    for kind in (
-        *(RunStarted, Capsule, PhaseStarted, PhaseProgress, PhaseEnded, ExecutorFailed, RunEnded),
-        *(AgentStarted, AgentEnded, SuiteStarted, SuiteEnded, TestNotRun, TestStarted, Case, Metric, Note),
-        *(Progress, Output, TestEnded, Retry),
-    )
-}
-_OWN = {kind: frozenset(row.name for row in fields(kind)) - {"more"} for kind in (*_KINDS.values(), Event)}
-# What says nothing where it is not set: most events are about no test, and only the agent numbers its own.
-_LEFT_OUT = {
-    row.name: row.default for row in fields(AttemptEvent) if row.default is not MISSING and row.name != "by"
-}
-
-
-def event_from(data: Any) -> Event:
-    """The event of these JSON values. What this version does not know is kept; its name of a verdict becomes `unknown`.
-
-    Raises:
-        DecodeError: it is not an event, or a field of it has another type.
-    """
-    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
-        raise DecodeError([Wrong(path=(), what="has no type")])
-    name, rest = data["type"], {key: value for key, value in data.items() if key != "type"}
-    kind = _KINDS.get(name)
-    own = _OWN[kind or Event]
-    known = {key: value for key, value in rest.items() if key in own}
-    more = {key: value for key, value in rest.items() if key not in own}
-    if kind is None:
-        return decode(Unknown, {**known, "name": name, "more": more})
-    if kind is RunStarted:
-        known.setdefault("schema", 1)
-    if isinstance(known.get("verdict"), str):
-        known["verdict"] = Verdict.of_name(known["verdict"])
-    return decode(kind, {**known, "more": more})
-
-
-def json_of(event: Event) -> dict[str, Any]:
-    """The event as JSON values; a number that JSON does not know is null."""
-    values = encode(event, finite=True)
-    more = values.pop("more")
-    name = values.pop("name") if isinstance(event, Unknown) else event.type
-    said = {key: value for key, value in values.items() if key not in _LEFT_OUT or value != _LEFT_OUT[key]}
-    return {"type": name, **said, **more}

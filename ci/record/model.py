@@ -23,6 +23,7 @@ __all__ = [
     "SkippedSuite",
     "SuiteRecord",
     "TestRecord",
+    "title_of",
 ]
 
 
@@ -276,6 +277,11 @@ class PhaseRecord:
     details: tuple[str, ...] = ()
 
 
+def title_of(stage: str, *, rehearsal: bool) -> str:
+    """The stage, with REHEARSAL before it when it is one."""
+    return f"REHEARSAL of {stage}" if rehearsal else stage
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """A whole run. `ended_reason` is the agent's, None when it sent none.
@@ -318,8 +324,8 @@ class RunRecord:
 
     @property
     def title(self) -> str:
-        """The stage, with REHEARSAL before it when it is one; every surface shows this and not `stage`."""
-        return f"REHEARSAL of {self.stage}" if self.rehearsal else self.stage
+        """What every surface shows instead of `stage`."""
+        return title_of(self.stage, rehearsal=self.rehearsal)
 
     def count(self, status: Status) -> int:
         """How many tests ended so."""

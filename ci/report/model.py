@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ci.catalog.verdicts import Status
-from ci.errors import ExitCode
+from ci.errors import EXIT_ROWS, ExitCode
 from ci.record import quarantine
 from ci.record.fold import exit_code
 from ci.record.model import (
@@ -46,20 +46,6 @@ __all__ = [
 
 # a screen's worth
 _SLOWEST = 10
-_MEANING = {
-    ExitCode.OK: "passed",
-    ExitCode.TESTS_FAILED: "tests failed",
-    ExitCode.USAGE: "invalid request or configuration",
-    ExitCode.NOTHING_SELECTED: "nothing was run",
-    ExitCode.INFRASTRUCTURE: "the infrastructure failed",
-    ExitCode.TIMEOUT: "timed out",
-    ExitCode.GUARD: "dependencies were changed",
-    ExitCode.QUARANTINE: "a quarantine has expired",
-    ExitCode.BOUNDS: "bounds were broken",
-    ExitCode.STALE: "a generated file is stale",
-    ExitCode.FINDINGS: "another project's tree has problems",
-    ExitCode.INTERRUPTED: "interrupted",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +131,7 @@ def quarantined(record: RunRecord) -> tuple[Quarantined, ...]:
 def result(record: RunRecord) -> Result:
     """The result, with the number of flaky and quarantined tests where everything that gates passed in the end."""
     code = exit_code(record)
-    words = _MEANING[ExitCode(code)] if code in _MEANING else "ended oddly"
+    words = EXIT_ROWS[code].result if code in EXIT_ROWS else "ended with an unknown code"
     flaky = record.count(Status.FLAKY)
     if code == 0 and not record.tests:
         words = "nothing to run: more shards than tests"

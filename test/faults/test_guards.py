@@ -25,7 +25,7 @@ from ci.plan.container.guards import guards_of
 from ci.plan.container.inside import CheckoutFacts
 from ci.plan.container.install import install_of
 from ci.plan.container.needs import BIN_DIR
-from ci.record.events import json_of
+from ci.record.event_json import json_of
 from ci.record.phases import Phases
 from support.engines import Engine
 from support.standins import AITER_REPOSITORY, STAMP, StandIn
@@ -166,7 +166,7 @@ def test_the_check_verb_compares_imports_and_asks_pip(
     assert runner.container.run(broken, timeout_s=30).code == 0
     with pytest.raises(GuardError, match=r"cannot import torch\.version"):
         check_verb(environ, options)
-    with pytest.raises(UsageError, match="there is no container no-such-container"):
+    with pytest.raises(UsageError, match="unknown container no-such-container"):
         check_verb(environ, DepsOptions(container="no-such-container"))
 
 

@@ -23,7 +23,7 @@ from ci.images.pull import Pulled, pull_image
 from ci.images.resolve import resolve_image
 from ci.plan.container.image import image_ask
 from ci.plan.container.image_fact import ImageFact, require_image
-from ci.record.events import json_of
+from ci.record.event_json import json_of
 from support.engines import Engine, PrivateEngine, Registry, make_tiny_image
 from support.files import REPOSITORY, wait_for
 from support.registry_faults import BLOB, MANIFEST, FaultyRegistry, garbage, refusing

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ci.record import events as ev
+from ci.record.model import title_of
 from ci.record.state import Key, RunState
 from ci.report.text import one_line, size, strip_ansi
 
@@ -82,7 +83,8 @@ class LiveRun:
     @property
     def title(self) -> str:
         """The stage, with REHEARSAL before it when it is one."""
-        return one_line(self.state.run.title) if self.state.run is not None else ""
+        run = self.state.run
+        return title_of(one_line(run.stage), rehearsal=run.rehearsal) if run is not None else ""
 
     def elapsed_s(self) -> float:
         """Seconds since the run started."""

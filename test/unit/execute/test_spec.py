@@ -31,6 +31,7 @@ from ci.execute.spec import (
     make_spec,
 )
 from ci.plan.model import BoundWork, CapabilityWork, ModelWork, RuleWork, StandInWork
+from ci.record.event_json import event_from
 from ci.record.events import (
     AgentEnded,
     AgentStarted,
@@ -46,7 +47,6 @@ from ci.record.events import (
     TestEnded,
     TestNotRun,
     TestStarted,
-    event_from,
 )
 from ci.system.codec import decode, encode
 from harness.spec import _parse

@@ -15,7 +15,7 @@ from ci.install.install import STATE_FILE, Installation, Installed
 from ci.plan.container.guards import guards_of
 from ci.plan.container.inside import CheckoutFacts
 from ci.plan.container.install import install_of
-from ci.record.events import json_of
+from ci.record.event_json import json_of
 from ci.record.phases import Phases
 from support.planning import catalog
 

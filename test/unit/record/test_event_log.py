@@ -9,15 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci.errors import InfrastructureError, UsageError
+from ci.record.event_json import json_of
 from ci.record.event_log import RecordWriter, line_of, read_events
-from ci.record.events import (
-    SCHEMA,
-    Damaged,
-    Event,
-    Note,
-    Unknown,
-    json_of,
-)
+from ci.record.events import SCHEMA, Damaged, Event, Note, Unknown
 from ci.record.fold import exit_code, fold
 from ci.record.model import Attempt
 from support.full_disk import files_of_at_most

@@ -1,0 +1,76 @@
+"""Events as JSON values and back; what only another version knows is kept."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from ci.catalog.verdicts import Verdict
+from ci.record import events as ev
+from ci.system.codec import DecodeError, Wrong, decode, encode
+
+__all__ = ["event_from", "json_of"]
+
+_KINDS: Mapping[str, type[ev.Event]] = {
+    kind.type: kind
+    for kind in (
+        *(
+            ev.RunStarted,
+            ev.Capsule,
+            ev.PhaseStarted,
+            ev.PhaseProgress,
+            ev.PhaseEnded,
+            ev.ExecutorFailed,
+            ev.RunEnded,
+        ),
+        *(
+            ev.AgentStarted,
+            ev.AgentEnded,
+            ev.SuiteStarted,
+            ev.SuiteEnded,
+            ev.TestNotRun,
+            ev.TestStarted,
+            ev.Case,
+            ev.Metric,
+            ev.Note,
+        ),
+        *(ev.Progress, ev.Output, ev.TestEnded, ev.Retry),
+    )
+}
+_OWN = {kind: frozenset(row.name for row in fields(kind)) - {"more"} for kind in (*_KINDS.values(), ev.Event)}
+# What says nothing where it is not set: most events are about no test, and only the agent numbers its own.
+_LEFT_OUT = {
+    row.name: row.default
+    for row in fields(ev.AttemptEvent)
+    if row.default is not MISSING and row.name != "by"
+}
+
+
+def event_from(data: Any) -> ev.Event:
+    """The event of these JSON values. What this version does not know is kept; its name of a verdict becomes `unknown`.
+
+    Raises:
+        DecodeError: it is not an event, or a field of it has another type.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
+        raise DecodeError([Wrong(path=(), what="has no type")])
+    name, rest = data["type"], {key: value for key, value in data.items() if key != "type"}
+    kind = _KINDS.get(name)
+    own = _OWN[kind or ev.Event]
+    known = {key: value for key, value in rest.items() if key in own}
+    more = {key: value for key, value in rest.items() if key not in own}
+    if kind is None:
+        return decode(ev.Unknown, {**known, "name": name, "more": more})
+    if kind is ev.RunStarted:
+        known.setdefault("schema", 1)
+    if isinstance(known.get("verdict"), str):
+        known["verdict"] = Verdict.of_name(known["verdict"])
+    return decode(kind, {**known, "more": more})
+
+
+def json_of(event: ev.Event) -> dict[str, Any]:
+    """The event as JSON values; a number that JSON does not know is null."""
+    values = encode(event, finite=True)
+    more = values.pop("more")
+    name = values.pop("name") if isinstance(event, ev.Unknown) else event.type
+    said = {key: value for key, value in values.items() if key not in _LEFT_OUT or value != _LEFT_OUT[key]}
+    return {"type": name, **said, **more}
