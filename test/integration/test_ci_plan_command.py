@@ -70,7 +70,7 @@ def test_no_base_selects_everything_and_says_why(tree: Path) -> None:
     ("arguments", "env", "code", "words"),
     [
         (["--bas", "main"], {}, 2, "--base"),
-        (["--workflow", "amd-stage"], {}, 2, "no workflow 'amd-stage'"),
+        (["--workflow", "amd-stage"], {}, 2, "unknown workflow 'amd-stage'"),
         (["--stage", "stage-z"], {"INPUT_ROCM": "7"}, 2, "INPUT_ROCM"),
         (["--verdict"], {}, 2, "NEEDS is empty"),
         (["--verdict"], {"NEEDS": '{"plan": {"result": "failure"}}'}, 1, "plan: failed"),

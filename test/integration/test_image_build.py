@@ -92,7 +92,7 @@ def test_a_base_that_is_not_available_is_infrastructure(engine: Engine, tmp_path
     base = "127.0.0.1:1/no/such:1"
     done = inv("image.build", "--rehearsal", "--base", base, engine=engine, home=tmp_path)
     assert done.returncode == 4
-    assert f"the base {base} is not in the local store and cannot be had" in done.stderr
+    assert f"the base {base} is not in the local store and cannot be pulled" in done.stderr
     assert "--base REF" in done.stderr
     assert "Traceback" not in done.stderr
 

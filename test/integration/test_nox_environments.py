@@ -1,6 +1,7 @@
 """The environments through the real `nox` and the real uv: made once, kept without a network, and every way to fail."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -210,23 +211,28 @@ class TestPythons:
         assert "was started on 3.10." in ended.stderr
 
     def test_a_python_that_cannot_be_had_is_named_and_the_others_are_tested(self, project: Project) -> None:
-        for group in ("tasks", "test", "container"):
+        for group in ("tasks", "container"):
             (project.root / "requirements" / f"{group}.txt").write_text(
                 (project.root / "requirements" / "model.txt").read_text()
             )
+        ours = (REPOSITORY / "requirements" / "test.txt").read_text()
+        coverage = re.search(r"^coverage==(?:.+\n)+?(?=\S|    # )", ours, re.MULTILINE)
+        assert coverage, "our pins have no coverage"
+        (project.root / "requirements" / "test.txt").write_text(coverage.group())
         pins = (REPOSITORY / "requirements" / "run.txt").read_text()
         (project.root / "requirements" / "run.txt").write_text(pins)
         folder = project.root / "test" / "unit"
         folder.mkdir(parents=True)
         (folder / "test_it.py").write_text(
-            "import pytest\n@pytest.mark.in_container\ndef test_it():\n    assert 1\n"
+            "import pytest\n@pytest.mark.in_container\ndef test_it():\n    import ci.cli\n"
         )
         (project.root / "pyproject.toml").write_text(
-            '[tool.pytest.ini_options]\nmarkers = ["in_container"]\n'
+            '[tool.pytest.ini_options]\nmarkers = ["in_container"]\npythonpath = ["."]\n'
+            "[tool.coverage.run]\nbranch = true\nparallel = true\n"
         )
         nowhere = str(project.root / "nowhere")
         ended = project.nox(
-            "-s", "tests_all", PATH=nowhere, PYENV_ROOT=nowhere, UV_PYTHON_DOWNLOADS="never", HOME=nowhere,
+            "-s", "tests_all", "--", "test/unit", PATH=nowhere, PYENV_ROOT=nowhere, UV_PYTHON_DOWNLOADS="never", HOME=nowhere,
             UV_CACHE_DIR=str(Path.home() / ".cache" / "uv"), UV_PYTHON_INSTALL_DIR=nowhere,
         )  # fmt: skip
         ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
