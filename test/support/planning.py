@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
+from ci.catalog.bounds import Bound
 from ci.catalog.catalog import Catalog
 from ci.catalog.registrations.parse import Discovery, Registration
 from ci.errors import Problem
@@ -17,6 +18,7 @@ from support.catalog_files import catalog
 __all__ = [
     "STAGE_A",
     "STAGE_B_SMALL",
+    "bound",
     "catalog",
     "discovery",
     "facts",
@@ -90,3 +92,16 @@ def request(stage: str = "stage-a-amd", **changes: object) -> Request:
 def planned(rows: Catalog, here: Facts, asked: Request, found: DockerFacts | None = None) -> Plan:
     """The plan of a request, as a session makes it; `found` is what was found out about the container that it needs."""
     return make_plan(rows, here, draft_plan(rows, here, asked), found)
+
+
+def bound(op: str, limit: float, hardware: str = "mi300x", **changes: object) -> Bound:
+    """A row of bounds.toml for the metric `m` of `test/registered/b/test_x.py`."""
+    values: dict[str, object] = {
+        "test": "test/registered/b/test_x.py",
+        "metric": "m",
+        "unit": "ms",
+        "report_only": False,
+        "why": "",
+        "source": f"{op}{limit}",
+    }
+    return Bound(hardware=(hardware,), op=op, limit=limit, **(values | changes))  # type: ignore[arg-type]  # values by name

@@ -1,25 +1,14 @@
-"""Rows of bounds.toml: floors and ceilings, reference classes, and whether rows and tests know each other."""
+"""The rows of bounds.toml: floors and ceilings, reference classes, and every bad row."""
 
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.catalog.bounds import Bound, load_bounds
-from ci.catalog.catalog import Catalog
 from ci.catalog.decode import Reader
-from ci.catalog.registrations.parse import Discovery
-from ci.catalog.registrations.test_requirements import Requirements
-from ci.errors import Problem
-from ci.execute.spec import make_spec
-from ci.plan.bounds import bounds_of
-from ci.plan.check import check_registrations
-from ci.plan.facts import Known
-from support.planning import STAGE_B_SMALL, catalog, discovery, facts, mi300x, planned, registration, request
+from support.planning import catalog
 
 TEST = "test/registered/b/test_x.py"
 OPS = {">": lambda v, n: v > n, ">=": lambda v, n: v >= n, "<": lambda v, n: v < n, "<=": lambda v, n: v <= n}
@@ -130,13 +119,6 @@ def test_cuda_is_a_column_of_bounds_and_no_machine(tmp_path: Path) -> None:
     assert set(catalog().hardware.references) == {"cuda"}
 
 
-# --- in a plan
-
-
-def with_bounds(*bounds: Bound) -> Catalog:
-    return SimpleNamespace(bounds=bounds)  # type: ignore[return-value]  # only its bounds are read
-
-
 def bound(op: str, limit: float, hardware: str = "mi300x", **changes: object) -> Bound:
     values: dict[str, object] = {
         "test": TEST,
@@ -147,84 +129,3 @@ def bound(op: str, limit: float, hardware: str = "mi300x", **changes: object) ->
         "source": f"{op}{limit}",
     }
     return Bound(hardware=(hardware,), op=op, limit=limit, **(values | changes))  # type: ignore[arg-type]  # values by name
-
-
-@pytest.mark.parametrize("rows", [(bound(">", 1), bound("<", 9)), (bound("<", 9), bound(">", 1))])
-def test_a_plan_has_the_floor_with_its_ceiling_in_it(rows: tuple[Bound, Bound]) -> None:
-    found = bounds_of(with_bounds(*rows), "mi300x", [TEST])[TEST]["m"]
-    assert (found.op, found.limit, found.source) == (">", 1, ">1")
-    assert found.ceiling is not None
-    assert (found.ceiling.op, found.ceiling.limit) == ("<", 9)
-
-
-def test_a_plan_has_the_rows_of_its_own_class_alone() -> None:
-    rows = (bound("<", 100), bound("<", 58, "mi325x"), bound("<", 57, "cuda"))
-    found = bounds_of(with_bounds(*rows), "mi325x", [TEST])
-    assert found[TEST]["m"].limit == 58
-    assert found[TEST]["m"].ceiling is None
-
-
-def test_another_tree_has_no_bounds_of_ours_though_a_path_is_the_same() -> None:
-    test = catalog().bounds[0].test
-    rows = [registration(test)]
-    assert planned(catalog(), facts(rows), request()).work.bounds
-    theirs = facts(rows, checkout=Known(value="b" * 40, source="git"))
-    assert planned(catalog(), theirs, request()).work.bounds == {}
-
-
-# --- rows and tests
-
-
-def check(metrics: tuple[str, ...] = (), declared: tuple[str, ...] = (), *bounds: Bound) -> list[str]:
-    """What `check` says of the metrics of one test in a suite of MI30x machines."""
-    tests = discovery([registration(TEST, STAGE_B_SMALL)])
-    tests = Discovery(
-        registrations=tests.registrations,
-        kinds=tests.kinds,
-        problems=(),
-        files_seen=1,
-        requirements={TEST: Requirements(metrics=metrics, declared=declared)},
-        cases={TEST: ("test_x",)},
-    )
-    rows = replace(catalog(), bounds=bounds, test_envs=())
-    problems: list[Problem] = []
-    check_registrations(rows, tests, own=True, problems=problems)
-    return [str(problem) for problem in problems]
-
-
-def test_a_literal_metric_needs_a_row_for_each_class_of_its_family() -> None:
-    assert check(("m",), (), bound(">", 1), bound(">", 1, "mi325x")) == []
-    (problem,) = check(("m",), (), bound(">", 1))
-    assert "no row of bounds.toml has its metric 'm' for mi325x" in problem
-    (problem,) = check(("m", "n"), ())
-    assert "'m', 'n' for mi300x, mi325x" in problem
-
-
-def test_a_declared_metric_needs_a_row_on_any_class() -> None:
-    assert check((), ("m",), bound(">", 1, "cpu")) == []
-    (problem,) = check((), ("m",))
-    assert "no row of bounds.toml has its metric 'm'" in problem
-
-
-def test_a_row_whose_metric_or_test_is_gone_is_a_problem() -> None:
-    (problem,) = check((), (), bound(">", 1))
-    assert "the test has no metric 'm'" in problem
-    assert "METRICS" in problem
-    (problem,) = check((), (), bound(">", 1, test="test/registered/gone.py"))
-    assert "bound[test/registered/gone.py].test: no such registered test" in problem
-
-
-def test_the_agent_gets_the_metrics_that_a_whole_test_must_record() -> None:
-    test = catalog().bounds[0].test
-    metrics = sorted(
-        {row.metric for row in catalog().bounds if row.test == test and "mi300x" in row.hardware}
-    )
-
-    def asked(**changes: Any) -> list[str]:
-        plan = planned(catalog(), mi300x([registration(test)]), request(**changes))
-        spec = make_spec(plan, run="r", run_dir="/r", token="t", known_features=())
-        return list(spec.suites[0].tests[0].metrics)
-
-    assert asked() == metrics != []
-    assert asked(tests=(f"{test}::test_a",)) == []
-    assert asked(pytest_args=("-k", "x")) == []

@@ -1,12 +1,15 @@
 """`ci_plan` as a command: what a job gets from it, what a person reads, and how the finish job judges."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from ci.cli.ci_plan import ci_plan
 from ci.errors import CiError, ExitCode, UsageError
+from support.http_server import serve_http
 
 NEEDS = {
     "plan": {"result": "success", "outputs": {"wave_1_jobs": "1", "wave_2_jobs": "0", "wave_3_jobs": "0"}},
@@ -84,3 +87,56 @@ def test_the_finish_job_fails_with_each_job_and_its_code(
     found = json.loads(capsys.readouterr().out)
     assert (found["code"], [row["where"] for row in found["problems"]]) == (1, ["wave-1"])
     assert "- **wave-1: failed" in files[1].read_text()
+
+
+class Hub:
+    """A registry on the loopback address with one tag, which is another image each time that its manifest is asked for."""
+
+    TAG = "v0.5.12-rocm700-mi30x-20260528"
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+        self.manifests: list[str] = []
+
+    def __call__(self, path: str, _headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+        if path.startswith("/v2/org/engine/tags/list"):
+            return 200, {}, json.dumps({"tags": [self.TAG, "v0.5.12-rocm700-mi30x-20260501"]}).encode()
+        if path == f"/v2/org/engine/manifests/{self.TAG}":
+            config = self._put({"config": {}, "rootfs": {"diff_ids": [str(len(self.manifests))]}})
+            digest = self._put({"schemaVersion": 2, "config": {"digest": config}, "layers": []})
+            self.manifests.append(digest)
+            return 200, {}, self.blobs[digest]
+        body = self.blobs.get(path.rpartition("/")[2])
+        return (200, {}, body) if body is not None else (404, {}, b"{}")
+
+    def _put(self, content: object) -> str:
+        body = json.dumps(content).encode()
+        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        self.blobs[digest] = body
+        return digest
+
+
+@pytest.mark.processes
+def test_in_actions_every_job_of_every_wave_gets_the_image_that_was_found_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub = Hub()
+    with serve_http() as server:
+        server.answer = hub
+        for name, value in {
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_EVENT_NAME": "schedule",
+            "GITHUB_OUTPUT": str(tmp_path / "output"),
+            "AMD_CI_REGISTRY": server.url.removeprefix("http://"),
+            "AMD_CI_TODAY": "2026-05-29",
+        }.items():
+            monkeypatch.setenv(name, value)
+        assert ci_plan(["--json"]) == 0
+    (digest,) = hub.manifests
+    found = json.loads(capsys.readouterr().out)
+    (image,) = {job["image"] for wave in found["waves"] for job in wave}
+    assert image.endswith(f"/org/engine:{Hub.TAG}@{digest}")
+    assert (tmp_path / "output").read_text().count(image) == len(
+        [job for wave in found["waves"] for job in wave]
+    )
+    assert [(row["family"], row["rocm"], row["age_days"]) for row in found["images"]] == [("mi30x", "700", 1)]

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import urllib3.exceptions
 
-from ci.cli.containers import sweep_verb
 from ci.docker.client import EngineError, connect, faults, remote_because
 from ci.errors import InfrastructureError
 
@@ -97,12 +96,3 @@ class TestConnecting:
     def test_who_listens_is_not_an_engine(self, tmp_path: Path, answer: bytes) -> None:
         with serving(tmp_path / "s", answer) as host:
             assert "does not answer" in self.refused(host)
-
-
-def test_a_sweep_without_an_engine_says_that_it_looked_at_no_container(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sweep_verb({"DOCKER_HOST": f"unix://{tmp_path}/no.sock"})
-    said = " ".join(capsys.readouterr().out.split())
-    assert "containers not checked" in said
-    assert "DOCKER_HOST" in said

@@ -1,4 +1,4 @@
-"""Capabilities: which server arguments a test's server gets on which hardware, and what a plan says of the others."""
+"""Which server arguments a test's server gets on which hardware, and what a plan says of the others."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +11,6 @@ from ci.errors import UsageError
 from ci.execute.spec import make_spec
 from ci.plan.facts import Facts
 from ci.plan.model import Plan
-from support.catalog_files import CatalogCopy
 from support.planning import STAGE_B_SMALL, catalog, discovery, facts, mi300x, planned, registration, request
 
 ASKING = "test/registered/b/test_asking.py"
@@ -26,40 +25,6 @@ def asking(world: Callable[..., Facts], *asks: str) -> Facts:
 
 def plan(world: Facts, **changes: object) -> Plan:
     return planned(catalog(), world, replace(request("stage-b-amd"), **changes))  # type: ignore[arg-type]  # its own keywords
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "found"),
-    [
-        ('issue = "https', 'issue = "', "issue: invalid value '://"),
-        (
-            'issue = "https://example.invalid/issues/7"\n',
-            "",
-            "issue: is missing (the URL of the issue that tracks why",
-        ),
-        (
-            'hardware = ["mi300x", "mi325x", "mi355x"]',
-            'hardware = ["mi300x"]',
-            "has no row for sglang on mi325x",
-        ),
-        (
-            'hardware = ["mi325x", "mi355x"]',
-            'hardware = ["mi300x", "mi325x", "mi355x"]',
-            "appears twice",
-        ),
-        ('hardware = ["cpu"]', 'hardware = ["cpu", "mi300x"]', "llamacpp does not serve mi300x"),
-        ('engine = "llamacpp"', 'engine = "llama"', "unknown engine 'llama'"),
-        ("allowed = false\n", "", "allowed: is missing"),
-        ('hardware = ["cpu"]', 'hardware = ["cuda"]', "unknown hardware class 'cuda'"),
-        ("[[capability]]", "[[capabilty]]", "capabilty: unknown table"),
-    ],
-)
-def test_a_bad_row_is_named(catalog_copy: CatalogCopy, old: str, new: str, found: str) -> None:
-    catalog_copy.replace("catalog/capabilities.toml", old, new)
-    problems = catalog_copy.problems()
-    assert any(
-        found in problem and problem.startswith("catalog/capabilities.toml") for problem in problems
-    ), problems
 
 
 @pytest.mark.parametrize("hardware", ["mi300x", "mi325x", "mi355x"])

@@ -4,13 +4,23 @@ from dataclasses import replace
 
 import pytest
 
+from ci.catalog.bounds import Bound
 from ci.catalog.catalog import read_catalog
+from ci.catalog.registrations.parse import Discovery
+from ci.catalog.registrations.test_requirements import Requirements
 from ci.errors import Problem
 from ci.plan.check import check_registrations
-from support.catalog_files import CatalogCopy, catalog
-from support.planning import STAGE_A, discovery, registration
+from support.catalog_files import CatalogCopy
+from support.planning import (
+    STAGE_A,
+    STAGE_B_SMALL,
+    bound,
+    catalog,
+    discovery,
+    registration,
+)
 
-A, B = "test/registered/a.py", "test/registered/b.py"
+A, B, TEST = "test/registered/a.py", "test/registered/b.py", "test/registered/b/test_x.py"
 
 
 def test_a_test_that_no_stage_would_run_is_named() -> None:
@@ -60,3 +70,42 @@ def test_rows_whose_test_is_gone_have_their_line(catalog_copy: CatalogCopy) -> N
         "catalog/bounds.toml",
         "catalog/environment.toml",
     }
+
+
+def check(metrics: tuple[str, ...] = (), declared: tuple[str, ...] = (), *bounds: Bound) -> list[str]:
+    """What `check` says of the metrics of one test in a suite of MI30x machines."""
+    tests = discovery([registration(TEST, STAGE_B_SMALL)])
+    tests = Discovery(
+        registrations=tests.registrations,
+        kinds=tests.kinds,
+        problems=(),
+        files_seen=1,
+        requirements={TEST: Requirements(metrics=metrics, declared=declared)},
+        cases={TEST: ("test_x",)},
+    )
+    rows = replace(catalog(), bounds=bounds, test_envs=())
+    problems: list[Problem] = []
+    check_registrations(rows, tests, own=True, problems=problems)
+    return [str(problem) for problem in problems]
+
+
+def test_a_literal_metric_needs_a_row_for_each_class_of_its_family() -> None:
+    assert check(("m",), (), bound(">", 1), bound(">", 1, "mi325x")) == []
+    (problem,) = check(("m",), (), bound(">", 1))
+    assert "no row of bounds.toml has its metric 'm' for mi325x" in problem
+    (problem,) = check(("m", "n"), ())
+    assert "'m', 'n' for mi300x, mi325x" in problem
+
+
+def test_a_declared_metric_needs_a_row_on_any_class() -> None:
+    assert check((), ("m",), bound(">", 1, "cpu")) == []
+    (problem,) = check((), ("m",))
+    assert "no row of bounds.toml has its metric 'm'" in problem
+
+
+def test_a_row_whose_metric_or_test_is_gone_is_a_problem() -> None:
+    (problem,) = check((), (), bound(">", 1))
+    assert "the test has no metric 'm'" in problem
+    assert "METRICS" in problem
+    (problem,) = check((), (), bound(">", 1, test="test/registered/gone.py"))
+    assert "bound[test/registered/gone.py].test: no such registered test" in problem

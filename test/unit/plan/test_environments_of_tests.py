@@ -1,20 +1,17 @@
-"""The environment of one test over its suite's: rows, plan, spec and the `envs` session."""
+"""The environment of one test over its suite's."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.catalog import Catalog
 from ci.catalog.environment import TestEnv
-from ci.cli.main import main
 from ci.errors import UsageError
 from ci.execute.spec import make_spec
 from ci.plan.compare.diff import compare
 from ci.plan.facts import Known
 from ci.plan.model import Plan
-from support.catalog_files import CatalogCopy
 from support.planning import catalog, facts, planned, registration, request
 
 FP4, FP8, PLAIN = (f"test/registered/amd/test_{name}.py" for name in ("fp4", "fp8", "plain"))
@@ -90,40 +87,3 @@ def test_the_agent_gets_what_each_test_has_beside_its_suite() -> None:
     env = {test.id: test.env for test in spec.suites[0].tests}
     assert env[PLAIN] == {}
     assert env[FP4]["FP4_EXPERTS"] == "true"
-
-
-def test_sets_that_do_not_exist_are_all_named_at_once(catalog_copy: CatalogCopy) -> None:
-    with (catalog_copy.rows / "environment.toml").open("a") as file:
-        for name in ("one", "two"):
-            file.write(
-                f'\n[[test_env]]\ntest = "test/{name}.py"\nsets = ["big_model.{name.upper()}"]\nwhy = "w"\n'
-            )
-    with pytest.raises(UsageError) as caught:
-        load_catalog(catalog_copy.rows, catalog_copy.envs)
-    assert caught.value.exit_code == 2
-    text = caught.value.render()
-    for name in ("one", "two"):
-        assert f"test_env[test/{name}.py].sets: unknown env set 'big_model.{name.upper()}'" in text
-
-
-@pytest.mark.usefixtures("own_tree")
-class TestSession:
-    """`nox -s envs` with the paths of tests."""
-
-    def test_two_tests_are_compared(self, capsys: pytest.CaptureFixture[str]) -> None:
-        names = ["test_big_fp4.py", "test_big_fp8.py"]
-        assert main(["envs", "diff", *names, "--json"]) == 0
-        rows = json.loads(capsys.readouterr().out)
-        assert rows == [{"name": "FP4_EXPERTS", "left": "true", "right": "false"}]
-
-    def test_a_test_is_shown_whole_with_what_each_set_gave(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["envs", "show", "test_big_fp4.py", "--json"]) == 0
-        (shown,) = json.loads(capsys.readouterr().out).values()
-        assert shown["ATTENTION_BACKEND"]["source"] == "big_model.COMMON"
-        assert shown["TEST_MAX_RETRY"]["source"] == "base.BASE"
-
-    def test_a_test_that_is_not_there_is_a_usage_error_with_the_nearest(
-        self, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert main(["envs", "show", "test/registered/amd/test_big_fp5.py"]) == 2
-        assert "test_big_fp4.py" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The rendered workflows: what they hold, that they follow the rows, and that an edit by hand is seen."""
+"""The rendered workflows: what they hold, and that they follow the rows."""
 
 import importlib.util
 import itertools
@@ -17,10 +17,7 @@ from invoke.parser import Parser as InvokeParser
 from ruamel.yaml import YAML
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.decode import Reader
-from ci.catalog.workflows import ActionsCatalog, load_actions
 from ci.cli.ci_plan import ci_plan_parser
-from ci.cli.main import main
 from ci.cli.options import parse, run_parser
 from ci.errors import Problem
 from ci.github.matrix import stage_waves
@@ -29,11 +26,8 @@ from ci.github.workflows.render import (
     HEADER,
     WORKFLOWS,
     ZIZMOR,
-    find_stale,
     render,
-    write,
 )
-from support.catalog_files import CATALOG_DIR
 
 REPOSITORY = Path(__file__).parents[4]
 SECRET = re.compile(r"secrets\.([A-Z_]+)")
@@ -322,127 +316,3 @@ def test_labels_and_ignores_of_the_linters_come_from_rows(catalog: Catalog) -> N
         row.rule: row.files for row in catalog.actions.ignores
     }
     assert all(f"# {row.why}" in files[ZIZMOR] for row in catalog.actions.ignores)
-
-
-class TestStale:
-    """What happens to a file that somebody edits, loses or adds."""
-
-    @pytest.fixture
-    def checkout(self, own_tree: Path) -> Path:
-        return own_tree
-
-    def test_writing_makes_every_file(self, tmp_path: Path, catalog: Catalog) -> None:
-        assert sorted(write(catalog, tmp_path)) == sorted(render(catalog))
-
-    def test_writing_again_changes_nothing(
-        self, checkout: Path, catalog: Catalog, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert write(catalog, checkout) == ()
-        assert main(["workflows"]) == 0
-        assert "nothing to write" in capsys.readouterr().err
-        assert main(["workflows", "--check"]) == 0
-
-    @pytest.mark.parametrize(
-        ("file", "old", "new"),
-        [
-            ("amd-stage.yml", "    timeout-minutes: ${{ matrix.timeout_minutes }}\n", ""),
-            ("amd-stage.yml", "${{ matrix.runner }}", "linux-south-1gpu"),
-            ("amd-stage.yml", "if: always()", "if: success()"),
-            ("amd-pr.yml", "persist-credentials: false", "persist-credentials: true"),
-            ("amd-pr.yml", "permissions: {}", "permissions: write-all"),
-            ("amd-nightly.yml", "15 20 * * *", "30 18 * * *"),
-            ("amd-images.yml", "family: mi35x", "family: mi30x"),
-            ("ci.yml", "session: faults, ", "session: bench, "),
-        ],
-    )
-    def test_an_edit_by_hand_is_exit_9_with_the_diff(
-        self, checkout: Path, capsys: pytest.CaptureFixture[str], file: str, old: str, new: str
-    ) -> None:
-        path = checkout / WORKFLOWS / file
-        text = path.read_text()
-        path.write_text(text.replace(old, new, 1))
-        assert path.read_text() != text
-        removed = next(line for line in text.splitlines() if old.strip() in line)
-        for command in (["workflows", "--check"], ["check"]):
-            assert main(command) == 9
-            shown = capsys.readouterr().err
-            assert "error (exit 9)" in shown
-            assert f"--- {WORKFLOWS}/{file}" in shown
-            assert f"      +{removed}" in shown
-            assert "next:  nox -s workflows" in shown
-        assert main(["workflows"]) == 0
-        assert f"written: {WORKFLOWS}/{file}" in capsys.readouterr().err
-        assert path.read_text() == text
-
-    def test_lost_added_and_unreadable_files_are_named_together(
-        self, checkout: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        folder = checkout / WORKFLOWS
-        (folder / "ci.yml").unlink()
-        (folder / "extra.yaml").write_text("on: push\n")
-        (folder / "amd-pr.yml").write_bytes(b"\xff\xfe\n")
-        (checkout / ACTIONLINT).write_text((checkout / ACTIONLINT).read_text().replace("\n", "\r\n"))
-        assert main(["workflows", "--check"]) == 9
-        shown = capsys.readouterr().err
-        assert f"{WORKFLOWS}/ci.yml: is missing" in shown
-        assert f"{WORKFLOWS}/extra.yaml: no row of actions.toml renders it" in shown
-        assert "-\\xff\\xfe" in shown
-        assert f"{ACTIONLINT}: is not what the catalog says\n      only line endings differ" in shown
-
-    def test_a_row_that_changes_makes_its_file_stale(self, checkout: Path, catalog: Catalog) -> None:
-        rows = catalog.actions
-        changed = replace(rows, numbers={**rows.numbers, "artifact_days": 30})
-        (stale,) = find_stale(replace(catalog, actions=changed), checkout)
-        assert stale.path == f"{WORKFLOWS}/amd-stage.yml"
-        assert "-          retention-days: 5\n+          retention-days: 30" in stale.diff
-
-    def test_an_option_that_is_not_known_is_a_usage_error(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["workflows", "--chek"]) == 2
-        assert "--chek: unknown option (did you mean '--check'" in capsys.readouterr().err
-
-
-class TestRows:
-    """What is wrong with `actions.toml` is named, all of it."""
-
-    def load(self, folder: Path, edit: Mapping[str, str]) -> tuple[ActionsCatalog, str]:
-        text = (CATALOG_DIR / "actions.toml").read_text()
-        for old, new in edit.items():
-            assert old in text
-            text = text.replace(old, new, 1)
-        (folder / "actions.toml").write_text(text)
-        reader = Reader(folder)
-        found = load_actions(reader, families=("mi30x", "mi35x"))
-        return found, "\n".join(map(str, reader.problems))
-
-    @pytest.mark.parametrize(
-        ("old", "new", "told"),
-        [
-            ('hash = "1111', 'hash = "v6 # 1111', "action[actions/checkout].hash: invalid value 'v6 #"),
-            ('crons = ["0 12 * * *"]', 'crons = ["noon"]', "workflow[amd-images].crons[0]: invalid value 'noon' (five fields"),
-            ('kind = "own"', 'kind = "mine"', "workflow[ci].kind: unknown value 'mine' (known: images, own"),
-            ('options = ["700", "720", "724"]', "options = []", "input[rocm]: options do not fit type 'choice'"),
-            ('kinds = ["stage"]', 'kinds = ["stages"]', "secret[HF_TOKEN].kinds[0]: unknown value 'stages' (did you mean 'stage'"),
-            ('families = ["mi30x", "mi35x"]', 'families = ["mi40x"]', "image[700].families: unknown hardware family 'mi40x'"),
-            ('id = "set_up_min"', 'id = "setup_min"', "number[setup_min].id: unknown value 'setup_min' (did you mean 'set_up_min'"),
-            ("value = 30", "value = 0", "number[set_up_min].value: is 0"),
-            ('files = ["amd-images.yml"]', 'files = ["amd-image.yml"]', "ignore[secrets-outside-env].files"),
-            ('why = "gated models"', "", "secret[HF_TOKEN].why: is missing"),
-            ('id = "control"', 'id = "image-mirror"', "appears twice"),
-            ("[[tree]]", "[[trees]]", "tree: has 0 rows (write exactly one [[tree]])"),
-            ('kind = "stage"', 'kind = "own"', "workflow: no row of kind stage"),
-            ('id = "astral-sh/setup-uv"', 'id = "astral/setup-uv"', "id: unknown value 'astral/setup-uv' (did you mean 'astral-sh/setup-uv'?)"),
-            ('why = "a finding', 'why = "one\\na finding', "ignore[self-repository].why: invalid value"),
-        ],
-    )  # fmt: skip
-    def test_a_fault_is_named(self, tmp_path: Path, old: str, new: str, told: str) -> None:
-        _, problems = self.load(tmp_path, {old: new})
-        assert told in problems
-
-    def test_all_at_once(self, tmp_path: Path) -> None:
-        _, problems = self.load(tmp_path, {"value = 30": "value = 0", 'kind = "own"': 'kind = "mine"'})
-        assert len(problems.splitlines()) == 2
-
-    def test_limits_of_a_job_hold_set_up_suite_and_clean_up(self, catalog: Catalog) -> None:
-        rows = catalog.actions
-        assert rows.step_limit_min(3600) == 60 + 30
-        assert rows.job_limit_min(3600) == 60 + 30 + 8

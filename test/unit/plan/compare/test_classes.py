@@ -1,18 +1,14 @@
 """Plans of one request on several hardware classes: what differs is shown, and nothing else."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.cli.main import main
 from ci.plan.bounds import bounds_of
 from ci.plan.compare.classes import ClassDifference, compare_classes, reference_column
-from ci.plan.facts import Known
 from ci.plan.model import Plan
 from support.planning import STAGE_B_SMALL, catalog, mi300x, planned, registration, request
 
@@ -73,45 +69,3 @@ def test_a_reference_class_is_a_column_of_bounds() -> None:
     found = by_name(reference_column(rows, "cuda", bounds_of(catalog(), "cuda", [SPEED])))
     assert found["ttft_s"]["cuda"] == "< 1 s"
     assert found["GPU_ARCHS"]["cuda"] == "-"
-
-
-class TestSession:
-    """`nox -s plan -- --compare`."""
-
-    @pytest.mark.usefixtures("own_tree")
-    def test_json_has_classes_digests_and_differences(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.setattr("ci.facts.gather.commit_of", lambda *_, **__: Known(value="a" * 40, source="git"))
-        arguments = [
-            "plan",
-            "--compare",
-            "mi300x,mi325x,cuda",
-            "stage_b_amd",
-            "--suite",
-            "1-gpu-small",
-            "--json",
-        ]
-        assert main(arguments) == 0
-        shown = json.loads(capsys.readouterr().out)
-        assert shown["classes"] == ["mi300x", "mi325x", "cuda"]
-        assert set(shown["digests"]) == {"mi300x", "mi325x"}
-        values = {row["name"]: row["values"] for row in shown["differences"]}
-        assert values["itl_s"] == {"mi300x": "< 2 s", "mi325x": "< 1 s", "cuda": "< 1 s"}
-
-    @pytest.mark.parametrize(
-        ("arguments", "found"),
-        [
-            (["--compare", "mi300x,mi32x", "stage_b_amd"], "'mi32x' (did you mean 'mi325x'"),
-            (["--compare", "mi300x", "stage_b_amd"], "compares 1 hardware classes"),
-            (["--compare", "mi300x,cuda", "stage_b_amd"], "compares 1 hardware classes"),
-            (["--compare", "mi300x,mi325x"], "the plans of which stage?"),
-            (["--compare=mi300x,mi325x", "stage_b_amd", "--hardware", "cpu"], "both name hardware"),
-            (["--compare"], "compares 0 hardware classes"),
-        ],
-    )
-    def test_invalid_input_is_exit_2(
-        self, capsys: pytest.CaptureFixture[str], arguments: list[str], found: str
-    ) -> None:
-        assert main(["plan", *arguments]) == 2
-        assert found in capsys.readouterr().err

@@ -1,0 +1,44 @@
+"""How much of a pull is done."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ci.images.progress import Progress
+
+
+def downloading(layer: str, current: int, total: int) -> dict[str, object]:
+    return {"id": layer, "status": "Downloading", "progressDetail": {"current": current, "total": total}}
+
+
+def test_progress_adds_layers_up_and_knows_a_standstill() -> None:
+    progress = Progress(300)
+    assert progress.feed({"id": "a", "status": "Pulling fs layer"}, 0)
+    assert progress.feed(downloading("a", 50, 100), 1)
+    assert not progress.feed(downloading("a", 50, 100), 2)
+    assert not progress.feed({"id": "a", "status": "Retrying in 5 seconds"}, 3)
+    assert progress.feed(downloading("b", 100, 200), 5)
+    assert (progress.done_bytes, progress.total_bytes) == (150, 300)
+    assert progress.rate_bytes_s == pytest.approx(150 / 5)
+    assert progress.feed({"id": "a", "status": "Download complete"}, 6)
+    assert progress.done_bytes == 200
+
+
+def test_a_total_is_not_claimed_while_layers_wait_and_others_are_there_already() -> None:
+    progress = Progress(300)
+    progress.feed({"id": "a", "status": "Already exists"}, 0)
+    progress.feed({"id": "b", "status": "Waiting"}, 0)
+    assert progress.total_bytes is None
+    progress.feed(downloading("b", 1, 90), 1)
+    assert progress.total_bytes == 90
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 100)), max_size=40))
+def test_progress_never_exceeds_its_total(steps: list[tuple[str, int]]) -> None:
+    progress = Progress(0)
+    for number, (layer, current) in enumerate(steps):
+        progress.feed(downloading(layer, current, 100), number)
+        total = progress.total_bytes
+        assert total is not None
+        assert 0 <= progress.done_bytes <= total
+        assert (progress.rate_bytes_s or 0) >= 0
