@@ -13,7 +13,7 @@ from ci.facts.gather import find_hardware, find_today
 from ci.images.pull import Pulled, pull_image
 from ci.images.resolve import resolve_image
 from ci.images.store import mirror_image, prune_images
-from ci.plan.container.image import image_ask
+from ci.plan.container.image import image_request
 from ci.plan.container.image_fact import ImageFact, require_image
 from ci.record.events import Note
 from ci.report.views.images import (
@@ -110,7 +110,7 @@ def _resolve(catalog: Catalog, environ: Mapping[str, str], options: ImageOptions
     elif family not in catalog.hardware.families:
         cause = closest(family, catalog.hardware.families)
         raise UsageError(f"unknown family {family!r}", cause=cause, then="see ci/catalog/hardware.toml")
-    ask = image_ask(
+    request = image_request(
         catalog.images,
         family="" if family not in catalog.hardware.families else family,
         today=find_today(environ)[0],
@@ -119,7 +119,7 @@ def _resolve(catalog: Catalog, environ: Mapping[str, str], options: ImageOptions
         rocm=options.rocm,
         flavour=options.flavour,
     )
-    return resolve_image(catalog, ask, environ, engine_host=docker_host(environ)[0])
+    return resolve_image(catalog, request, environ, engine_host=docker_host(environ)[0])
 
 
 def _pull(catalog: Catalog, environ: Mapping[str, str], image: ImageFact, mirror: str) -> Pulled:

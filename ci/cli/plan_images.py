@@ -6,13 +6,13 @@ from datetime import date
 
 from ci.catalog.catalog import Catalog
 from ci.errors import InfrastructureError, Problem
-from ci.plan.container.image import ImageAsk, image_ask, parse_reference
+from ci.plan.container.image import ImageRequest, image_request, parse_reference
 from ci.plan.container.image_fact import ImageFact
 
 __all__ = ["PlannedImage", "PlannedImages"]
 
 # looks for an image; what cannot be found comes back with its problem
-Resolve = Callable[[ImageAsk], ImageFact]
+Resolve = Callable[[ImageRequest], ImageFact]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,15 +86,19 @@ class PlannedImages:
         )
 
     def _find(self, family: str, rocm: str) -> PlannedImage:
-        ask = image_ask(self.catalog.images, family=family, today=self.today, environ=self.environ, rocm=rocm)
-        if ask.override and parse_reference(ask.override).digest:
+        request = image_request(
+            self.catalog.images, family=family, today=self.today, environ=self.environ, rocm=rocm
+        )
+        if request.override and parse_reference(request.override).digest:
             # a digest means the same to every job; whoever pulls it compares
-            return self._row(family, rocm, image=ask.override, source=f"{ask.override_source}, pinned there")
+            return self._row(
+                family, rocm, image=request.override, source=f"{request.override_source}, pinned there"
+            )
         if not self.look:
             return self._row(
                 family, rocm, problem="not looked for outside of Actions: --images asks the registry"
             )
-        fact = self.resolve(ask)
+        fact = self.resolve(request)
         self.notes_of_looks += tuple(note for note in fact.notes if note not in self.notes_of_looks)
         if not fact.config_digest:
             return self._row(family, rocm, source=fact.source, problem=fact.problem)

@@ -178,7 +178,7 @@ def _mount(row: ContainerMount, environ: Mapping[str, str], sysroot: Path) -> tu
         matches = sorted(sysroot.glob(row.path.lstrip("/")))
         path = f"/{matches[0].relative_to(sysroot)}" if matches else path
     if not (sysroot / path.lstrip("/")).exists():
-        return None, f"{row.id}: there is no {path}"
+        return None, f"{row.id}: {path} does not exist"
     return Mount(id=row.id, source=path, target=row.target or path, read_only=row.read_only), ""
 
 

@@ -12,7 +12,7 @@ __all__ = ["commit_of"]
 def commit_of(tree: Path) -> Known:
     """The commit of a tree; a changed one as `<sha>+dirty.<12 hex>`, the hex over all that differs from the commit.
 
-    Unknown, with git's reason, when there is no repository or git refuses a tree that someone else owns.
+    Unknown, with git's reason, when there is no repository or git refuses a tree that another user owns.
     """
 
     def git(*arguments: str) -> Completed:

@@ -42,7 +42,7 @@ def find_engine(engine: Engine, *, given: str, ours: bool, environ: Mapping[str,
     """The interpreter for an engine: the one given, else ours (in rehearsal), else the first on the PATH that has it.
 
     Raises:
-        UsageError: the given interpreter is no Python.
+        UsageError: the given interpreter is not a Python.
         InfrastructureError: the given interpreter is older than 3.10 or lacks the engine; an interpreter has the engine but
             not pytest, which runs the tests.
     """

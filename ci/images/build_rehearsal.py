@@ -20,7 +20,7 @@ from ci.errors import InfrastructureError, Problem, UsageError
 from ci.images.pull import pull_image
 from ci.images.resolve import resolve_image
 from ci.nox.environments import find_uv, pin_files
-from ci.plan.container.image import image_ask
+from ci.plan.container.image import image_request
 from ci.plan.container.image_fact import (
     ENGINE_LABEL,
     FLAVOUR_LABEL,
@@ -147,8 +147,8 @@ def have_base(
         raise InfrastructureError(
             f"the engine at {host} cannot be asked for {base}: {error.text}", then="docker info"
         ) from error
-    ask = image_ask(catalog.images, family="", today=today, environ=environ, image=base)
-    image = resolve_image(catalog, ask, environ, engine_host=host)
+    request = image_request(catalog.images, family="", today=today, environ=environ, image=base)
+    image = resolve_image(catalog, request, environ, engine_host=host)
     if not image.config_digest:
         raise InfrastructureError(
             f"the base {base} is not in the local store and cannot be pulled: {image.problem}",

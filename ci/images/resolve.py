@@ -17,7 +17,7 @@ from ci.images.registry import ImageConfig, Registry, RegistryError, base_url
 from ci.plan.container.image import (
     Candidate,
     Choice,
-    ImageAsk,
+    ImageRequest,
     Reference,
     choose,
     parse_reference,
@@ -39,7 +39,7 @@ _RETRY_AFTER_MAX_S = 60.0
 
 def resolve_image(
     catalog: Catalog,
-    ask: ImageAsk,
+    request: ImageRequest,
     environ: Mapping[str, str],
     *,
     engine_host: str,
@@ -53,8 +53,8 @@ def resolve_image(
     Raises:
         UsageError: the override is not a reference, or is an image of another family; the registry variable is not a registry.
     """
-    look = _Look(catalog, ask, environ, engine_host, sleep_s)
-    return look.override() if ask.override else look.newest()
+    look = _Look(catalog, request, environ, engine_host, sleep_s)
+    return look.override() if request.override else look.newest()
 
 
 def open_registry(
@@ -124,14 +124,14 @@ class _Look:
     def __init__(
         self,
         catalog: Catalog,
-        ask: ImageAsk,
+        request: ImageRequest,
         environ: Mapping[str, str],
         engine_host: str,
         sleep_s: Callable[[float], None],
     ) -> None:
         self._catalog = catalog
         self._images = catalog.images
-        self._ask = ask
+        self._request = request
         self._environ = environ
         self._engine_host = engine_host
         self._sleep_s = sleep_s
@@ -139,7 +139,7 @@ class _Look:
 
     def newest(self) -> ImageFact:
         """The newest official tag of the flavour and family, at the public registry or what replaces it."""
-        name = self._ask.registry or self._images.registry
+        name = self._request.registry or self._images.registry
         public = parse_reference(f"{name}/{self._images.repository}")
         if public.registry != name:
             raise UsageError(
@@ -147,18 +147,18 @@ class _Look:
                 cause="it is HOST:PORT or a host name with a dot",
                 then=f"{self._images.registry_variable}=127.0.0.1:5000 ./inv image.resolve",
             )
-        source = f"newest of {self._ask.flavour} ({self._ask.flavour_source}) for {self._ask.family}, in {public.name}"
-        if self._ask.registry:
+        source = f"newest of {self._request.flavour} ({self._request.flavour_source}) for {self._request.family}, in {public.name}"
+        if self._request.registry:
             source += f", {self._images.registry_variable}"
         none = Choice(tag="", day=None, candidates=())
         public = replace(public, tag="")
         with open_registry(self._catalog, public.registry, self._environ) as registry:
             try:
                 tags = self._patiently(lambda: registry.tags(public.path))
-                choice = choose(tags, self._images, self._ask)
+                choice = choose(tags, self._images, self._request)
                 if not choice.tag:
-                    days = self._images.flavours[self._ask.flavour].look_back_days
-                    what = f"{public.name} has no {self._ask.flavour} image for {self._ask.family} of the last {days} days"
+                    days = self._images.flavours[self._request.flavour].look_back_days
+                    what = f"{public.name} has no {self._request.flavour} image for {self._request.family} of the last {days} days"
                     return self._unresolved(public, choice, source, f"{what} ({len(tags)} tags)", registry)
                 reference = Reference(registry=public.registry, path=public.path, tag=choice.tag, digest="")
                 found = self._patiently(lambda: registry.resolve(reference))
@@ -169,8 +169,8 @@ class _Look:
 
     def override(self) -> ImageFact:
         """What was named: an image id of the local store, one that was made here, or one of its registry."""
-        reference = parse_reference(self._ask.override)
-        source = self._ask.override_source
+        reference = parse_reference(self._request.override)
+        source = self._request.override_source
         self._require_family(reference)
         here, problem = self._local(reference)
         if reference.image_id or (here and not here.get("RepoDigests")):
@@ -186,7 +186,7 @@ class _Look:
                 reference.text,
                 here,
                 source=f"{source}, in the local store",
-                today=self._ask.today,
+                today=self._request.today,
                 notes=tuple(self._notes),
             )
         with open_registry(self._catalog, reference.registry, self._environ) as registry:
@@ -205,11 +205,11 @@ class _Look:
             UsageError: the tag says so.
         """
         family = tag_part(self._images, reference.tag, "family")
-        if family and self._ask.family and family != self._ask.family:
+        if family and self._request.family and family != self._request.family:
             raise UsageError(
-                f"{self._ask.override_source}: {reference.text} is made for {family}, this machine is {self._ask.family}",
+                f"{self._request.override_source}: {reference.text} is made for {family}, this machine is {self._request.family}",
                 cause="one variable for both families has the wrong image for one of them",
-                then=f"name an image for {self._ask.family}: --image REF, or AMD_CI_IMAGE_MI35X for mi35x alone",
+                then=f"name an image for {self._request.family}: --image REF, or AMD_CI_IMAGE_MI35X for mi35x alone",
             )
 
     def _patiently(self, action: Callable[[], _T]) -> _T:
@@ -229,7 +229,7 @@ class _Look:
             labels=found.labels,
             env=found.env,
             size_bytes=found.size_bytes,
-            today=self._ask.today,
+            today=self._request.today,
             candidates=candidates,
             notes=tuple(self._notes),
         )
@@ -247,7 +247,7 @@ class _Look:
             self._images,
             reference.text,
             source=source,
-            flavour=self._ask.flavour,
+            flavour=self._request.flavour,
             candidates=choice.candidates,
             problem=problem,
             notes=(*self._notes, *(registry.notes if registry is not None else ())),
@@ -272,8 +272,8 @@ class _Look:
     def _local_lines(self, here: Mapping[str, Any] | None) -> tuple[str, ...]:
         """Images of the local store that could be named instead, each with the option that names it."""
         if here:
-            return (f"has {self._ask.override} as it was when it was pulled: --image {here['Id']}",)
-        if self._ask.override:
+            return (f"has {self._request.override} as it was when it was pulled: --image {here['Id']}",)
+        if self._request.override:
             return ()
         try:
             with closing(self._client()) as client, faults():
@@ -285,8 +285,8 @@ class _Look:
             for text in row.get("RepoTags") or ():
                 name, _, tag = text.rpartition(":")
                 fits = (
-                    tag_part(self._images, tag, "flavour") == self._ask.flavour
-                    and tag_part(self._images, tag, "family") == self._ask.family
+                    tag_part(self._images, tag, "flavour") == self._request.flavour
+                    and tag_part(self._images, tag, "family") == self._request.family
                 )
                 if f"/{name}".endswith(f"/{self._images.repository}") and fits:
                     found.add((str(tag_date(self._images, tag)), f"has {tag}: --image {row['Id']}"))

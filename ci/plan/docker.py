@@ -9,7 +9,7 @@ from ci.catalog.hardware import CPU
 from ci.catalog.stages import Suite
 from ci.errors import InfrastructureError, UsageError
 from ci.plan.container.guards import guards_of
-from ci.plan.container.image import image_ask
+from ci.plan.container.image import image_request
 from ci.plan.container.image_fact import (
     ENGINE_LABEL,
     FLAVOUR_LABEL,
@@ -61,7 +61,7 @@ def need(
     return ContainerNeed(
         profile=shared.profile,
         engine=engine,
-        image=image_ask(
+        image=image_request(
             catalog.images,
             family=_family(catalog, facts),
             today=facts.today,

@@ -8,7 +8,7 @@ from ci.catalog.catalog import Catalog
 from ci.catalog.containers import ContainerProfile
 from ci.catalog.executors import ExecutorKind
 from ci.catalog.stages import Suite
-from ci.plan.container.image import ImageAsk
+from ci.plan.container.image import ImageRequest
 from ci.plan.container.image_fact import ImageFact
 from ci.plan.container.needs import ContainerPlace, ContainerWork
 from ci.plan.facts import DockerFacts, EngineFact, Facts
@@ -28,7 +28,7 @@ class ContainerNeed:
 
     profile: ContainerProfile
     engine: str
-    image: ImageAsk | ImageFact
+    image: ImageRequest | ImageFact
     from_dockerfile: bool = False
     elsewhere: bool = False
 

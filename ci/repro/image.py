@@ -10,7 +10,7 @@ from ci.docker.client import IMAGE_ANSWER_S, EngineError, connect, docker_host, 
 from ci.errors import CiError, InfrastructureError, UsageError
 from ci.images.registry import RegistryError
 from ci.images.resolve import open_registry, resolve_image
-from ci.plan.container.image import image_ask, parse_reference
+from ci.plan.container.image import image_request, parse_reference
 from ci.plan.container.image_fact import ImageFact, local_image
 from ci.plan.model import Plan
 
@@ -84,9 +84,9 @@ def _newest(plan: Plan, catalog: Catalog, environ: Mapping[str, str], today: dat
     # an override in the environment would be found instead of what is published
     variables = {row.variable for row in catalog.images.overrides}
     bare = {name: value for name, value in environ.items() if name not in variables}
-    ask = image_ask(catalog.images, family=family, today=today, environ=bare, flavour=work.flavour)
+    request = image_request(catalog.images, family=family, today=today, environ=bare, flavour=work.flavour)
     try:
-        found = resolve_image(catalog, ask, bare, engine_host=docker_host(bare)[0])
+        found = resolve_image(catalog, request, bare, engine_host=docker_host(bare)[0])
     except CiError:
         return []
     return [found] if found.config_digest else []

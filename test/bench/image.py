@@ -25,7 +25,7 @@ sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent)]
 
 from ci.catalog.catalog import load_catalog  # noqa: E402
 from ci.images.resolve import resolve_image  # noqa: E402
-from ci.plan.container.image import image_ask  # noqa: E402
+from ci.plan.container.image import image_request  # noqa: E402
 from support.docker_runs import PASSING, Runs, make_repository  # noqa: E402  # the path is set above
 from support.engines import (  # noqa: E402
     Engine,
@@ -88,7 +88,7 @@ def resolving(engine: Engine, scratch: Path) -> None:
             environ = {"AMD_CI_REGISTRY": registry.address}
 
             def ours(environ: dict[str, str] = environ) -> str:
-                ask = image_ask(catalog.images, family="mi30x", today=_TODAY, environ=environ)
+                ask = image_request(catalog.images, family="mi30x", today=_TODAY, environ=environ)
                 found = resolve_image(catalog, ask, environ, engine_host=engine.host)
                 assert found.config_digest, found.problem
                 return found.reference.rpartition(":")[2]

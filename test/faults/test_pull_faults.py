@@ -21,7 +21,7 @@ from ci.catalog.limits import RegistryLimits
 from ci.errors import ExitCode, InfrastructureError
 from ci.images.pull import Pulled, pull_image
 from ci.images.resolve import resolve_image
-from ci.plan.container.image import image_ask
+from ci.plan.container.image import image_request
 from ci.plan.container.image_fact import ImageFact, require_image
 from ci.record.event_json import json_of
 from support.engines import Engine, PrivateEngine, Registry, make_tiny_image
@@ -63,7 +63,7 @@ class Stage:
             "AMD_CI_REGISTRY": address or self.upstream.address,
         }
         rows = rows or catalog()
-        ask = image_ask(rows.images, family="mi30x", today=TODAY, environ=self.environ)
+        ask = image_request(rows.images, family="mi30x", today=TODAY, environ=self.environ)
         return resolve_image(rows, ask, self.environ, engine_host=self.engine.host)
 
     def pull(self, image: ImageFact, *, mirror: str = "", rows: Catalog | None = None, **more: Any) -> Pulled:
@@ -475,7 +475,7 @@ def test_without_its_registry_a_local_image_is_named_and_not_taken(stage: Stage)
         line = f"has {TAG}: --image {stage.config_digest}"
         assert line in caught.value.render()
         rows = catalog()
-        ask = image_ask(
+        ask = image_request(
             rows.images, family="mi30x", today=TODAY, environ=stage.environ, image=stage.config_digest
         )
         named = resolve_image(rows, ask, stage.environ, engine_host=stage.engine.host)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ci.catalog.catalog import Catalog
 from ci.facts.container import look_at_container
-from ci.plan.container.image import ImageAsk, parse_reference
+from ci.plan.container.image import ImageRequest, parse_reference
 from ci.plan.container.image_fact import image_fact
 from ci.plan.executor import ContainerNeed
 from ci.plan.facts import DockerFacts, Facts
@@ -42,7 +42,7 @@ def stand_in_container(catalog: Catalog, facts: Facts, need: ContainerNeed, sysr
         UsageError: the image's name is invalid.
     """
     image = need.image
-    if isinstance(image, ImageAsk):
+    if isinstance(image, ImageRequest):
         named = image.override or f"{catalog.images.repository}:newest-{image.flavour}-{image.family}"
         reference = parse_reference(named)
         image = image_fact(

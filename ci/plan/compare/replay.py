@@ -20,7 +20,7 @@ def needs_again(catalog: Catalog, request: Request, saved: Plan) -> Needs:
     """What a saved plan needs where its tests run; its image is the plan's.
 
     Raises:
-        UsageError: another executor is asked for, or the plan's container has no row here.
+        UsageError: another executor is requested, or the plan's container has no row here.
     """
     executor = saved.placement.executor
     if request.executor not in (None, executor):

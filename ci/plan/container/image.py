@@ -14,11 +14,11 @@ from ci.errors import UsageError
 __all__ = [
     "Candidate",
     "Choice",
-    "ImageAsk",
+    "ImageRequest",
     "Reference",
     "choose",
     "flavour_of",
-    "image_ask",
+    "image_request",
     "parse_reference",
     "tag_date",
     "tag_part",
@@ -82,7 +82,7 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageAsk:
+class ImageRequest:
     """Which image is wanted: `override` as it is, else the newest of a flavour and family.
 
     `flavour` and `family` are empty where only an override is possible; `registry` replaces the public one.
@@ -134,7 +134,7 @@ def parse_reference(text: str) -> Reference:
     return Reference(registry=registry, path=path, tag=tag or ("" if digest else "latest"), digest=digest)
 
 
-def image_ask(
+def image_request(
     images: ImageCatalog,
     *,
     family: str,
@@ -144,7 +144,7 @@ def image_ask(
     rocm: str = "",
     suite_rocm: str = "",
     flavour: str = "",
-) -> ImageAsk:
+) -> ImageRequest:
     """What is wanted, from the options, the suite's row, the environment and the catalog's defaults, in this order.
 
     `image` is `--image`, `rocm` is `--rocm`, `suite_rocm` what the suite's row says (empty: nothing). The variable of the
@@ -171,7 +171,7 @@ def image_ask(
             cause="SGLang's images are made for mi30x and mi35x",
             then="./inv image.build --rehearsal, then add: --image sglang-amd-ci/rehearsal:latest",
         )
-    return ImageAsk(
+    return ImageRequest(
         family=family,
         flavour=chosen.id,
         flavour_source=flavour_source,
@@ -188,7 +188,7 @@ def flavour_of(
     """The row of the flavour, and where it comes from; `said` are ROCm versions with their sources, empty ones not given.
 
     Raises:
-        UsageError: there is no such flavour.
+        UsageError: the flavour is unknown.
     """
     if flavour:
         if flavour in images.flavours:
@@ -235,13 +235,13 @@ def _version(text: str) -> Version | None:
         return None
 
 
-def choose(tags: Iterable[str], images: ImageCatalog, ask: ImageAsk) -> Choice:
+def choose(tags: Iterable[str], images: ImageCatalog, request: ImageRequest) -> Choice:
     """The tag of the newest day within the look-back, of these the highest version by PEP 440.
 
     Every tag of the wanted flavour and family is a candidate with its reason; the others are counted by reason.
     """
     pattern = re.compile(images.tag)
-    look_back_days = images.flavours[ask.flavour].look_back_days
+    look_back_days = images.flavours[request.flavour].look_back_days
     fitting: list[tuple[date, Version, str]] = []
     refused: dict[str, str] = {}
     counts: dict[str, tuple[int, str]] = {}
@@ -249,14 +249,14 @@ def choose(tags: Iterable[str], images: ImageCatalog, ask: ImageAsk) -> Choice:
         match = pattern.fullmatch(tag)
         if match is None:
             _count(counts, "not an official version tag", tag)
-        elif match["flavour"] != ask.flavour or match["family"] != ask.family:
+        elif match["flavour"] != request.flavour or match["family"] != request.family:
             _count(counts, f"made for {match['flavour']} on {match['family']}", tag)
         elif (day := _day(match["date"])) is None:
             refused[tag] = f"{match['date']} is not a date"
-        elif day > ask.today:
-            refused[tag] = f"its day, {day}, is after {ask.today}"
-        elif (ask.today - day).days >= look_back_days:
-            refused[tag] = f"{(ask.today - day).days} days old, the look-back is {look_back_days} days"
+        elif day > request.today:
+            refused[tag] = f"its day, {day}, is after {request.today}"
+        elif (request.today - day).days >= look_back_days:
+            refused[tag] = f"{(request.today - day).days} days old, the look-back is {look_back_days} days"
         elif (version := _version(match["version"])) is None:
             refused[tag] = f"{match['version']} is not a version by PEP 440"
         else:

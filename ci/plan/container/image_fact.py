@@ -38,8 +38,8 @@ class ImageFact:
     `reference` is what the daemon pulls by tag, `manifest_digest` what it is pinned by in its own registry (empty for an
     image that only the local store has), `config_digest` its identity wherever it is copied to (empty: unresolved, and
     `problem` says why). `labels` and `env` are the image's own. `size_bytes` is what a pull transfers. `age_days` is None for
-    an image whose tag has no date; `stale_after_days` is the row that it was judged by. `notes` are what a reader has to
-    be told; `local` are lines that say which images of the local store could be named instead.
+    an image whose tag has no date; `stale_after_days` is the row that it was judged by. `notes` are for the
+    reader; `local` are lines that say which images of the local store could be named instead.
     """
 
     reference: str

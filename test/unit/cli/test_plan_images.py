@@ -9,7 +9,7 @@ import pytest
 from ci.cli.plan_images import PlannedImages
 from ci.errors import ExitCode, InfrastructureError
 from ci.github.matrix import Ask
-from ci.plan.container.image import ImageAsk, parse_reference
+from ci.plan.container.image import ImageRequest, parse_reference
 from ci.plan.container.image_fact import ImageFact
 from support.planning import catalog
 
@@ -24,10 +24,10 @@ class Registry:
     """Answers for one newest tag of each family, which is another one each time that it is asked."""
 
     def __init__(self, **changes: object) -> None:
-        self.asked: list[ImageAsk] = []
+        self.asked: list[ImageRequest] = []
         self.changes = changes
 
-    def __call__(self, ask: ImageAsk) -> ImageFact:
+    def __call__(self, ask: ImageRequest) -> ImageFact:
         self.asked.append(ask)
         fact = ImageFact(
             reference=f"org/engine:v0.5.12-{ask.flavour}-{ask.family}-2026052{len(self.asked)}",

@@ -23,7 +23,7 @@ DECISIONS = (
     "ci.plan.draft.select",
     "ci.plan.draft.plan_suites",
     "ci.plan.docker.needs_of",
-    "ci.plan.docker.image_ask",
+    "ci.plan.docker.image_request",
 )
 LOOKS = (
     "ci.cli.planning.gather_machine",
@@ -65,7 +65,7 @@ def test_each_is_done_once_for_a_plan_in_a_container(catalog: Catalog, calls: li
     made = plan(catalog, "--hardware", "mi300x", "--executor", "docker")
     assert made.work.container is not None
     assert Counter(calls) == Counter(name.rpartition(".")[2] for name in (*DECISIONS, *LOOKS))
-    order = [calls.index(name) for name in ("gather_machine", "select", "image_ask", "gather_container")]
+    order = [calls.index(name) for name in ("gather_machine", "select", "image_request", "gather_container")]
     assert order == sorted(order)
 
 

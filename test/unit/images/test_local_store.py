@@ -11,7 +11,7 @@ from ci.errors import InfrastructureError
 from ci.images import resolve
 from ci.images.registry import RegistryError
 from ci.images.resolve import resolve_image
-from ci.plan.container.image import image_ask
+from ci.plan.container.image import image_request
 from ci.plan.container.image_fact import ImageFact
 from support.catalog_files import catalog
 
@@ -62,7 +62,9 @@ def resolved(monkeypatch: pytest.MonkeyPatch, store: Store | None, image: str = 
         return store
 
     monkeypatch.setattr(resolve, "connect", connect)
-    ask = image_ask(catalog().images, family="mi30x", today=TODAY, environ={}, image=image, flavour="rocm700")
+    ask = image_request(
+        catalog().images, family="mi30x", today=TODAY, environ={}, image=image, flavour="rocm700"
+    )
     return resolve_image(catalog(), ask, {}, engine_host="unix:///x", sleep_s=lambda _seconds: None)
 
 

@@ -17,20 +17,20 @@ ASKING = "test/registered/b/test_asking.py"
 ROWS = [registration(ASKING, STAGE_B_SMALL), registration("test/registered/b/test_other.py", STAGE_B_SMALL)]
 
 
-def asking(world: Callable[..., Facts], *asks: str) -> Facts:
+def asking(here: Callable[..., Facts], *asks: str) -> Facts:
     rows: list[Registration] = ROWS
     tests = replace(discovery(rows), requirements={ASKING: Requirements(asks=asks)})
-    return world(rows, tests=tests)
+    return here(rows, tests=tests)
 
 
-def plan(world: Facts, **changes: object) -> Plan:
-    return planned(catalog(), world, replace(request("stage-b-amd"), **changes))  # type: ignore[arg-type]  # its own keywords
+def plan(here: Facts, **changes: object) -> Plan:
+    return planned(catalog(), here, replace(request("stage-b-amd"), **changes))  # type: ignore[arg-type]  # its own keywords
 
 
 @pytest.mark.parametrize("hardware", ["mi300x", "mi325x", "mi355x"])
 def test_an_argument_that_is_not_allowed_is_left_out_with_its_issue(hardware: str) -> None:
-    world = replace(asking(mi300x, "repeatable"), hardware_class=hardware)
-    made = plan(world, compared=True)
+    here = replace(asking(mi300x, "repeatable"), hardware_class=hardware)
+    made = plan(here, compared=True)
     answer = made.work.capabilities["repeatable"]
     assert answer.args == ("--repeatable",)
     assert not answer.allowed
@@ -48,10 +48,10 @@ def test_a_rehearsal_says_that_its_engine_has_no_such_argument() -> None:
 
 
 def test_an_allowed_argument_goes_by_the_class_and_has_no_note() -> None:
-    world = asking(mi300x, "memory")
+    here = asking(mi300x, "memory")
     values = {}
     for hardware in ("mi300x", "mi325x"):
-        made = plan(replace(world, hardware_class=hardware))
+        made = plan(replace(here, hardware_class=hardware))
         values[hardware] = made.work.capabilities["memory"].args
         assert not any("left out: " in note and "--memory" in note for note in made.notes)
     assert values == {"mi300x": ("--memory", "0.8"), "mi325x": ("--memory", "0.5")}

@@ -66,8 +66,8 @@ def test_what_is_requested_overrides_everything() -> None:
 
 
 def test_a_variable_of_the_shell_that_only_a_test_sets_is_reported_to_be_ignored() -> None:
-    world = facts(ROWS, environ={"FP4_EXPERTS": "maybe"})
-    notes = planned(QUARTET, world, request()).notes
+    here = facts(ROWS, environ={"FP4_EXPERTS": "maybe"})
+    notes = planned(QUARTET, here, request()).notes
     assert "FP4_EXPERTS of your shell is ignored: big_model.FP4 says 'true'" in notes
 
 
@@ -78,8 +78,8 @@ def test_sets_of_one_test_may_not_disagree() -> None:
 
 
 def test_another_tree_keeps_the_environment_of_its_own_code() -> None:
-    world = facts(ROWS, checkout=Known(value="b" * 40, source="git"))
-    assert env_of(planned(QUARTET, world, request()), FP4) == {}
+    here = facts(ROWS, checkout=Known(value="b" * 40, source="git"))
+    assert env_of(planned(QUARTET, here, request()), FP4) == {}
 
 
 def test_the_agent_gets_what_each_test_has_beside_its_suite() -> None:

@@ -153,11 +153,11 @@ def test_disabled_and_wrongly_nightly_registrations_are_named() -> None:
 
 def test_a_broken_registration_stops_a_run_but_not_a_named_test() -> None:
     broken = Problem(where="test/registered/x.py:3", what="est_time is missing")
-    world = facts(ROWS, tests=discovery(ROWS, [broken]))
+    here = facts(ROWS, tests=discovery(ROWS, [broken]))
     with pytest.raises(UsageError, match="cannot plan") as caught:
-        planned(catalog(), world, request())
+        planned(catalog(), here, request())
     assert "test/registered/x.py:3" in caught.value.render()
-    plan = planned(catalog(), world, request(tests=("test_3.py",)))
+    plan = planned(catalog(), here, request(tests=("test_3.py",)))
     assert any("test/registered/x.py:3" in note for note in plan.notes)
 
 
@@ -198,8 +198,8 @@ def test_the_digest_does_not_depend_on_the_order_of_discovery() -> None:
 
 
 def test_an_override_keeps_its_origin_and_a_shells_variable_is_named_as_ignored() -> None:
-    world = facts(ROWS, environ={"PATH": "/usr/bin", "IN_CI": "0"})
-    plan = planned(catalog(), world, request(env=(("USE_KERNELS", "0"),)))
+    here = facts(ROWS, environ={"PATH": "/usr/bin", "IN_CI": "0"})
+    plan = planned(catalog(), here, request(env=(("USE_KERNELS", "0"),)))
     suite = plan.work.suites[0]
     assert suite.env["USE_KERNELS"] == "0"
     assert "base.BASE = '1'" in plan.sources["work.suites.1-gpu-small.env.USE_KERNELS"]
@@ -209,8 +209,8 @@ def test_an_override_keeps_its_origin_and_a_shells_variable_is_named_as_ignored(
 
 
 def test_passed_through_variables_stand_in_the_plan_by_name_only() -> None:
-    world = facts(ROWS, environ={"PATH": "/usr/bin", "HF_TOKEN": "hf_canary", "LC_ALL": "C", "EDITOR": "vi"})
-    plan = planned(catalog(), world, request())
+    here = facts(ROWS, environ={"PATH": "/usr/bin", "HF_TOKEN": "hf_canary", "LC_ALL": "C", "EDITOR": "vi"})
+    plan = planned(catalog(), here, request())
     assert plan.placement.pass_through == ("HF_TOKEN", "LC_ALL", "PATH")
     assert "hf_canary" not in json.dumps(plan.to_json())
 
@@ -224,13 +224,13 @@ def test_passed_through_variables_stand_in_the_plan_by_name_only() -> None:
     ],
 )
 def test_an_event_goes_to_its_pool(event: str, label: str) -> None:
-    world = facts(ROWS, event=Known(value=event, source="GITHUB_EVENT_NAME"))
-    assert planned(catalog(), world, request()).placement.runner_labels == {"1-gpu-small": label}
+    here = facts(ROWS, event=Known(value=event, source="GITHUB_EVENT_NAME"))
+    assert planned(catalog(), here, request()).placement.runner_labels == {"1-gpu-small": label}
 
 
 def test_an_unknown_commit_makes_the_digest_partial_and_says_why() -> None:
-    world = facts(ROWS, commit=Known(value="", source="unknown, because git says: dubious ownership"))
-    plan = planned(catalog(), world, request())
+    here = facts(ROWS, commit=Known(value="", source="unknown, because git says: dubious ownership"))
+    plan = planned(catalog(), here, request())
     assert plan.work.commit == "unknown"
     assert "dubious ownership" in plan.partial[0]
 

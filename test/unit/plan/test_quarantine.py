@@ -95,18 +95,18 @@ def test_what_is_wrong_is_exit_7_with_every_row() -> None:
 
 
 def test_a_plan_names_what_holds_and_says_so_in_its_notes() -> None:
-    world = mi300x([registration(TEST)], today=DAY)
-    plan = planned(with_rows(row(), row(f"{TEST}::test_b", hardware=("cpu",))), world, request())
+    here = mi300x([registration(TEST)], today=DAY)
+    plan = planned(with_rows(row(), row(f"{TEST}::test_b", hardware=("cpu",))), here, request())
     assert plan.work.quarantine == (GREEDY,)
     assert any(
         note.startswith(f"quarantined until 2026-06-30, does not gate: {GREEDY}: jitter")
         for note in plan.notes
     )
-    other = planned(with_rows(), world, request())
+    other = planned(with_rows(), here, request())
     assert other.digest != plan.digest, "what gates is part of the work"
 
 
 def test_a_date_that_is_only_tried_is_shown_first() -> None:
-    world = facts([registration(TEST)], today=DAY, today_source="AMD_CI_TODAY", today_tried=True)
-    notes = planned(with_rows(), world, request()).notes
+    here = facts([registration(TEST)], today=DAY, today_source="AMD_CI_TODAY", today_tried=True)
+    notes = planned(with_rows(), here, request()).notes
     assert f"NOT TODAY'S DATE: quarantine is judged as on {DAY} (AMD_CI_TODAY)" in notes

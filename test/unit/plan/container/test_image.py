@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from ci.errors import InfrastructureError, UsageError
-from ci.plan.container.image import Candidate, ImageAsk, choose, image_ask, parse_reference
+from ci.plan.container.image import Candidate, ImageRequest, choose, image_request, parse_reference
 from ci.plan.container.image_fact import ImageFact, require_image
 from support.catalog_files import catalog
 
 TODAY = date(2026, 5, 29)
 IMAGES = catalog().images
-ASK = ImageAsk(family="mi30x", flavour="rocm700", flavour_source="test", today=TODAY)
+ASK = ImageRequest(family="mi30x", flavour="rocm700", flavour_source="test", today=TODAY)
 
 
 def tag(
@@ -145,7 +145,7 @@ def test_ten_thousand_tags_leave_a_plan_that_can_be_read() -> None:
 def test_overrides_have_an_order(
     given_: str, environ: Mapping[str, str], family: str, override: str, source: str
 ) -> None:
-    ask = image_ask(IMAGES, family=family, today=TODAY, environ=environ, image=given_)
+    ask = image_request(IMAGES, family=family, today=TODAY, environ=environ, image=given_)
     assert (ask.override, ask.override_source) == (override, source)
 
 
@@ -153,7 +153,7 @@ def test_the_flavour_comes_from_the_option_its_variable_the_suite_or_the_catalog
     environ: dict[str, str] = {}
 
     def flavour(**said: str) -> tuple[str, str]:
-        ask = image_ask(IMAGES, family="mi30x", today=TODAY, environ=environ, **said)
+        ask = image_request(IMAGES, family="mi30x", today=TODAY, environ=environ, **said)
         return ask.flavour, ask.flavour_source.partition(":")[0]
 
     assert flavour() == ("rocm700", "default")
@@ -170,8 +170,8 @@ def test_the_flavour_comes_from_the_option_its_variable_the_suite_or_the_catalog
 
 def test_a_machine_without_a_gpu_needs_an_image_to_be_named() -> None:
     with pytest.raises(UsageError, match="without an AMD GPU"):
-        image_ask(IMAGES, family="", today=TODAY, environ={})
-    assert image_ask(IMAGES, family="", today=TODAY, environ={}, image="x").override == "x"
+        image_request(IMAGES, family="", today=TODAY, environ={})
+    assert image_request(IMAGES, family="", today=TODAY, environ={}, image="x").override == "x"
 
 
 DIGEST = "sha256:" + "c" * 64
