@@ -16,11 +16,12 @@ from pathlib import Path
 from types import ModuleType
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent / "unit")]
+sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent)]
 
+from ci.catalog.catalog import load_catalog  # noqa: E402
 from ci.catalog.registrations.parse import Discovery, discover  # noqa: E402
 from ci.errors import NothingSelectedError  # noqa: E402
-from support.planning import catalog, facts, planned, request  # noqa: E402  # the path is set above
+from support.planning import facts, planned, request  # noqa: E402  # the path is set above
 from support.trees import write_stub_tree  # noqa: E402
 
 _FILLER = '''
@@ -77,9 +78,10 @@ def compare(title: str, ours: Callable[[], object], theirs: Callable[[], object]
 def plan_all(found: Discovery) -> int:
     """Plan every stage on a laptop; returns how many plans there are."""
     plans = 0
-    for stage in catalog().stages:
+    rows = load_catalog()
+    for stage in rows.stages:
         try:
-            planned(catalog(), facts(found.registrations, tests=found), request(stage.id))
+            planned(rows, facts(found.registrations, tests=found), request(stage.id))
         except NothingSelectedError:
             continue
         plans += 1
@@ -90,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("peer", type=Path, help="SGLang's python/sglang/test/ci/ci_register.py")
     peer = peer_module(parser.parse_args().peer)
-    rules = catalog().discovery
+    rules = load_catalog().discovery
     with tempfile.TemporaryDirectory() as scratch:
         tree = write_stub_tree(Path(scratch) / "sglang")
         # the peer knows four of the backends that the tree registers and refuses the others
