@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.files import REPOSITORY, child_env, git, processes_of, wait_for
+from support.machines import MI300X, rocminfo
 
 TREE = REPOSITORY / "test/data/sglang_tree"
 
@@ -19,6 +20,14 @@ case "$*" in
 *build*) echo "#5 [1/2] RUN something"; touch "$STARTED"; exec sleep 600 ;;
 esac
 exit 1
+"""
+# The command line on a machine with a render node, which this one has not.
+WITH_A_RENDER_NODE = """
+import ci.facts.gather
+from ci.cli.main import main
+
+ci.facts.gather.count_render_nodes = lambda: 1
+raise SystemExit(main())
 """
 
 
@@ -62,7 +71,11 @@ def test_no_build_is_left(
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "docker").write_text(DOCKER)
-    (programs / "docker").chmod(0o755)
+    # a double of the tool that names GPUs, of which this machine has none: a plan without them selects no test
+    (programs / "gpus.txt").write_text(rocminfo((MI300X, "AMD Instinct MI300X", 192.0)))
+    (programs / "rocminfo").write_text(f"#!/bin/sh\nexec cat '{programs}/gpus.txt'\n")
+    for program in ("docker", "rocminfo"):
+        (programs / program).chmod(0o755)
     mark = tmp_path / "started"
     env = child_env(tmp_path / "runs") | {
         "PATH": f"{programs}:{os.environ['PATH']}",
@@ -74,7 +87,7 @@ def test_no_build_is_left(
     argv = {
         "inv": ["tasks.py", "image.build", "--checkout", tree, "--family", "mi30x", "--rocm", "700"],
         "stage": [
-            *("-m", "ci", "run", "stage-a-amd", "--executor", "docker"),
+            *("-c", WITH_A_RENDER_NODE, "run", "stage-a-amd", "--executor", "docker"),
             *("--checkout", tree, "--from-dockerfile"),
         ],
     }[verb]
