@@ -184,8 +184,9 @@ def test_a_mirror_with_another_image_under_the_tag_is_refused_and_its_tag_remove
 
 
 def test_a_good_mirror_is_used_by_its_config_digest_and_the_plain_name_is_set(
-    stage: Stage, registry: Callable[[], Registry]
+    stage: Stage, registry: Callable[[], Registry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ci.images.pull_process.PROGRESS_EVERY_S", 0)  # a small image is there in no time
     mirror = copied(stage, registry())
     pulled = stage.pull(stage.resolve(), mirror=mirror.address)
     assert (pulled.hop, pulled.local_id) == ("mirror", stage.config_digest)
