@@ -190,8 +190,9 @@ class TestChildren:
         other = self.spawn(children, *SLEEP, env={"A_TOKEN": "2"})
         for _ in wait_for("the grandchild"):
             found = children.of_test(test, "A_TOKEN=1", 0, alone=False)
-            # between its fork and its exec it still has the command line of its parent
-            if len({Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found}) == 2:
+            # between its fork and its exec it has the command line of its parent, and then for a moment none
+            commands = {Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found}
+            if len(commands) == 2 and all(commands):
                 break
         assert test in found
         assert other not in found

@@ -241,7 +241,7 @@ def test_what_outlived_the_agent_is_a_note(bench: Bench) -> None:
     assert "killed after the agent's end: process 42 (server)" in bench.endings[0].record.notes
 
 
-def test_a_date_that_is_tried_is_said_in_the_record(bench: Bench) -> None:
+def test_a_date_that_is_tried_is_reported_in_the_record(bench: Bench) -> None:
     bench.run(Double(PASSED), environ={"AMD_CI_TODAY": "2026-05-01"})
     assert any("2026-05-01" in note for note in bench.endings[0].record.notes)
 
@@ -254,7 +254,7 @@ def test_an_empty_shard_starts_no_executor(bench: Bench) -> None:
     assert executor.told == []
 
 
-def test_a_run_folder_that_cannot_be_made_is_said_with_what_to_do(bench: Bench) -> None:
+def test_a_run_folder_that_cannot_be_made_is_reported_with_what_to_do(bench: Bench) -> None:
     bench.runs.write_text("a file")
     with pytest.raises(InfrastructureError):
         bench.run(Double(PASSED))

@@ -27,7 +27,7 @@ def test_two_runs_of_one_second_have_two_folders(tmp_path: Path) -> None:
     assert (one.logs.is_dir(), one.logs.parent, one.logs.name) == (True, one.path, "logs")
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(InfrastructureError, match="no run folder can be made") as caught:
         make_folder(plan_in(tmp_path / "runs"), NOON)
@@ -93,7 +93,7 @@ def test_a_plan_is_read_from_its_file_and_from_its_folder(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "says"), [(None, "cannot read"), ("{", "is not JSON"), ("[]", "plan.json")]
 )
-def test_what_is_no_plan_is_a_usage_error(tmp_path: Path, content: str | None, says: str) -> None:
+def test_what_is_not_a_plan_is_a_usage_error(tmp_path: Path, content: str | None, says: str) -> None:
     if content is not None:
         (tmp_path / "plan.json").write_text(content)
     with pytest.raises(UsageError, match=says):

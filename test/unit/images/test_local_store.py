@@ -92,7 +92,9 @@ def test_a_named_image_that_is_here_may_be_named_by_its_id(monkeypatch: pytest.M
     assert found.local == (f"has {NEWER} as it was when it was pulled: --image {ID}",)
 
 
-def test_an_id_that_is_not_here_is_said_and_nothing_else_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_id_that_is_not_here_is_reported_and_nothing_else_is_offered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found = resolved(monkeypatch, Store({}, [{"Id": "sha256:1", "RepoTags": [NEWER]}]), image=ID)
     assert f"the local store has no {ID}" in found.problem
     assert found.local == ()

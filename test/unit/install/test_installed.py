@@ -98,7 +98,7 @@ class TestRequirements:
     @pytest.mark.parametrize(
         ("stderr", "says"), [("a\nNo module named pip\n", "No module named pip"), ("", "pip ended with 1")]
     )
-    def test_without_pip_nothing_was_checked_and_that_is_said(self, stderr: str, says: str) -> None:
+    def test_without_pip_nothing_was_checked_and_that_is_reported(self, stderr: str, says: str) -> None:
         assert self.unmet(Answers(1, "", stderr)) == [f"requirements were not checked: {says}"]
 
     def test_a_check_that_does_not_end_is_the_machines(self) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import gc
+import re
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,11 @@ def test_script_and_docs_have_the_order_of_the_table() -> None:
     order = [str(int(code)) for code in SEVERITY if code]
     script = (ROOT / ".ci/run").read_text()
     assert f"for each in {' '.join(order)}; do" in script
-    assert f"in this order: {', '.join(order)}." in (ROOT / "docs/exit-codes.md").read_text()
+    page = (ROOT / "docs/exit-codes.md").read_text()
+    assert f"in this order: {', '.join(order)}." in page
+    numbers = [int(code) for code in sorted(ExitCode)]
+    assert [int(row) for row in re.findall(r"^\| (\d+) \|", page, flags=re.MULTILINE)] == numbers
+    assert f"| {' | '.join(map(str, numbers))} |" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("code", list(ExitCode))
