@@ -3,7 +3,6 @@
 import fnmatch
 import string
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from ci.catalog.registrations.parse import Discovery
 from ci.catalog.registrations.test_requirements import Requirements
 from ci.plan.jobs import ChangedFile, Changes, RowChange, Selection, changed_rows, fits, select_changed
-from support.files import git
 from support.planning import STAGE_A, STAGE_B_SMALL, catalog, discovery, registration
 
 A_TEST = "test/registered/amd/test_a.py"
@@ -258,21 +256,3 @@ def test_more_changes_never_select_less(some: list[str], more: list[str]) -> Non
         wider = large.choices[name].tests
         assert wider is None or (choice.tests is not None and choice.tests <= wider)
     assert all(choice.reasons for choice in large.choices.values())
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A repository with a base on `main` and a branch on top."""
-    for name, text in {
-        "README.md": "x\n",
-        "envs/base.toml": '[BASE]\nA = { value = "1", why = "w" }\n',
-        A_TEST: 'register_amd_ci(est_time=1, suite="s")\nif __name__ == "__main__":\n    main()\n',
-        "test/registered/amd/helper.py": "x = 1\n",
-    }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    git(tmp_path, "init", "-q", "-b", "main")
-    git(tmp_path, "add", "-A")
-    git(tmp_path, "commit", "-q", "-m", "base")
-    git(tmp_path, "checkout", "-q", "-b", "topic")
-    return tmp_path
