@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,10 +207,6 @@ def repro(*arguments: str, cwd: Path, runs: Path, shim: Path, stdin: str = "") -
         cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     return Ended(done.returncode, done.stdout, done.stderr)
-
-
-def records(runs: Path) -> Sequence[str]:
-    return (runs.parent / "record").read_text().splitlines()
 
 
 def test_a_log_from_standard_input_gives_the_plan_and_the_lines(
