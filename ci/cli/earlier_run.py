@@ -43,9 +43,11 @@ def failed_part(plan: Plan, run: str, runs: Path) -> Plan:
 def _failed(folder: RunFolder, option: str, stage: str) -> tuple[tuple[str, str], ...]:
     """Suites and node ids."""
     record = folder.record()
-    if record.stage != stage:
-        what = f"{option}: {folder.name} is a run of {record.stage or 'an unknown stage'}, this is {stage}"
-        raise UsageError(what, then=f"nox -s {record.session or 'STAGE'} -- {option} {folder.name}")
+    if record.start.stage != stage:
+        what = (
+            f"{option}: {folder.name} is a run of {record.start.stage or 'an unknown stage'}, this is {stage}"
+        )
+        raise UsageError(what, then=f"nox -s {record.start.session or 'STAGE'} -- {option} {folder.name}")
     if not record.nodes_to_repeat:
         raise NothingSelectedError(
             f"{option}: nothing failed in {folder.name}",

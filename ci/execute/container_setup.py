@@ -12,8 +12,8 @@ from ci.errors import CiError, InfrastructureError
 from ci.plan.container.needs import CHECKOUT_COPY, CHECKOUT_DIR, ROOT_DIR, STATE_DIR
 from ci.plan.container.work import PreflightWork
 from ci.plan.model import Plan
-from ci.record.model import PhaseOutcome
 from ci.record.phases import Phase
+from ci.record.values import PhaseOutcome
 from ci.system.process import PROBE_S
 
 __all__ = [

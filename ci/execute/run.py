@@ -20,19 +20,11 @@ from ci.plan.compare import capsule
 from ci.plan.model import Plan
 from ci.plan.quarantine import tried_date_note
 from ci.record.event_log import RecordWriter, read_events
-from ci.record.events import (
-    Capsule,
-    EmptyShard,
-    Event,
-    GithubRun,
-    Note,
-    PlannedTest,
-    RunEnded,
-    RunStarted,
-)
+from ci.record.events import Capsule, Event, Note, RunEnded, RunStarted
 from ci.record.fold import exit_code, fold
-from ci.record.model import DisabledTest, RunRecord, SkippedSuite
+from ci.record.model import RunRecord
 from ci.record.quarantine import QuarantineRecord
+from ci.record.values import DisabledTest, EmptyShard, GithubRun, PlannedTest, SkippedSuite
 from ci.system import clock
 from ci.system.environ import TODAY
 

@@ -18,8 +18,8 @@ from ci.docker.client import EngineError
 from ci.docker.sweep import Tenant
 from ci.errors import InfrastructureError, Problem
 from ci.health.gpu_state import GpuState, Holder, Look, Machine, look
-from ci.record.model import PhaseOutcome
 from ci.record.phases import Phase
+from ci.record.values import PhaseOutcome
 from ci.system import clock
 from ci.system.process import capture
 from ci.system.process_identity import owner_of_self

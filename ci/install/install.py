@@ -18,8 +18,8 @@ from ci.plan.container.inside import GIT_TIMEOUT_S, STAMP, InsideFacts, question
 from ci.plan.container.install import InstallSteps, Step, steps
 from ci.plan.container.needs import STATE_DIR
 from ci.plan.container.work import GuardWork, InstallWork
-from ci.record.model import PhaseOutcome
 from ci.record.phases import Phase, Phases
+from ci.record.values import PhaseOutcome
 from ci.system import clock
 
 __all__ = ["STATE_FILE", "Installation", "Installed", "State", "look_inside", "read_state"]

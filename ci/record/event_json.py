@@ -12,29 +12,8 @@ __all__ = ["event_from", "json_of"]
 
 _KINDS: Mapping[str, type[ev.Event]] = {
     kind.type: kind
-    for kind in (
-        *(
-            ev.RunStarted,
-            ev.Capsule,
-            ev.PhaseStarted,
-            ev.PhaseProgress,
-            ev.PhaseEnded,
-            ev.ExecutorFailed,
-            ev.RunEnded,
-        ),
-        *(
-            ev.AgentStarted,
-            ev.AgentEnded,
-            ev.SuiteStarted,
-            ev.SuiteEnded,
-            ev.TestNotRun,
-            ev.TestStarted,
-            ev.Case,
-            ev.Metric,
-            ev.Note,
-        ),
-        *(ev.Progress, ev.Output, ev.TestEnded, ev.Retry),
-    )
+    for kind in vars(ev).values()
+    if isinstance(kind, type) and issubclass(kind, ev.Event) and kind.type
 }
 _OWN = {kind: frozenset(row.name for row in fields(kind)) - {"more"} for kind in (*_KINDS.values(), ev.Event)}
 # What says nothing where it is not set: most events are about no test, and only the agent numbers its own.

@@ -6,17 +6,20 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from ci.catalog.verdicts import Verdict
-from ci.record.model import (
+from ci.record.quarantine import QuarantineRecord
+from ci.record.values import (
     AttemptOutcome,
     BoundRecord,
     CaseOutcome,
     DisabledTest,
+    EmptyShard,
     EndReason,
+    GithubRun,
     Leftover,
     PhaseOutcome,
+    PlannedTest,
     SkippedSuite,
 )
-from ci.record.quarantine import QuarantineRecord
 
 __all__ = [
     "SCHEMA",
@@ -27,17 +30,14 @@ __all__ = [
     "Capsule",
     "Case",
     "Damaged",
-    "EmptyShard",
     "Event",
     "ExecutorFailed",
-    "GithubRun",
     "Metric",
     "Note",
     "Output",
     "PhaseEnded",
     "PhaseProgress",
     "PhaseStarted",
-    "PlannedTest",
     "Progress",
     "Retry",
     "RunEnded",
@@ -96,32 +96,6 @@ class AttemptEvent(RunEvent):
     def number(self) -> int:
         """The attempt, from 1."""
         return self.attempt or 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedTest:
-    """A test that the run selected, and its estimate; `cases` are the requested node ids, none for the whole file."""
-
-    suite: str
-    test: str
-    est_s: float = 0.0
-    cases: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmptyShard:
-    """A shard that holds no test."""
-
-    suite: str
-    shard: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GithubRun:
-    """The event and the page of a run in GitHub Actions."""
-
-    event: str = ""
-    run_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

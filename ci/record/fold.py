@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from ci.catalog.verdicts import Status, Verdict
 from ci.errors import ExitCode, worst
 from ci.record.events import Event
-from ci.record.model import EndReason, RunRecord
+from ci.record.model import RunRecord
 from ci.record.state import RunState
+from ci.record.values import EndReason
 
 __all__ = ["exit_code", "fold"]
 
@@ -32,11 +33,11 @@ def exit_code(record: RunRecord) -> int:
     cancelled = record.ended_reason is EndReason.CANCELLED or ExitCode.INTERRUPTED in codes
     if cancelled:
         codes.add(ExitCode.INTERRUPTED)
-    if not record.run:
+    if not record.start.run:
         codes.add(ExitCode.INFRASTRUCTURE)
     elif not record.tests and record.ended_reason is None:
         if not record.failures:
-            codes.add(ExitCode.OK if record.empty_shards else ExitCode.NOTHING_SELECTED)
+            codes.add(ExitCode.OK if record.start.empty_shards else ExitCode.NOTHING_SELECTED)
     elif record.ended_reason is None and not cancelled:
         codes.add(ExitCode.INFRASTRUCTURE)
     left_out = record.ended_reason is EndReason.FAIL_FAST and record.count(Status.FAILED) > 0

@@ -1,159 +1,54 @@
 """What a run was, as frozen values."""
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 
 from ci.catalog.verdicts import Status, Verdict
+from ci.record.events import (
+    AgentStarted,
+    Case,
+    ExecutorFailed,
+    Metric,
+    Retry,
+    RunStarted,
+    TestEnded,
+    TestStarted,
+)
 from ci.record.quarantine import Became, QuarantineRecord
+from ci.record.values import AttemptOutcome, CaseOutcome, EndReason, Leftover, PhaseOutcome
 
-__all__ = [
-    "Attempt",
-    "AttemptOutcome",
-    "BoundRecord",
-    "CaseOutcome",
-    "CaseRecord",
-    "DisabledTest",
-    "EndReason",
-    "Leftover",
-    "MetricRecord",
-    "PhaseOutcome",
-    "PhaseRecord",
-    "RunFailure",
-    "RunRecord",
-    "SkippedSuite",
-    "SuiteRecord",
-    "TestRecord",
-    "title_of",
-]
-
-
-class CaseOutcome(StrEnum):
-    """How a case ended, as pytest names it."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    XFAILED = "xfailed"
-    XPASSED = "xpassed"
-
-
-class AttemptOutcome(StrEnum):
-    """How an attempt ended; `unfinished` when the record stops inside it."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    UNFINISHED = "unfinished"
-
-
-class EndReason(StrEnum):
-    """Why an agent ended."""
-
-    DONE = "done"
-    CANCELLED = "cancelled"
-    FAIL_FAST = "fail-fast"
-
-
-class PhaseOutcome(StrEnum):
-    """How a phase of an executor ended; `unfinished` when the record stops inside it."""
-
-    OK = "ok"
-    WARNED = "warned"
-    SKIPPED = "skipped"
-    FAILED = "failed"
-    UNFINISHED = "unfinished"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseRecord:
-    """One case of a test file. `file` is relative to the tree that holds the tests, `quarantine` the rows that cover it."""
-
-    case: str
-    outcome: CaseOutcome
-    duration_s: float = 0.0
-    message: str = ""
-    details: str = ""
-    file: str = ""
-    line: int | None = None
-    verdict: Verdict | None = None
-    quarantine: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoundRecord:
-    """The row of `bounds.toml` that a metric was judged by."""
-
-    ok: bool
-    op: str
-    limit: float
-    source: str = ""
-    report_only: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricRecord:
-    """One measured number."""
-
-    metric: str
-    value: float
-    unit: str = ""
-    bound: BoundRecord | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leftover:
-    """A process that outlived its test and had to be killed."""
-
-    pid: int
-    command: str
+__all__ = ["Attempt", "PhaseRecord", "RunRecord", "SuiteRecord", "TestRecord", "title_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try of one test. `gates`: it counts against the run if it failed and decides its test.
+    """One try of one test, by its events.
 
-    `started_s` counts from the start of the run, `log` is relative to the run folder, `retry_because` says why
-    another attempt followed.
+    `started_s` counts from the start of the run; `end` is made up, `unfinished`, when the record stops inside the attempt.
     """
 
     number: int
-    outcome: AttemptOutcome
-    verdict: Verdict
-    gates: bool = True
-    of: int = 1
-    evidence: tuple[str, ...] = ()
-    rule: str | None = None
     started_s: float = 0.0
-    duration_s: float = 0.0
-    timeout_s: float = 0.0
-    cases: tuple[CaseRecord, ...] = ()
-    metrics: tuple[MetricRecord, ...] = ()
+    start: TestStarted = field(default_factory=TestStarted)
+    end: TestEnded
+    retry: Retry | None = None
+    cases: tuple[Case, ...] = ()
+    metrics: tuple[Metric, ...] = ()
     notes: tuple[str, ...] = ()
-    log: str = ""
-    log_bytes: int = 0
-    log_omitted_bytes: int = 0
-    exit_code: int | None = None
-    signal: str | None = None
-    leftovers: tuple[Leftover, ...] = ()
-    skip_reasons: tuple[str, ...] = ()
-    gpu_ids: tuple[str, ...] = ()
-    retry_wait_s: float | None = None
-    retry_because: str = ""
 
     @property
     def harmless(self) -> bool:
         """Whether nothing failed in it: passed or skipped."""
-        return self.outcome in (AttemptOutcome.PASSED, AttemptOutcome.SKIPPED)
+        return self.end.outcome in (AttemptOutcome.PASSED, AttemptOutcome.SKIPPED)
 
     @property
-    def failed_cases(self) -> tuple[CaseRecord, ...]:
+    def failed_cases(self) -> tuple[Case, ...]:
         """The cases that failed this attempt."""
         return tuple(case for case in self.cases if case.outcome is CaseOutcome.FAILED)
 
     def became(self, row: QuarantineRecord) -> Became:
         """What became of the test of a row that is about this file."""
         if row.whole_file:
-            found = {self.outcome.value}
+            found = {self.end.outcome.value}
         else:
             found = {case.outcome.value for case in self.cases if row.test in case.quarantine}
         if "failed" in found:
@@ -185,7 +80,7 @@ class TestRecord:
     @property
     def duration_s(self) -> float:
         """Seconds of all attempts, without the waits between them."""
-        return sum(attempt.duration_s for attempt in self.attempts)
+        return sum(attempt.end.duration_s for attempt in self.attempts)
 
     @property
     def last(self) -> Attempt | None:
@@ -229,34 +124,6 @@ class SuiteRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SkippedSuite:
-    """A suite of the stage that this run leaves out."""
-
-    suite: str
-    because: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DisabledTest:
-    """A registered test that is switched off at its registration."""
-
-    suite: str
-    test: str
-    because: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFailure:
-    """What broke outside the tests."""
-
-    what: str
-    cause: str = ""
-    then: str = ""
-    problems: tuple[str, ...] = ()
-    verdict: Verdict = Verdict.INFRA
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseRecord:
     """What the executor did before or after the agent.
 
@@ -284,39 +151,20 @@ def title_of(stage: str, *, rehearsal: bool) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A whole run. `ended_reason` is the agent's, None when it sent none.
+    """A whole run, by its events; `start` and `agent` are empty ones when the record has none.
 
-    `started` is UTC as in the events, `command` the nox line that repeats the run, `problems` what is wrong with
-    the record itself, `recorded_exit` the code in `run-ended`.
+    `ended_reason` is the agent's, None when it sent none. `failures` broke it outside the tests, `problems` are what is
+    wrong with the record itself, `recorded_exit` is the code in `run-ended`.
     """
 
-    run: str = ""
-    stage: str = ""
-    session: str = ""
-    rehearsal: bool = False
-    rehearsal_because: str = ""
-    hardware_class: str = ""
-    engine: str = ""
-    executor: str = ""
-    plan_digest: str = ""
-    commit: str = ""
-    command: str = ""
-    python: str = ""
-    host: str = ""
-    platform: str = ""
-    github_event: str = ""
-    github_url: str = ""
-    started: str = ""
+    start: RunStarted = field(default_factory=RunStarted)
+    agent: AgentStarted = field(default_factory=AgentStarted)
     duration_s: float = 0.0
     suites: tuple[SuiteRecord, ...] = ()
     tests: tuple[TestRecord, ...] = ()
-    skipped_suites: tuple[SkippedSuite, ...] = ()
-    disabled: tuple[DisabledTest, ...] = ()
-    empty_shards: tuple[str, ...] = ()
-    failures: tuple[RunFailure, ...] = ()
+    failures: tuple[ExecutorFailed, ...] = ()
     phases: tuple[PhaseRecord, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
-    quarantine: tuple[QuarantineRecord, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     ended_reason: EndReason | None = None
@@ -325,7 +173,7 @@ class RunRecord:
     @property
     def title(self) -> str:
         """What every surface shows instead of `stage`."""
-        return title_of(self.stage, rehearsal=self.rehearsal)
+        return title_of(self.start.stage, rehearsal=self.start.rehearsal)
 
     def count(self, status: Status) -> int:
         """How many tests ended so."""

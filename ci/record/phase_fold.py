@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from ci.record.events import PhaseEnded, PhaseProgress, PhaseStarted
-from ci.record.model import PhaseOutcome, PhaseRecord
+from ci.record.model import PhaseRecord
+from ci.record.values import PhaseOutcome
 
 __all__ = ["PhaseFold"]
 

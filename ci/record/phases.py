@@ -8,7 +8,7 @@ from typing import IO
 
 from ci.errors import CiError
 from ci.record.events import Event, PhaseEnded, PhaseStarted
-from ci.record.model import PhaseOutcome
+from ci.record.values import PhaseOutcome
 from ci.system import clock
 
 __all__ = ["Emit", "Phase", "Phases"]

@@ -2,26 +2,16 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ci.catalog.verdicts import Status, Verdict
 from ci.errors import ExitCode
 from ci.record import events as ev
-from ci.record.model import (
-    Attempt,
-    AttemptOutcome,
-    CaseRecord,
-    EndReason,
-    Leftover,
-    MetricRecord,
-    RunFailure,
-    RunRecord,
-    SuiteRecord,
-    TestRecord,
-)
+from ci.record.model import Attempt, RunRecord, SuiteRecord, TestRecord
 from ci.record.phase_fold import PhaseFold
 from ci.record.quarantine import Became, QuarantineRecord, rows_of
+from ci.record.values import AttemptOutcome, EndReason, Leftover
 
 __all__ = ["Key", "RunState"]
 
@@ -38,8 +28,8 @@ class _Trial:
     end: ev.TestEnded | None = None
     started_s: float = 0.0
     seen_s: float = 0.0
-    cases: list[CaseRecord] = field(default_factory=list)
-    metrics: list[MetricRecord] = field(default_factory=list)
+    cases: list[ev.Case] = field(default_factory=list)
+    metrics: list[ev.Metric] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     retry: ev.Retry | None = None
 
@@ -54,30 +44,17 @@ class _Trial:
                 duration_s=max(0.0, self.seen_s - self.started_s),
             )
         harmless = end.outcome in (AttemptOutcome.PASSED, AttemptOutcome.SKIPPED)
+        if end.verdict is Verdict.PASSED and not harmless:
+            end = replace(end, verdict=Verdict.UNKNOWN)
         return Attempt(
             number=self.number,
-            outcome=end.outcome,
-            verdict=Verdict.UNKNOWN if end.verdict is Verdict.PASSED and not harmless else end.verdict,
-            gates=end.gates,
-            of=max(self.start.of, self.number),
-            evidence=end.evidence,
-            rule=end.rule,
             started_s=self.started_s,
-            duration_s=end.duration_s,
-            timeout_s=self.start.timeout_s,
+            start=replace(self.start, of=max(self.start.of, self.number)),
+            end=end,
+            retry=self.retry,
             cases=tuple(self.cases),
             metrics=tuple(self.metrics),
             notes=tuple(self.notes),
-            log=self.start.log,
-            log_bytes=end.log_bytes,
-            log_omitted_bytes=end.log_omitted_bytes,
-            exit_code=end.exit_code,
-            signal=end.signal,
-            leftovers=end.leftovers,
-            skip_reasons=end.skip_reasons,
-            gpu_ids=self.start.gpu_ids,
-            retry_wait_s=None if self.retry is None else self.retry.wait_s,
-            retry_because="" if self.retry is None else self.retry.because,
         )
 
 
@@ -108,7 +85,7 @@ class RunState:
         self._recorded_exit: int | None = None
         self._tests: dict[Key, _Test] = {}
         self._suites: dict[str, SuiteRecord] = {}
-        self._failures: list[RunFailure] = []
+        self._failures: list[ev.ExecutorFailed] = []
         self._phases = PhaseFold()
         self._leftovers: list[Leftover] = []
         self._notes: list[str] = []
@@ -131,15 +108,7 @@ class RunState:
             case ev.RunEnded():
                 self._recorded_exit = event.exit_code
             case ev.ExecutorFailed():
-                self._failures.append(
-                    RunFailure(
-                        what=event.what,
-                        cause=event.cause,
-                        then=event.then,
-                        problems=event.problems,
-                        verdict=event.verdict,
-                    )
-                )
+                self._failures.append(event)
             case ev.PhaseStarted() | ev.PhaseProgress() | ev.PhaseEnded():
                 self._phases.take(event, self._now_s)
             case ev.AgentStarted():
@@ -256,11 +225,9 @@ class RunState:
             case ev.Note():
                 trial.notes.append(event.text)
             case ev.Case():
-                trial.cases.append(_case(event))
+                trial.cases.append(event)
             case ev.Metric():
-                trial.metrics.append(
-                    MetricRecord(metric=event.metric, value=event.value, unit=event.unit, bound=event.bound)
-                )
+                trial.metrics.append(event)
             case _:
                 pass  # progress and output are for live views; the log holds the rest
 
@@ -283,33 +250,14 @@ class RunState:
         reason = _worst_reason(self._reasons)
         cancelled = reason is EndReason.CANCELLED or self._recorded_exit == ExitCode.INTERRUPTED
         return RunRecord(
-            run=run.run,
-            stage=run.stage,
-            session=run.session,
-            rehearsal=run.rehearsal,
-            rehearsal_because=run.rehearsal_because,
-            hardware_class=run.hardware_class,
-            engine=run.engine,
-            executor=run.executor,
-            plan_digest=run.plan_digest,
-            commit=run.commit,
-            command=run.command,
-            python=run.python or agent.python,
-            host=agent.host,
-            platform=agent.platform,
-            github_event=run.github.event if run.github is not None else "",
-            github_url=run.github.run_url if run.github is not None else "",
-            started=run.time or agent.time,
+            start=replace(run, python=run.python or agent.python, time=run.time or agent.time),
+            agent=agent,
             duration_s=self._now_s,
             suites=tuple(self._suites.values()),
             tests=tuple(self._frozen(key, test, cancelled=cancelled) for key, test in self._tests.items()),
-            skipped_suites=run.skipped_suites,
-            disabled=run.disabled,
-            empty_shards=tuple(f"{item.suite} {item.shard}" for item in run.empty_shards),
             failures=tuple(self._failures),
             phases=self._phases.records(self._now_s),
             leftovers=tuple(self._leftovers),
-            quarantine=run.quarantine,
             notes=tuple(self._notes),
             problems=tuple(problems),
             ended_reason=reason,
@@ -355,12 +303,12 @@ def judge(attempts: tuple[Attempt, ...]) -> tuple[Status, Verdict]:
     """Status and verdict of a test; the last attempt decides, but a skip never wipes out a failure before it."""
     failed = [attempt for attempt in attempts if not attempt.harmless]
     last = attempts[-1]
-    if last.outcome is AttemptOutcome.PASSED:
-        return (Status.FLAKY if failed else Status.PASSED), last.verdict
-    if last.outcome is AttemptOutcome.SKIPPED and not failed:
-        return Status.SKIPPED, last.verdict
+    if last.end.outcome is AttemptOutcome.PASSED:
+        return (Status.FLAKY if failed else Status.PASSED), last.end.verdict
+    if last.end.outcome is AttemptOutcome.SKIPPED and not failed:
+        return Status.SKIPPED, last.end.verdict
     decisive = failed[-1]
-    return (Status.FAILED if decisive.gates else Status.QUARANTINED), decisive.verdict
+    return (Status.FAILED if decisive.end.gates else Status.QUARANTINED), decisive.end.verdict
 
 
 def _worst_reason(reasons: list[EndReason | None]) -> EndReason | None:
@@ -378,17 +326,3 @@ def _moment_s(event: ev.Event) -> float | None:
         return datetime.fromisoformat(event.time).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def _case(event: ev.Case) -> CaseRecord:
-    return CaseRecord(
-        case=event.case,
-        outcome=event.outcome,
-        duration_s=event.duration_s,
-        message=event.message,
-        details=event.details,
-        file=event.file or "",
-        line=event.line,
-        verdict=event.verdict,
-        quarantine=event.quarantine,
-    )

@@ -77,4 +77,4 @@ class LogTails:
 
     def of(self, attempt: Attempt) -> Tail:
         """The tail of an attempt's log."""
-        return self.named(attempt.log)
+        return self.named(attempt.start.log)

@@ -7,17 +7,11 @@ from enum import StrEnum
 from ci.catalog.verdicts import Status
 from ci.errors import EXIT_ROWS, ExitCode
 from ci.record import quarantine
+from ci.record.events import Case, Metric
 from ci.record.fold import exit_code
-from ci.record.model import (
-    Attempt,
-    CaseRecord,
-    Leftover,
-    MetricRecord,
-    PhaseRecord,
-    RunRecord,
-    TestRecord,
-)
+from ci.record.model import Attempt, PhaseRecord, RunRecord, TestRecord
 from ci.record.quarantine import Became, QuarantineRecord
+from ci.record.values import GithubRun, Leftover
 from ci.report.text import duration, quantity, size
 
 __all__ = [
@@ -90,7 +84,7 @@ class Measured:
 
     test: TestRecord
     attempt: Attempt
-    metric: MetricRecord
+    metric: Metric
 
     @property
     def state(self) -> BoundState:
@@ -144,9 +138,9 @@ def result(record: RunRecord) -> Result:
 
 def rehearsal_words(record: RunRecord) -> str:
     """The sentence that every report of a rehearsal shows, empty for a run on the stage's own hardware."""
-    if not record.rehearsal:
+    if not record.start.rehearsal:
         return ""
-    because = f" because {record.rehearsal_because}" if record.rehearsal_because else ""
+    because = f" because {record.start.rehearsal_because}" if record.start.rehearsal_because else ""
     return f"REHEARSAL{because}: same plan, tests and bounds table on a stand-in engine, never a pass of the stage."
 
 
@@ -158,21 +152,22 @@ def counts(record: RunRecord) -> dict[str, int]:
 
 def facts(record: RunRecord) -> dict[str, str]:
     """What the run was, by name; unknown values are empty."""
+    github = record.start.github or GithubRun()
     return {
-        "run": record.run,
+        "run": record.start.run,
         "stage": record.title,
-        "hardware": record.hardware_class,
-        "engine": record.engine,
-        "executor": record.executor,
-        "host": record.host,
-        "platform": record.platform,
-        "Python": record.python,
-        "commit": record.commit,
-        "plan": record.plan_digest,
-        "started": record.started,
+        "hardware": record.start.hardware_class,
+        "engine": record.start.engine,
+        "executor": record.start.executor,
+        "host": record.agent.host,
+        "platform": record.agent.platform,
+        "Python": record.start.python,
+        "commit": record.start.commit,
+        "plan": record.start.plan_digest,
+        "started": record.start.time,
         "took": duration(record.duration_s),
-        "event": record.github_event,
-        "job": record.github_url,
+        "event": github.event,
+        "job": github.run_url,
     }
 
 
@@ -210,12 +205,12 @@ def phase_amount(phase: PhaseRecord) -> str:
     return size(phase.done) if phase.unit == "bytes" and phase.done else ""
 
 
-def value_words(metric: MetricRecord) -> str:
+def value_words(metric: Metric) -> str:
     """`0.8125` or `41.2 token/s`."""
     return quantity(metric.value, metric.unit)
 
 
-def bound_words(metric: MetricRecord) -> str:
+def bound_words(metric: Metric) -> str:
     """`>= 0.8`, empty when nothing bounds the metric."""
     bound = metric.bound
     return f"{bound.op} {quantity(bound.limit, metric.unit)}" if bound and bound.op else ""
@@ -241,20 +236,20 @@ def _left_out(record: RunRecord) -> Iterator[tuple[str, str]]:
     for test in record.having(Status.NOT_RUN):
         yield f"not run ({test.verdict}): {test.not_run_because}", test.id
     for test in record.tests:
-        reasons = test.attempts[-1].skip_reasons if test.attempts else ()
+        reasons = test.attempts[-1].end.skip_reasons if test.attempts else ()
         for reason in reasons or (("no reason given",) if test.status is Status.SKIPPED else ()):
             yield f"skipped: {reason}", test.id
-    for suite in record.skipped_suites:
+    for suite in record.start.skipped_suites:
         yield f"suite left out: {suite.because}", suite.suite
-    for shard in record.empty_shards:
-        yield "shard that holds no test", shard
-    for disabled in record.disabled:
+    for shard in record.start.empty_shards:
+        yield "shard that holds no test", f"{shard.suite} {shard.shard}"
+    for disabled in record.start.disabled:
         yield f"disabled: {disabled.because}", disabled.test
 
 
-def case_place(case: CaseRecord) -> str:
+def case_place(case: Case) -> str:
     """`file:line`, `file` or nothing."""
-    return f"{case.file}:{case.line}" if case.file and case.line is not None else case.file
+    return f"{case.file}:{case.line}" if case.file and case.line is not None else case.file or ""
 
 
 def leftover_words(leftover: Leftover) -> str:
@@ -264,12 +259,12 @@ def leftover_words(leftover: Leftover) -> str:
 
 def ending(attempt: Attempt) -> str:
     """How the process of an attempt ended: its exit code, signal or time limit."""
-    if attempt.verdict.row.exit_code is ExitCode.TIMEOUT:
+    if attempt.end.verdict.row.exit_code is ExitCode.TIMEOUT:
         return (
-            f"stopped at its limit of {duration(attempt.timeout_s)}"
-            if attempt.timeout_s
+            f"stopped at its limit of {duration(attempt.start.timeout_s)}"
+            if attempt.start.timeout_s
             else "stopped at its limit"
         )
-    if attempt.signal:
-        return f"ended by {attempt.signal}"
-    return f"exit code {attempt.exit_code}" if attempt.exit_code is not None else ""
+    if attempt.end.signal:
+        return f"ended by {attempt.end.signal}"
+    return f"exit code {attempt.end.exit_code}" if attempt.end.exit_code is not None else ""

@@ -16,19 +16,19 @@ def repeat(record: RunRecord) -> str:
     """The command for the tests that failed or were not run, for the whole run when there are none."""
     tests = record.to_repeat
     if not tests:
-        return repeat_run(record.command, session=record.session, run=record.run)
-    words = _words(record.command)
+        return repeat_run(record.start.command, session=record.start.session, run=record.start.run)
+    words = _words(record.start.command)
     line = _naming(record, words, tests)
-    if line or not record.run:
+    if line or not record.start.run:
         return line
     if _is_plain(words) and not _of_saved_plan(words):
-        return _line(record.session, words, ("--last-failed", record.run))
-    return _of_plan(record.session, words, ("--plan", record.run, "--failed"))
+        return _line(record.start.session, words, ("--last-failed", record.start.run))
+    return _of_plan(record.start.session, words, ("--plan", record.start.run, "--failed"))
 
 
 def repeat_test(record: RunRecord, test: TestRecord) -> str:
     """The command for one test; empty when only all that failed can be repeated."""
-    return _naming(record, _words(record.command), (test,))
+    return _naming(record, _words(record.start.command), (test,))
 
 
 def repeat_run(command: str, *, session: str, run: str) -> str:
@@ -49,7 +49,7 @@ def _naming(record: RunRecord, words: Sequence[str], tests: Sequence[TestRecord]
     suite = named if len(named) == 1 else sorted(suites - {""})
     selection = [word for name in suite for word in ("--suite", name)]
     selection += [word for node in nodes for word in ("--test", node)]
-    return _line(record.session, words, selection) if _is_plain([*words, *selection]) else ""
+    return _line(record.start.session, words, selection) if _is_plain([*words, *selection]) else ""
 
 
 def _line(session: str, words: Sequence[str], selection: Sequence[str]) -> str:

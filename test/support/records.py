@@ -18,22 +18,14 @@ from ci.record.events import (
     Event,
     Metric,
     Note,
-    PlannedTest,
     Retry,
     RunStarted,
     TestEnded,
     TestStarted,
 )
 from ci.record.fold import fold
-from ci.record.model import (
-    Attempt,
-    AttemptOutcome,
-    CaseOutcome,
-    CaseRecord,
-    EndReason,
-    MetricRecord,
-    RunRecord,
-)
+from ci.record.model import Attempt, RunRecord
+from ci.record.values import AttemptOutcome, CaseOutcome, EndReason, PlannedTest
 
 _E = TypeVar("_E", bound=AttemptEvent)
 
@@ -91,54 +83,33 @@ def run_started(tests: Sequence[str], **more: Any) -> RunStarted:
     )
 
 
+def sent_about(attempt: Attempt, test: str, *, suite: str = SUITE) -> Attempt:
+    """The same with events that name the test, as the agent sends them."""
+
+    def about(event: _E) -> _E:
+        return replace(event, suite=suite, test=test, attempt=attempt.number, by=By.AGENT)
+
+    return replace(
+        attempt,
+        start=about(attempt.start),
+        end=about(attempt.end),
+        retry=attempt.retry and about(attempt.retry),
+        cases=tuple(map(about, attempt.cases)),
+        metrics=tuple(map(about, attempt.metrics)),
+    )
+
+
 def attempt_events(test: str, attempt: Attempt, *, suite: str = SUITE) -> Iterator[AttemptEvent]:
-    """What the agent says during one attempt that ends."""
-
-    def about(kind: type[_E], **keys: Any) -> _E:
-        return kind(suite=suite, test=test, attempt=attempt.number, by=By.AGENT, **keys)
-
-    yield about(
-        TestStarted,
-        of=attempt.of,
-        log=attempt.log,
-        timeout_s=attempt.timeout_s,
-        est_s=10,
-        gpu_ids=attempt.gpu_ids,
-    )
-    for case in attempt.cases:
-        yield about(
-            Case,
-            case=case.case,
-            outcome=case.outcome,
-            duration_s=case.duration_s,
-            message=case.message,
-            details=case.details,
-            file=case.file,
-            line=case.line,
-            verdict=case.verdict,
-            quarantine=case.quarantine,
-        )
-    for metric in attempt.metrics:
-        yield about(Metric, metric=metric.metric, value=metric.value, unit=metric.unit, bound=metric.bound)
-    for note in attempt.notes:
-        yield about(Note, text=note)
-    yield about(
-        TestEnded,
-        outcome=attempt.outcome,
-        verdict=attempt.verdict,
-        gates=attempt.gates,
-        evidence=attempt.evidence,
-        rule=attempt.rule,
-        exit_code=attempt.exit_code,
-        signal=attempt.signal,
-        duration_s=attempt.duration_s,
-        skip_reasons=attempt.skip_reasons,
-        leftovers=attempt.leftovers,
-        log_bytes=attempt.log_bytes,
-        log_omitted_bytes=attempt.log_omitted_bytes,
-    )
-    if attempt.retry_wait_s is not None:
-        yield about(Retry, wait_s=attempt.retry_wait_s, because=attempt.retry_because)
+    """What the agent sends during one attempt that ends."""
+    sent = sent_about(attempt, test, suite=suite)
+    yield sent.start
+    yield from sent.cases
+    yield from sent.metrics
+    for note in sent.notes:
+        yield Note(suite=suite, test=test, attempt=sent.number, by=By.AGENT, text=note)
+    yield sent.end
+    if sent.retry is not None:
+        yield sent.retry
 
 
 def run_events(
@@ -154,9 +125,15 @@ def run_events(
     return events
 
 
-def ended(outcome: str, verdict: str, number: int = 1, **more: Any) -> Attempt:
-    """An attempt that ended so."""
-    return Attempt(number=number, outcome=AttemptOutcome(outcome), verdict=Verdict.of_name(verdict), **more)
+def ended(outcome: str, verdict: str, number: int = 1, *, of: int = 1, **more: Any) -> Attempt:
+    """An attempt that ended so; `more` are fields of the attempt or of its end."""
+    own = {key: more.pop(key) for key in ("cases", "metrics", "notes", "retry") if key in more}
+    return Attempt(
+        number=number,
+        start=TestStarted(of=max(of, number), est_s=10, log=f"logs/test.{number}.log", timeout_s=1200),
+        end=TestEnded(outcome=AttemptOutcome(outcome), verdict=Verdict.of_name(verdict), **more),
+        **own,
+    )
 
 
 _VERDICTS = st.sampled_from([verdict for verdict in Verdict if verdict.row.gates is not Gates.NEVER])
@@ -165,7 +142,7 @@ _SECONDS = st.floats(0, 1e5)
 
 _CASES = {
     failed: st.builds(
-        CaseRecord,
+        Case,
         case=odd_text,
         outcome=st.sampled_from([each for each in CaseOutcome if failed or each is not CaseOutcome.FAILED]),
         duration_s=_SECONDS,
@@ -179,7 +156,7 @@ _CASES = {
 }
 
 _METRICS = st.builds(
-    MetricRecord, metric=odd_text, value=st.floats(allow_nan=False, allow_infinity=False), unit=odd_text
+    Metric, metric=odd_text, value=st.floats(allow_nan=False, allow_infinity=False), unit=odd_text
 )
 
 
@@ -192,26 +169,23 @@ def attempt_lists(draw: st.DrawFn) -> tuple[Attempt, ...]:
         last = number == of
         outcome = draw(_OUTCOMES) if last else AttemptOutcome.FAILED
         attempts.append(
-            Attempt(
-                number=number,
+            ended(
+                outcome,
+                draw(_VERDICTS) if outcome is AttemptOutcome.FAILED else Verdict.PASSED,
+                number,
                 of=of,
-                outcome=outcome,
-                verdict=draw(_VERDICTS) if outcome is AttemptOutcome.FAILED else Verdict.PASSED,
                 evidence=tuple(draw(st.lists(odd_text, max_size=2))),
                 rule=draw(st.none() | st.just("some-rule")),
                 duration_s=draw(_SECONDS),
-                timeout_s=draw(_SECONDS),
-                cases=tuple(draw(st.lists(_CASES[outcome is AttemptOutcome.FAILED], max_size=3))),
-                metrics=tuple(draw(st.lists(_METRICS, max_size=2))),
-                notes=tuple(draw(st.lists(odd_text, max_size=1))),
-                log=f"logs/test.{number}.log",
                 exit_code=draw(st.none() | st.integers(0, 255)),
                 signal=draw(st.none() | st.just("SIGKILL")),
                 skip_reasons=tuple(draw(st.lists(odd_text, max_size=1)))
                 if outcome is AttemptOutcome.SKIPPED
                 else (),
-                retry_wait_s=None if last else 30.0,
-                retry_because="" if last else "may be tried again",
+                cases=tuple(draw(st.lists(_CASES[outcome is AttemptOutcome.FAILED], max_size=3))),
+                metrics=tuple(draw(st.lists(_METRICS, max_size=2))),
+                notes=tuple(draw(st.lists(odd_text, max_size=1))),
+                retry=None if last else Retry(wait_s=30, because="may be tried again"),
             )
         )
     return tuple(attempts)

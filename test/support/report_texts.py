@@ -6,14 +6,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from ci.record.events import Case, Metric
 from ci.record.fold import fold
-from ci.record.model import (
-    CaseOutcome,
-    CaseRecord,
-    DisabledTest,
-    MetricRecord,
-    RunRecord,
-)
+from ci.record.model import RunRecord
+from ci.record.values import CaseOutcome, DisabledTest
 from support.records import ended, odd_text, run_events
 
 __all__ = ["Page", "full_of", "squeezed", "texts"]
@@ -109,11 +105,9 @@ def full_of(words: str) -> RunRecord:
         "failed",
         "product",
         cases=(
-            CaseRecord(
-                case=words, outcome=CaseOutcome.FAILED, message=words, details=words, file=words, line=1
-            ),
+            Case(case=words, outcome=CaseOutcome.FAILED, message=words, details=words, file=words, line=1),
         ),
-        metrics=(MetricRecord(metric=words, value=1.0, unit=words),),
+        metrics=(Metric(metric=words, value=1.0, unit=words),),
         evidence=(words,),
         notes=(words,),
         rule=words or None,

@@ -106,7 +106,7 @@ def _timeline(record: RunRecord) -> _Timeline | None:
     if not ran:
         return None
     end_s = max(
-        max(attempt.started_s + attempt.duration_s, test.attempts[0].started_s + test.est_s)
+        max(attempt.started_s + attempt.end.duration_s, test.attempts[0].started_s + test.est_s)
         for test in ran
         for attempt in test.attempts
     )
@@ -120,9 +120,9 @@ def _lane(test: TestRecord, number: int, scale: float) -> _Lane:
     bars = tuple(
         _Bar(
             x=round(attempt.started_s * scale, 1),
-            width=max(2.0, round(attempt.duration_s * scale, 1)),
-            outcome=attempt.outcome if attempt.harmless else "failed",
-            title=f"{test.id}, attempt {attempt.number}: {attempt.verdict} in {duration(attempt.duration_s)}",
+            width=max(2.0, round(attempt.end.duration_s * scale, 1)),
+            outcome=attempt.end.outcome if attempt.harmless else "failed",
+            title=f"{test.id}, attempt {attempt.number}: {attempt.end.verdict} in {duration(attempt.end.duration_s)}",
         )
         for attempt in test.attempts
     )

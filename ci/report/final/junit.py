@@ -14,8 +14,9 @@ import junitparser
 from junitparser import xunit2
 
 from ci.catalog.verdicts import Status, Verdict
-from ci.record.model import Attempt, AttemptOutcome, CaseOutcome, EndReason, RunRecord, TestRecord
+from ci.record.model import Attempt, RunRecord, TestRecord
 from ci.record.quarantine import Became, QuarantineRecord, words
+from ci.record.values import AttemptOutcome, CaseOutcome, EndReason
 from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat
@@ -88,7 +89,9 @@ def _suite(record: RunRecord, name: str, tests: Sequence[TestRecord], tails: Log
         found += _cases(test, tails)
         own[f"verdict: {test.id}"] = f"{test.status.value} ({test.verdict})"
         if len(test.attempts) > 1:
-            tries = (f"{attempt.number} {attempt.outcome} ({attempt.verdict})" for attempt in test.attempts)
+            tries = (
+                f"{attempt.number} {attempt.end.outcome} ({attempt.end.verdict})" for attempt in test.attempts
+            )
             own[f"attempts: {test.id}"] = ", ".join(tries)
         metrics = test.attempts[-1].metrics if test.attempts else ()
         for metric in metrics:
@@ -106,20 +109,20 @@ def _suite(record: RunRecord, name: str, tests: Sequence[TestRecord], tails: Log
 
 def _filled(record: RunRecord, name: str, cases: Sequence[_Case], own: dict[str, str]) -> xunit2.TestSuite:
     suite = xunit2.TestSuite()  # type: ignore[no-untyped-call]  # as above
-    suite.name = _text(f"REHEARSAL {name}" if record.rehearsal else name)
-    if record.started:
-        suite.timestamp = _text(record.started)
-    if record.host:
-        suite.hostname = _text(record.host)
+    suite.name = _text(f"REHEARSAL {name}" if record.start.rehearsal else name)
+    if record.start.time:
+        suite.timestamp = _text(record.start.time)
+    if record.agent.host:
+        suite.hostname = _text(record.agent.host)
     shared = {
-        "run": record.run,
-        "rehearsal": "true" if record.rehearsal else "false",
-        "rehearsal_because": record.rehearsal_because,
-        "plan_digest": record.plan_digest,
-        "hardware_class": record.hardware_class,
-        "engine": record.engine,
-        "executor": record.executor,
-        "commit": record.commit,
+        "run": record.start.run,
+        "rehearsal": "true" if record.start.rehearsal else "false",
+        "rehearsal_because": record.start.rehearsal_because,
+        "plan_digest": record.start.plan_digest,
+        "hardware_class": record.start.hardware_class,
+        "engine": record.start.engine,
+        "executor": record.start.executor,
+        "commit": record.start.commit,
         "repeat": repeat(record),
         "result": model.result(record).words,
     }
@@ -171,7 +174,7 @@ def _of_case(attempt: Attempt, name: str) -> _Trial | None:
                 verdict=(case.verdict or Verdict.PRODUCT) if failed else None,
                 message=case.message,
                 details=case.details or case.message,
-                file=case.file,
+                file=case.file or "",
                 line=case.line,
             )
     return None
@@ -179,20 +182,20 @@ def _of_case(attempt: Attempt, name: str) -> _Trial | None:
 
 def _of_file(attempt: Attempt) -> _Trial | None:
     """What an attempt says about the file as a whole; None when a failed case says it all."""
-    skipped = attempt.outcome is AttemptOutcome.SKIPPED
-    if attempt.outcome is AttemptOutcome.PASSED or (skipped and attempt.cases):
-        return _Trial(outcome=CaseOutcome.PASSED, duration_s=attempt.duration_s)
+    skipped = attempt.end.outcome is AttemptOutcome.SKIPPED
+    if attempt.end.outcome is AttemptOutcome.PASSED or (skipped and attempt.cases):
+        return _Trial(outcome=CaseOutcome.PASSED, duration_s=attempt.end.duration_s)
     if skipped:
-        reasons = "; ".join(attempt.skip_reasons) or "no reason given"
-        return _Trial(outcome=CaseOutcome.SKIPPED, duration_s=attempt.duration_s, message=reasons)
-    if any((case.verdict or Verdict.PRODUCT) is attempt.verdict for case in attempt.failed_cases):
+        reasons = "; ".join(attempt.end.skip_reasons) or "no reason given"
+        return _Trial(outcome=CaseOutcome.SKIPPED, duration_s=attempt.end.duration_s, message=reasons)
+    if any((case.verdict or Verdict.PRODUCT) is attempt.end.verdict for case in attempt.failed_cases):
         return None
-    words = [part for part in (attempt.verdict, model.ending(attempt)) if part]
-    details = [*attempt.evidence, *(model.leftover_words(leftover) for leftover in attempt.leftovers)]
+    words = [part for part in (attempt.end.verdict, model.ending(attempt)) if part]
+    details = [*attempt.end.evidence, *(model.leftover_words(leftover) for leftover in attempt.end.leftovers)]
     return _Trial(
         outcome=CaseOutcome.FAILED,
-        duration_s=attempt.duration_s,
-        verdict=attempt.verdict,
+        duration_s=attempt.end.duration_s,
+        verdict=attempt.end.verdict,
         message=": ".join(words),
         details="\n".join(details),
     )

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
-from ci.record.model import PhaseOutcome, RunRecord
+from ci.record.model import RunRecord
+from ci.record.values import PhaseOutcome
 from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat, repeat_test
@@ -84,7 +85,7 @@ def _head(record: RunRecord) -> Iterator[str]:
     if words := model.rehearsal_words(record):
         yield f"\n> <b>{plain(words)}</b>"
     counted = ", ".join(f"**{count}** {words}" for words, count in model.counts(record).items()) or "no tests"
-    where = f"{plain(record.hardware_class)}, {plain(record.engine)}"
+    where = f"{plain(record.start.hardware_class)}, {plain(record.start.engine)}"
     yield f"\n{counted} on {where} in {duration(record.duration_s)}, exit code {ended.code}"
     if command := repeat(record):
         yield f"\nRepeat it: {code(command)}"
@@ -131,9 +132,7 @@ def _trouble(record: RunRecord, trouble: model.Trouble, tails: LogTails, limits:
     test, attempt = trouble.test, trouble.attempt
     held = test.status is Status.QUARANTINED
     icon = (test.status if trouble.final or held else Status.FLAKY).row.icon
-    words = (
-        f"{plain(attempt.verdict)}, attempt {attempt.number} of {attempt.of}, {duration(attempt.duration_s)}"
-    )
+    words = f"{plain(attempt.end.verdict)}, attempt {attempt.number} of {attempt.start.of}, {duration(attempt.end.duration_s)}"
     words = f"QUARANTINED, {words}" if held else words
     opened = " open" if trouble.final else ""
     lines = [f"\n<details{opened}><summary>{icon} {code(test.id)} {words}</summary>\n"]
@@ -142,14 +141,14 @@ def _trouble(record: RunRecord, trouble: model.Trouble, tails: LogTails, limits:
     for case in attempt.failed_cases:
         lines.append(f"{code(model.case_place(case))} <b>{plain(case_name(case.case, test.id))}</b>\n")
         lines.append(block(clip(case.details or case.message, limits.case_lines)) + "\n")
-    if attempt.evidence:
-        rule = f" (rule {code(attempt.rule)})" if attempt.rule else ""
-        lines.append(f"Evidence{rule}:\n\n{block(chr(10).join(attempt.evidence))}\n")
-    lines += [f"{plain(model.leftover_words(leftover))}\n" for leftover in attempt.leftovers]
+    if attempt.end.evidence:
+        rule = f" (rule {code(attempt.end.rule)})" if attempt.end.rule else ""
+        lines.append(f"Evidence{rule}:\n\n{block(chr(10).join(attempt.end.evidence))}\n")
+    lines += [f"{plain(model.leftover_words(leftover))}\n" for leftover in attempt.end.leftovers]
     tail = tails.of(attempt)
     note = f" ({plain(tail.note)})" if tail.note else ""
     if tail.lines or tail.note:
-        lines.append(f"Last lines of {code(attempt.log)}{note}:\n\n{block(tail.text)}\n")
+        lines.append(f"Last lines of {code(attempt.start.log)}{note}:\n\n{block(tail.text)}\n")
     if command := repeat_test(record, test):
         lines.append(f"Repeat it: {code(command)}\n")
     lines.append("</details>")

@@ -56,5 +56,5 @@ def picture(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> str:
     """One SVG without anything from outside; the same record gives the same bytes."""
     console = recording_console(width=_WIDTH)
     console.print(final_view(record, tails=tails, limits=limits))
-    title = record.command or record.title
+    title = record.start.command or record.title
     return console.export_svg(title=one_line(title), theme=_THEME, code_format=_FRAME, unique_id="run")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
-from ci.record.model import PhaseOutcome, PhaseRecord, RunRecord
+from ci.record.model import PhaseRecord, RunRecord
 from ci.record.quarantine import Became
+from ci.record.values import PhaseOutcome
 from ci.report import model
 from ci.report.console import (
     Console,
@@ -224,26 +225,26 @@ def _trouble(
     test, attempt = trouble.test, trouble.attempt
     style = "red" if trouble.final else "yellow"
     held = "QUARANTINED, " if test.status is Status.QUARANTINED else ""
-    heading = (
-        f"{one_line(test.id)}: {held}{one_line(attempt.verdict)}, attempt {attempt.number} of {attempt.of}"
-    )
+    heading = f"{one_line(test.id)}: {held}{one_line(attempt.end.verdict)}, attempt {attempt.number} of {attempt.start.of}"
     yield Rule(Text(heading, style=f"bold {style}"), align="left", style=style, characters="-")
     if ending := model.ending(attempt):
-        yield Text(f"{one_line(ending)} after {duration(attempt.duration_s)}", style="dim")
+        yield Text(f"{one_line(ending)} after {duration(attempt.end.duration_s)}", style="dim")
     for case in attempt.failed_cases:
         name = one_line(case_name(case.case, test.id))
         yield Text.assemble((f"{one_line(model.case_place(case))} ", "cyan"), (name, "bold"), overflow="fold")
         words = clip(visible(strip_ansi(case.details or case.message)), limits.case_lines)
         yield Padding(Text(words, style=style), (0, 0, 0, 4))
-    if attempt.evidence:
-        rule = f" (rule {one_line(attempt.rule)})" if attempt.rule else ""
-        yield Text(f"evidence for {one_line(attempt.verdict)}{rule}:", style="bold")
-        yield Padding(Text("\n".join(one_line(strip_ansi(line)) for line in attempt.evidence)), (0, 0, 0, 4))
-    for leftover in attempt.leftovers:
+    if attempt.end.evidence:
+        rule = f" (rule {one_line(attempt.end.rule)})" if attempt.end.rule else ""
+        yield Text(f"evidence for {one_line(attempt.end.verdict)}{rule}:", style="bold")
+        yield Padding(
+            Text("\n".join(one_line(strip_ansi(line)) for line in attempt.end.evidence)), (0, 0, 0, 4)
+        )
+    for leftover in attempt.end.leftovers:
         yield Text(f"leftover process killed: {leftover.pid}, {one_line(leftover.command)}", style="yellow")
     tail = tails.of(attempt)
     note = f" ({tail.note})" if tail.note else ""
-    yield Text(f"last lines of {one_line(attempt.log) or 'the log'}{note}:", style="bold")
+    yield Text(f"last lines of {one_line(attempt.start.log) or 'the log'}{note}:", style="bold")
     if tail.lines:
         yield Padding(Text(visible(tail.text), style="dim"), (0, 0, 0, 4))
     if command := repeat_test(record, test):

@@ -7,8 +7,8 @@ from typing import IO
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status, Verdict
 from ci.record import events as ev
-from ci.record.model import CaseOutcome, PhaseOutcome
 from ci.record.state import Key
+from ci.record.values import CaseOutcome, PhaseOutcome
 from ci.report.live.log_lines import Line, LogLines
 from ci.report.live.progress import LiveRun
 from ci.report.log_tail import LogTails
@@ -200,7 +200,7 @@ class ActionsView:
         inside = [line.text for line in [*self._grouped.pop(key, []), *lines]]
         if tail:
             attempt = self._live.state.newest(key)
-            log = attempt.log if attempt is not None else ""
+            log = attempt.start.log if attempt is not None else ""
             found = self._tails.named(log)
             inside.append(f"last lines of {one_line(log)}" + (f" ({found.note})" if found.note else "") + ":")
             inside += [f"    {visible(line)}" for line in found.lines]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status, Tone
 from ci.record import events as ev
-from ci.record.model import CaseOutcome, EndReason, Leftover, PhaseOutcome
 from ci.record.quarantine import Became, words
+from ci.record.values import CaseOutcome, EndReason, Leftover, PhaseOutcome
 from ci.report.live.progress import LiveRun, phase_words, progress_words
 from ci.report.repeat import repeat_run
 from ci.report.text import case_name, clip, duration, one_line, quantity, strip_ansi, visible

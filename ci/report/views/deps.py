@@ -7,7 +7,7 @@ from dataclasses import asdict
 from ci.install.installed import Installed
 from ci.plan.container.install import InstallSteps
 from ci.record.events import Event, Note, PhaseEnded, PhaseProgress, PhaseStarted
-from ci.record.model import PhaseOutcome
+from ci.record.values import PhaseOutcome
 from ci.report.console import Text, new_table, open_console, print_json
 
 __all__ = ["show_checked", "show_event", "show_steps"]

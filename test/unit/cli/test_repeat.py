@@ -19,9 +19,10 @@ from ci.execute.run_folder import RunFolder, read_plan
 from ci.plan.model import Plan
 from ci.plan.request import CHANGING, SELECTING
 from ci.record.event_log import line_of
-from ci.record.events import Event, PlannedTest
+from ci.record.events import Case, Event
 from ci.record.fold import fold
-from ci.record.model import CaseOutcome, CaseRecord, RunRecord
+from ci.record.model import RunRecord
+from ci.record.values import CaseOutcome, PlannedTest
 from ci.report.repeat import repeat, repeat_run, repeat_test
 from support.planning import catalog, mi300x, planned, registration
 from support.records import attempt_events, ended, run_events, run_started
@@ -86,9 +87,7 @@ class Ran:
             if outcome == "not-run":
                 continue
             cases_failed = (
-                ()
-                if outcome in ("passed", "failed")
-                else (CaseRecord(case=outcome, outcome=CaseOutcome.FAILED),)
+                () if outcome in ("passed", "failed") else (Case(case=outcome, outcome=CaseOutcome.FAILED),)
             )
             end = (
                 ended("passed", "passed") if outcome == "passed" else ended("failed", "product", exit_code=1)

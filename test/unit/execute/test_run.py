@@ -22,7 +22,7 @@ from ci.execute.run_folder import RunFolder
 from ci.plan.model import Plan
 from ci.plan.shards import Shard
 from ci.record.events import AgentEnded, AgentStarted, Event, TestEnded, TestStarted
-from ci.record.model import AttemptOutcome, EndReason
+from ci.record.values import AttemptOutcome, EndReason
 from support.planning import STAGE_A, STAGE_B_SMALL, catalog, facts, mi300x, planned, registration, request
 
 TEST = "test/registered/a.py"

@@ -12,17 +12,17 @@ from ci.record.events import (
     AgentEnded,
     AgentStarted,
     By,
-    EmptyShard,
     Event,
     ExecutorFailed,
     Note,
-    PlannedTest,
+    Retry,
     RunEnded,
     TestEnded,
     TestNotRun,
 )
 from ci.record.fold import exit_code, fold
-from ci.record.model import Attempt, EndReason, Leftover
+from ci.record.model import Attempt
+from ci.record.values import EmptyShard, EndReason, Leftover, PlannedTest
 from support.records import (
     DATA,
     SUITE,
@@ -33,6 +33,7 @@ from support.records import (
     record_of,
     run_events,
     run_started,
+    sent_about,
 )
 
 
@@ -42,7 +43,9 @@ class TestFold:
     def test_every_attempt_comes_back(self, tests: dict[str, tuple[Attempt, ...]]) -> None:
         record = fold(run_events(tests))
         found = {test.id: test.attempts for test in record.tests}
-        assert found == tests
+        assert found == {
+            test: tuple(sent_about(attempt, test) for attempt in attempts) for test, attempts in tests.items()
+        }
         assert record.problems == ()
         for test in record.tests:
             assert test.last is not None
@@ -100,19 +103,19 @@ class TestFold:
         assert "events 3 to 4 of the agent are missing" in fold(events).problems
 
     def test_a_cancelled_agent_that_announced_a_retry_leaves_the_failure(self) -> None:
-        attempt = ended("failed", "infra", of=2, retry_wait_s=30.0, retry_because="infra")
+        attempt = ended("failed", "infra", of=2, retry=Retry(wait_s=30, because="infra"))
         (test,) = fold(run_events({"a.py": [attempt]}, reason=EndReason.CANCELLED)).tests
         assert (test.status, test.verdict) == (Status.FAILED, "infra")
 
     def test_the_stored_run(self) -> None:
         record = record_of("stage-b")
         assert record.title == "stage-b-amd"
-        assert (record.hardware_class, record.host) == ("mi300x", "mi300x-node-07")
+        assert (record.start.hardware_class, record.agent.host) == ("mi300x", "mi300x-node-07")
         by_name = {test.id.rpartition("/")[2]: test for test in record.tests}
         assert by_name["test_vision_openai_server.py"].status is Status.FLAKY
         assert by_name["test_mla_fp8.py"].verdict == "timeout-while-passing"
         hung = by_name["test_mla_fp8.py"].attempts[0]
-        assert hung.leftovers[0] == Leftover(pid=5121, command="sglang::scheduler")
+        assert hung.end.leftovers[0] == Leftover(pid=5121, command="sglang::scheduler")
         broken = by_name["test_gsm8k_llama.py"].attempts[0].metrics[0]
         assert broken.bound is not None
         assert (broken.value, broken.bound.limit, broken.bound.ok) == (0.745, 0.78, False)
@@ -124,9 +127,9 @@ class TestFold:
     def test_the_run_whose_agent_was_lost(self) -> None:
         lost, never = record_of("lost-agent").tests
         assert (lost.status, lost.verdict) == (Status.FAILED, "infra")
-        assert lost.attempts[0].outcome == "unfinished"
+        assert lost.attempts[0].end.outcome == "unfinished"
         assert [case.outcome for case in lost.attempts[0].cases] == ["passed"]
-        assert lost.attempts[0].duration_s == pytest.approx(210.4)
+        assert lost.attempts[0].end.duration_s == pytest.approx(210.4)
         assert (never.status, never.verdict) == (Status.NOT_RUN, "infra")
         assert record_of("lost-agent").failures[0].cause.startswith("it was killed by signal 9")
 
@@ -233,7 +236,7 @@ class TestExitCode:
 
 def test_an_attempt_of_a_second_agent_continues_the_time_line() -> None:
     later = "2026-05-29T07:22:03.000Z"
-    attempt = replace(ended("passed", "passed"), duration_s=5.0)
+    attempt = ended("passed", "passed", duration_s=5.0)
     events: list[Event] = [
         run_started(["a.py"]),
         AgentStarted(by=By.AGENT, seq=1, elapsed_s=0, time=later),

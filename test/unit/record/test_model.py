@@ -3,31 +3,26 @@
 import pytest
 
 from ci.catalog.verdicts import Status, Verdict
-from ci.record.model import (
-    Attempt,
-    AttemptOutcome,
-    CaseOutcome,
-    CaseRecord,
-    RunRecord,
-    TestRecord,
-)
+from ci.record.events import Case, RunStarted
+from ci.record.model import Attempt, RunRecord, TestRecord
 from ci.record.quarantine import Became, QuarantineRecord
+from ci.record.values import AttemptOutcome, CaseOutcome
+from support.records import ended
 
 FILE = "test/registered/a.py"
 ONE, TWO = f"{FILE}::test_one", f"{FILE}::TestB::test_two"
 
 
-def case(node: str, outcome: CaseOutcome = CaseOutcome.FAILED, *rows: str) -> CaseRecord:
-    return CaseRecord(case=node, outcome=outcome, quarantine=rows)
+def case(node: str, outcome: CaseOutcome = CaseOutcome.FAILED, *rows: str) -> Case:
+    return Case(case=node, outcome=outcome, quarantine=rows)
 
 
-def attempt(*cases: CaseRecord, outcome: AttemptOutcome = AttemptOutcome.FAILED) -> Attempt:
-    verdict = Verdict.PASSED if outcome is AttemptOutcome.PASSED else Verdict.PRODUCT
-    return Attempt(number=1, outcome=outcome, verdict=verdict, cases=cases)
+def attempt(*cases: Case, outcome: AttemptOutcome = AttemptOutcome.FAILED) -> Attempt:
+    return ended(outcome, "passed" if outcome is AttemptOutcome.PASSED else "product", cases=cases)
 
 
 def record(*attempts: Attempt, asked: tuple[str, ...] = (), status: Status = Status.FAILED) -> TestRecord:
-    verdict = attempts[-1].verdict if attempts else Verdict.INFRA
+    verdict = attempts[-1].end.verdict if attempts else Verdict.INFRA
     return TestRecord(id=FILE, suite="s", status=status, verdict=verdict, asked=asked, attempts=attempts)
 
 
@@ -58,7 +53,7 @@ def test_what_failed_or_was_not_run_is_repeated() -> None:
     failed = record(attempt(case(ONE)), asked=(ONE,))
     not_run = record(status=Status.NOT_RUN)
     passed = record(attempt(outcome=AttemptOutcome.PASSED), status=Status.PASSED)
-    run = RunRecord(run="r", tests=(passed, failed, not_run))
+    run = RunRecord(start=RunStarted(run="r"), tests=(passed, failed, not_run))
     assert run.to_repeat == (failed, not_run)
     assert run.nodes_to_repeat == (("s", ONE), ("s", FILE))
     assert (run.count(Status.FAILED), run.count(Status.SKIPPED)) == (1, 0)
@@ -74,7 +69,7 @@ def test_what_failed_or_was_not_run_is_repeated() -> None:
         ([case(TWO, CaseOutcome.FAILED)], Became.NOT_RUN),
     ],
 )
-def test_what_became_of_a_quarantined_case(cases: list[CaseRecord], became: Became) -> None:
+def test_what_became_of_a_quarantined_case(cases: list[Case], became: Became) -> None:
     assert attempt(*cases).became(QuarantineRecord(test=ONE)) is became
 
 
@@ -86,12 +81,12 @@ def test_what_became_of_a_quarantined_file_is_how_it_ended() -> None:
 
 
 def test_a_rehearsal_is_in_the_title() -> None:
-    assert RunRecord(stage="stage-a-amd", rehearsal=True).title == "REHEARSAL of stage-a-amd"
-    assert RunRecord(stage="stage-a-amd").title == "stage-a-amd"
+    assert (
+        RunRecord(start=RunStarted(stage="stage-a-amd", rehearsal=True)).title == "REHEARSAL of stage-a-amd"
+    )
+    assert RunRecord(start=RunStarted(stage="stage-a-amd")).title == "stage-a-amd"
 
 
 def test_the_time_of_a_test_is_that_of_its_attempts() -> None:
-    tries = [
-        Attempt(number=n, outcome=AttemptOutcome.FAILED, verdict=Verdict.INFRA, duration_s=n) for n in (1, 2)
-    ]
+    tries = [ended("failed", "infra", n, duration_s=n) for n in (1, 2)]
     assert record(*tries).duration_s == 3

@@ -16,10 +16,11 @@ from ci.agent.spec import Verdict as AgentVerdict
 from ci.catalog.limits import ReportLimits
 from ci.catalog.quarantine import Quarantine
 from ci.catalog.verdicts import CAUSES, Status, Verdict
-from ci.record.events import Event, TestEnded, TestNotRun
+from ci.record.events import Case, Event, TestEnded, TestNotRun
 from ci.record.fold import exit_code, fold
-from ci.record.model import Attempt, CaseOutcome, CaseRecord, EndReason
+from ci.record.model import Attempt
 from ci.record.quarantine import QuarantineRecord
+from ci.record.values import CaseOutcome, EndReason
 from ci.report.final.junit import junit_xml
 from ci.report.live.progress import LiveRun
 from ci.report.log_tail import LogTails
@@ -85,8 +86,8 @@ def judged(attempt: Attempt, *rows: QuarantineRecord) -> Attempt:
     ids = [row.test for row in rows]
     cases = tuple(replace(case, quarantine=tuple(agent.covering(ids, case.case))) for case in attempt.cases)
     failed = [case.case for case in attempt.failed_cases]
-    gates = gating(ids, failed, verdict=attempt.verdict, code=attempt.exit_code)
-    return replace(attempt, cases=cases, gates=gates)
+    gates = gating(ids, failed, verdict=attempt.end.verdict, code=attempt.end.exit_code)
+    return replace(attempt, cases=cases, end=replace(attempt.end, gates=gates))
 
 
 def run_of(*attempts: Attempt, rows: Sequence[QuarantineRecord], **more: Any) -> list[Event]:
@@ -94,10 +95,8 @@ def run_of(*attempts: Attempt, rows: Sequence[QuarantineRecord], **more: Any) ->
     return run_events(tests, quarantine=tuple(rows), **more)
 
 
-def failing(*names: str) -> tuple[CaseRecord, ...]:
-    return tuple(
-        CaseRecord(case=f"{TEST}::{name}", outcome=CaseOutcome.FAILED, message="boom") for name in names
-    )
+def failing(*names: str) -> tuple[Case, ...]:
+    return tuple(Case(case=f"{TEST}::{name}", outcome=CaseOutcome.FAILED, message="boom") for name in names)
 
 
 def failed(verdict: str = "product", *names: str, **more: Any) -> Attempt:

@@ -12,7 +12,8 @@ from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status, Verdict
 from ci.record.events import Event, ExecutorFailed, PhaseEnded, PhaseProgress, PhaseStarted
 from ci.record.fold import exit_code, fold
-from ci.record.model import PhaseOutcome, RunRecord
+from ci.record.model import RunRecord
+from ci.record.values import PhaseOutcome
 from ci.report.console import Console, open_console
 from ci.report.final.html import html_report
 from ci.report.final.junit import junit_xml

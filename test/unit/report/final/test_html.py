@@ -7,11 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci.catalog.limits import ReportLimits
-from ci.record.events import GithubRun
 from ci.record.fold import fold
-from ci.record.model import (
-    Attempt,
-)
+from ci.record.model import Attempt
+from ci.record.values import GithubRun
 from ci.report.final.html import html_report
 from ci.report.log_tail import LogTails
 from ci.report.text import one_line, strip_ansi, visible

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci.catalog.verdicts import Status, Verdict
-from ci.record.events import EmptyShard
+from ci.record.events import Case
 from ci.record.fold import fold
-from ci.record.model import Attempt, CaseOutcome, CaseRecord, RunRecord
+from ci.record.model import Attempt, RunRecord
+from ci.record.values import CaseOutcome, EmptyShard
 from ci.report.final.junit import junit_xml
 from ci.report.log_tail import LogTails
 from ci.report.text import strip_ansi, visible
@@ -53,8 +54,8 @@ def of_attempts(*attempts: Attempt) -> dict[str, ET.Element]:
     return cases_of(parse(fold(run_events({"a.py": attempts}))))
 
 
-def case(outcome: str, name: str = "test_x", message: str = "", verdict: Verdict | None = None) -> CaseRecord:
-    return CaseRecord(
+def case(outcome: str, name: str = "test_x", message: str = "", verdict: Verdict | None = None) -> Case:
+    return Case(
         case=f"a.py::{name}",
         outcome=CaseOutcome(outcome),
         message=message,
@@ -130,7 +131,6 @@ def test_a_file_that_no_case_failed_has_an_error_of_its_own() -> None:
         ended(
             "failed",
             "timeout-while-passing",
-            timeout_s=60.0,
             evidence=("silent for 50 s",),
             cases=(case("passed"),),
         )
@@ -138,7 +138,7 @@ def test_a_file_that_no_case_failed_has_an_error_of_its_own() -> None:
     error = found["(file)"].find("error")
     assert error is not None
     assert error.get("type") == "timeout-while-passing"
-    assert error.get("message") == "timeout-while-passing: stopped at its limit of 1 min"
+    assert error.get("message") == "timeout-while-passing: stopped at its limit of 20 min"
     assert error.text == "silent for 50 s"
     assert found["test_x"].find("error") is None
 

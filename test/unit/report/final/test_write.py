@@ -9,7 +9,7 @@ import pytest
 
 from ci.catalog.limits import ReportLimits
 from ci.record.fold import fold
-from ci.record.model import SkippedSuite
+from ci.record.values import SkippedSuite
 from ci.report.console import plain_console
 from ci.report.final.write import Failed, Written, show_written, write_reports
 from ci.report.model import bound_words, left_out, result, slowest, troubles

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 
 from ci.catalog.limits import ReportLimits
-from ci.record.events import Event, Metric, Progress
-from ci.record.model import CaseOutcome, CaseRecord
+from ci.record.events import Case, Event, Metric, Progress, Retry
+from ci.record.values import CaseOutcome
 from ci.report.live.github import ActionsView, command, mask_commands, workspace_prefix
 from ci.report.log_tail import LogTails
 from support.live_views import Clock, play
@@ -47,8 +47,8 @@ def acted(events: Iterable[Event], limits: ReportLimits, secrets: tuple[str, ...
     return stream.getvalue().splitlines()
 
 
-def failing(message: str = "boom", *, name: str = "test_x", file: str = "a.py") -> CaseRecord:
-    return CaseRecord(case=f"a.py::{name}", outcome=CaseOutcome.FAILED, message=message, file=file, line=7)
+def failing(message: str = "boom", *, name: str = "test_x", file: str = "a.py") -> Case:
+    return Case(case=f"a.py::{name}", outcome=CaseOutcome.FAILED, message=message, file=file, line=7)
 
 
 class TestActions:
@@ -92,7 +92,7 @@ class TestActions:
         assert len(errors) == 3
 
     def test_an_attempt_that_is_tried_again_is_a_warning(self, report_limits: ReportLimits) -> None:
-        first = ended("failed", "product", of=2, cases=(failing(),), retry_wait_s=1.0, retry_because="x")
+        first = ended("failed", "product", of=2, cases=(failing(),), retry=Retry(wait_s=1, because="x"))
         lines = acted(run_events({"a.py": [first, ended("passed", "passed", 2)]}), report_limits)
         assert [line for line in lines if line.startswith("::error")] == []
         assert "::warning file=a.py,line=7,title=product%3A test_x::boom" in lines

@@ -4,7 +4,7 @@ import pytest
 
 from ci.catalog.verdicts import Status
 from ci.record.events import Retry, TestEnded
-from ci.record.model import EndReason
+from ci.record.values import EndReason
 from ci.report.live.progress import LiveRun
 from support.live_views import Clock
 from support.records import (
@@ -30,7 +30,7 @@ class TestLiveRun:
 
     def test_a_retry_that_never_came_is_a_failure(self) -> None:
         live = LiveRun(Clock())
-        attempt = ended("failed", "infra", of=2, retry_wait_s=30.0, retry_because="infra")
+        attempt = ended("failed", "infra", of=2, retry=Retry(wait_s=30, because="infra"))
         for event in run_events({"a.py": [attempt]}, reason=EndReason.CANCELLED):
             live.take(event)
         assert live.state.counts() == {Status.FAILED: 1}

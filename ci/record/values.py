@@ -1,0 +1,117 @@
+"""What events and records are made of: how things ended, and the values inside them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = [
+    "AttemptOutcome",
+    "BoundRecord",
+    "CaseOutcome",
+    "DisabledTest",
+    "EmptyShard",
+    "EndReason",
+    "GithubRun",
+    "Leftover",
+    "PhaseOutcome",
+    "PlannedTest",
+    "SkippedSuite",
+]
+
+
+class CaseOutcome(StrEnum):
+    """How a case ended, as pytest names it."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt ended; `unfinished` when the record stops inside it."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNFINISHED = "unfinished"
+
+
+class EndReason(StrEnum):
+    """Why an agent ended."""
+
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAIL_FAST = "fail-fast"
+
+
+class PhaseOutcome(StrEnum):
+    """How a phase of an executor ended; `unfinished` when the record stops inside it."""
+
+    OK = "ok"
+    WARNED = "warned"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundRecord:
+    """The row of `bounds.toml` that a metric was judged by."""
+
+    ok: bool
+    op: str
+    limit: float
+    source: str = ""
+    report_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """A process that outlived its test and had to be killed."""
+
+    pid: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedSuite:
+    """A suite of the stage that this run leaves out."""
+
+    suite: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisabledTest:
+    """A registered test that is switched off at its registration."""
+
+    suite: str
+    test: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTest:
+    """A test that the run selected, and its estimate; `cases` are the requested node ids, none for the whole file."""
+
+    suite: str
+    test: str
+    est_s: float = 0.0
+    cases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmptyShard:
+    """A shard that holds no test."""
+
+    suite: str
+    shard: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GithubRun:
+    """The event and the page of a run in GitHub Actions."""
+
+    event: str = ""
+    run_url: str = ""
