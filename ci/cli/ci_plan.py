@@ -8,20 +8,21 @@ from typing import Any
 
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.cli.options import Parser
-from ci.cli.plan_images import PlannedImages
-from ci.cli.suite_tests import tests_of_suites, tree_facts
 from ci.docker.client import docker_host
 from ci.errors import CiError, ExitCode, Problem, UsageError
 from ci.facts.changed_files import changes_since
+from ci.facts.tree import tree_facts
 from ci.github.ci_request import Asked, base_of, event_of, read_ask
 from ci.github.job_plan import JobPlan, plan_jobs
 from ci.github.matrix import matrix_json
 from ci.github.outputs import add_summary, set_outputs
 from ci.github.plan_view import plan_data, plan_markdown, show_ci_plan
 from ci.github.verdict import judge, read_needs
+from ci.images.job_images import PlannedImages
 from ci.images.resolve import resolve_image
 from ci.plan.facts import Facts
 from ci.plan.jobs import Changes
+from ci.plan.select import tests_of_suites
 from ci.report.console import Text, open_console, print_json
 from ci.system.environ import read_environ
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.executors import ExecutorKind
-from ci.cli.earlier_run import failed_part, with_failed
 from ci.cli.options import RunOptions
 from ci.errors import UsageError
+from ci.execute.earlier_run import failed_part, with_failed
 from ci.execute.run_folder import read_plan
 from ci.facts.container import gather_container
 from ci.facts.gather import Place, gather_machine, runs_dir

@@ -1,6 +1,6 @@
 """Which suites and tests a request means on this machine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ci.catalog.catalog import Catalog
@@ -14,7 +14,7 @@ from ci.plan.model import LeftOut, TestWork
 from ci.plan.request import Request
 from ci.plan.shards import Shard, longest_first, split
 
-__all__ = ["Selected", "Selection", "resolve_file", "select", "within"]
+__all__ = ["Selected", "Selection", "resolve_file", "select", "tests_of_suites", "within"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +206,17 @@ def _by_file(
         file: () if any(resolve_file(name, {file}) for name in whole) else tuple(cases)
         for file, cases in wanted.items()
     }
+
+
+def tests_of_suites(
+    catalog: Catalog, facts: Facts, suites: Iterable[Suite]
+) -> Mapping[str, tuple[TestWork, ...]]:
+    """The enabled tests of each suite's stage, as a stage session selects them, by the suite's name."""
+    found: dict[str, tuple[TestWork, ...]] = {}
+    for stage in dict.fromkeys(suite.stage for suite in suites):
+        selection = select(catalog, facts, Request(stage=stage, compared=True), [], gpus=0)
+        found |= {one.suite.name: one.all_tests for one in selection.suites}
+    return found
 
 
 def resolve_file(name: str, known: set[str]) -> str | None:

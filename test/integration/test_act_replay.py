@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ci.catalog.catalog import load_catalog
-from ci.cli.parity import full_runs
 from ci.github.matrix import Job
+from ci.github.parity.plans import full_runs
 from support.files import REPOSITORY, git, only_tests, registered
 from support.replay import Replay, clone_with_base, inline_stage
 

@@ -7,10 +7,11 @@ from functools import cache
 from pathlib import Path
 
 from ci.catalog.catalog import Catalog
-from ci.cli.parity import full_runs, planner
+from ci.cli.parity import read_side
 from ci.github.matrix import Job, suites_of
 from ci.github.parity.compare import Parity, PlanOf, check_parity
 from ci.github.parity.machine import furnish
+from ci.github.parity.plans import full_runs, planner
 from ci.github.workflows.render import render
 from support.catalog_files import catalog
 
@@ -40,7 +41,7 @@ def machine() -> Path:
 
 @cache
 def plan_of() -> PlanOf:
-    return planner(catalog(), machine())
+    return planner(catalog(), machine(), read_side)
 
 
 def parity(
@@ -55,7 +56,11 @@ def parity(
     suites = [one for one in suites_of(here, here.actions.of_kind("tests")[0]) if suite in ("", one.name)]
     wanted = change(tuple(job for job in jobs() if not suite or job.name.startswith(f"{suite} (")))
     return check_parity(
-        here, text(stage_text()), {EVENT: wanted}, suites, plan_of() if of is None else planner(of, machine())
+        here,
+        text(stage_text()),
+        {EVENT: wanted},
+        suites,
+        plan_of() if of is None else planner(of, machine(), read_side),
     )
 
 

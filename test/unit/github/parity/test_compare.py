@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ci.cli.parity import full_runs, planner
+from ci.cli.parity import read_side
 from ci.github.parity.compare import Side, check_parity
+from ci.github.parity.plans import full_runs, planner
 from support.parity import EVENT, faults, jobs, machine, parity, plan_of, stage_text
 from support.planning import catalog
 from support.trees import write_sglang_tree
@@ -70,7 +71,7 @@ def test_an_sglang_tree_is_the_same_tree_under_two_names(tmp_path: Path) -> None
         stage_text(),
         {EVENT: wanted},
         suites,
-        planner(catalog(), machine(), str(tree)),
+        planner(catalog(), machine(), read_side, str(tree)),
         tree="c" * 40,
     )
     assert found.faults == ()

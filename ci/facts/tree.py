@@ -1,18 +1,15 @@
-"""All tests of the catalog's suites in a tree, whatever hardware this machine has: what jobs are made from."""
+"""The tests of a tree, whatever hardware this machine has: what jobs are made from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.executors import ExecutorKind
-from ci.catalog.stages import Suite
 from ci.errors import UsageError
 from ci.facts.gather import Place, gather_machine
 from ci.plan.facts import Facts
-from ci.plan.model import TestWork
 from ci.plan.request import Request
-from ci.plan.select import select
 
-__all__ = ["tests_of_suites", "tree_facts"]
+__all__ = ["tree_facts"]
 
 
 def tree_facts(catalog: Catalog, checkout: str, environ: Mapping[str, str]) -> Facts:
@@ -34,14 +31,3 @@ def tree_facts(catalog: Catalog, checkout: str, environ: Mapping[str, str]) -> F
             then="nox -s check" + (f" -- --checkout {checkout}" if checkout else ""),
         )
     return facts
-
-
-def tests_of_suites(
-    catalog: Catalog, facts: Facts, suites: Iterable[Suite]
-) -> Mapping[str, tuple[TestWork, ...]]:
-    """The enabled tests of each suite's stage, as a stage session selects them, by the suite's name."""
-    found: dict[str, tuple[TestWork, ...]] = {}
-    for stage in dict.fromkeys(suite.stage for suite in suites):
-        selection = select(catalog, facts, Request(stage=stage, compared=True), [], gpus=0)
-        found |= {one.suite.name: one.all_tests for one in selection.suites}
-    return found

@@ -2,22 +2,14 @@
 
 from dataclasses import replace
 from datetime import date
-from typing import Any
 
 import pytest
 
-from ci.cli.plan_images import PlannedImages
 from ci.errors import ExitCode, InfrastructureError
-from ci.github.matrix import Ask
+from ci.images.job_images import PlannedImages
 from ci.plan.container.image import ImageRequest, parse_reference
 from ci.plan.container.image_fact import ImageFact
 from support.planning import catalog
-
-
-def ask(event: str = "pull_request", **changes: Any) -> Ask:
-    return Ask(
-        **{"event": event, "at_once": False, "pool": "", "rocm": "", "continue_on_error": False, **changes}
-    )
 
 
 class Registry:

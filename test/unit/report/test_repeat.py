@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ci.cli.earlier_run import failed_part, with_failed
 from ci.cli.options import RunOptions, read_run_options, run_parser
 from ci.errors import NothingSelectedError, UsageError
+from ci.execute.earlier_run import failed_part, with_failed
 from ci.execute.run import _started
 from ci.execute.run_folder import RunFolder, read_plan
 from ci.plan.model import Plan
