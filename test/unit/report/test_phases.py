@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ci.catalog.limits import ReportLimits
-from ci.catalog.verdicts import Status, Verdict
+from ci.catalog.verdicts import Verdict
 from ci.record.events import Event, ExecutorFailed, PhaseEnded, PhaseProgress, PhaseStarted
-from ci.record.fold import exit_code, fold
+from ci.record.fold import fold
 from ci.record.model import RunRecord
 from ci.record.values import PhaseOutcome
 from ci.report.console import Console, open_console
@@ -24,7 +24,7 @@ from ci.report.live.progress import LiveRun, phase_words
 from ci.report.live.views import LogView, TerminalView, draw
 from ci.report.log_tail import LogTails
 from ci.report.text import size
-from support.records import EVENTS, NASTY, ended, record_of, run_events, run_started
+from support.records import EVENTS, NASTY, record_of, run_started
 
 GIB = 2**30
 TEST = "test/registered/test_a.py"
@@ -56,43 +56,6 @@ def broken(verdict: str, *problems: str) -> ExecutorFailed:
 
 def tails(limits: ReportLimits) -> LogTails:
     return LogTails(EVENTS, lines=limits.tail_lines)
-
-
-class TestRecord:
-    def test_a_phase_keeps_what_it_moved_and_what_its_end_reported(self) -> None:
-        record = fold(
-            [run_started([TEST]), begin("pull", "image"), go_on("pull", 5, 10), end("pull", text="done")]
-        )
-        (phase,) = record.phases
-        assert (phase.phase, phase.outcome, phase.text, phase.said) == ("pull", "ok", "image", "done")
-        assert (phase.done, phase.total, phase.unit, phase.duration_s) == (5, 10, "bytes", 1.5)
-
-    def test_a_phase_that_the_record_does_not_end_is_unfinished(self) -> None:
-        (phase,) = fold([run_started([TEST]), begin("pull")]).phases
-        assert phase.outcome == "unfinished"
-
-    def test_a_phase_that_comes_twice_is_two(self) -> None:
-        record = fold([run_started([TEST]), begin("a"), end("a"), begin("a"), end("a", "failed")])
-        assert [phase.outcome for phase in record.phases] == ["ok", "failed"]
-
-    @pytest.mark.parametrize(
-        ("verdict", "code"),
-        [("guard", 6), ("product", 1), ("infra", 4), ("timeout", 5), ("cancelled", 130)],
-    )
-    def test_the_run_ends_with_what_broke_it(self, verdict: str, code: int) -> None:
-        record = fold([run_started([TEST]), begin("guards"), end("guards", "failed"), broken(verdict)])
-        assert exit_code(record) == code
-        (test,) = record.tests
-        assert (test.status, test.verdict) == (Status.NOT_RUN, Verdict.of_name(verdict))
-        assert test.not_run_because == "the run failed before it: it broke"
-
-    def test_a_failed_test_is_not_hidden_by_a_container_that_is_lost_later(self) -> None:
-        events = run_events({TEST: [ended("failed", "product")]}, reason=None)
-        assert exit_code(fold([*events, broken("infra")])) == 1
-
-    def test_a_warning_after_the_tests_changes_no_exit_code(self) -> None:
-        events = run_events({TEST: [ended("passed", "passed")]})
-        assert exit_code(fold([*events, begin("health-after"), end("health-after", "warned")])) == 0
 
 
 @pytest.mark.parametrize(
