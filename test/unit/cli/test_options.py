@@ -1,14 +1,10 @@
 """A stage session's options: every problem at once, nothing guessed."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ci.catalog.executors import ExecutorKind
 from ci.cli.options import RunOptions, read_run_options
-from ci.errors import ExitCode, Problem, UsageError
-from ci.plan.request import parse_env, parse_shard, split_pytest_args
-from ci.plan.shards import Shard
+from ci.errors import ExitCode, UsageError
 
 
 def read(*arguments: str) -> RunOptions:
@@ -20,14 +16,6 @@ def refused(*arguments: str) -> str:
         read(*arguments)
     assert caught.value.exit_code == ExitCode.USAGE
     return caught.value.render()
-
-
-@given(st.integers(1, 999), st.integers(1, 999))
-def test_a_shard_is_counted_from_one(index: int, count: int) -> None:
-    problems: list[Problem] = []
-    shard = parse_shard(f"{index}/{count}", problems)
-    assert (shard == Shard(index=index, count=count)) == (index <= count)
-    assert bool(problems) == (index > count)
 
 
 @pytest.mark.parametrize(
@@ -69,14 +57,6 @@ def test_what_stands_after_a_second_dashes_goes_to_pytest() -> None:
     options = read("--suite", "1-gpu-small", "--", "-k", "json", "--", "x")
     assert options.request.pytest_args == ("-k", "json", "--", "x")
     assert options.request.suites == ("1-gpu-small",)
-    assert split_pytest_args(["--json"]) == (("--json",), ())
-
-
-@given(st.text(st.characters(exclude_characters="\0")))
-def test_an_env_value_may_hold_anything_but_nul(value: str) -> None:
-    problems: list[Problem] = []
-    assert parse_env([f"SGLANG_X={value}"], problems) == (("SGLANG_X", value),)
-    assert problems == []
 
 
 @pytest.mark.parametrize("item", ["X", "=1", "A B=1", "1A=1", "A-B=1", "A=\0"])
