@@ -40,7 +40,7 @@ def test_what_a_log_cannot_show_is_no_cause_and_a_pass_is_never_retried() -> Non
 
 
 def test_a_status_reads_as_words_and_is_still_its_name() -> None:
-    assert (Status.NOT_RUN.plain, str(Status.NOT_RUN), Status("not-run")) == (
+    assert (Status.NOT_RUN.plain, str(Status.NOT_RUN), Status["NOT_RUN"]) == (
         "not run",
         "not-run",
         Status.NOT_RUN,

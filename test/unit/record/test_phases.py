@@ -6,8 +6,8 @@ import pytest
 
 from ci.errors import InfrastructureError, Problem
 from ci.record.events import Event, PhaseEnded, PhaseStarted
-from ci.record.values import PhaseOutcome
 from ci.record.phases import Phases
+from ci.record.values import PhaseOutcome
 from ci.system import clock
 
 
