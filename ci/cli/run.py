@@ -65,7 +65,7 @@ def act(catalog: Catalog, plan: Plan, environ: Mapping[str, str], *, json: bool)
     """Run a plan, shown and reported as it fits where it was started; returns the exit code."""
     limits = catalog.limits.report
     return Run(
-        plan,
+        plan=plan,
         catalog=catalog,
         environ=environ,
         view=lambda folder: _look_on(plan, environ, folder.path, json=json, limits=limits),

@@ -6,12 +6,11 @@ flag that each of them looks at and ends the agent's standard input.
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from ci.catalog.catalog import Catalog
 from ci.catalog.verdicts import Verdict
 from ci.docker.client import Client, EngineError, connect
 from ci.docker.container import LOOK_S, REMOVE_S, Container, StoppedError, adopt, create
@@ -31,7 +30,6 @@ from ci.execute.container_setup import (
 )
 from ci.execute.executor import Executor, RunInputs, failed_event
 from ci.execute.process_sweep import Found, sweep
-from ci.execute.run_folder import RunFolder
 from ci.execute.spec import Spec, agent_environ, write_spec
 from ci.facts.gather import REPOSITORY
 from ci.health.snapshot import Health, this_machine
@@ -39,7 +37,6 @@ from ci.images.pull import pull_image
 from ci.install.install import Installation
 from ci.plan.container.image_fact import planned_image
 from ci.plan.container.needs import BIN_DIR, ROOT_DIR, RUN_DIR, RUNS_DIR
-from ci.plan.model import Plan
 from ci.record.events import Event, ExecutorFailed, Note
 from ci.record.phases import Phases
 from ci.system import clock
@@ -55,41 +52,23 @@ _SWEEP_S = 0.5
 
 def open_executor(run: RunInputs) -> Executor:
     """The executor of a run in a container."""
-    return DockerExecutor(
-        run.plan,
-        run.folder,
-        catalog=run.catalog,
-        repository=REPOSITORY,
-        token=run.token,
-        environ=run.environ,
-    )
+    return DockerExecutor(run)
 
 
 class DockerExecutor:
     """One container for one run. Use as a context manager: whatever happens inside, nothing is left afterwards."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        folder: RunFolder,
-        *,
-        catalog: Catalog,
-        repository: Path,
-        token: str,
-        environ: Mapping[str, str],
-    ) -> None:
-        """`environ` is the caller's; only what the plan passes through reaches the tests."""
-        self._plan = plan
-        self._work, self._place, self._image = parts_of(plan)
-        self._folder = folder
-        self._catalog = catalog
-        self._limits = catalog.limits
-        self._repository = repository
-        self._token = token
-        self._environ = environ
+    def __init__(self, run: RunInputs) -> None:
+        self._plan = run.plan
+        self._work, self._place, self._image = parts_of(run.plan)
+        self._folder = run.folder
+        self._catalog = run.catalog
+        self._limits = run.catalog.limits
+        self._token = run.token
+        self._environ = run.environ
         self._spec: Spec | None = None
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._phases = Phases(self._events.put, folder.logs)
+        self._phases = Phases(self._events.put, run.folder.logs)
         self._stop = threading.Event()
         self._stop_at: float | None = None
         self._stream: AgentStream | None = None
@@ -254,7 +233,7 @@ class DockerExecutor:
     def _make(self, client: Client, image: str) -> tuple[Container, str]:
         """The container of this run: a kept one that was made for the same, or a new one; and how it came about."""
         paused_s, python = self._limits.container.paused_s, self._plan.placement.python
-        keep, root = self._place.keep, str(self._repository)
+        keep, root = self._place.keep, str(REPOSITORY)
         key = key_of(self._plan, root=root) if keep else ""
         note = ""
         if keep and not self._kept.take(Path(self._plan.placement.runs_dir) / ".live" / f"kept-{key}.lock"):

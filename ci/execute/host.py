@@ -2,7 +2,7 @@
 
 import os
 import selectors
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Self
 
 from ci.errors import CiError, InfrastructureError
@@ -10,9 +10,7 @@ from ci.execute.agent_file import agent_file
 from ci.execute.agent_stream import AgentStream, Ending, overall_s
 from ci.execute.executor import Executor, RunInputs, failed_event
 from ci.execute.process_sweep import Found, sweep
-from ci.execute.run_folder import RunFolder
 from ci.execute.spec import Spec, agent_environ, write_spec
-from ci.plan.model import Plan
 from ci.record.events import Event
 from ci.system import clock
 from ci.system.process import Process, start
@@ -28,21 +26,11 @@ _SWEEP_S = 2.5
 class _HostAgent:
     """The agent as a process of this machine; see RunningAgent."""
 
-    def __init__(
-        self,
-        process: Process,
-        *,
-        token: str,
-        exit_s: float,
-        monotonic_s: Callable[[], float],
-        sleep_s: Callable[[float], None],
-    ) -> None:
+    def __init__(self, process: Process, *, token: str, exit_s: float) -> None:
         """It is killed `exit_s` after the end of its output or of its input, whichever comes first."""
         self._process = process
         self._token = token
         self._exit_s = exit_s
-        self._now = monotonic_s
-        self._sleep = sleep_s
         self._exit_at: float | None = None
         self._killed = False
         self._selector = selectors.DefaultSelector()
@@ -63,7 +51,7 @@ class _HostAgent:
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
         if self._exit_at is None:
-            self._exit_at = self._now() + self._exit_s
+            self._exit_at = clock.monotonic_s() + self._exit_s
 
     def kill(self) -> None:
         self._killed = True
@@ -86,52 +74,33 @@ class _HostAgent:
 
     def _exit_code(self) -> int:
         """Wait for its end, kill it when that takes too long."""
-        give_up = self._now() + self._exit_s
+        give_up = clock.monotonic_s() + self._exit_s
         if self._exit_at is not None:
             give_up = min(give_up, self._exit_at)
-        while self._process.poll() is None and self._now() < give_up:
-            self._sleep(_POLL_S)
+        while self._process.poll() is None and clock.monotonic_s() < give_up:
+            clock.sleep_s(_POLL_S)
         if self._process.poll() is None:
             self._killed = True
             self._process.kill()
         return self._process.wait()
 
     def _sweep(self) -> None:
-        self.swept += sweep(self._token, wait=self._sleep)
+        self.swept += sweep(self._token, wait=clock.sleep_s)
 
 
 def open_executor(run: RunInputs) -> Executor:
     """The executor of a run on this machine."""
-    return HostExecutor(
-        run.plan,
-        run.folder,
-        token=run.token,
-        environ=run.environ,
-        monotonic_s=clock.monotonic_s,
-        sleep_s=clock.sleep_s,
-    )
+    return HostExecutor(run)
 
 
 class HostExecutor:
     """One agent on this machine. Use as a context manager: whatever happens inside, nothing is left afterwards."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        folder: RunFolder,
-        *,
-        token: str,
-        environ: Mapping[str, str],
-        monotonic_s: Callable[[], float],
-        sleep_s: Callable[[float], None],
-    ) -> None:
-        """`environ` is the caller's; only what the plan passes through reaches the agent."""
-        self._plan = plan
-        self._folder = folder
-        self._token = token
-        self._environ = environ
-        self._now = monotonic_s
-        self._sleep = sleep_s
+    def __init__(self, run: RunInputs) -> None:
+        self._plan = run.plan
+        self._folder = run.folder
+        self._token = run.token
+        self._environ = run.environ
         self._agent: _HostAgent | None = None
         self._stream: AgentStream | None = None
         self._stopped = False
@@ -161,15 +130,9 @@ class HostExecutor:
                 then=f"{argv[0]} --version",
             ) from error
         stop_s = self._plan.work.limits.agent.stop_s + _SWEEP_S
-        self._agent = _HostAgent(
-            process, token=self._token, exit_s=stop_s, monotonic_s=self._now, sleep_s=self._sleep
-        )
+        self._agent = _HostAgent(process, token=self._token, exit_s=stop_s)
         self._stream = AgentStream(
-            self._agent,
-            overall_s=overall_s(self._plan),
-            stop_s=stop_s,
-            log=folder.agent_log,
-            monotonic_s=self._now,
+            self._agent, overall_s=overall_s(self._plan), stop_s=stop_s, log=folder.agent_log
         )
 
     def stop(self) -> None:

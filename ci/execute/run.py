@@ -4,14 +4,14 @@ import shlex
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
 from ci.catalog.catalog import Catalog
 from ci.errors import CiError, ExitCode, InfrastructureError, worst
 from ci.execute.executor import Executor, RunInputs
-from ci.execute.process_sweep import register, sweep_dead, unregister
+from ci.execute.process_sweep import register, sweep_ended_runs, unregister
 from ci.execute.registry import EXECUTORS
 from ci.execute.run_folder import RunFolder, make_folder
 from ci.execute.spec import make_spec
@@ -45,38 +45,23 @@ class Ending:
     exit_code: int
 
 
+@dataclass(slots=True, kw_only=True)
 class Run:
-    """One run of a plan. It takes INT, TERM and HUP for itself."""
+    """One run of a plan. It takes INT, TERM and HUP for itself.
 
-    def __init__(
-        self,
-        plan: Plan,
-        *,
-        catalog: Catalog,
-        environ: Mapping[str, str],
-        view: Callable[[RunFolder], AbstractContextManager[Show]],
-        report: Callable[[Ending], None],
-        say: Callable[[str], None],
-    ) -> None:
-        """Prepare it.
+    `environ` is the caller's: only what the plan passes through reaches the tests. `view` is entered once the folder is
+    there and left before `report`, which is called last. `say` takes a line about what an earlier run had left.
+    """
 
-        Args:
-            plan: what is run.
-            catalog: limits, engines and quarantine rows.
-            environ: the caller's; only what the plan passes through reaches the tests.
-            view: entered once the folder is there, left before `report`.
-            report: called last, with the folded record.
-            say: takes a line about what an earlier run had left.
-        """
-        self._plan = plan
-        self._catalog = catalog
-        self._environ = environ
-        self._view = view
-        self._report = report
-        self._say = say
-        self._interrupted = False
-        self._executor: Executor | None = None
-        self._token = clock.new_token()
+    plan: Plan
+    catalog: Catalog
+    environ: Mapping[str, str]
+    view: Callable[[RunFolder], AbstractContextManager[Show]]
+    report: Callable[[Ending], None]
+    say: Callable[[str], None]
+    _interrupted: bool = field(default=False, init=False)
+    _executor: Executor | None = field(default=None, init=False)
+    _token: str = field(default_factory=clock.new_token, init=False)
 
     def act(self) -> int:
         """Do it; returns the exit code.
@@ -84,16 +69,16 @@ class Run:
         Raises:
             InfrastructureError: the run folder cannot be made or written.
         """
-        runs = Path(self._plan.placement.runs_dir)
+        runs = Path(self.plan.placement.runs_dir)
         live = runs / ".live"
-        for process in sweep_dead(live, wait=clock.sleep_s):
-            self._say(f"killed process {process.pid} of a killed run ({process.command})")
-        folder = make_folder(self._plan, clock.utc_now())
+        for process in sweep_ended_runs(live, wait=clock.sleep_s):
+            self.say(f"killed process {process.pid} of a killed run ({process.command})")
+        folder = make_folder(self.plan, clock.utc_now())
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         try:
             register(live, self._token)
-            folder.plan.write_text(self._plan.text())
+            folder.plan.write_text(self.plan.text())
         except OSError as error:
             raise InfrastructureError(
                 f"cannot write {folder.path}: {error.strerror}",
@@ -102,7 +87,7 @@ class Run:
             ) from error
         try:
             ending = self._record(folder)
-            self._report(ending)
+            self.report(ending)
             return ending.exit_code
         finally:
             unregister(live, self._token)
@@ -116,7 +101,7 @@ class Run:
     def _record(self, folder: RunFolder) -> Ending:
         """Run and record; a record that cannot be written ends the run, not the reports."""
         failure: CiError | None = None
-        with self._view(folder) as show:
+        with self.view(folder) as show:
             record = RecordWriter(folder.events)
 
             def emit(event: Event) -> None:
@@ -126,11 +111,11 @@ class Run:
 
             try:
                 with record:
-                    emit(_started(self._plan, self._catalog, self._environ, folder))
+                    emit(_started(self.plan, self.catalog, self.environ, folder))
                     emit(self._capsule())
-                    if self._environ.get(TODAY):
-                        emit(Note(text=tried_date_note(*find_today(self._environ))))
-                    if self._plan.work.tests:
+                    if self.environ.get(TODAY):
+                        emit(Note(text=tried_date_note(*find_today(self.environ))))
+                    if self.plan.work.tests:
                         self._execute(folder, emit)
                     code = self._code(fold(read_events(folder.events)))
                     # again at the end: a log may be cut at either side
@@ -145,18 +130,18 @@ class Run:
         return Ending(folder=folder, record=folded, failure=failure, exit_code=code)
 
     def _execute(self, folder: RunFolder, emit: Callable[[Event], None]) -> None:
-        executor = EXECUTORS[self._plan.placement.executor].open_executor(
+        executor = EXECUTORS[self.plan.placement.executor].open_executor(
             RunInputs(
-                plan=self._plan,
+                plan=self.plan,
                 folder=folder,
-                catalog=self._catalog,
+                catalog=self.catalog,
                 token=self._token,
-                environ=self._environ,
+                environ=self.environ,
             )
         )
-        features = {feature for engine in self._catalog.engines.values() for feature in engine.features}
+        features = {feature for engine in self.catalog.engines.values() for feature in engine.features}
         spec = make_spec(
-            self._plan,
+            self.plan,
             run=folder.name,
             run_dir=str(folder.path),
             token=self._token,
@@ -173,7 +158,7 @@ class Run:
             emit(Note(text=f"killed after the agent's end: process {process.pid} ({process.command})"))
 
     def _capsule(self) -> Capsule:
-        return Capsule(text=capsule.encode(self._plan))
+        return Capsule(text=capsule.encode(self.plan))
 
     def _code(self, record: RunRecord) -> int:
         code = exit_code(record)

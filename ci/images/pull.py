@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,8 @@ from tenacity import (
 )
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.images import PullFault
+from ci.catalog.images import ImageCatalog, PullFault
+from ci.catalog.limits import Limits
 from ci.docker.client import IMAGE_ANSWER_S, Client, EngineError, connect, faults
 from ci.errors import ExitCode, InfrastructureError, Problem
 from ci.images.credentials import Credentials, credentials_for
@@ -87,71 +88,65 @@ def pull_image(
     Raises:
         InfrastructureError: no hop gave the image, with each try's own cause; or we were stopped (exit 130).
     """
-    chain = _Chain(image, catalog, engine_host, environ, emit, stopped, phase, sleep_s, monotonic_s, utc_now)
-    with closing(chain):
+    reference = parse_reference(image.reference)
+    credentials, note = credentials_for(catalog.images, reference.registry, environ)
+    if note:
+        emit(Note(text=note))
+    transfer = Transfer(
+        engine_host=engine_host,
+        environ=environ,
+        stall_s=catalog.limits.pull.stall_s,
+        emit=emit,
+        phase=phase,
+        stopped=stopped,
+        monotonic_s=monotonic_s,
+    )
+    with closing(connect(engine_host, timeout_s=IMAGE_ANSWER_S)) as client:
+        chain = _Chain(
+            image=image,
+            reference=reference,
+            images=catalog.images,
+            limits=catalog.limits,
+            credentials=credentials,
+            client=client,
+            transfer=transfer,
+            environ=environ,
+            emit=emit,
+            sleep_s=sleep_s,
+            monotonic_s=monotonic_s,
+            utc_now=utc_now,
+        )
         return chain.run(mirror, who)
 
 
+@dataclass(slots=True, kw_only=True)
 class _Chain:
     """One image's way through the hops."""
 
-    def __init__(
-        self,
-        image: ImageFact,
-        catalog: Catalog,
-        engine_host: str,
-        environ: Mapping[str, str],
-        emit: Emit,
-        stopped: Callable[[], bool],
-        phase: str,
-        sleep_s: Callable[[float], None],
-        monotonic_s: Callable[[], float],
-        utc_now: Callable[[], datetime],
-    ) -> None:
-        self._image = image
-        self._reference: Reference = parse_reference(image.reference)
-        self._images = catalog.images
-        self._limits = catalog.limits.pull
-        self._registry_limits = catalog.limits.registry
-        self._engine_host = engine_host
-        self._environ = environ
-        self._emit = emit
-        self._stopped = stopped
-        self._sleep_s = sleep_s
-        self._monotonic_s = monotonic_s
-        self._utc_now = utc_now
-        self._hops: list[Hop] = []
-        self._tries = 0
-        credentials, note = credentials_for(self._images, self._reference.registry, environ)
-        self._credentials: Credentials | None = credentials
-        if note:
-            self._note(note)
-        self._transfer = Transfer(
-            engine_host=engine_host,
-            environ=environ,
-            stall_s=catalog.limits.pull.stall_s,
-            emit=emit,
-            phase=phase,
-            stopped=stopped,
-            monotonic_s=monotonic_s,
-        )
-        self._client: Client = connect(engine_host, timeout_s=IMAGE_ANSWER_S)
-
-    def close(self) -> None:
-        """Leave the engine."""
-        self._client.close()
+    image: ImageFact
+    reference: Reference
+    images: ImageCatalog
+    limits: Limits
+    credentials: Credentials | None
+    client: Client
+    transfer: Transfer
+    environ: Mapping[str, str]
+    emit: Emit
+    sleep_s: Callable[[float], None]
+    monotonic_s: Callable[[], float]
+    utc_now: Callable[[], datetime]
+    hops: list[Hop] = field(default_factory=list)
+    tries: int = 0
 
     def run(self, mirror: str, who: str) -> Pulled:
         found = self._local()
         if found:
             return self._pulled(found, "local", f"the local store has it as {found}")
-        self._failed("local", f"the local store has no image {self._image.config_digest}")
-        if not self._image.manifest_digest:
+        self._failed("local", f"the local store has no image {self.image.config_digest}")
+        if not self.image.manifest_digest:
             raise self._error("it was only in the local store, and was removed")
-        lock = (
-            cache_dir(self._environ) / "locks" / f"{self._image.config_digest.removeprefix('sha256:')}.lock"
-        )
-        owner = {"run": who, "since": clock.iso(self._utc_now())}
+        lock = cache_dir(self.environ) / "locks" / f"{self.image.config_digest.removeprefix('sha256:')}.lock"
+        owner = {"run": who, "since": clock.iso(self.utc_now())}
         with held(lock, owner, on_wait=self._say_waiting, pause=self._pause) as waited:
             found = self._local() if waited else ""
             if found:
@@ -160,7 +155,7 @@ class _Chain:
 
     def _local(self) -> str:
         """The local store's id of the image, empty when it has none."""
-        for name in (self._image.config_digest, self._image.pinned):
+        for name in (self.image.config_digest, self.image.pinned):
             found = self._inspect(name)
             if self._is_it(found):
                 return str(found["Id"])
@@ -174,7 +169,7 @@ class _Chain:
         """
         try:
             with faults():
-                data: dict[str, Any] = self._client.api.inspect_image(name)
+                data: dict[str, Any] = self.client.api.inspect_image(name)
                 return data
         except EngineError as error:
             if error.status == 404:
@@ -185,7 +180,7 @@ class _Chain:
         """By config digest, which is the id in the classic store, or by manifest digest, which it is in containerd's."""
         digests = {str(text).rpartition("@")[2] for text in found.get("RepoDigests") or ()}
         digests.add(str(found.get("Id")))
-        return bool(digests & {self._image.config_digest, self._image.manifest_digest} - {""})
+        return bool(digests & {self.image.config_digest, self.image.manifest_digest} - {""})
 
     def _mirror(self, mirror: str) -> Pulled | None:
         """One try at the mirror, by tag: a copy has another manifest digest. Another image under that tag is refused."""
@@ -193,15 +188,15 @@ class _Chain:
         if reason:
             self._failed("mirror", f"skipped: {reason}")
             return None
-        name, tag = f"{mirror}/{self._reference.path}", self._reference.tag
-        outcome = self._try(f"mirror {mirror}", name, tag, None, self._limits.mirror_max_s)
+        name, tag = f"{mirror}/{self.reference.path}", self.reference.tag
+        outcome = self._try(f"mirror {mirror}", name, tag, None, self.limits.pull.mirror_max_s)
         if outcome.problem:
             self._failed("mirror", f"{name}:{tag}: {outcome.problem}")
             self._await_engine(outcome)
             return None
         found = self._inspect(f"{name}:{tag}")
         if not self._is_it(found):
-            what = f"{name}:{tag} is {found.get('Id', 'gone')}, not {self._image.config_digest}: a stale or wrong copy"
+            what = f"{name}:{tag} is {found.get('Id', 'gone')}, not {self.image.config_digest}: a stale or wrong copy"
             self._failed("mirror", what)
             self._untag(f"{name}:{tag}")
             return None
@@ -209,19 +204,19 @@ class _Chain:
         return self._pulled(str(found["Id"]), "mirror", f"pulled from {name}:{tag}")
 
     def _no_mirror(self, mirror: str) -> str:
-        public = (self._images.registry, self._environ.get(self._images.registry_variable, ""))
+        public = (self.images.registry, self.environ.get(self.images.registry_variable, ""))
         if not mirror:
             return "this machine has no mirror"
-        if self._reference.registry not in public:
-            return f"it mirrors {public[0]}, the image is from {self._reference.registry}"
-        if not self._reference.tag:
+        if self.reference.registry not in public:
+            return f"it mirrors {public[0]}, the image is from {self.reference.registry}"
+        if not self.reference.tag:
             return "a mirror is pulled by tag, and the reference has none"
         return ""
 
     def _public(self) -> Pulled:
         """The image's own registry, by digest, as often as the rows say."""
         retrying = Retrying(
-            stop=stop_after_attempt(self._limits.attempts),
+            stop=stop_after_attempt(self.limits.pull.attempts),
             retry=retry_if_exception(lambda error: isinstance(error, _FailedPullError) and error.retry),
             wait=self._wait_s,
             sleep=self._sleep,
@@ -234,17 +229,17 @@ class _Chain:
             raise self._error(str(error)) from error
 
     def _public_once(self) -> Pulled:
-        name, digest = self._reference.name, self._image.manifest_digest
-        self._tries += 1
-        where = f"{self._reference.registry}, attempt {self._tries} of {self._limits.attempts}"
-        outcome = self._try(where, name, digest, self._credentials, self._limits.public_max_s)
+        name, digest = self.reference.name, self.image.manifest_digest
+        self.tries += 1
+        where = f"{self.reference.registry}, attempt {self.tries} of {self.limits.pull.attempts}"
+        outcome = self._try(where, name, digest, self.credentials, self.limits.pull.public_max_s)
         if outcome.problem:
-            self._failed("public", f"attempt {self._tries}: {outcome.problem}")
+            self._failed("public", f"attempt {self.tries}: {outcome.problem}")
             self._await_engine(outcome)
             raise self._failure(outcome)
         found = self._inspect(f"{name}@{digest}")
         if not self._is_it(found):
-            what = f"{name}@{digest} came as {found.get('Id', 'nothing')}, not {self._image.config_digest}"
+            what = f"{name}@{digest} came as {found.get('Id', 'nothing')}, not {self.image.config_digest}"
             self._failed("public", what)
             raise _FailedPullError(what, retry=not found)
         self._tag(str(found["Id"]))
@@ -254,7 +249,7 @@ class _Chain:
         """Whether to try again, and after how long if the registry says so."""
         if outcome.stalled or outcome.gone:
             return _FailedPullError(outcome.problem, retry=True)
-        row = fault_of(self._images.faults, outcome.problem)
+        row = fault_of(self.images.faults, outcome.problem)
         if row is None:
             self._note("no row of images.toml matches this failure: it is retried")
             return _FailedPullError(outcome.problem, retry=True)
@@ -263,22 +258,22 @@ class _Chain:
 
     def _asked_to_wait_s(self) -> float | None:
         """What the registry itself says: the engine keeps its Retry-After to itself."""
-        url = base_url(self._reference.registry, public=self._images.registry, api=self._images.api)
+        url = base_url(self.reference.registry, public=self.images.registry, api=self.images.api)
         try:
             with Registry(
                 url,
-                self._registry_limits,
-                credentials=self._credentials,
-                monotonic_s=self._monotonic_s,
-                utc_now=self._utc_now,
+                self.limits.registry,
+                credentials=self.credentials,
+                monotonic_s=self.monotonic_s,
+                utc_now=self.utc_now,
             ) as registry:
-                registry.exists(self._reference.path, self._image.manifest_digest)
+                registry.exists(self.reference.path, self.image.manifest_digest)
         except RegistryError as error:
             return error.retry_after_s
         return None
 
     def _wait_s(self, state: RetryCallState) -> float:
-        limits = self._limits
+        limits = self.limits.pull
         error = state.outcome.exception() if state.outcome is not None else None
         jitter_s = wait_random(0, limits.jitter_s)(state)
         if isinstance(error, _FailedPullError) and error.retry_after_s is not None:
@@ -296,24 +291,24 @@ class _Chain:
 
     def _sleep(self, seconds: float) -> None:
         """Wait, but not after a stop request."""
-        until = self._monotonic_s() + seconds
-        while self._monotonic_s() < until:
+        until = self.monotonic_s() + seconds
+        while self.monotonic_s() < until:
             self._pause()
 
     def _pause(self) -> None:
-        self._transfer.require_wanted()
-        self._sleep_s(POLL_S)
+        self.transfer.require_wanted()
+        self.sleep_s(POLL_S)
 
     def _try(
         self, where: str, name: str, tag: str, credentials: Credentials | None, most_s: float
     ) -> Outcome:
         self._note(f"pulling {name}{'@' if ':' in tag else ':'}{tag} from {where}")
-        outcome = self._transfer.pull(
+        outcome = self.transfer.pull(
             name,
             tag,
-            registry=self._reference.registry,
+            registry=self.reference.registry,
             credentials=credentials,
-            expected_bytes=self._image.size_bytes,
+            expected_bytes=self.image.size_bytes,
             most_s=most_s,
             where=where,
         )
@@ -329,14 +324,14 @@ class _Chain:
         """
         if not outcome.gone:
             return
-        until = self._monotonic_s() + self._limits.engine_back_s
-        self._note(f"the engine does not answer: waiting {self._limits.engine_back_s:g} s for it")
+        until = self.monotonic_s() + self.limits.pull.engine_back_s
+        self._note(f"the engine does not answer: waiting {self.limits.pull.engine_back_s:g} s for it")
         while True:
             try:
                 with faults():
-                    self._client.ping()
+                    self.client.ping()
             except EngineError as error:
-                if self._monotonic_s() >= until:
+                if self.monotonic_s() >= until:
                     raise self._error(f"the engine stopped during the pull: {error.text}") from error
                 self._pause()
             else:
@@ -345,45 +340,45 @@ class _Chain:
 
     def _tag(self, local_id: str) -> None:
         """Give it its plain name, so that people and the next run find it by that."""
-        if not self._reference.tag:
+        if not self.reference.tag:
             return
         try:
             with faults():
-                self._client.api.tag(local_id, self._reference.name, tag=self._reference.tag, force=True)
+                self.client.api.tag(local_id, self.reference.name, tag=self.reference.tag, force=True)
         except EngineError as error:
-            self._note(f"it could not be tagged as {self._reference.text}: {error.text}")
+            self._note(f"it could not be tagged as {self.reference.text}: {error.text}")
 
     def _untag(self, name: str) -> None:
         """Remove the wrong image's name, so that it is not taken for the right one."""
         try:
             with faults():
-                self._client.api.remove_image(name, noprune=False)
+                self.client.api.remove_image(name, noprune=False)
             self._note(f"{name} was removed from the local store")
         except EngineError as error:
             if error.status != 404:
                 self._note(f"{name} could not be removed from the local store: {error.text}")
 
     def _pulled(self, local_id: str, hop: str, what: str) -> Pulled:
-        self._hops.append(Hop(name=hop, what=what))
-        self._note(f"{self._image.reference}: {what}")
-        return Pulled(local_id=local_id, hop=hop, hops=tuple(self._hops))
+        self.hops.append(Hop(name=hop, what=what))
+        self._note(f"{self.image.reference}: {what}")
+        return Pulled(local_id=local_id, hop=hop, hops=tuple(self.hops))
 
     def _failed(self, hop: str, what: str) -> None:
-        self._hops.append(Hop(name=hop, what=what))
+        self.hops.append(Hop(name=hop, what=what))
         if hop != "local":
             self._note(f"{hop}: {what}")
 
     def _say_waiting(self, other: str) -> None:
-        self._note(f"{self._image.reference} is being pulled by another process ({other}): waiting for it")
+        self._note(f"{self.image.reference} is being pulled by another process ({other}): waiting for it")
 
     def _note(self, text: str) -> None:
-        self._emit(Note(text=text))
+        self.emit(Note(text=text))
 
     def _error(self, cause: str) -> InfrastructureError:
         return InfrastructureError(
-            f"{self._image.reference} could not be pulled",
+            f"{self.image.reference} could not be pulled",
             cause=cause,
             then="docker info; ./inv image.pull; another image: --image REF",
-            problems=[Problem(where=hop.name, what=hop.what) for hop in self._hops],
+            problems=[Problem(where=hop.name, what=hop.what) for hop in self.hops],
             exit_code=ExitCode.INFRASTRUCTURE,
         )

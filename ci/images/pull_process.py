@@ -45,28 +45,17 @@ class Outcome:
     login: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
     """Pulls one image after the other through one engine."""
 
-    def __init__(
-        self,
-        *,
-        engine_host: str,
-        environ: Mapping[str, str],
-        stall_s: float,
-        emit: Emit,
-        phase: str,
-        stopped: Callable[[], bool],
-        monotonic_s: Callable[[], float],
-    ) -> None:
-        """A pull without progress for `stall_s` is ended; the process gets only a client's variables of `environ`."""
-        self._engine_host = engine_host
-        self._env = {name: environ[name] for name in _PASSED if name in environ}
-        self._stall_s = stall_s
-        self._emit = emit
-        self._phase = phase
-        self._stopped = stopped
-        self._now = monotonic_s
+    engine_host: str
+    environ: Mapping[str, str]
+    stall_s: float
+    emit: Emit
+    phase: str
+    stopped: Callable[[], bool]
+    monotonic_s: Callable[[], float]
 
     def require_wanted(self) -> None:
         """Raise when we are to stop.
@@ -74,7 +63,7 @@ class Transfer:
         Raises:
             InfrastructureError: with the exit code of an interrupted run.
         """
-        if self._stopped():
+        if self.stopped():
             raise InfrastructureError("the pull was stopped", exit_code=ExitCode.INTERRUPTED)
 
     def pull(
@@ -95,7 +84,7 @@ class Transfer:
         """
         self.require_wanted()
         spec = {
-            "engine_host": self._engine_host,
+            "engine_host": self.engine_host,
             "name": name,
             "tag": tag,
             "login_registry": _HUB_LOGIN if registry == "docker.io" else registry,
@@ -106,7 +95,7 @@ class Transfer:
         secrets = (credentials.token,) if credentials is not None else ()
         with tempfile.TemporaryFile() as stderr:
             process = self._start(spec, stderr)
-            watch = _Watch(Progress(expected_bytes), self._now())
+            watch = _Watch(Progress(expected_bytes), self.monotonic_s())
             try:
                 outcome = self._follow(process, watch, most_s, where)
             finally:
@@ -120,7 +109,8 @@ class Transfer:
 
     def _start(self, spec: Mapping[str, Any], stderr: IO[bytes]) -> Process:
         argv = [sys.executable, "-m", "ci.images.pull_worker"]
-        env = {**self._env, "PYTHONDONTWRITEBYTECODE": "1"}
+        passed = {name: self.environ[name] for name in _PASSED if name in self.environ}
+        env = {**passed, "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             process = start(argv, cwd=_REPOSITORY, env=env, stderr=stderr)
         except OSError as error:
@@ -139,7 +129,7 @@ class Transfer:
         """Read until the process says how it ended; None when it ends without a word."""
         if process.stdout is None:
             return None
-        started, rest = self._now(), b""
+        started, rest = self.monotonic_s(), b""
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while True:
@@ -151,24 +141,24 @@ class Transfer:
                         return None
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
-                        end = watch.take(json.loads(line), self._now())
+                        end = watch.take(json.loads(line), self.monotonic_s())
                         if end is not None:
                             return end
                     self._show(watch, where)
-                now = self._now()
-                if now - watch.moved_s > self._stall_s:
-                    what = f"no progress for {self._stall_s:g} s ({watch.progress.text})"
+                now = self.monotonic_s()
+                if now - watch.moved_s > self.stall_s:
+                    what = f"no progress for {self.stall_s:g} s ({watch.progress.text})"
                     return Outcome(problem=f"{what}{watch.last_retry}", stalled=True, login=watch.login)
                 if now - started > most_s:
                     what = f"not done after {most_s:g} s ({watch.progress.text}, {watch.progress.done_bytes} bytes)"
                     return Outcome(problem=what, stalled=True, login=watch.login)
 
     def _show(self, watch: "_Watch", where: str) -> None:
-        now = self._now()
+        now = self.monotonic_s()
         if now - watch.shown_s < PROGRESS_EVERY_S:
             return
         watch.shown_s = now
-        self._emit(watch.progress.event(self._phase, where))
+        self.emit(watch.progress.event(self.phase, where))
 
 
 class _Watch:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -53,7 +53,7 @@ def resolve_image(
     Raises:
         UsageError: the override is not a reference, or is an image of another family; the registry variable is not a registry.
     """
-    look = _Look(catalog, request, environ, engine_host, sleep_s)
+    look = _Look(catalog=catalog, request=request, environ=environ, engine_host=engine_host, sleep_s=sleep_s)
     return look.override() if request.override else look.newest()
 
 
@@ -118,59 +118,51 @@ def patiently(
     return retrying(action)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
     """One look for one image."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        request: ImageRequest,
-        environ: Mapping[str, str],
-        engine_host: str,
-        sleep_s: Callable[[float], None],
-    ) -> None:
-        self._catalog = catalog
-        self._images = catalog.images
-        self._request = request
-        self._environ = environ
-        self._engine_host = engine_host
-        self._sleep_s = sleep_s
-        self._notes: list[str] = []
+    catalog: Catalog
+    request: ImageRequest
+    environ: Mapping[str, str]
+    engine_host: str
+    sleep_s: Callable[[float], None]
+    notes: list[str] = field(default_factory=list)
 
     def newest(self) -> ImageFact:
         """The newest official tag of the flavour and family, at the public registry or what replaces it."""
-        name = self._request.registry or self._images.registry
-        public = parse_reference(f"{name}/{self._images.repository}")
+        name = self.request.registry or self.catalog.images.registry
+        public = parse_reference(f"{name}/{self.catalog.images.repository}")
         if public.registry != name:
             raise UsageError(
-                f"{self._images.registry_variable} is {name!r}, not a registry",
+                f"{self.catalog.images.registry_variable} is {name!r}, not a registry",
                 cause="it is HOST:PORT or a host name with a dot",
-                then=f"{self._images.registry_variable}=127.0.0.1:5000 ./inv image.resolve",
+                then=f"{self.catalog.images.registry_variable}=127.0.0.1:5000 ./inv image.resolve",
             )
-        source = f"newest of {self._request.flavour} ({self._request.flavour_source}) for {self._request.family}, in {public.name}"
-        if self._request.registry:
-            source += f", {self._images.registry_variable}"
+        source = f"newest of {self.request.flavour} ({self.request.flavour_source}) for {self.request.family}, in {public.name}"
+        if self.request.registry:
+            source += f", {self.catalog.images.registry_variable}"
         none = Choice(tag="", day=None, candidates=())
         public = replace(public, tag="")
-        with open_registry(self._catalog, public.registry, self._environ) as registry:
+        with open_registry(self.catalog, public.registry, self.environ) as registry:
             try:
                 tags = self._patiently(lambda: registry.tags(public.path))
-                choice = choose(tags, self._images, self._request)
+                choice = choose(tags, self.catalog.images, self.request)
                 if not choice.tag:
-                    days = self._images.flavours[self._request.flavour].look_back_days
-                    what = f"{public.name} has no {self._request.flavour} image for {self._request.family} of the last {days} days"
+                    days = self.catalog.images.flavours[self.request.flavour].look_back_days
+                    what = f"{public.name} has no {self.request.flavour} image for {self.request.family} of the last {days} days"
                     return self._unresolved(public, choice, source, f"{what} ({len(tags)} tags)", registry)
                 reference = Reference(registry=public.registry, path=public.path, tag=choice.tag, digest="")
                 found = self._patiently(lambda: registry.resolve(reference))
             except RegistryError as error:
                 return self._unresolved(public, none, source, str(error), registry)
-            self._notes += registry.notes
+            self.notes.extend(registry.notes)
         return self._fact(reference, found, source, choice.candidates)
 
     def override(self) -> ImageFact:
         """What was named: an image id of the local store, one that was made here, or one of its registry."""
-        reference = parse_reference(self._request.override)
-        source = self._request.override_source
+        reference = parse_reference(self.request.override)
+        source = self.request.override_source
         self._require_family(reference)
         here, problem = self._local(reference)
         if reference.image_id or (here and not here.get("RepoDigests")):
@@ -180,22 +172,22 @@ class _Look:
                     reference, Choice(tag="", day=None, candidates=()), source, what, None
                 )
             if not reference.image_id:
-                self._notes.append(f"{reference.text} was built on this machine: no registry was asked")
+                self.notes.append(f"{reference.text} was built on this machine: no registry was asked")
             return local_image(
-                self._images,
+                self.catalog.images,
                 reference.text,
                 here,
                 source=f"{source}, in the local store",
-                today=self._request.today,
-                notes=tuple(self._notes),
+                today=self.request.today,
+                notes=tuple(self.notes),
             )
-        with open_registry(self._catalog, reference.registry, self._environ) as registry:
+        with open_registry(self.catalog, reference.registry, self.environ) as registry:
             try:
                 found = self._patiently(lambda: registry.resolve(reference))
             except RegistryError as error:
                 none = Choice(tag="", day=None, candidates=())
                 return self._unresolved(reference, none, source, str(error), registry, here)
-            self._notes += registry.notes
+            self.notes.extend(registry.notes)
         return self._fact(reference, found, source, ())
 
     def _require_family(self, reference: Reference) -> None:
@@ -204,24 +196,22 @@ class _Look:
         Raises:
             UsageError: the tag says so.
         """
-        family = tag_part(self._images, reference.tag, "family")
-        if family and self._request.family and family != self._request.family:
+        family = tag_part(self.catalog.images, reference.tag, "family")
+        if family and self.request.family and family != self.request.family:
             raise UsageError(
-                f"{self._request.override_source}: {reference.text} is made for {family}, this machine is {self._request.family}",
+                f"{self.request.override_source}: {reference.text} is made for {family}, this machine is {self.request.family}",
                 cause="one variable for both families has the wrong image for one of them",
-                then=f"name an image for {self._request.family}: --image REF, or AMD_CI_IMAGE_MI35X for mi35x alone",
+                then=f"name an image for {self.request.family}: --image REF, or AMD_CI_IMAGE_MI35X for mi35x alone",
             )
 
     def _patiently(self, action: Callable[[], _T]) -> _T:
-        return patiently(
-            action, self._catalog.limits.registry, sleep_s=self._sleep_s, note=self._notes.append
-        )
+        return patiently(action, self.catalog.limits.registry, sleep_s=self.sleep_s, note=self.notes.append)
 
     def _fact(
         self, reference: Reference, found: ImageConfig, source: str, candidates: tuple[Candidate, ...]
     ) -> ImageFact:
         return image_fact(
-            self._images,
+            self.catalog.images,
             reference.text,
             source=source,
             config_digest=found.config_digest,
@@ -229,9 +219,9 @@ class _Look:
             labels=found.labels,
             env=found.env,
             size_bytes=found.size_bytes,
-            today=self._request.today,
+            today=self.request.today,
             candidates=candidates,
-            notes=tuple(self._notes),
+            notes=tuple(self.notes),
         )
 
     def _unresolved(
@@ -244,18 +234,18 @@ class _Look:
         here: Mapping[str, Any] | None = None,
     ) -> ImageFact:
         return image_fact(
-            self._images,
+            self.catalog.images,
             reference.text,
             source=source,
-            flavour=self._request.flavour,
+            flavour=self.request.flavour,
             candidates=choice.candidates,
             problem=problem,
-            notes=(*self._notes, *(registry.notes if registry is not None else ())),
+            notes=(*self.notes, *(registry.notes if registry is not None else ())),
             local=self._local_lines(here),
         )
 
     def _client(self) -> Client:
-        return connect(self._engine_host, timeout_s=IMAGE_ANSWER_S)
+        return connect(self.engine_host, timeout_s=IMAGE_ANSWER_S)
 
     def _local(self, reference: Reference) -> tuple[Mapping[str, Any], str]:
         """What the local store knows of it (empty: nothing), and why it could not be asked."""
@@ -266,14 +256,14 @@ class _Look:
         except EngineError as error:
             return {}, "" if error.status == 404 else f": {error.text}"
         except InfrastructureError as error:
-            self._notes.append(f"local store not available: {error.what}")
+            self.notes.append(f"local store not available: {error.what}")
             return {}, f": {error.what}"
 
     def _local_lines(self, here: Mapping[str, Any] | None) -> tuple[str, ...]:
         """Images of the local store that could be named instead, each with the option that names it."""
         if here:
-            return (f"has {self._request.override} as it was when it was pulled: --image {here['Id']}",)
-        if self._request.override:
+            return (f"has {self.request.override} as it was when it was pulled: --image {here['Id']}",)
+        if self.request.override:
             return ()
         try:
             with closing(self._client()) as client, faults():
@@ -285,9 +275,9 @@ class _Look:
             for text in row.get("RepoTags") or ():
                 name, _, tag = text.rpartition(":")
                 fits = (
-                    tag_part(self._images, tag, "flavour") == self._request.flavour
-                    and tag_part(self._images, tag, "family") == self._request.family
+                    tag_part(self.catalog.images, tag, "flavour") == self.request.flavour
+                    and tag_part(self.catalog.images, tag, "family") == self.request.family
                 )
-                if f"/{name}".endswith(f"/{self._images.repository}") and fits:
-                    found.add((str(tag_date(self._images, tag)), f"has {tag}: --image {row['Id']}"))
+                if f"/{name}".endswith(f"/{self.catalog.images.repository}") and fits:
+                    found.add((str(tag_date(self.catalog.images, tag)), f"has {tag}: --image {row['Id']}"))
         return tuple(line for _, line in sorted(found, reverse=True))

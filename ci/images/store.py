@@ -69,7 +69,9 @@ def mirror_image(
             f"{image.reference} has no tag", cause="a mirror is pulled by tag", then="name it by its tag"
         )
     copy = Reference(registry=mirror, path=reference.path, tag=reference.tag, digest="")
-    copier = _Copier(image, copy, catalog, emit, sleep_s, monotonic_s)
+    copier = _Copier(
+        image=image, copied=copy, catalog=catalog, emit=emit, sleep_s=sleep_s, monotonic_s=monotonic_s
+    )
     try:
         with closing(connect(engine_host, timeout_s=IMAGE_ANSWER_S)) as client, faults():
             return copier.copy(client, local_id)
@@ -77,27 +79,19 @@ def mirror_image(
         raise copier.failed(error.text) from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Copier:
     """One image on its way to one mirror."""
 
-    def __init__(
-        self,
-        image: ImageFact,
-        copy: Reference,
-        catalog: Catalog,
-        emit: Emit,
-        sleep_s: Callable[[float], None],
-        monotonic_s: Callable[[], float],
-    ) -> None:
-        self._image = image
-        self._copy = copy
-        self._catalog = catalog
-        self._emit = emit
-        self._sleep_s = sleep_s
-        self._monotonic_s = monotonic_s
+    image: ImageFact
+    copied: Reference
+    catalog: Catalog
+    emit: Emit
+    sleep_s: Callable[[float], None]
+    monotonic_s: Callable[[], float]
 
     def copy(self, client: Client, local_id: str) -> Mirrored:
-        plain = _is_plain(client, self._copy.registry)
+        plain = _is_plain(client, self.copied.registry)
         try:
             there = self._look(plain=plain)
         except RegistryError as error:
@@ -109,7 +103,7 @@ class _Copier:
         self._push(client, local_id)
         there = self._look(plain=plain)
         if not there:
-            raise self.failed(f"after the push it is not {self._image.config_digest}")
+            raise self.failed(f"after the push it is not {self.image.config_digest}")
         return self._mirrored(there, pushed=True)
 
     def _look(self, *, plain: bool) -> str:
@@ -117,40 +111,40 @@ class _Copier:
 
         A mirror is asked without credentials, as the engine pulls from it.
         """
-        with open_registry(self._catalog, self._copy.registry, {}, plain=plain) as registry:
+        with open_registry(self.catalog, self.copied.registry, {}, plain=plain) as registry:
             found = patiently(
-                lambda: registry.resolve(self._copy),
-                self._catalog.limits.registry,
-                sleep_s=self._sleep_s,
-                note=lambda text: self._emit(Note(text=text)),
+                lambda: registry.resolve(self.copied),
+                self.catalog.limits.registry,
+                sleep_s=self.sleep_s,
+                note=lambda text: self.emit(Note(text=text)),
             )
-        return found.manifest_digest if found.config_digest == self._image.config_digest else ""
+        return found.manifest_digest if found.config_digest == self.image.config_digest else ""
 
     def _push(self, client: Client, local_id: str) -> None:
         """Tag and push; the engine says most failures as an event."""
         progress = Progress(0)
-        shown_s = self._monotonic_s()
-        client.api.tag(local_id, self._copy.name, tag=self._copy.tag, force=True)
-        for event in client.api.push(self._copy.name, tag=self._copy.tag, stream=True, decode=True):
+        shown_s = self.monotonic_s()
+        client.api.tag(local_id, self.copied.name, tag=self.copied.tag, force=True)
+        for event in client.api.push(self.copied.name, tag=self.copied.tag, stream=True, decode=True):
             if "error" in event:
                 raise self.failed(str(event["error"]))
-            now = self._monotonic_s()
+            now = self.monotonic_s()
             progress.feed(event, now)
             if now - shown_s >= PROGRESS_EVERY_S:
                 shown_s = now
-                self._emit(progress.event("mirror", self._copy.registry))
+                self.emit(progress.event("mirror", self.copied.registry))
 
     def _mirrored(self, manifest_digest: str, *, pushed: bool) -> Mirrored:
         return Mirrored(
-            reference=self._copy.text,
+            reference=self.copied.text,
             manifest_digest=manifest_digest,
-            config_digest=self._image.config_digest,
+            config_digest=self.image.config_digest,
             pushed=pushed,
         )
 
     def failed(self, cause: str) -> InfrastructureError:
         return InfrastructureError(
-            f"{self._copy.text} could not be mirrored",
+            f"{self.copied.text} could not be mirrored",
             cause=cause,
             then="try again: ./inv image.mirror; docker info",
         )

@@ -80,28 +80,24 @@ def _write_step(file: Path, step: Step) -> None:
     file.write_text(json.dumps({name: str(value) for name, value in asdict(step).items()}))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """Runs a plan through its own Nox session, here or in a tree of another commit."""
+    """Runs a plan through its own Nox session, here or in a tree of another commit.
 
-    def __init__(
-        self,
-        *,
-        repository: Path,
-        runs: Path,
-        session: str,
-        environ: Mapping[str, str],
-        confirmations: int,
-        say: Say,
-        for_people: bool,
-    ) -> None:
-        """`say` gets a line for each thing that is done; with `for_people` the sessions' output is on standard error."""
-        self._repository = repository
-        self._runs = runs
-        self._session = session
-        self._environ = {**environ, "AMD_CI_RUNS": str(runs)}
-        self._confirmations = confirmations
-        self._say = say
-        self._for_people = for_people
+    `say` gets a line for each thing that is done; with `for_people` the sessions' output is on standard error.
+    """
+
+    repository: Path
+    runs: Path
+    session: str
+    environ: Mapping[str, str]
+    confirmations: int
+    say: Say
+    for_people: bool
+
+    @property
+    def _environ(self) -> Mapping[str, str]:
+        return {**self.environ, "AMD_CI_RUNS": str(self.runs)}
 
     def nox(self, arguments: Sequence[str], tree: Path | None = None) -> int:
         """The session with these options, of our own tree or of another commit's; returns its exit code.
@@ -109,11 +105,11 @@ class Again:
         Raises:
             InfrastructureError: there is neither nox nor uvx.
         """
-        root = tree or self._repository
+        root = tree or self.repository
         argv = [
             *_launcher(self._environ),
-            *("-f", str(root / "noxfile.py"), "--envdir", str(self._repository / ".nox")),
-            *("-s", self._session, "--", *arguments),
+            *("-f", str(root / "noxfile.py"), "--envdir", str(self.repository / ".nox")),
+            *("-s", self.session, "--", *arguments),
         ]
         try:
             code = attached(
@@ -122,7 +118,7 @@ class Again:
                 env=self._environ,
                 stop_s=_STOP_S,
                 poll_s=_POLL_S,
-                for_people=self._for_people,
+                for_people=self.for_people,
             )
         except OSError as error:
             raise InfrastructureError(f"cannot start {argv[0]}: {error.strerror}") from error
@@ -138,7 +134,7 @@ class Again:
         Raises:
             InfrastructureError: it cannot be written.
         """
-        path = self._runs / ".plans" / f"{plan.work.stage}-{plan.digest[:12]}.json"
+        path = self.runs / ".plans" / f"{plan.work.stage}-{plan.digest[:12]}.json"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(plan.text())
@@ -153,7 +149,7 @@ class Again:
         passed = unclear = 0
         code = int(ExitCode.OK)
         for number in range(1, times + 1):
-            self._say(f"run {number} of {times}: {passed} passed, {unclear} unclear so far")
+            self.say(f"run {number} of {times}: {passed} passed, {unclear} unclear so far")
             code = run()
             if code in _GOOD:
                 passed += 1
@@ -171,10 +167,10 @@ class Again:
             InfrastructureError: git fails.
         """
         first, last = (resolve_commit(source, revision) for revision in (good, bad))
-        with work_tree(source, last, self._runs) as tree:
+        with work_tree(source, last, self.runs) as tree:
             for commit, wanted, name in ((last, 1, "BAD"), (first, 0, "GOOD")):
                 self._git(tree, "checkout", "--quiet", "--detach", commit)
-                self._say(f"bisect: {name} {commit[:12]} first")
+                self.say(f"bisect: {name} {commit[:12]} first")
                 found = self.judge(plan, tree)
                 if found != wanted:
                     raise UsageError(
@@ -185,16 +181,16 @@ class Again:
             self._git(tree, "bisect", "start", last, first)
             file = tree.parent / "step.json"
             saved = self.write(plan)
-            _write_step(file, Step(plan=saved, tree=tree, session=self._session, runs=self._runs))
+            _write_step(file, Step(plan=saved, tree=tree, session=self.session, runs=self.runs))
             # our own code, not that of the commit that is tried
             step = [sys.executable, "-P", "-m", "ci", "repro", "--bisect-step", str(file)]
             code = attached(
                 ["git", "bisect", "run", *step],
                 cwd=tree,
-                env={**self._environ, "PYTHONPATH": str(self._repository)},
+                env={**self._environ, "PYTHONPATH": str(self.repository)},
                 stop_s=_STOP_S,
                 poll_s=_POLL_S,
-                for_people=self._for_people,
+                for_people=self.for_people,
             )
             return self._result(tree, code)
 
@@ -206,20 +202,20 @@ class Again:
         commit = commit_of(tree).value
         here = at_commit(plan, commit, str(tree))
         ours = None if plan.work.checkout else tree
-        times = 1 + self._confirmations
+        times = 1 + self.confirmations
         for number in range(1, times + 1):
             code = self.plan(here, ours)
             if code == ExitCode.INTERRUPTED:
                 return ABORT
             if code in _GOOD and number == 1:
-                self._say(f"bisect: {commit[:12]} is good")
+                self.say(f"bisect: {commit[:12]} is good")
                 return 0
             if code not in _BAD:
                 why = "a flake" if code in _GOOD else f"exit code {code}"
-                self._say(f"bisect: {commit[:12]} is left out: {why} in run {number} of {times}")
+                self.say(f"bisect: {commit[:12]} is left out: {why} in run {number} of {times}")
                 return _SKIP
-            self._say(f"bisect: {commit[:12]} failed in run {number} of {times} (exit code {code})")
-        self._say(f"bisect: {commit[:12]} is bad")
+            self.say(f"bisect: {commit[:12]} failed in run {number} of {times} (exit code {code})")
+        self.say(f"bisect: {commit[:12]} is bad")
         return 1
 
     def _git(self, tree: Path, *arguments: str) -> str:

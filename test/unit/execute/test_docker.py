@@ -8,6 +8,7 @@ import pytest
 
 from ci.catalog.verdicts import Verdict
 from ci.execute.docker import DockerExecutor
+from ci.execute.executor import RunInputs
 from ci.execute.run_folder import RunFolder
 from ci.execute.spec import make_spec
 from ci.record.events import ExecutorFailed
@@ -28,12 +29,9 @@ class TestAnExecutorThatHangs:
         for name, seconds in (("_JOIN_S", 0.05), ("LOOK_S", 0.01), ("REMOVE_S", 0.05)):
             monkeypatch.setattr(f"ci.execute.docker.{name}", seconds)
         executor = DockerExecutor(
-            contained(),
-            RunFolder(path=tmp_path),
-            catalog=catalog(),
-            repository=tmp_path,
-            token="t",
-            environ={},
+            RunInputs(
+                plan=contained(), folder=RunFolder(path=tmp_path), catalog=catalog(), token="t", environ={}
+            )
         )
         try:
             with executor:

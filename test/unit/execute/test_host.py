@@ -12,6 +12,7 @@ import pytest
 from ci.catalog.verdicts import Verdict
 from ci.errors import InfrastructureError
 from ci.execute.agent_file import AgentFile
+from ci.execute.executor import RunInputs
 from ci.execute.host import HostExecutor
 from ci.execute.process_sweep import processes_with
 from ci.execute.run_folder import RunFolder
@@ -45,12 +46,13 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
         if made:
             folder.logs.mkdir(parents=True)
         executor = HostExecutor(
-            plan,
-            folder,
-            token=clock.new_token(),
-            environ={"PATH": "/usr/bin", "HOME": "/home/x", "SECRET": "no"},
-            monotonic_s=clock.monotonic_s,
-            sleep_s=clock.sleep_s,
+            RunInputs(
+                plan=plan,
+                folder=folder,
+                catalog=catalog(),
+                token=clock.new_token(),
+                environ={"PATH": "/usr/bin", "HOME": "/home/x", "SECRET": "no"},
+            )
         )
         spec = make_spec(plan, run="run", run_dir=str(folder.path), token="t", known_features=())
         executor.start(spec)

@@ -171,7 +171,7 @@ class Bench:
         self._monkeypatch.setattr("ci.execute.run.EXECUTORS", dict.fromkeys(ExecutorKind, module))
         rows: Catalog = catalog()
         return Run(
-            plan,
+            plan=plan,
             catalog=rows,
             environ=environ or {},
             view=self.view,
