@@ -26,7 +26,7 @@ def list_verb(environ: Mapping[str, str], *, as_json: bool) -> None:
                 "run": one.ownership.run,
                 "state": one.state,
                 "kept": one.ownership.kept,
-                "owner_dead": one.ownership.dead,
+                "owner_dead": one.ownership.owner_ended,
                 "image": one.image,
             }
             for one in tenants
@@ -56,7 +56,9 @@ def prune_verb(environ: Mapping[str, str], *, kept: bool) -> None:
     Raises:
         InfrastructureError: the engine does not answer, or a container stays.
     """
-    _sweep(environ, lambda one: is_left_over(one) or (kept and one.ownership.kept and one.ownership.dead))
+    _sweep(
+        environ, lambda one: is_left_over(one) or (kept and one.ownership.kept and one.ownership.owner_ended)
+    )
 
 
 def sweep_verb(environ: Mapping[str, str]) -> None:

@@ -8,13 +8,14 @@ import contextlib
 import io
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ci.docker.client import Client, EngineError, Hijacked, faults
 from ci.docker.command_runner import Ended
 from ci.docker.exec import Exec
-from ci.docker.exit_cause import Death, find_death, is_paused
+from ci.docker.exit_cause import ExitCause, find_exit_cause, is_paused
 from ci.docker.stream import STDERR, STDOUT
 from ci.errors import CiError, InfrastructureError
 from ci.plan.container.needs import BIN_DIR
@@ -37,7 +38,7 @@ _CI = Path(__file__).parents[1]
 # what is copied into a container: the name there -> the file here
 _PROGRAMS = {
     "inspector.py": _CI / "install" / "inspector.py",
-    "keeper.py": _CI / "docker" / "container_init.py",
+    "container_init.py": _CI / "docker" / "container_init.py",
 }
 # an exit code above it is a signal's number more
 BY_SIGNAL = 128
@@ -51,7 +52,7 @@ _EXEC_CODE_S = 5.0
 # one pass of the sweep inside takes 59 to 81 ms; the container itself is killed when it takes longer
 KILL_S = 1.0
 # the engine reports the end of a container within 0.1 s of that of what ran in it
-_DEATH_S = 0.5
+_EXIT_S = 0.5
 # removing a container with its volumes takes 0.14 s; what is left then is named, and the next start removes it
 REMOVE_S = 2.0
 
@@ -60,36 +61,26 @@ class StoppedError(CiError):
     """We were stopped."""
 
 
+@dataclass(slots=True, kw_only=True)
 class Container:
     """A started container: a Shell (see ci.docker.command_runner)."""
 
-    def __init__(
-        self,
-        client: Client,
-        identity: str,
-        *,
-        name: str,
-        python: str,
-        paused_s: float,
-        stopped: Callable[[], bool],
-    ) -> None:
-        """`stopped` says whether the run was stopped."""
-        self.client = client
-        self.id = identity
-        self.name = name
-        self.python = python
-        self.paused_s = paused_s
-        self._stopped = stopped
-        # set for the cleanup: what that runs is not cut by the stop that began it
-        self.ending = False
-        self._lifeline: Hijacked | None = None
-        self._started_s = clock.utc_now().timestamp()
+    client: Client
+    id: str
+    name: str
+    python: str
+    paused_s: float
+    stopped: Callable[[], bool]
+    # set for the cleanup: what that runs is not cut by the stop that began it
+    ending: bool = False
+    _stdin: Hijacked | None = field(default=None, init=False)
+    _started_s: float = field(default_factory=lambda: clock.utc_now().timestamp(), init=False)
 
     def attach(self) -> None:
         """Hold its standard input open; called before the start, so that it is open from the beginning."""
         with faults():
             stream = self.client.api.attach_socket(self.id, params={"stdin": 1, "stream": 1})
-            self._lifeline = Hijacked(stream)
+            self._stdin = Hijacked(stream)
 
     def start_exec(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str) -> Exec:
         """A command whose streams and standard input are the caller's.
@@ -128,7 +119,7 @@ class Container:
                     kept[stream].append(data)
                     if on_output is not None:
                         on_output(data)
-                if self._stopped() and not self.ending:
+                if self.stopped() and not self.ending:
                     self.kill_token(token)
                     raise StoppedError(f"stopped while {argv[0]} was running")
                 if clock.monotonic_s() > deadline:
@@ -149,42 +140,42 @@ class Container:
         Raises:
             InfrastructureError: it has none, or one of a signal that came with the end of the container.
         """
-        code, death, why = self.ending_of(command)
+        code, ended_by, why = self.ending_of(command)
         what = f"the end of {name} in container {self.name} is not known"
-        if death is not None:
-            raise _dead(what, death)
+        if ended_by is not None:
+            raise _ended(what, ended_by)
         if code is None:
             raise InfrastructureError(what, cause=why, then=f"docker inspect {self.name}")
         return code
 
-    def ending_of(self, command: Exec) -> tuple[int | None, Death | None, str]:
+    def ending_of(self, command: Exec) -> tuple[int | None, ExitCause | None, str]:
         """The exit code if there is one, what ended if it was not only the command, and why there is no code."""
         try:
             code = command.code(wait_s=_EXEC_CODE_S, monotonic_s=clock.monotonic_s, sleep_s=clock.sleep_s)
         except EngineError as error:
-            return None, self.death(), error.text
+            return None, self.exit_cause(), error.text
         if code <= BY_SIGNAL:
             return code, None, ""
         # the engine tells of the container's end a moment after that of what ran in it
-        deadline = clock.monotonic_s() + _DEATH_S
-        while (death := self.death()) is None and clock.monotonic_s() < deadline:
+        deadline = clock.monotonic_s() + _EXIT_S
+        while (ended_by := self.exit_cause()) is None and clock.monotonic_s() < deadline:
             clock.sleep_s(0.02)
-        return code, death or self.death(exit_code=code, since_s=command.started_s), ""
+        return code, ended_by or self.exit_cause(exit_code=code, since_s=command.started_s), ""
 
-    def death(self, *, exit_code: int | None = None, since_s: float | None = None) -> Death | None:
+    def exit_cause(self, *, exit_code: int | None = None, since_s: float | None = None) -> ExitCause | None:
         """What ended, None when the container is running.
 
         With the exit code of a command that ran since a Unix time, one that was killed for lack of memory too.
         """
         since_s = self._started_s if since_s is None else since_s
         until_s = clock.utc_now().timestamp()
-        return find_death(self.client, self.id, since_s=since_s, until_s=until_s, exit_code=exit_code)
+        return find_exit_cause(self.client, self.id, since_s=since_s, until_s=until_s, exit_code=exit_code)
 
     def _gone(self, what: str, error: EngineError) -> InfrastructureError:
-        death = self.death()
-        if death is None:
+        ended_by = self.exit_cause()
+        if ended_by is None:
             return InfrastructureError(what, cause=error.text, then=f"docker inspect {self.name}")
-        return _dead(what, death)
+        return _ended(what, ended_by)
 
     def kill_token(self, token: str) -> None:
         """Kill every process in the container whose environment holds this token, until a pass finds none."""
@@ -215,7 +206,7 @@ class Container:
                 chunks, _ = self.client.api.get_archive(self.id, path)
                 data = b"".join(chunks)
         except EngineError as error:
-            if error.status == 404 and self.death() is None:
+            if error.status == 404 and self.exit_cause() is None:
                 return None
             raise self._gone(f"cannot read {path} in container {self.name}", error) from error
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
@@ -224,9 +215,9 @@ class Container:
 
     def let_go(self) -> None:
         """Close our end of its standard input: a held container ends by that."""
-        if self._lifeline is not None:
-            self._lifeline.close()
-            self._lifeline = None
+        if self._stdin is not None:
+            self._stdin.close()
+            self._stdin = None
 
     def remove(self) -> str:
         """End and remove it with its anonymous volumes; what is left in words, empty when nothing is."""
@@ -293,7 +284,9 @@ def create(
             cause="the image is missing, a path does not exist, or the engine does not take a flag",
             then="see the profile in ci/catalog/containers.toml; docker info",
         ) from error
-    container = Container(client, made["Id"], name=name, python=python, paused_s=paused_s, stopped=stopped)
+    container = Container(
+        client=client, id=made["Id"], name=name, python=python, paused_s=paused_s, stopped=stopped
+    )
     try:
         container.put(BIN_DIR, programs())
         try:
@@ -320,7 +313,9 @@ def adopt(
     Raises:
         InfrastructureError: it is gone or full.
     """
-    container = Container(client, identity, name=name, python=python, paused_s=paused_s, stopped=stopped)
+    container = Container(
+        client=client, id=identity, name=name, python=python, paused_s=paused_s, stopped=stopped
+    )
     container.put(BIN_DIR, programs())
     return container
 
@@ -375,8 +370,10 @@ def _put(client: Client, identity: str, folder: str, files: Mapping[str, bytes])
         raise InfrastructureError(f"the engine did not take the files for {folder}", then="docker info")
 
 
-def _dead(what: str, death: Death) -> InfrastructureError:
-    return InfrastructureError(what, cause="; ".join((death.cause, *death.evidence)), then=death.then)
+def _ended(what: str, ended_by: ExitCause) -> InfrastructureError:
+    return InfrastructureError(
+        what, cause="; ".join((ended_by.cause, *ended_by.evidence)), then=ended_by.then
+    )
 
 
 def _joined(kept: Mapping[int, list[bytes]], stream: int) -> bytes:

@@ -1,6 +1,6 @@
-"""The main process of a container: keep it running until its run has ended, but not for ever.
+"""The main process of a container: it runs until the run that made it has ended, but not for ever.
 
-    PYTHON keeper.py SECONDS held|kept
+    PYTHON container_init.py SECONDS held|kept
 
 `held`: the end of standard input ends it; the engine holds the other end open for the run that made the container, also
 when that run is killed. `kept`: only the time ends it. Standard library of Python 3.10 and later; exit code 124 when the

@@ -98,12 +98,12 @@ def create_arguments(
         "ShmSize": options.shm_bytes,
         "Ulimits": ulimits,
     }
-    keeper = [plan.placement.python, f"{BIN_DIR}/keeper.py", str(ttl_s), "kept" if kept else "held"]
+    init = [plan.placement.python, f"{BIN_DIR}/container_init.py", str(ttl_s), "kept" if kept else "held"]
     return {
         "image": image,
         "name": name,
         # an image's own entry point would get our command as its arguments
-        "entrypoint": keeper,
+        "entrypoint": init,
         "command": [],
         "user": "0:0",
         "working_dir": "/",

@@ -6,13 +6,13 @@ from typing import Any
 from ci.docker.client import Client, EngineError, faults
 from ci.docker.container_init import TIME_IS_OVER
 
-__all__ = ["Death", "events_of", "find_death", "is_paused"]
+__all__ = ["ExitCause", "events_of", "find_exit_cause", "is_paused"]
 
 _SIGKILL_CODE = 137
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Death:
+class ExitCause:
     """What ended, as a cause, the next command, and the evidence line by line."""
 
     kind: str
@@ -31,9 +31,9 @@ def is_paused(client: Client, container: str) -> bool:
         return bool(client.api.inspect_container(container)["State"]["Paused"])
 
 
-def find_death(
+def find_exit_cause(
     client: Client, container: str, *, since_s: float, until_s: float, exit_code: int | None
-) -> Death | None:
+) -> ExitCause | None:
     """What ended a stream; None when the container is well, so that it was the command's own end.
 
     `since_s` and `until_s` are Unix times between which the engine's events count; `exit_code` is the exec's, if known.
@@ -43,7 +43,7 @@ def find_death(
             state = client.api.inspect_container(container)["State"]
     except EngineError as error:
         if error.status != 404:
-            return Death(
+            return ExitCause(
                 kind="engine",
                 cause=f"the Docker engine ended while the container was running: {error.text}",
                 then="docker info; see the engine's log: journalctl -u docker",
@@ -52,15 +52,15 @@ def find_death(
     if state.get("OOMKilled") or (exit_code == _SIGKILL_CODE and _oom(client, container, since_s, until_s)):
         return _memory(state)
     if state.get("Paused"):
-        return Death(
+        return ExitCause(
             kind="paused",
             cause="the container was paused from outside of this run",
             then=f"docker unpause {container[:12]}",
             evidence=(f"State.Status {state.get('Status')}",),
         )
     if not state.get("Running"):
-        told = [_line(event) for event in events_of(client, container, since_s, until_s)]
-        return _by_code(int(state.get("ExitCode", -1)), (f"State {_plain(state)}", *told))
+        lines = [_line(event) for event in events_of(client, container, since_s, until_s)]
+        return _by_code(int(state.get("ExitCode", -1)), (f"State {_plain(state)}", *lines))
     return None
 
 
@@ -77,18 +77,18 @@ def events_of(client: Client, container: str, since_s: float, until_s: float) ->
         return ()
 
 
-def _removed(client: Client, container: str, since_s: float, until_s: float) -> Death:
+def _removed(client: Client, container: str, since_s: float, until_s: float) -> ExitCause:
     """It does not exist any more: with auto-removal its state is gone too, the engine's events remain."""
     events = events_of(client, container, since_s, until_s)
     evidence = tuple(_line(event) for event in events)
     actions = {str(event.get("Action")) for event in events}
     if "oom" in actions:
         return _memory({}, evidence)
-    dies = [event for event in events if event.get("Action") == "die"]
-    if dies:
-        attributes = dies[-1].get("Actor", {}).get("Attributes", {})
+    exits = [event for event in events if event.get("Action") == "die"]
+    if exits:
+        attributes = exits[-1].get("Actor", {}).get("Attributes", {})
         return _by_code(int(attributes.get("exitCode", -1)), evidence)
-    return Death(
+    return ExitCause(
         kind="engine",
         cause="the container no longer exists and the engine has no event of its end: the engine was restarted",
         then="see the engine's log: journalctl -u docker",
@@ -96,16 +96,16 @@ def _removed(client: Client, container: str, since_s: float, until_s: float) -> 
     )
 
 
-def _by_code(code: int, evidence: tuple[str, ...]) -> Death:
+def _by_code(code: int, evidence: tuple[str, ...]) -> ExitCause:
     if code == TIME_IS_OVER:
-        return Death(
+        return ExitCause(
             kind="ttl",
             cause="the container's time to live has expired: the run hung, or took longer than all its limits together",
             then="see ci/catalog/limits.toml: container.ttl_margin_s, container.keep_s",
             evidence=evidence,
         )
     how = f"by signal {code - 128}" if code > 128 else f"with exit code {code}"
-    return Death(
+    return ExitCause(
         kind="container",
         cause=f"the container ended {how}: it was stopped, killed or removed from outside of this run",
         then="see the events: docker events --filter type=container",
@@ -113,13 +113,13 @@ def _by_code(code: int, evidence: tuple[str, ...]) -> Death:
     )
 
 
-def _memory(state: dict[str, Any], evidence: tuple[str, ...] = ()) -> Death:
-    told = ("State.OOMKilled true",) if state.get("OOMKilled") else ("the engine counted an OOM kill",)
-    return Death(
+def _memory(state: dict[str, Any], evidence: tuple[str, ...] = ()) -> ExitCause:
+    source = ("State.OOMKilled true",) if state.get("OOMKilled") else ("the engine counted an OOM kill",)
+    return ExitCause(
         kind="oom",
         cause="the kernel killed it: out of memory",
         then="see dmesg; a limit of the container or the machine's memory is too small",
-        evidence=(*told, *evidence),
+        evidence=(*source, *evidence),
     )
 
 
@@ -129,8 +129,8 @@ def _oom(client: Client, container: str, since_s: float, until_s: float) -> bool
 
 def _line(event: dict[str, Any]) -> str:
     attributes = event.get("Actor", {}).get("Attributes", {})
-    told = [f"{name} {attributes[name]}" for name in ("signal", "exitCode") if name in attributes]
-    return " ".join(["engine event:", str(event.get("Action")), *told])
+    details = [f"{name} {attributes[name]}" for name in ("signal", "exitCode") if name in attributes]
+    return " ".join(["engine event:", str(event.get("Action")), *details])
 
 
 def _plain(state: dict[str, Any]) -> str:

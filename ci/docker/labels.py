@@ -32,7 +32,7 @@ class Ownership:
     ttl_s: int
 
     @property
-    def dead(self) -> bool:
+    def owner_ended(self) -> bool:
         """Whether its run is provably over.
 
         A pid says nothing about another machine or another pid namespace, and another user's processes may be hidden.

@@ -75,8 +75,8 @@ def sweep_containers(client: Client, *, chosen: Callable[[Tenant], bool] | None 
 def is_left_over(tenant: Tenant) -> bool:
     """Of a run that has ended: and not kept, or kept and stopped by its time to live."""
     if tenant.ownership.kept:
-        return tenant.ownership.dead and tenant.state != "running"
-    return tenant.ownership.dead
+        return tenant.ownership.owner_ended and tenant.state != "running"
+    return tenant.ownership.owner_ended
 
 
 def find_kept(client: Client, key: str) -> Tenant | None:

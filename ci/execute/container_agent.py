@@ -41,9 +41,9 @@ class ContainerAgent:
         self._container.kill_token(self._token)
 
     def ending(self) -> Ending:
-        code, death, why = self._container.ending_of(self._exec)
-        if death is not None:
-            return Ending(cause="; ".join((death.cause, *death.evidence)), then=death.then)
+        code, ended_by, why = self._container.ending_of(self._exec)
+        if ended_by is not None:
+            return Ending(cause="; ".join((ended_by.cause, *ended_by.evidence)), then=ended_by.then)
         if code is not None and code > BY_SIGNAL:
             return Ending(cause=f"it was killed by signal {code - BY_SIGNAL}")
         return Ending(cause=why or f"it exited with {code}")

@@ -14,7 +14,7 @@ __all__ = [
     "processes_with",
     "register",
     "sweep",
-    "sweep_dead",
+    "sweep_ended_runs",
     "unregister",
 ]
 
@@ -83,7 +83,7 @@ def unregister(live_dir: Path, token: str) -> None:
     (live_dir / f"{token}.json").unlink(missing_ok=True)
 
 
-def sweep_dead(live_dir: Path, *, wait: Callable[[float], None]) -> tuple[Found, ...]:
+def sweep_ended_runs(live_dir: Path, *, wait: Callable[[float], None]) -> tuple[Found, ...]:
     """End what runs have left whose owner has provably ended; runs in progress are not touched."""
     killed: list[Found] = []
     for path in sorted(live_dir.glob("amdci-*.json")):

@@ -117,7 +117,7 @@ _HOST_CONFIG: Mapping[str, Callable[[Any], list[str]]] = {
 _ARGUMENTS: Mapping[str, Callable[[Any], list[str]]] = {
     "name": _one("--name"),
     # the executor's program holds the container for as long as we are there; by hand a shell does
-    "entrypoint": lambda _keeper: ["--entrypoint", _SHELL],
+    "entrypoint": lambda _init: ["--entrypoint", _SHELL],
     "user": _one("--user"),
     "working_dir": _one("--workdir"),
     "environment": lambda variables: _each("--env")([f"{name}={value}" for name, value in variables.items()]),

@@ -59,7 +59,7 @@ def made(
     *,
     ttl_s: int = 60,
     stopped: Callable[[], bool] = lambda: False,
-    keeper: list[str] | None = None,
+    entrypoint: list[str] | None = None,
     **host: object,
 ) -> Container:
     """A container as the executor makes one, with other flags."""
@@ -68,7 +68,7 @@ def made(
     arguments = {
         "image": image,
         "name": name,
-        "entrypoint": keeper or ["/usr/bin/python3", "/amd-ci/bin/keeper.py", str(ttl_s), "held"],
+        "entrypoint": entrypoint or ["/usr/bin/python3", "/amd-ci/bin/container_init.py", str(ttl_s), "held"],
         "labels": labels_of(run="test", token="none", plan="none", kept=False, key="", ttl_s=ttl_s),
         "stdin_open": True,
         "detach": False,
@@ -157,7 +157,7 @@ class TestWhatDied:
     # the SDK leaves the socket of a refused connection to the garbage collector
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     def test_a_killed_and_a_restarted_engine(self, private_engine: PrivateEngine) -> None:
-        one = made(private_engine, tiny_image(private_engine), keeper=["/bin/cat"])
+        one = made(private_engine, tiny_image(private_engine), entrypoint=["/bin/cat"])
         error = failing(one, private_engine.kill, ["/bin/cat", "/etc/hostname", "-"])
         assert "the Docker engine ended" in error.cause
         assert "docker info" in error.then

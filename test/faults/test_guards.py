@@ -46,7 +46,7 @@ def container(engine: Engine, standin: StandIn, catalog: Catalog) -> Iterator[Co
     arguments = {
         "image": standin.reference,
         "name": name,
-        "entrypoint": ["python3", f"{BIN_DIR}/keeper.py", "300", "held"],
+        "entrypoint": ["python3", f"{BIN_DIR}/container_init.py", "300", "held"],
         "command": [],
         "stdin_open": True,
         "host_config": {"AutoRemove": True, "NetworkMode": "none", "Init": True},

@@ -86,13 +86,13 @@ def test_an_image_is_resolved_pulled_mirrored_and_pruned(site: Site) -> None:
     dry = site.result("image.prune", "--older", "1", "--keep", "0", "--dry", today="2026-05-29")
     assert [image["id"] for image in dry["images"] if site.ids[NEW] == image["id"]]
     assert site.engine.has(site.ids[NEW])
-    keeper = site.engine.client.api.create_container(site.ids[NEW], command=["/never-started"])["Id"]
+    user = site.engine.client.api.create_container(site.ids[NEW], command=["/never-started"])["Id"]
     try:
         used = site.result("image.prune", "--older", "1", "--keep", "0", today="2026-05-29")
         (row,) = (image for image in used["images"] if image["id"] == site.ids[NEW])
         assert row["kept"] == "a container uses it"
     finally:
-        site.engine.client.api.remove_container(keeper, force=True)
+        site.engine.client.api.remove_container(user, force=True)
     assert site.engine.has(site.ids[NEW])
     gone = site.result("image.prune", "--older", "1", "--keep", "0", today="2026-05-29")
     (row,) = (image for image in gone["images"] if image["id"] == site.ids[NEW])

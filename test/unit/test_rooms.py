@@ -72,17 +72,17 @@ def test_no_module_opens_a_door_of_another(path: Path) -> None:
     opened = {
         door
         for module in touched(path)
-        for door, keepers in DOORS.items()
-        if (module == door or module.startswith(door + ".")) and name not in keepers
+        for door, owners in DOORS.items()
+        if (module == door or module.startswith(door + ".")) and name not in owners
     }
     assert not opened, f"{name} opens {opened}: go through the door's module"
 
 
 @pytest.mark.parametrize(
-    ("door", "keeper"), [(door, keeper) for door in DOORS for keeper in sorted(DOORS[door])]
+    ("door", "owner"), [(door, owner) for door in DOORS for owner in sorted(DOORS[door])]
 )
-def test_no_door_has_an_owner_that_does_not_use_it(door: str, keeper: str) -> None:
-    assert any(name == door or name.startswith(door + ".") for name in touched(REPOSITORY / keeper))
+def test_no_door_has_an_owner_that_does_not_use_it(door: str, owner: str) -> None:
+    assert any(name == door or name.startswith(door + ".") for name in touched(REPOSITORY / owner))
 
 
 def test_every_module_is_in_a_room_and_every_room_has_one() -> None:

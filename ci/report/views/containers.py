@@ -13,7 +13,7 @@ def show_tenants(environ: Mapping[str, str], tenants: Sequence[Tenant]) -> None:
     console = open_console(environ)
     table = new_table("container", "run", "state", "its run", "kept")
     for one in tenants:
-        owner = "ended" if one.ownership.dead else "running, or unknown"
+        owner = "ended" if one.ownership.owner_ended else "running, or unknown"
         kept = f"for {one.ownership.ttl_s} s from its start" if one.ownership.kept else ""
         table.add_row(
             Text(one.name), Text(one.ownership.run), Text(one.status or one.state), Text(owner), Text(kept)

@@ -6,7 +6,7 @@ import pytest
 
 from ci.docker.client import EngineError
 from ci.docker.container_init import TIME_IS_OVER
-from ci.docker.exit_cause import find_death
+from ci.docker.exit_cause import find_exit_cause
 
 
 class Engine:
@@ -49,18 +49,18 @@ class TestWhatDied:
     def test_by_state_and_events(
         self, state: dict[str, Any] | None, events: list[dict[str, Any]], code: int | None, kind: str | None
     ) -> None:
-        death = find_death(Engine(state, events), "c", since_s=0, until_s=1, exit_code=code)
-        assert (death.kind if death is not None else None) == kind
-        if death is not None:
-            assert death.cause
-            assert death.then
+        ended_by = find_exit_cause(Engine(state, events), "c", since_s=0, until_s=1, exit_code=code)
+        assert (ended_by.kind if ended_by is not None else None) == kind
+        if ended_by is not None:
+            assert ended_by.cause
+            assert ended_by.then
 
     def test_an_ended_engine_is_distinguished_from_an_ended_container(self) -> None:
         class Gone(Engine):
             def inspect_container(self, _name: str) -> dict[str, Any]:
                 raise EngineError("connection refused", status=None)
 
-        death = find_death(Gone(None, []), "c", since_s=0, until_s=1, exit_code=None)
-        assert death is not None
-        assert death.kind == "engine"
-        assert "connection refused" in death.cause
+        ended_by = find_exit_cause(Gone(None, []), "c", since_s=0, until_s=1, exit_code=None)
+        assert ended_by is not None
+        assert ended_by.kind == "engine"
+        assert "connection refused" in ended_by.cause
