@@ -62,12 +62,12 @@ def parity(options: CheckoutOptions) -> None:
 def sweep() -> None:
     """End what killed runs have left, containers too; runs in progress are not touched."""
     from ci.cli.containers import sweep_verb
-    from ci.execute.process_sweep import sweep_dead
+    from ci.execute.process_sweep import sweep_ended_runs
     from ci.facts.gather import runs_dir
     from ci.report.views.doctor import show_swept
 
     environ = read_environ()
-    show_swept(environ, sweep_dead(runs_dir(environ) / ".live", wait=clock.sleep_s))
+    show_swept(environ, sweep_ended_runs(runs_dir(environ) / ".live", wait=clock.sleep_s))
     sweep_verb(environ)
 
 

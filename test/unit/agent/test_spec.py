@@ -54,7 +54,7 @@ def test_what_the_executor_writes_is_read() -> None:
     spec = parse_spec(json.dumps(SPEC))
     assert spec.root == Path("/tree")
     assert [test.id for test in spec.suites[0].tests] == ["test_a.py", "test_b.py"]
-    assert spec.limits.log_head_bytes == 16777216
+    assert spec.limits.log_head_bytes == SPEC["limits"]["log_head_bytes"]
     assert spec.verdict_rules[0].pattern.search("HW Exception by GPU node-1")
 
 

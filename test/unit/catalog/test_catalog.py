@@ -58,9 +58,9 @@ def test_an_unchanged_copy_has_no_problem(catalog_copy: CatalogCopy) -> None:
         ("catalog/containers.toml", '"host"\nhardware = ["cpu"]', '"host"\nhardware = []', "default: cpu needs exactly one row"),
         ("catalog/images.toml", 'gpu_arch = "gfx942"\n', 'gpu_arch = "gfx942"\nx = 1\n', "target[gfx942].x: unknown key"),
         ("catalog/images.toml", 'family = "mi30x"', 'family = "mi35x"', "target: no row for rocm700 on mi30x (add a [[target]])"),
-        ("catalog/limits.toml", '"report.tail_lines", value = 40', '"report.tail_lines", value = 0.5', "value: is 0.5, not a whole"),
+        ("catalog/limits.toml", '"report.tail_lines", value = 30', '"report.tail_lines", value = 0.5', "value: is 0.5, not a whole"),
         ("catalog/limits.toml", '"report.tail_lines"', '"report.tails_lines"', "unknown limit 'report.tails_lines' (did you mean"),
-        ("catalog/limits.toml", '    { id = "report.tail_lines", value = 40', "    # ", "limit: report.tail_lines is missing"),
+        ("catalog/limits.toml", '    { id = "report.tail_lines", value = 30', "    # ", "limit: report.tail_lines is missing"),
         ("catalog/actions.toml", '[[number]]\nid = "set_up_min"', '[[number]]\nid = "plan_min"', "number: set_up_min is missing"),
         (
             "catalog/dependencies.toml",

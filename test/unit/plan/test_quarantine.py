@@ -54,10 +54,11 @@ def test_a_row_holds_from_its_first_day_to_its_last_and_is_expired_after(
 
 
 @given(days)
-def test_its_end_is_reported_two_weeks_ahead(today: date) -> None:
-    told = expiring(with_rows(row()), today=today)
+def test_its_end_is_reported_days_ahead(today: date) -> None:
+    catalog = with_rows(row())
+    notices = expiring(catalog, today=today)
     left = (row().expires - today).days
-    assert bool(told) == (0 <= left < 14)
+    assert bool(notices) == (0 <= left < catalog.limits.policy.quarantine_notice_days)
 
 
 def test_rows_of_other_hardware_and_other_tests_do_not_hold() -> None:
