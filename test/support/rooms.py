@@ -24,6 +24,7 @@ ROOMS: Final = (
     "docker",
     "images",
     "install",
+    "engine",
     "health",
     "facts",
     "execute",
@@ -40,6 +41,9 @@ ROOMS: Final = (
 )
 # A program of its own in another interpreter: imports nothing of ci/, and nothing imports it.
 APART: Final = "agent"
+
+# Copied into the engine's environment, where it is a package of its own.
+_COPIED: Final = "engine/kernel_stub"
 
 # Read by pattern, which takes a tenth of the time of parsing: indent, `from` what, names; or `import` what. An indented
 # import is one in a function.
@@ -69,7 +73,11 @@ class Module:
 
 def read_modules(root: Path) -> Mapping[str, Module]:
     """Every module of `ci/` in a checkout, by name, with its imports of others among them."""
-    files = {_name(root, path): path for path in sorted((root / "ci").rglob("*.py"))}
+    files = {
+        _name(root, path): path
+        for path in sorted((root / "ci").rglob("*.py"))
+        if not path.is_relative_to(root / "ci" / _COPIED)
+    }
     found = {}
     for name, path in files.items():
         text = path.read_text(encoding="utf-8")

@@ -41,6 +41,7 @@ _ROWS: Final = (
             "docker": "containers",
             "images": "found, pulled, built",
             "install": "dependencies, guards",
+            "engine": "the real SGLang, CPU",
             "health": "of GPUs and host",
             APART: "runs the tests: apart,",
         },

@@ -1,0 +1,135 @@
+"""The environments in which the real SGLang runs on a CPU, and what depends on its version: the rows of `sglang.toml`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from ci.catalog.columns import Count, Explained, Row, Sourced, Text, Texts, fitting, matching
+from ci.catalog.decode import Reader
+
+__all__ = [
+    "BaseRow",
+    "FollowRow",
+    "Release",
+    "SglangArgument",
+    "SglangRows",
+    "TreeRow",
+    "covers",
+    "load_sglang",
+]
+
+
+def _is_range(value: str) -> bool:
+    try:
+        return bool(SpecifierSet(value))
+    except InvalidSpecifier:
+        return False
+
+
+def _is_version(value: str) -> bool:
+    try:
+        return bool(Version(value))
+    except InvalidVersion:
+        return False
+
+
+VersionRange = Annotated[str, fitting(_is_range, "a range of versions, e.g. >=0.5.12,<0.5.20")]
+VersionText = Annotated[str, fitting(_is_version, "a version, e.g. 0.5.10.post1")]
+
+
+def covers(versions: str, version: str) -> bool:
+    """Whether a range of versions holds a version; one that is not known, as a checkout's, is taken for the newest."""
+    if not _is_version(version):
+        return Version("99999") in SpecifierSet(versions)
+    return SpecifierSet(versions).contains(version, prereleases=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseRow(Sourced):
+    """The base: its Python, and what it and a layer without pins here take, as an estimate."""
+
+    KEY: ClassVar[str] = "pins"
+
+    pins: Text
+    python: Annotated[str, matching(r"3\.\d+", "major and minor, e.g. 3.12")]
+    download_mib: Count
+    disk_mib: Count
+    layer_mib: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release(Row):
+    """A release of SGLang whose layer is pinned here."""
+
+    KEY: ClassVar[str] = "version"
+
+    version: VersionText
+    pins: Text
+    transformers: VersionText
+    source: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeRow(Row):
+    """The layer, pinned here, for checkouts that want this version of transformers."""
+
+    KEY: ClassVar[str] = "transformers"
+
+    transformers: VersionText
+    pins: Text
+    source: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowRow(Explained):
+    """A package that a layer takes at the version that its SGLang asks for."""
+
+    KEY: ClassVar[str] = "package"
+
+    package: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SglangArgument(Sourced):
+    """Arguments that some versions of SGLang need on a CPU."""
+
+    KEY: ClassVar[str] = "versions"
+    REPEATS: ClassVar[bool] = True
+
+    args: Texts
+    versions: VersionRange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SglangRows:
+    """All rows of sglang.toml."""
+
+    base: BaseRow
+    releases: Mapping[str, Release]
+    trees: Mapping[str, TreeRow]
+    follow: tuple[str, ...]
+    arguments: tuple[SglangArgument, ...]
+
+    @property
+    def newest(self) -> str:
+        """The newest release with a row: what is taken when no version is asked for."""
+        return max(self.releases, key=Version, default="")
+
+    def arguments_for(self, version: str) -> tuple[str, ...]:
+        """The arguments that a version needs on a CPU; empty `version` for a checkout that does not say its own."""
+        return tuple(arg for row in self.arguments if covers(row.versions, version) for arg in row.args)
+
+
+def load_sglang(reader: Reader) -> SglangRows:
+    """Read sglang.toml; what is wrong with it is added to the reader's problems."""
+    file = reader.open("sglang.toml", "base", "release", "tree", "follow", "argument")
+    return SglangRows(
+        base=file.row("base", BaseRow),
+        releases={row.version: row for row in file.rows("release", Release)},
+        trees={row.transformers: row for row in file.rows("tree", TreeRow)},
+        follow=tuple(row.package for row in file.rows("follow", FollowRow)),
+        arguments=file.rows("argument", SglangArgument),
+    )
