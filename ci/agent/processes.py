@@ -39,7 +39,7 @@ def process_table() -> dict[int, Process]:
     table = {}
     for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:  # noqa: PTH208 - ten times a second
         stat = _read(f"/proc/{pid}/stat")
-        if stat:  # else it ended meanwhile
+        if stat:  # else it stopped in the meantime
             # the command is in brackets and may itself hold spaces and brackets
             state, parent, _, session, _, _, flags = stat[stat.rindex(b")") + 2 :].split()[:7]
             kernel = bool(int(flags) & KERNEL_THREAD)

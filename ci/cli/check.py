@@ -12,7 +12,7 @@ from ci.github.workflows.render import COMMAND, find_stale
 from ci.plan.check import check_environments, check_registrations
 from ci.plan.quarantine import expiring, quarantine_problems, tried_date_note
 from ci.plan.route import check_routes
-from ci.report.console import Text, open_console, print_json
+from ci.report.console import open_console, print_json
 from ci.system.environ import TODAY, read_environ
 
 __all__ = ["check"]
@@ -81,13 +81,11 @@ def check(arguments: Sequence[str]) -> int:
 def _show(catalog: Catalog, tests: Discovery, notes: list[str], root: str) -> None:
     console = open_console(read_environ())
     console.print(
-        Text(
-            f"catalog: {len(catalog.stages)} stages, {len(catalog.suites)} suites, {len(catalog.env_sets)} env sets, "
-            f"{len(catalog.bounds)} bounds, "
-            f"{len({row.id for row in catalog.capabilities})} capabilities, "
-            f"{len(catalog.quarantine.rows)} in quarantine"
-        )
+        f"catalog: {len(catalog.stages)} stages, {len(catalog.suites)} suites, {len(catalog.env_sets)} env sets, "
+        f"{len(catalog.bounds)} bounds, "
+        f"{len({row.id for row in catalog.capabilities})} capabilities, "
+        f"{len(catalog.quarantine.rows)} in quarantine"
     )
-    console.print(Text(f"{root}: {tests.files_seen} files, {len(tests.registrations)} AMD registrations"))
+    console.print(f"{root}: {tests.files_seen} files, {len(tests.registrations)} AMD registrations")
     for note in notes:
-        console.print(Text(f"note: {note}"))
+        console.print(f"note: {note}")

@@ -23,7 +23,7 @@ from ci.images.resolve import resolve_image
 from ci.plan.facts import Facts
 from ci.plan.jobs import Changes
 from ci.plan.select import tests_of_suites
-from ci.report.console import Text, open_console, print_json
+from ci.report.console import open_console, print_json
 from ci.system.environ import read_environ
 
 __all__ = ["ci_plan", "ci_plan_parser"]
@@ -136,7 +136,7 @@ def _verdict(environ: Mapping[str, str], *, as_json: bool) -> int:
     else:
         console = open_console(environ)
         for line in lines:
-            console.print(Text(line))
+            console.print(line)
     summary = [f"- {line}" for line in lines] + [f"- **{problem}**" for problem in problems]
     add_summary(environ, "\n".join(["## Finish", "", *summary, ""]) + "\n")
     if problems:

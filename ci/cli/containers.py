@@ -102,5 +102,7 @@ def _sweep(environ: Mapping[str, str], chosen: Callable[[Tenant], bool]) -> None
 
 def _failed(host: str, error: EngineError) -> InfrastructureError:
     return InfrastructureError(
-        f"the Docker engine at {host} failed: {error.text}", cause="it ended meanwhile", then="docker info"
+        f"the Docker engine at {host} failed: {error.text}",
+        cause="it stopped in the meantime",
+        then="docker info",
     )

@@ -99,7 +99,7 @@ def _count(option: str, text: str, default: float) -> int:
     if not text:
         return int(default)
     if not text.isdecimal():
-        raise UsageError(f"{option} is {text!r}, not a count", then="./inv --help image.prune")
+        raise UsageError(f"{option} is {text!r}, not a whole number", then="./inv --help image.prune")
     return int(text)
 
 

@@ -17,7 +17,7 @@ from ci.github.parity.plans import full_runs, planner
 from ci.github.parity.view import show_parity
 from ci.github.workflows.render import WORKFLOWS
 from ci.plan.request import Request
-from ci.report.console import Text, open_console, print_json
+from ci.report.console import open_console, print_json
 from ci.system.environ import read_environ
 
 __all__ = ["parity", "read_side"]
@@ -55,13 +55,13 @@ def parity(arguments: Sequence[str]) -> int:
     else:
         console = open_console(read_environ())
         show_parity(console, catalog.parity, found)
-        console.print(Text(f"note: the image of each job is {PLACEHOLDER}; both sides have to keep it"))
+        console.print(f"note: the image of each job is {PLACEHOLDER}; both sides have to keep it")
     faults = [gap for one in found.values() for gap in one.faults]
     if faults:
         raise CiError(
             f"{len(faults)} differences between Actions and a machine that no row of parity.toml allows",
             problems=_problems(faults),
-            cause="a workflow, a row or the code takes something from where it runs",
+            cause="a workflow, a row or the code depends on the machine that it runs on",
             then="fix it and render again: nox -s workflows",
             exit_code=ExitCode.TESTS_FAILED,
         )

@@ -33,9 +33,7 @@ def plan(arguments: Sequence[str]) -> int:
         return _compare(catalog, arguments)
     if not arguments or arguments[0].startswith("-"):
         known = ", ".join(stage.session for stage in catalog.stages)
-        raise UsageError(
-            "the plan of which stage?", cause=f"stages: {known}", then="nox -s plan -- stage_a_amd"
-        )
+        raise UsageError("no stage given", cause=f"stages: {known}", then="nox -s plan -- stage_a_amd")
     stage = catalog.stage(arguments[0])
     prog = f"nox -s plan -- {stage.session}"
     options = read_run_options(

@@ -15,7 +15,7 @@ from ci.execute.run import Ending, Run, Show
 from ci.facts.platform_support import require_rehearsal
 from ci.plan.model import Plan
 from ci.plan.secret_values import refuse_secret_values, secret_values
-from ci.report.console import Text, open_console, say
+from ci.report.console import open_console, say
 from ci.report.final.terminal import show_final
 from ci.report.final.write import show_written, write_reports
 from ci.report.live.github import mask, workspace_prefix
@@ -33,7 +33,7 @@ __all__ = ["run"]
 def run(arguments: Sequence[str]) -> int:
     """Run a stage: the first argument is its id, the rest are the session's options."""
     if not arguments:
-        raise UsageError("run which stage?", then="nox -l lists them")
+        raise UsageError("no stage given", then="nox -l lists them")
     environ = read_environ()
     if "NOX_CURRENT_SESSION" in environ:
         # only under nox: started by hand with nohup, we are to outlive the shell
@@ -107,4 +107,4 @@ def _report(ending: Ending, environ: Mapping[str, str], *, json: bool, limits: R
         sys.stderr.flush()
     if ending.exit_code:
         # the last line of a failed run, where people and scrapers look first
-        console.print(Text(f"repeat it: {one_line(repeat(ending.record))}"), soft_wrap=True)
+        console.print(f"repeat it: {one_line(repeat(ending.record))}", soft_wrap=True)

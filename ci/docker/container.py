@@ -281,7 +281,7 @@ def create(
     except EngineError as error:
         raise InfrastructureError(
             f"cannot create container {name}: {error.text}",
-            cause="the image is missing, a path does not exist, or the engine does not take a flag",
+            cause="the image is missing, a path does not exist, or the engine does not support a flag",
             then="see the profile in ci/catalog/containers.toml; docker info",
         ) from error
     container = Container(
@@ -297,7 +297,7 @@ def create(
             raise InfrastructureError(
                 f"cannot start container {name}: {error.text}",
                 cause="a device, a limit or the interpreter is not what the profile says",
-                then=f"the interpreter is {python}; another: --python PATH; see ci/catalog/containers.toml",
+                then=f"the interpreter is {python}; for another, add --python PATH; see ci/catalog/containers.toml",
             ) from error
     except BaseException:
         container.remove()
@@ -367,7 +367,7 @@ def _put(client: Client, identity: str, folder: str, files: Mapping[str, bytes])
             then="docker info; df -h",
         ) from error
     if not done:
-        raise InfrastructureError(f"the engine did not take the files for {folder}", then="docker info")
+        raise InfrastructureError(f"the engine did not accept the files for {folder}", then="docker info")
 
 
 def _ended(what: str, ended_by: ExitCause) -> InfrastructureError:

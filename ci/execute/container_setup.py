@@ -117,7 +117,7 @@ def run_preflight(container: Container, row: PreflightWork, *, cwd: str, phase: 
     raise InfrastructureError(
         f"the preflight {row.id} failed: {ending}",
         cause=said[-1] if said else "it printed nothing",
-        then=f"read {phase.log}; the machine failed, not the tests: use another one",
+        then=f"read {phase.log}; the machine failed, not the tests: use another machine",
     )
 
 

@@ -79,7 +79,9 @@ def read_plan(path: Path) -> Plan:
         what = f"cannot read {path}: {error.strerror}"
         raise UsageError(what, cause="not a plan or a run folder", then="ls .runs") from error
     except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}", cause="it was cut or is another file") from error
+        raise UsageError(
+            f"{path} is not JSON: {error}", cause="it is truncated, or is another file"
+        ) from error
     return Plan.from_json(data, where=str(path))
 
 
@@ -107,7 +109,7 @@ def make_folder(plan: Plan, moment: datetime) -> RunFolder:
             cause="the disk is full, or the folder is not writable for this user",
             then="name another folder: AMD_CI_RUNS=DIR nox -s ...",
         ) from error
-    raise InfrastructureError(f"{runs} holds 999 runs of this second", then="wait a second")
+    raise InfrastructureError(f"{runs} already has 999 runs from this second", then="wait a second")
 
 
 def newest_folder(runs: Path, stage: str) -> RunFolder | None:
@@ -147,7 +149,7 @@ def prune_folders(runs: Path, *, keep: int, dry: bool) -> tuple[Path, ...]:
         InfrastructureError: a folder cannot be removed.
     """
     if keep < 0:
-        raise UsageError(f"--keep is {keep}", then="give how many stay, e.g. --keep 20")
+        raise UsageError(f"--keep is {keep}", then="give the number of runs to keep, e.g. --keep 20")
     if not runs.is_dir():
         return ()
     names = sorted(

@@ -114,8 +114,8 @@ def _classify(gpu: Gpu, source: str, catalog: HardwareCatalog) -> str:
     if device is not None and not device.cls:
         raise UsageError(
             f"GPU {gpu.index} is an {device.name} ({device.pci_id:#06x}, {source}), which is not in SGLang's CI",
-            cause="no runner pool has it, so no bound was ever measured on it",
-            then="leave it out by HIP_VISIBLE_DEVICES, or rehearse: --hardware cpu",
+            cause="no runner pool has it, so no bound has been measured on it",
+            then="exclude it with HIP_VISIBLE_DEVICES, or rehearse: --hardware cpu",
         )
     votes = [(device.cls, f"PCI device id {device.pci_id:#06x}")] if device is not None else []
     votes += [(cls, f"marketing name {gpu.name!r}") for cls in _by_name(gpu, catalog)]
@@ -124,7 +124,7 @@ def _classify(gpu: Gpu, source: str, catalog: HardwareCatalog) -> str:
     if not votes:
         raise UsageError(
             f"GPU {gpu.index} ({source}) shows no class: {_description(gpu)}",
-            cause="it has neither a PCI device id nor a name or size that a row of hardware.toml has",
+            cause="no row of hardware.toml has its PCI device id, its name or its VRAM size",
             then="see `amd-smi static --asic --vram`, then add a [[device]] or [[class]] row",
         )
     cls = catalog.classes[votes[0][0]]
@@ -206,7 +206,7 @@ def _compare(promise: _Promise, seen: Seen, cls: str, catalog: HardwareCatalog) 
         raise InfrastructureError(
             f"{seen.source} shows {count} of the {promise.gpus} GPUs that {promise.source} promises",
             cause="a GPU failed, or the container does not have all of them",
-            then="look at dmesg and `amd-smi list` on the host; the run may be repeated elsewhere",
+            then="see dmesg and `amd-smi list` on the host; run it again on another machine",
         )
     if cls not in {promise.cls, CPU}:
         what = f"{seen.source} says {cls}; {promise.source} says {promise.cls}"

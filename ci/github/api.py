@@ -191,7 +191,7 @@ class GitHub:
             answer = self._json(path, what, {"per_page": str(_PAGE_ITEMS), "page": str(page)})
             jobs = answer.get("jobs")
             if not isinstance(jobs, list):
-                raise InfrastructureError(f"GitHub's answer about {what} holds no jobs", cause=self._where())
+                raise InfrastructureError(f"GitHub's answer about {what} has no jobs", cause=self._where())
             yield from (job for job in jobs if isinstance(job, dict))
             if len(jobs) < _PAGE_ITEMS:
                 return
@@ -236,7 +236,7 @@ class GitHub:
             raise InfrastructureError(
                 f"cannot read {what}: GitHub answers {error.status}",
                 cause=f"{self._where()}, {_ATTEMPTS} attempts",
-                then="https://www.githubstatus.com; then again",
+                then="see https://www.githubstatus.com, then try again",
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise InfrastructureError(
@@ -265,7 +265,7 @@ class GitHub:
             return UsageError(
                 f"cannot read {what}: its storage {host} answers {status}",
                 cause="the address that GitHub gave has expired, or the log was removed",
-                then="again; or open the job in the browser, save its log and name the file",
+                then="try again; or open the job in the browser, save its log and name the file",
             )
         limited = _rate_limit(answer)
         if limited:
@@ -274,7 +274,7 @@ class GitHub:
                 cause="sixty requests an hour without a token"
                 if not given
                 else "the token's requests of this hour",
-                then="wait until then" if given else f"export {_TOKENS[0]}=... and again",
+                then="wait until then" if given else f"export {_TOKENS[0]}=... and try again",
             )
         if status == 410:
             return UsageError(

@@ -16,7 +16,7 @@ __all__ = ["plan_data", "plan_markdown", "show_ci_plan"]
 def show_ci_plan(console: Console, shown: JobPlan, *, why: bool) -> None:
     """The jobs by wave; with `why` also each suite's files and rules."""
     console.print(Rule(Text(f"{shown.workflow}, {shown.event}", style="bold")))
-    console.print(Text(shown.sentence))
+    console.print(shown.sentence)
     for number, wave in enumerate(shown.waves.waves, start=1):
         table = new_table(
             "job",
@@ -30,31 +30,28 @@ def show_ci_plan(console: Console, shown: JobPlan, *, why: bool) -> None:
         )
         for job in wave:
             limits = f"{job.step_timeout_minutes} min", f"{job.timeout_minutes} min"
-            cells = (job.name, job.session, job.suite, job.shard, job.rocm, *limits)
-            table.add_row(*(Text(cell) for cell in cells))
+            table.add_row(job.name, job.session, job.suite, job.shard, job.rocm, *limits)
         if wave:
             console.print(table)
     if why:
         _show_why(console, shown)
     for row in shown.waves.not_made:
-        console.print(Text(f"no job: {row.suite}: {row.because}"))
+        console.print(f"no job: {row.suite}: {row.because}")
     if shown.not_selected and not shown.shadow:
-        console.print(Text(f"not selected: {', '.join(shown.not_selected)}"))
+        console.print(f"not selected: {', '.join(shown.not_selected)}")
     for name in shown.would_skip:
-        console.print(Text(f"shadow: the rules would leave out {name}"))
+        console.print(f"shadow: the rules would leave out {name}")
     for note in shown.notes:
-        console.print(Text(f"note: {note}"))
+        console.print(f"note: {note}")
 
 
 def _show_why(console: Console, shown: JobPlan) -> None:
     table = new_table("suite", "file", "rule", "because", title="why")
     for choice in shown.selection.choices.values():
         for reason in choice.reasons:
-            cells = _name(choice), one_line(reason.file) or "-", reason.rule, one_line(reason.why)
-            table.add_row(*(Text(cell) for cell in cells))
+            table.add_row(_name(choice), one_line(reason.file) or "-", reason.rule, one_line(reason.why))
     for reason in shown.selection.nothing:
-        cells = "nothing", one_line(reason.file), reason.rule, one_line(reason.why)
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row("nothing", one_line(reason.file), reason.rule, one_line(reason.why))
     console.print(table)
 
 

@@ -145,7 +145,7 @@ def have_base(
                 return
     except EngineError as error:
         raise InfrastructureError(
-            f"the engine at {host} cannot be asked for {base}: {error.text}", then="docker info"
+            f"the engine at {host} cannot say whether it has {base}: {error.text}", then="docker info"
         ) from error
     request = image_request(catalog.images, family="", today=today, environ=environ, image=base)
     image = resolve_image(catalog, request, environ, engine_host=host)
@@ -153,7 +153,7 @@ def have_base(
         raise InfrastructureError(
             f"the base {base} is not in the local store and cannot be pulled: {image.problem}",
             cause="its registry cannot be reached from here, or has no such image",
-            then="docker load it, or name one that is there: ./inv image.build --rehearsal --base REF",
+            then="docker load it, or name a local image: ./inv image.build --rehearsal --base REF",
         )
     pull_image(
         image,
@@ -220,7 +220,7 @@ def _probe(client: Client, base: str) -> _Base:
     except EngineError as error:
         if error.gone:
             raise InfrastructureError(
-                f"{base} cannot be asked for its Python: {error.text}", then="docker info"
+                f"cannot determine the Python version of {base}: {error.text}", then="docker info"
             ) from error
         raise UsageError(
             f"{base} cannot be a base: {error.text}",

@@ -81,7 +81,7 @@ class PlannedImages:
         raise InfrastructureError(
             "the jobs have no image",
             problems=[Problem(where=f"{row.family}, rocm{row.rocm}", what=row.problem) for row in missing],
-            cause="each job would look for itself, and shards of one suite would run in different images",
+            cause="each job would resolve its own image, and shards of one suite could run in different ones",
             then=f"./inv image.resolve --family {missing[0].family} --rocm {missing[0].rocm}; then start the run again",
         )
 

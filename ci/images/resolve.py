@@ -87,7 +87,7 @@ def patiently(
     """Ask a registry `limits.attempts` times; each failed try is noted.
 
     Raises:
-        RegistryError: of the last try, or of one that another try cannot mend.
+        RegistryError: of the last try, or of one that another try cannot fix.
     """
 
     def wait_s(state: RetryCallState) -> float:
@@ -136,7 +136,7 @@ class _Look:
         if public.registry != name:
             raise UsageError(
                 f"{self.catalog.images.registry_variable} is {name!r}, not a registry",
-                cause="it is HOST:PORT or a host name with a dot",
+                cause="it must be HOST:PORT or a host name with a dot",
                 then=f"{self.catalog.images.registry_variable}=127.0.0.1:5000 ./inv image.resolve",
             )
         source = f"newest of {self.request.flavour} ({self.request.flavour_source}) for {self.request.family}, in {public.name}"

@@ -162,7 +162,7 @@ def prune_images(
         InfrastructureError: the engine cannot say what it has.
     """
     if older_days < 0 or keep < 0:
-        raise UsageError("--older and --keep must be counts", then="./inv image.prune --dry")
+        raise UsageError("--older and --keep must not be negative", then="./inv image.prune --dry")
     try:
         with closing(connect(engine_host, timeout_s=IMAGE_ANSWER_S)) as client, faults():
             rows = client.api.images()

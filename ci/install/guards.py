@@ -40,7 +40,7 @@ def ask(
     if ended.code != 0 or not answers:
         raise InfrastructureError(
             f"the inspector's {mode} gave no answer: {_ending(ended)}",
-            cause=_last_line(ended) or f"{python} is no Python 3.10 or newer, or the container is broken",
+            cause=_last_line(ended) or f"{python} is not Python 3.10 or newer, or the container is broken",
             then=f"in the container: {python} {INSPECTOR} {mode} '{{}}'",
         )
     return answers

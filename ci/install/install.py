@@ -31,7 +31,7 @@ _STATE_SCHEMA = 1
 _POLL_S = 0.1
 # characters of a last line that go into a message
 _LAST_LINE = 300
-_FRESH = "take a fresh container: run without --keep"
+_FRESH = "use a new container: run without --keep"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

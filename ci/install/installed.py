@@ -67,7 +67,7 @@ def check_installed(shell: Shell, python: str, guards: GuardWork, *, image: str)
     if state is not None and known:
         changes = compare(state.fingerprints, now, state.under_way)
         if changes:
-            raise violation(changes, step="something after the installation", then="take a fresh container")
+            raise violation(changes, step="something after the installation", then="use a new container")
     lines = probe(shell, python, guards, now)
     unmet = _unmet(shell, python, {row.distribution for row in now if row.version})
     return Installed(protected=now, lines=(*lines, *unmet), compared=known)

@@ -123,7 +123,7 @@ def uv_failed(code: int | None, *, then: str) -> InfrastructureError:
     """The error for a command of uv's that failed."""
     return InfrastructureError(
         f"uv ended with {code}",
-        cause="its message is above: no network, no space, no cache folder that it can write to"
+        cause="see its message above: no network, no disk space, or no writable cache folder"
         " (UV_CACHE_DIR), or an index that lacks a pinned file",
         then=then,
     )

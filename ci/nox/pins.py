@@ -179,7 +179,7 @@ def _stale(root: Path, group: Group) -> list[Problem]:
         return [Problem(where=where, what="is missing", hint=_STALE_HINT)]
     head, body = lines[:3], "".join(lines[3:])
     if [line.partition(":")[0] for line in head[1:]] != ["# group", "# pins"]:
-        return [Problem(where=where, what="has no header of ours", hint=_STALE_HINT)]
+        return [Problem(where=where, what="has no header of `nox -s pins`", hint=_STALE_HINT)]
     said = [line.partition(":")[2].strip() for line in head[1:]]
     problems = []
     if said[0] != group.digest:

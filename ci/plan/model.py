@@ -259,7 +259,7 @@ class Plan:
             raise UsageError(
                 f"{where} is not a whole plan",
                 problems=problems,
-                cause="it was cut or edited",
+                cause="it was truncated or edited",
                 then="make the plan again",
             ) from error
         if plan.digest != data["digest"]:

@@ -1,4 +1,7 @@
-"""The one door to rich: consoles, tables and live views of every report go through here."""
+"""The one door to rich: consoles, tables and live views of every report go through here.
+
+No console reads markup or highlights anything: a string is printed as it is.
+"""
 
 import io
 import json as json_module
@@ -126,5 +129,5 @@ def fact_table(facts: Mapping[str, str]) -> Table:
     table.add_column(overflow="fold")
     for name, value in facts.items():
         if value:
-            table.add_row(Text(name), Text(value))
+            table.add_row(name, value)
     return table

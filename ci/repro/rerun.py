@@ -176,7 +176,7 @@ class Again:
                     raise UsageError(
                         f"{name} {commit[:12]} is {_JUDGED.get(found, 'cannot be tested')}",
                         cause="a bisection needs a commit on which the plan passes and one on which it always fails",
-                        then="choose other ends; see how often it fails: --run --repeat 10",
+                        then="choose other commits; see how often it fails: --run --repeat 10",
                     )
             self._git(tree, "bisect", "start", last, first)
             file = tree.parent / "step.json"
@@ -262,4 +262,4 @@ def _launcher(environ: Mapping[str, str]) -> list[str]:
         return [uvx, "nox"]
     if uv := environ.get("UV"):
         return [uv, "tool", "run", "nox"]
-    raise InfrastructureError("neither nox nor uvx is on the PATH", then="pip install uv, then again")
+    raise InfrastructureError("neither nox nor uvx is on the PATH", then="pip install uv, then try again")

@@ -45,8 +45,8 @@ def from_log(
     if job is not None:
         return from_name(job, where=where, problem=f"{where} holds no capsule and no call of run_suite.py")
     raise UsageError(
-        f"{where} holds no run: no capsule of ours and no call of run_suite.py --hw amd",
-        cause=f"{len(lines)} lines were read; it was cut before the run's start, or is the log of another job",
+        f"{where} has no run: neither a capsule nor a call of run_suite.py --hw amd",
+        cause=f"{len(lines)} lines were read; it was truncated before the run's start, or is the log of another job",
         then="name the job as Actions shows it: ./inv repro 'SUITE (LABEL, I/N)'",
     )
 

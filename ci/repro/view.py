@@ -15,7 +15,7 @@ def show_understood(console: Console, found: Understood, lines: Mapping[str, str
     """What was understood with its source, what is missing, and the lines that repeat it."""
     table = new_table("what", "value", "source", title=f"understood: {found.kind}")
     for fact in found.facts:
-        table.add_row(Text(fact.what), Text(one_line(fact.value)), Text(one_line(fact.source), style="dim"))
+        table.add_row(fact.what, one_line(fact.value), Text(one_line(fact.source), style="dim"))
     console.print(table)
     if found.problem:
         console.print(Text(one_line(found.problem), style="bold yellow"), soft_wrap=True)
@@ -38,7 +38,7 @@ def show_result(console: Console, found: Bisected) -> None:
         Text("only commits that cannot be tested are left; the first bad one is among:", style="yellow")
     )
     for commit in found.between:
-        console.print(Text(f"  {commit}"))
+        console.print(f"  {commit}")
 
 
 def show_report(report: Mapping[str, Any]) -> None:

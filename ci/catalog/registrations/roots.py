@@ -80,7 +80,7 @@ def python_files(tree: Path, root: Root) -> tuple[list[str], list[Problem]]:
             elif kind == "file":
                 files.append(path)
             elif kind == "other":
-                what = "is not a regular file" + (", the link leads nowhere" if entry.is_symlink() else "")
+                what = "is not a regular file" + (", the link is broken" if entry.is_symlink() else "")
                 problems.append(Problem(where=path, what=what, hint="remove it"))
             elif not entry.is_symlink():
                 pending.append(path)

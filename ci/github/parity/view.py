@@ -31,11 +31,9 @@ def show_parity(console: Console, rules: ParityRules, found: Mapping[str, Parity
         _show_allowed(console, rules, one)
         if one.without_tests:
             names = ", ".join(one.without_tests)
-            console.print(
-                Text(f"note: no test of this tree is registered for {names}: neither side runs them")
-            )
+            console.print(f"note: no test of this tree is registered for {names}: neither side runs them")
         for path in one.unused:
-            console.print(Text(f"note: nothing differs in {path}: the row of parity.toml is not needed here"))
+            console.print(f"note: nothing differs in {path}: the row of parity.toml is not needed here")
 
 
 def _show_allowed(console: Console, rules: ParityRules, one: Parity) -> None:
@@ -47,5 +45,5 @@ def _show_allowed(console: Console, rules: ParityRules, one: Parity) -> None:
     table = new_table("field", "times", "because", title="may differ")
     for row in rules.allowed:
         if row.path in counts:
-            table.add_row(Text(row.path), Text(str(counts[row.path])), Text(row.why))
+            table.add_row(row.path, str(counts[row.path]), row.why)
     console.print(table)

@@ -120,7 +120,7 @@ def only_tests(plan: Plan, wanted: Iterable[tuple[str, str]]) -> Plan:
             unknown.append(node)
     if unknown:
         problems = [Problem(where=node, what="is not in the plan") for node in unknown]
-        raise UsageError("the failed tests are not the plan's", problems=problems, then="leave out --failed")
+        raise UsageError("the failed tests are not in the plan", problems=problems, then="leave out --failed")
 
     def part(suite: SuiteWork) -> SuiteWork:
         nodes = chosen.get(suite.id, {})

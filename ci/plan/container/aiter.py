@@ -58,7 +58,7 @@ def valid_reference(value: str, *, where: str) -> str:
     if not _REFERENCE.fullmatch(value) or ".." in value:
         raise UsageError(
             f"{where} is {value!r}, not a commit, tag or branch",
-            cause="it begins with a letter or digit and holds letters, digits and . _ / -",
+            cause="it must begin with a letter or digit and contain only letters, digits and . _ / -",
             then=f"{where}=46e6c92b3e",
         )
     return value

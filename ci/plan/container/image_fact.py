@@ -200,7 +200,7 @@ def require_image(image: ImageFact, *, strict: bool) -> None:
         local = [Problem(where="local store", what=line) for line in image.local]
         raise InfrastructureError(
             f"no image could be resolved: {image.problem}",
-            cause="the registry cannot be asked, and no older image is used instead"
+            cause="the registry does not answer, and no older image is used instead"
             if image.local
             else "the registry cannot be reached or has nothing recent, and no other image is used instead",
             then="name the image: add --image REF, or --image sha256:ID for one in the local store",

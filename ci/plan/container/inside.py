@@ -122,7 +122,7 @@ def flavour_of(
     if found is None:
         raise InfrastructureError(
             "nothing says which flavour this image is of",
-            cause=f"it has no {STAMP}, none of the flavours' signs, and its HIP is {inside.hip or 'not there'}",
+            cause=f"it has no {STAMP}, none of the flavours' signs, and its HIP is {inside.hip or 'missing'}",
             then="name it: --rocm 720",
         )
     stage = stage_of(rows, flavour=found.id, family=family)

@@ -188,7 +188,7 @@ def _require_pins(
         if pin.per_stage and stage and pin.id not in chosen and f"{pin.id}@{stage}" not in checkout.pins:
             raise UsageError(
                 f"{pin.file} of the checkout has no {pin.names[0]} in its stage {stage}",
-                cause="the stage was renamed, or the checkout is older than it",
+                cause="the stage was renamed, or the checkout is from before that",
                 then=f"grep -n {pin.names[0]} {pin.file}; or name a commit: {_override_of(rows, pin.id)}=46e6c92b3e",
             )
     for value in checkout.pins.values():
@@ -209,7 +209,7 @@ def _aiter(
         raise UsageError(
             f"nothing says by which Dockerfile stage this {flavour.id} image was built, so AITER cannot be judged",
             cause="the image has no stamp, and the run is not for a family of GPUs",
-            then="say which: --hardware mi300x",
+            then="name it: --hardware mi300x",
         )
     pin = "" if checkout is None else checkout.pins.get(f"aiter@{stage}", "")
     if not pin and not override:

@@ -158,7 +158,7 @@ def one_need(needs: Mapping[str, Need]) -> Need:
             "these suites need different containers, and one run has one",
             problems=[_kind(suites, profile, rocm) for (profile, rocm), suites in kinds.items()],
             cause="other devices, networks or ROCm versions",
-            then="one run for each of the lines above",
+            then="start one run for each line above",
         )
     return next(iter(needs.values()))
 

@@ -91,8 +91,8 @@ def _tests(record: RunRecord) -> Table | None:
     for test in record.tests:
         table.add_row(
             Text(test.status.value, style=test.status.row.colour),
-            Text(one_line(test.id)),
-            Text("-" if test.status is Status.SKIPPED else one_line(test.verdict)),
+            one_line(test.id),
+            "-" if test.status is Status.SKIPPED else one_line(test.verdict),
             duration(test.duration_s) if test.attempts else "-",
             duration(test.est_s) if test.est_s else "-",
             str(len(test.attempts)),
@@ -119,11 +119,11 @@ def _measured(record: RunRecord) -> Table | None:
     table.add_column("test", overflow="fold")
     for row in rows:
         table.add_row(
-            Text(one_line(row.metric.metric)),
-            Text(one_line(model.value_words(row.metric))),
-            Text(one_line(model.bound_words(row.metric))),
+            one_line(row.metric.metric),
+            one_line(model.value_words(row.metric)),
+            one_line(model.bound_words(row.metric)),
             Text(row.state, style=styles[row.state]),
-            Text(one_line(row.test.id)),
+            one_line(row.test.id),
         )
     return table
 
@@ -143,7 +143,7 @@ def _slowest(record: RunRecord) -> Table | None:
             duration(test.duration_s),
             duration(test.est_s) if test.est_s else "-",
             Text("-" if ratio is None else f"{ratio:.1f} x", style="yellow" if ratio and ratio > 1.5 else ""),
-            Text(one_line(test.id)),
+            one_line(test.id),
         )
     return table
 
@@ -185,10 +185,10 @@ def _phases(record: RunRecord, tails: LogTails) -> RenderableType | None:
     for phase in rows:
         table.add_row(
             Text(phase.outcome.value, style=_PHASE_STYLES[phase.outcome]),
-            Text(one_line(phase.phase)),
+            one_line(phase.phase),
             duration(phase.duration_s),
             model.phase_amount(phase),
-            Text(one_line(strip_ansi(phase.said or phase.text))),
+            one_line(strip_ansi(phase.said or phase.text)),
         )
         parts += _phase_trouble(phase, tails)
     return Group(*parts)

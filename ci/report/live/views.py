@@ -166,8 +166,8 @@ def draw(live: LiveRun, *, width: int) -> RenderableType:
     name = Text.assemble((live.title, "bold yellow" if run.rehearsal else "bold"), (f"  {facts}", "dim"))
     counts = f"{state.settled}/{state.total}: {count_words(state.counts())}"
     left = f"{duration(live.elapsed_s())} gone, about {duration(live.left_s())} left"
-    title.add_row(name, Text(counts))
-    title.add_row(Text(""), Text(left, style="dim"))
+    title.add_row(name, counts)
+    title.add_row("", Text(left, style="dim"))
     rows: list[RenderableType] = [title]
     rows += [
         part
@@ -194,7 +194,7 @@ def _phase(live: LiveRun, phase: RunningPhase, *, width: int) -> list[Renderable
     bar: RenderableType = Text("")
     if phase.total:
         bar = ProgressBar(total=phase.total, completed=min(phase.done, phase.total), width=width)
-    row.add_row(name, bar, Text(duration(live.running_s(phase))))
+    row.add_row(name, bar, duration(live.running_s(phase)))
     if not phase.progress:
         return [row]
     words = Text(phase.progress, style="dim", no_wrap=True, overflow="ellipsis")

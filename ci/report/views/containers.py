@@ -15,12 +15,10 @@ def show_tenants(environ: Mapping[str, str], tenants: Sequence[Tenant]) -> None:
     for one in tenants:
         owner = "ended" if one.ownership.owner_ended else "running, or unknown"
         kept = f"for {one.ownership.ttl_s} s from its start" if one.ownership.kept else ""
-        table.add_row(
-            Text(one.name), Text(one.ownership.run), Text(one.status or one.state), Text(owner), Text(kept)
-        )
+        table.add_row(one.name, one.ownership.run, one.status or one.state, owner, kept)
     if tenants:
         console.print(table)
-    console.print(Text(f"{len(tenants)} containers of this project"))
+    console.print(f"{len(tenants)} containers of this project")
 
 
 def show_not_looked_at(environ: Mapping[str, str], why: str) -> None:
@@ -32,7 +30,5 @@ def show_swept_containers(environ: Mapping[str, str], swept: Sequence[Swept]) ->
     """What was removed, and what could not be."""
     console = open_console(environ)
     for one in swept:
-        console.print(
-            Text(f"{one.tenant.name} of run {one.tenant.ownership.run}: {one.problem or 'removed'}")
-        )
-    console.print(Text(f"{sum(not one.problem for one in swept)} containers were removed"))
+        console.print(f"{one.tenant.name} of run {one.tenant.ownership.run}: {one.problem or 'removed'}")
+    console.print(f"{sum(not one.problem for one in swept)} containers were removed")

@@ -35,19 +35,17 @@ def show_steps(
             console.print(Text(f"- {step.id}: left out, {step.skip}", style="dim"))
             continue
         console.print(Text(f"+ {step.id}: {step.text}", style="bold"))
-        console.print(Text(f"    {step.why} ({step.source}; {step.era})"))
+        console.print(f"    {step.why} ({step.source}; {step.era})")
         for path in step.files:
-            console.print(Text(f"    writes {path}"))
+            console.print(f"    writes {path}")
         env = "".join(f"{name}={shlex.quote(value)} " for name, value in step.env.items())
         for argv in step.commands:
-            console.print(Text(f"    {env}{shlex.join(argv)}"))
+            console.print(f"    {env}{shlex.join(argv)}")
     count = sum(not step.skip for step in made.steps)
-    console.print(
-        Text(f"{count} of {len(made.steps)} steps for {made.flavour} images, with {made.installer}")
-    )
-    console.print(Text(f"AITER: {decision}"))
+    console.print(f"{count} of {len(made.steps)} steps for {made.flavour} images, with {made.installer}")
+    console.print(f"AITER: {decision}")
     for note in (*made.notes, *notes):
-        console.print(Text(f"note: {note}"))
+        console.print(f"note: {note}")
 
 
 def show_event(environ: Mapping[str, str], event: Event) -> None:
@@ -55,14 +53,14 @@ def show_event(environ: Mapping[str, str], event: Event) -> None:
     console = open_console(environ, json=True)
     match event:
         case PhaseStarted():
-            console.print(Text(f"{event.phase}: {event.text}"))
+            console.print(f"{event.phase}: {event.text}")
         case PhaseEnded():
             text = f"{event.phase}: {event.outcome} after {event.duration_s:g} s {event.text}".rstrip()
             console.print(Text(text, style=_STYLES[event.outcome]))
             for line in event.details:
-                console.print(Text(f"    {line}"))
+                console.print(f"    {line}")
         case Note() | PhaseProgress():
-            console.print(Text(event.text))
+            console.print(event.text)
         case _:
             pass
 
@@ -79,13 +77,13 @@ def show_checked(environ: Mapping[str, str], found: Installed, *, as_json: bool)
     for row in found.protected:
         if row.version:
             places = ", ".join(dict.fromkeys(row.imported.values()))
-            table.add_row(Text(row.distribution), Text(row.version), Text(row.record), Text(places))
+            table.add_row(row.distribution, row.version, row.record, places)
     console.print(table)
     for line in found.lines:
-        console.print(Text(line))
+        console.print(line)
     said = (
         "as after the installation"
         if found.compared
         else "not compared: this container has no record of an installation"
     )
-    console.print(Text(f"protected distributions: {said}"))
+    console.print(f"protected distributions: {said}")

@@ -17,7 +17,7 @@ def show_findings(environ: Mapping[str, str], findings: Sequence[Finding]) -> No
     table = new_table("what", "", "found")
     for finding in findings:
         word, style = _MARKS[finding.ok]
-        table.add_row(Text(finding.name), Text(word, style=style), Text(finding.text))
+        table.add_row(finding.name, Text(word, style=style), finding.text)
     open_console(environ).print(table)
 
 
@@ -25,13 +25,13 @@ def show_swept(environ: Mapping[str, str], swept: Sequence[Found]) -> None:
     """What was ended."""
     console = open_console(environ)
     for process in swept:
-        console.print(Text(f"ended {process.pid}: {process.command}"))
-    console.print(Text(f"{len(swept)} processes of killed runs were left; none is now"))
+        console.print(f"ended {process.pid}: {process.command}")
+    console.print(f"{len(swept)} processes of killed runs were found and ended")
 
 
 def show_pruned(environ: Mapping[str, str], removed: Sequence[Path], *, dry: bool) -> None:
     """What was removed."""
     console = open_console(environ)
     for path in removed:
-        console.print(Text(str(path)))
-    console.print(Text(f"{len(removed)} run folders {'would be' if dry else 'were'} removed"))
+        console.print(str(path))
+    console.print(f"{len(removed)} run folders {'would be' if dry else 'were'} removed")

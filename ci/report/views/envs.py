@@ -21,8 +21,7 @@ def show_environment(console: Console, title: str, resolved: Resolved, secrets: 
     table = new_table("variable", "value", "set", "why", "overrode")
     for setting in resolved.settings.values():
         over = ", ".join(f"{source} = {value}" for source, value in setting.overrode)
-        cells = (setting.name, _shown_value(setting, secrets), setting.source, setting.why, over)
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(setting.name, _shown_value(setting, secrets), setting.source, setting.why, over)
     console.print(table)
 
 
@@ -37,7 +36,7 @@ def show_environment_differences(
         cells = [
             f"{setting.value}  ({setting.source})" if setting is not None else "-" for setting in (one, two)
         ]
-        table.add_row(Text(name), *(Text(cell) for cell in cells))
+        table.add_row(name, *cells)
     console.print(Rule(Text(f"{left} and {right}: {count} variables differ", style="bold")))
     if count:
         console.print(table)
@@ -47,11 +46,10 @@ def show_explanation(console: Console, name: str, settings: Mapping[str, Setting
     """Where a variable's value comes from in each suite that has it."""
     console.print(Rule(Text(name, style="bold")))
     if passed:
-        console.print(Text(f"passed through from the caller: {passed}"))
+        console.print(f"passed through from the caller: {passed}")
     table = new_table("suite", "value", "set", "why", "overrode")
     for suite, setting in settings.items():
         over = ", ".join(f"{source} = {value}" for source, value in setting.overrode)
-        cells = (suite, setting.value, setting.source, setting.why, over)
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(suite, setting.value, setting.source, setting.why, over)
     if settings:
         console.print(table)

@@ -23,7 +23,7 @@ def show_image(environ: Mapping[str, str], image: ImageFact, *, as_json: bool) -
         _json({**asdict(image), "pinned": image.pinned, "stale": image.stale})
     table = new_table("tag", "tags", "", title="candidates")
     for row in image.candidates:
-        table.add_row(Text(row.tag), Text(str(row.count)), Text(row.refused or "taken"))
+        table.add_row(row.tag, str(row.count), row.refused or "taken")
     if image.candidates:
         console.print(table)
     age = "" if image.age_days is None else f"{image.age_days} days, stale after {image.stale_after_days}"
@@ -39,7 +39,7 @@ def show_image(environ: Mapping[str, str], image: ImageFact, *, as_json: bool) -
     }
     console.print(fact_table(facts))
     for line in image.local:
-        console.print(Text(f"local store: {line}"))
+        console.print(f"local store: {line}")
     for note in (*image.notes, image.stale_note):
         if note:
             console.print(Text(f"warning: {note}", style="yellow"))
@@ -65,8 +65,8 @@ def show_pulled(environ: Mapping[str, str], image: ImageFact, pulled: Pulled, *,
         return
     console = open_console(environ)
     for hop in pulled.hops:
-        console.print(Text(f"{hop.name}: {hop.what}"))
-    console.print(Text(f"{pulled.local_id} is in the local store"))
+        console.print(f"{hop.name}: {hop.what}")
+    console.print(f"{pulled.local_id} is in the local store")
 
 
 def show_mirrored(environ: Mapping[str, str], mirrored: Mirrored, *, as_json: bool) -> None:
@@ -78,7 +78,7 @@ def show_mirrored(environ: Mapping[str, str], mirrored: Mirrored, *, as_json: bo
     text = (
         f"{mirrored.reference}: {how}, manifest {mirrored.manifest_digest}, config {mirrored.config_digest}"
     )
-    open_console(environ).print(Text(text))
+    open_console(environ).print(text)
 
 
 def show_old_images(
@@ -92,14 +92,14 @@ def show_old_images(
     for image in images:
         what = f"stays: {image.kept}" if image.kept else ("would go" if dry else "removed")
         names = ", ".join(image.names)
-        console.print(Text(f"{names} ({image.age_days} days, {image.size_bytes / _MIB:,.1f} MiB): {what}"))
+        console.print(f"{names} ({image.age_days} days, {image.size_bytes / _MIB:,.1f} MiB): {what}")
     gone = [image for image in images if not image.kept]
     if dry:
         most = sum(image.size_bytes for image in gone)
         text = f"{len(gone)} images would be removed, {most / _MIB:,.1f} MiB at most: layers are shared"
     else:
         text = f"{len(gone)} images were removed, {freed_bytes / _MIB:,.1f} MiB are free again"
-    console.print(Text(text))
+    console.print(text)
 
 
 def _json(value: Any) -> None:

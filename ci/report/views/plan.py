@@ -113,7 +113,7 @@ def _container_rows(table: Table, plan: Plan) -> None:
 def _row(table: Table, plan: Plan, path: str, value: object) -> None:
     shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
     name = path.partition(".")[2]
-    table.add_row(Text(name), Text(shown or "-"), Text(plan.sources.get(path, ""), style="dim"))
+    table.add_row(name, shown or "-", Text(plan.sources.get(path, ""), style="dim"))
 
 
 def _show_suite(console: Console, plan: Plan, suite: SuiteWork) -> None:
@@ -134,24 +134,22 @@ def _show_suite(console: Console, plan: Plan, suite: SuiteWork) -> None:
         f"  {suite.gpus} GPU{'s' if suite.gpus > 1 else ''}, runner in Actions {label} ({plan.sources.get(f'placement.runner_labels.{suite.id}', '')})",
     )
     for line in facts:
-        console.print(Text(line))
+        console.print(line)
     if suite.shard is not None and not suite.tests:
-        console.print(Text("  nothing in this shard: there are more shards than tests"))
+        console.print("  nothing in this shard: there are more shards than tests")
     if suite.shard is None and len(suite.tests) > 1:
         _show_balance(console, plan, suite)
     tests = new_table("test", "kind", "estimate", "limit")
     for test in suite.tests[:_SHOWN_TESTS]:
         cases = f" ({len(test.cases)} cases)" if test.cases else ""
-        tests.add_row(
-            Text(test.id + cases), Text(test.kind), Text(duration(test.est_s)), Text(duration(test.timeout_s))
-        )
+        tests.add_row(test.id + cases, test.kind, duration(test.est_s), duration(test.timeout_s))
     if suite.tests:
         console.print(tests)
     if len(suite.tests) > _SHOWN_TESTS:
-        console.print(Text(f"  and {len(suite.tests) - _SHOWN_TESTS} more: --list or --json has all"))
+        console.print(f"  and {len(suite.tests) - _SHOWN_TESTS} more: --list or --json has all")
     env = new_table("variable", "value", "source")
     for name, value in suite.env.items():
-        env.add_row(Text(name), Text(value), Text(plan.sources.get(f"{path}.env.{name}", ""), style="dim"))
+        env.add_row(name, value, Text(plan.sources.get(f"{path}.env.{name}", ""), style="dim"))
     console.print(env)
     _show_test_environments(console, plan, suite)
 
@@ -164,7 +162,7 @@ def _show_test_environments(console: Console, plan: Plan, suite: SuiteWork) -> N
     for test in suite.tests:
         for name, value in test.env.items():
             source = plan.sources.get(f"work.suites.{suite.id}.tests.{test.id}.env.{name}", "")
-            table.add_row(Text(test.id), Text(name), Text(value), Text(source, style="dim"))
+            table.add_row(test.id, name, value, Text(source, style="dim"))
     console.print(table)
 
 
@@ -177,8 +175,7 @@ def _show_bounds(console: Console, bounds: Mapping[str, Mapping[str, BoundWork]]
         for metric, row in metrics.items():
             for one in (row, row.ceiling):
                 if one is not None:
-                    cells = (test, metric, bound_text(one))
-                    table.add_row(*(Text(cell) for cell in cells), Text(one.source, style="dim"))
+                    table.add_row(test, metric, bound_text(one), Text(one.source, style="dim"))
     console.print(table)
 
 
@@ -190,9 +187,7 @@ def _show_capabilities(console: Console, capabilities: Mapping[str, CapabilityWo
     for name, answer in capabilities.items():
         style, here = ("green", "given") if answer.allowed else ("yellow", "left out")
         why = answer.why + (f" ({answer.issue})" if answer.issue else "")
-        table.add_row(
-            Text(name), Text(here, style=style), Text(" ".join(answer.args)), Text(why, style="dim")
-        )
+        table.add_row(name, Text(here, style=style), " ".join(answer.args), Text(why, style="dim"))
     console.print(table)
 
 
@@ -207,7 +202,7 @@ def _show_balance(console: Console, plan: Plan, suite: SuiteWork) -> None:
         text += f"; {result.blocker} alone sets it: split it to gain"
     if result.enough < shards:
         text += f"; {result.enough} shards take as long"
-    console.print(Text(text))
+    console.print(text)
 
 
 def show_differences(
@@ -218,12 +213,11 @@ def show_differences(
     verdict = "the same work" if same else "different work"
     console.print(Rule(Text(f"{left.digest[:12]} and {right.digest[:12]}: {verdict}", style="bold")))
     if not differences:
-        console.print(Text("nothing differs"))
+        console.print("nothing differs")
         return
     table = new_table("field", "left", "its source", "right", "its source")
     for row in differences:
-        cells = (row.path, row.left, row.left_source, row.right, row.right_source)
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(row.path, row.left, row.left_source, row.right, row.right_source)
     console.print(table)
 
 
@@ -238,7 +232,7 @@ def show_class_differences(
     digests = ", ".join(f"{name} {plan.digest[:12]}" for name, plan in plans.items())
     console.print(Rule(Text(f"{stage}: {len(rows)} fields differ ({digests})", style="bold")))
     if not rows:
-        console.print(Text("nothing differs but the hardware class"))
+        console.print("nothing differs but the hardware class")
         return
     table = new_table("field", *names)
     group = ""
@@ -246,5 +240,5 @@ def show_class_differences(
         if row.group != group:
             group = row.group
             table.add_row(Text(group, style="bold"))
-        table.add_row(Text(f"  {row.name}"), *(Text(row.values[name]) for name in names))
+        table.add_row(f"  {row.name}", *(row.values[name] for name in names))
     console.print(table)

@@ -41,7 +41,7 @@ class Program:
         @verbs.add("runs.fail")
         def fail() -> None:
             """Fail."""
-            raise GuardError("triton was changed", then="take a fresh container")
+            raise GuardError("triton was changed", then="use a new container")
 
         @verbs.add("runs.wait")
         def wait() -> None:
@@ -109,7 +109,7 @@ def test_a_usage_error_is_exit_2_with_the_closest_name(
 
 def test_an_error_of_a_verb_keeps_its_exit_code(program: Program, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.code("runs.fail") == 6
-    error = "error (exit 6): triton was changed\n  next:  take a fresh container\n"
+    error = "error (exit 6): triton was changed\n  next:  use a new container\n"
     assert capsys.readouterr().err == error
 
 

@@ -100,7 +100,7 @@ def test_missing_foreign_and_left_over_files_are_all_named_at_once(root: Path) -
     (root / "requirements" / "gone.txt").write_text("x==1\n")
     assert {problem.where: problem.what for problem in stale(root)} == {
         "requirements/run.txt": "is missing",
-        "requirements/model.txt": "has no header of ours",
+        "requirements/model.txt": "has no header of `nox -s pins`",
         "requirements/gone.txt": "no dependency group has this name",
     }
 

@@ -56,6 +56,6 @@ def test_a_log_of_two_failing_suites_asks_which() -> None:
 
 
 def test_a_log_that_holds_nothing_says_how_much_was_read() -> None:
-    with pytest.raises(UsageError, match="holds no run") as caught:
+    with pytest.raises(UsageError, match="has no run") as caught:
         from_log("a\nb\n", catalog(), where="log")
     assert "3 lines were read" in caught.value.render()
