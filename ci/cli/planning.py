@@ -59,7 +59,7 @@ def _again(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) ->
     # of whatever hardware it is, it is placed on this machine
     facts = replace(_machine(catalog, request, place, environ), elsewhere=False)
     plan = place_again(catalog, facts, needs, saved, _container(catalog, facts, needs, place))
-    return failed_part(plan, options.plan_file, runs) if options.failed else plan
+    return failed_part(catalog, plan, options.plan_file, runs) if options.failed else plan
 
 
 def _machine(catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str]) -> Facts:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from ci.catalog.catalog import Catalog
 from ci.errors import NothingSelectedError, UsageError
 from ci.execute.run_folder import RunFolder, find_folder, newest_folder
 from ci.plan.compare.replay import only_tests
@@ -30,14 +31,14 @@ def with_failed(request: Request, run: str, runs: Path) -> Request:
     return replace(request, failed=failed, tests_source=f"--last-failed: {folder.name}", command=tuple(words))
 
 
-def failed_part(plan: Plan, run: str, runs: Path) -> Plan:
+def failed_part(catalog: Catalog, plan: Plan, run: str, runs: Path) -> Plan:
     """The saved plan of a run with only what failed in it.
 
     Raises:
         UsageError: it is not a run folder, or its record is not of this plan.
         NothingSelectedError: nothing failed in it.
     """
-    return only_tests(plan, _failed(find_folder(runs, run), "--failed", plan.work.stage))
+    return only_tests(catalog, plan, _failed(find_folder(runs, run), "--failed", plan.work.stage))
 
 
 def _failed(folder: RunFolder, option: str, stage: str) -> tuple[tuple[str, str], ...]:

@@ -92,13 +92,13 @@ class Repro:
                 cause="nothing failed in it, or it is only a plan or a name",
                 then="leave out --failed",
             )
-        return only_tests(plan, [("", node) for node in found.failed]) if plan is not None else None
+        return only_tests(self._catalog, plan, found.failed) if plan is not None else None
 
     def _arguments(self, found: Understood) -> tuple[str, ...]:
         """The options of the session as originally called."""
         asked = found.asked
         if self._options.failed and not asked.tests:
-            asked = replace(asked, tests=found.failed, shard=None, command=())
+            asked = replace(asked, tests=found.failed_nodes, shard=None, command=())
         return asked.arguments(self._options.checkout or "SGLANG_TREE")
 
     def _again(self, found: Understood) -> Again:
@@ -118,7 +118,7 @@ class Repro:
             "kind": found.kind,
             "facts": [asdict(fact) for fact in found.facts],
             "digest": plan.digest if plan is not None else "",
-            "failed": list(found.failed),
+            "failed": list(found.failed_nodes),
             "missing": list(found.missing),
             "problem": found.problem,
             "lines": lines,

@@ -53,8 +53,7 @@ def find_run(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]
 
 def _from_folder(folder: Path) -> Understood:
     plan = read_plan(folder)
-    nodes = RunFolder(path=folder).record().nodes_to_repeat
-    failed = tuple(dict.fromkeys(node for _, node in nodes))
+    failed = RunFolder(path=folder).record().nodes_to_repeat
     return from_plan(plan, kind="run folder", where=str(folder), failed=failed)
 
 

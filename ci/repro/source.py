@@ -55,21 +55,27 @@ class Asked:
 class Understood:
     """What a source gave.
 
-    `plan` is set when it could be rebuilt completely. `failed` are files or node ids. `missing` names what is not available,
-    `problem` says why; `fatal` means that the source itself is bad.
+    `plan` is set when it could be rebuilt completely. `failed` are suites, empty where the source does not name them, and
+    files or node ids. `missing` names what is not available, `problem` says why; `fatal` means that the source itself is
+    bad.
     """
 
     kind: str
     facts: tuple[Fact, ...]
     asked: Asked
     plan: Plan | None = None
-    failed: tuple[str, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
     missing: tuple[str, ...] = ()
     problem: str = ""
     fatal: bool = False
 
+    @property
+    def failed_nodes(self) -> tuple[str, ...]:
+        """The failed files or node ids, each once."""
+        return tuple(dict.fromkeys(node for _, node in self.failed))
 
-def from_plan(plan: Plan, *, kind: str, where: str, failed: Sequence[str] = ()) -> Understood:
+
+def from_plan(plan: Plan, *, kind: str, where: str, failed: Sequence[tuple[str, str]] = ()) -> Understood:
     """A whole plan, and the tests that failed when it was run."""
     work, placement = plan.work, plan.placement
     suites = ", ".join(
@@ -89,7 +95,7 @@ def from_plan(plan: Plan, *, kind: str, where: str, failed: Sequence[str] = ()) 
         "executor": placement.executor,
         "event": placement.event,
         "runner": ", ".join(dict.fromkeys(placement.runner_labels.values())),
-        "failed": ", ".join(failed),
+        "failed": ", ".join(dict.fromkeys(node for _, node in failed)),
     }
     facts = tuple(Fact(what=name, value=value, source=where) for name, value in values.items() if value)
     return Understood(kind=kind, facts=facts, asked=_asked_of(plan), plan=plan, failed=tuple(failed))

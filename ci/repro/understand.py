@@ -73,7 +73,9 @@ def _from_capsules(
         raise UsageError(f"{where} {what}", problems=problems, then="name one: --digest DIGEST")
     if whole:
         (plan,) = whole.values()
-        found = from_plan(plan, kind="log with a capsule", where=f"capsule in {where}", failed=_failed(lines))
+        found = from_plan(
+            plan, kind="log with a capsule", where=f"capsule in {where}", failed=_of_any_suite(_failed(lines))
+        )
         spoiled = [one for one in chosen if one.plan is None]
         if not spoiled:
             return found
@@ -112,7 +114,7 @@ def _from_partial(capsule: Capsule, *, where: str, failed: Sequence[str]) -> Und
             sglang=bool(parts.get("checkout")),
             command=command if command[:2] == ("nox", "-s") else (),
         ),
-        failed=tuple(failed),
+        failed=_of_any_suite(failed),
         missing=capsule.missing,
         problem=f"the capsule in {where} is damaged: {capsule.problem}",
         fatal=not cut,
@@ -143,6 +145,11 @@ def _failed(lines: Iterable[LogLine]) -> tuple[str, ...]:
         if found := _ENDED.match(line.text):
             last[found["test"]] = found["word"]
     return tuple(test for test, word in last.items() if word in ("FAIL", "UNFINISHED"))
+
+
+def _of_any_suite(nodes: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Failed tests of a source that does not name their suites."""
+    return tuple(("", node) for node in nodes)
 
 
 def _one_run(runs: Sequence[SglangRun], job: JobName | None, where: str) -> SglangRun:
@@ -203,7 +210,7 @@ def _from_sglang(run: SglangRun, catalog: Catalog, *, where: str) -> Understood:
             rocm=found[1],
             sglang=True,
         ),
-        failed=tuple(failed),
+        failed=_of_any_suite(failed),
     )
 
 
@@ -298,5 +305,5 @@ def from_test(name: str, catalog: Catalog, tests: Discovery, *, root: Path, sgla
         kind="test name",
         facts=tuple(facts),
         asked=Asked(stage=found[0].stage, suite=found[0].id, tests=(node,), sglang=sglang),
-        failed=(node,),
+        failed=_of_any_suite((node,)),
     )

@@ -118,7 +118,7 @@ def test_a_log_is_enough_to_run_the_plan_in_its_container_again(
     found = from_log(log_of(runs), load_catalog(), where="log").plan
     assert found is not None
     file = tmp_path / "plan.json"
-    file.write_text(json.dumps(only_tests(found, [("", PASSING)]).to_json()))
+    file.write_text(json.dumps(only_tests(load_catalog(), found, [("", PASSING)]).to_json()))
     again = replace(runs, folder=tmp_path / "again" / "runs", started=[])
     done = again.run("--plan", str(file))
     assert done.code == 0, done.text

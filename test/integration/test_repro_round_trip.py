@@ -160,9 +160,9 @@ def test_a_log_without_its_start_or_without_its_end_is_enough(runs: tuple[Done, 
 
 def test_the_failed_tests_of_a_run_are_known_from_its_log(runs: tuple[Done, ...]) -> None:
     for log in (runs[0].log, decorated(runs[0].log)):
-        assert from_log(log, load_catalog(), where="log").failed == ("test/registered/a/test_red.py",)
+        assert from_log(log, load_catalog(), where="log").failed_nodes == ("test/registered/a/test_red.py",)
     # quarantined: it failed and gates nothing
-    assert from_log(runs[6].log, load_catalog(), where="log").failed == ()
+    assert from_log(runs[6].log, load_catalog(), where="log").failed_nodes == ()
 
 
 def test_a_failed_run_ends_with_the_line_that_repeats_it(runs: tuple[Done, ...]) -> None:

@@ -1,6 +1,6 @@
 """A saved plan again: on this machine, only some of its tests, or at another commit."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import fields, replace
 
 from ci.catalog.catalog import Catalog
@@ -97,8 +97,8 @@ def _container_pairs(
         yield f"container.{field.name}", planned, now, hint
 
 
-def only_tests(plan: Plan, wanted: Iterable[tuple[str, str]]) -> Plan:
-    """The plan with only these tests, and only the suites that have one of them.
+def only_tests(catalog: Catalog, plan: Plan, wanted: Iterable[tuple[str, str]]) -> Plan:
+    """The plan with only these tests, and only the suites that have one of them, with the preflights of these.
 
     `wanted` are suites, empty for each that has the test, and files or node ids.
 
@@ -132,7 +132,20 @@ def only_tests(plan: Plan, wanted: Iterable[tuple[str, str]]) -> Plan:
         return replace(suite, tests=tests)
 
     suites = tuple(kept for suite in plan.work.suites if (kept := part(suite)).tests)
-    return replace(plan, work=replace(plan.work, suites=suites))
+    container = _without_preflights_of_others(catalog, plan, {suite.id for suite in suites})
+    return replace(plan, work=replace(plan.work, suites=suites, container=container))
+
+
+def _without_preflights_of_others(catalog: Catalog, plan: Plan, kept: Container[str]) -> ContainerWork | None:
+    """The plan's container; a preflight that only suites which are left out have is left out too."""
+    container = plan.work.container
+    if container is None:
+        return None
+    rows = catalog.suites_of(plan.work.stage)
+    needed = {suite.preflight for suite in rows if suite.id in kept}
+    others = {suite.preflight for suite in rows} - needed
+    preflights = tuple(row for row in container.preflights if row.id not in others)
+    return replace(container, preflights=preflights)
 
 
 def at_commit(plan: Plan, commit: str, root: str) -> Plan:

@@ -16,6 +16,7 @@ from ci.errors import NothingSelectedError, UsageError
 from ci.execute.earlier_run import failed_part, with_failed
 from ci.execute.run import _started
 from ci.execute.run_folder import RunFolder, read_plan
+from ci.plan.compare.replay import only_tests
 from ci.plan.model import Plan
 from ci.plan.request import CHANGING, SELECTING
 from ci.record.event_log import line_of
@@ -24,6 +25,8 @@ from ci.record.fold import fold
 from ci.record.model import RunRecord
 from ci.record.values import CaseOutcome, PlannedTest
 from ci.report.repeat import repeat, repeat_run, repeat_test
+from ci.repro.find import find_run
+from ci.repro.options import ReproOptions
 from support.planning import catalog, mi300x, planned, registration
 from support.records import attempt_events, ended, run_events, run_started
 
@@ -104,7 +107,7 @@ class Ran:
         options = read(words)
         if options.plan_file:
             plan = replace(read_plan(self.runs / options.plan_file))
-            plan = failed_part(plan, options.plan_file, self.runs) if options.failed else plan
+            plan = failed_part(catalog(), plan, options.plan_file, self.runs) if options.failed else plan
             placement = replace(plan.placement, command=tuple(words))
             return Ran(self.runs, words, replace(plan, placement=placement), self.number + 1)
         before = read(self.words)
@@ -233,6 +236,17 @@ def test_a_run_without_failures_is_repeated_as_a_whole() -> None:
 def test_a_record_of_nothing_has_no_line() -> None:
     assert repeat(fold([])) == ""
     assert repeat(fold(run_events({"a.py": [ended("passed", "passed")]}, command=""))) == "nox -s stage_a_amd"
+
+
+def test_repro_takes_a_failed_test_of_two_suites_from_the_one_in_which_it_failed(tmp_path: Path) -> None:
+    words = ["nox", "-s", SESSION, "--", "--test", "shared.py"]
+    ran = Ran(tmp_path, words, made(read(words), tmp_path))
+    ran.end(lambda suite, _test, _cases: "failed" if suite == LARGE else "passed")
+    found = find_run(ReproOptions(source=str(ran.folder.path)), catalog(), {})
+    assert found.plan is not None
+    part = only_tests(catalog(), found.plan, found.failed)
+    assert chosen(part) == {(LARGE, "test/registered/shared.py", ())}
+    assert part == failed_part(catalog(), ran.plan, ran.folder.name, tmp_path)
 
 
 def test_the_options_to_leave_out_are_those_of_the_reader() -> None:

@@ -13,7 +13,7 @@ def test_sglangs_part_3_of_5_is_our_shard_4() -> None:
     found = from_log(stamped(SGLANG_LOG), catalog(), where="log")
     assert found.asked.suite == "1-gpu-small"
     assert found.asked.shard == Shard(index=4, count=5)
-    assert found.failed == ("test/registered/core/test_srt_endpoint.py",)
+    assert found.failed_nodes == ("test/registered/core/test_srt_endpoint.py",)
     assert found.asked.arguments("/sgl") == (
         "--suite", "1-gpu-small", "--shard", "4/5", "--env", "SGLANG_USE_ROCM700A=1", "--checkout", "/sgl",
     )  # fmt: skip
@@ -23,7 +23,7 @@ def test_sglangs_part_3_of_5_is_our_shard_4() -> None:
 def test_what_was_running_when_a_log_was_cut_is_named() -> None:
     cut = SGLANG_LOG[: SGLANG_LOG.index("FAIL: test_logprob")]
     found = from_log(cut, catalog(), where="log")
-    assert found.failed == ("test/registered/core/test_srt_endpoint.py",)
+    assert found.failed_nodes == ("test/registered/core/test_srt_endpoint.py",)
     assert any(fact.what == "running when the log ends" for fact in found.facts)
 
 
@@ -37,7 +37,7 @@ def test_a_timeout_and_a_nightly_call_are_understood() -> None:
         "big-flash",
         None,
     )
-    assert found.failed == ("test/registered/amd/test_deepseek_v4_flash_fp4.py",)
+    assert found.failed_nodes == ("test/registered/amd/test_deepseek_v4_flash_fp4.py",)
 
 
 def test_a_log_of_an_unknown_suite_says_what_was_understood() -> None:

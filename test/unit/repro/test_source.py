@@ -64,7 +64,7 @@ def test_a_plan_without_a_nox_command_is_asked_for_by_its_only_suite() -> None:
 
 
 def test_the_facts_of_a_plan_say_suite_shard_and_what_failed() -> None:
-    found = from_plan(contained_shard_plan(), kind="plan", where="here", failed=("a.py", "b.py"))
+    found = from_plan(contained_shard_plan(), kind="plan", where="here", failed=(("", "a.py"), ("", "b.py")))
     facts = {fact.what: fact.value for fact in found.facts}
     assert facts["suites"] == "1-gpu-small shard 3/14"
     assert facts["hardware class"] == "mi300x"

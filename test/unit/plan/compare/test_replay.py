@@ -7,6 +7,7 @@ import pytest
 from ci.catalog.executors import ExecutorKind
 from ci.errors import UsageError
 from ci.plan.compare.replay import at_commit, needs_again, only_tests, place_again
+from ci.plan.container.inside import CheckoutFacts
 from ci.plan.facts import Known
 from support.containers import contained, docker_facts, image
 from support.planning import (
@@ -40,7 +41,7 @@ def test_only_the_failed_tests_with_everything_else_the_same() -> None:
     whole = shard_plan()
     (suite,) = whole.work.suites
     case = f"{suite.tests[1].id}::TestX::test_y"
-    part = only_tests(whole, [("", suite.tests[0].id), ("", case)])
+    part = only_tests(catalog(), whole, [("", suite.tests[0].id), ("", case)])
     assert [(test.id, test.cases) for test in part.work.suites[0].tests] == [
         (suite.tests[0].id, ()),
         (suite.tests[1].id, (case,)),
@@ -51,7 +52,7 @@ def test_only_the_failed_tests_with_everything_else_the_same() -> None:
 
 def test_a_failed_test_that_the_plan_does_not_have_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
-        only_tests(shard_plan(), [("", "test/registered/gone.py")])
+        only_tests(catalog(), shard_plan(), [("", "test/registered/gone.py")])
     assert "test/registered/gone.py: is not in the plan" in caught.value.render()
 
 
@@ -124,9 +125,11 @@ def test_a_file_that_failed_as_a_whole_is_repeated_as_a_whole() -> None:
     whole = shard_plan()
     (suite,) = whole.work.suites
     file = suite.tests[0].id
-    part = only_tests(whole, [("", f"{file}::test_x"), ("", file)])
+    part = only_tests(catalog(), whole, [("", f"{file}::test_x"), ("", file)])
     assert [test.cases for test in part.work.suites[0].tests] == [()]
-    part = only_tests(whole, [("", f"{file}::test_x"), ("", f"{file}::test_x"), ("", f"{file}::test_y")])
+    part = only_tests(
+        catalog(), whole, [("", f"{file}::test_x"), ("", f"{file}::test_x"), ("", f"{file}::test_y")]
+    )
     assert [test.cases for test in part.work.suites[0].tests] == [(f"{file}::test_x", f"{file}::test_y")]
 
 
@@ -135,7 +138,27 @@ def test_a_test_of_two_suites_is_repeated_in_the_one_that_is_named() -> None:
     (suite,) = whole.work.suites
     two = replace(whole, work=replace(whole.work, suites=(suite, replace(suite, id="twin"))))
     file = suite.tests[0].id
-    assert [one.id for one in only_tests(two, [("twin", file)]).work.suites] == ["twin"]
-    assert [one.id for one in only_tests(two, [("", file)]).work.suites] == [suite.id, "twin"]
+    assert [one.id for one in only_tests(catalog(), two, [("twin", file)]).work.suites] == ["twin"]
+    assert [one.id for one in only_tests(catalog(), two, [("", file)]).work.suites] == [suite.id, "twin"]
     with pytest.raises(UsageError):
-        only_tests(two, [("other", file)])
+        only_tests(catalog(), two, [("other", file)])
+
+
+FOUR, EIGHT = "test/registered/c/test_four.py", "test/registered/c/test_eight.py"
+
+
+@pytest.mark.parametrize(("failed", "preflights"), [(FOUR, []), (EIGHT, ["all-reduce"])])
+def test_the_failed_part_of_a_plan_has_the_preflights_of_its_suites_and_can_be_placed(
+    failed: str, preflights: list[str]
+) -> None:
+    rows = [registration(FOUR, "stage-c-test-4-gpu-amd"), registration(EIGHT, "stage-c-test-8-gpu-amd")]
+    here = mi300x(rows, checkout=Known(value="b" * 40, source="test"))
+    tree = CheckoutFacts(tree="b", tree_source="test", files=frozenset(), pins={"aiter@gfx942": "abcdef1"})
+    found = replace(docker_facts(image()), tree=tree)
+    asked = request("stage-c-amd", executor=ExecutorKind.DOCKER, image="x:y")
+    whole = planned(catalog(), here, asked, found)
+    part = only_tests(catalog(), whole, [("", failed)])
+    again = place_again(catalog(), here, needs_again(catalog(), request("stage-c-amd"), part), part, found)
+    assert again.digest == part.digest
+    assert again.work.container is not None
+    assert [row.id for row in again.work.container.preflights] == preflights
