@@ -110,7 +110,12 @@ def run_parser(prog: str) -> Parser:
         metavar="S",
         help="only this suite: short id or SGLang's full name",
     )
-    add("--shard", default="", metavar="I/N", help="one shard of one suite, counted from 1")
+    add(
+        "--shard",
+        default="",
+        metavar="I/N",
+        help="one shard of one suite, counted from 1; a --test must be in it",
+    )
     add(
         "--test",
         action="append",

@@ -1,6 +1,6 @@
 """Which suites and tests a request means on this machine."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ci.catalog.catalog import Catalog
@@ -65,15 +65,17 @@ def select(
                 notes.append(
                     f"{registration.file}:{registration.line} is registered for {suite.name} as {kind}: left out"
                 )
-            elif nodes is None or registration.file in nodes:
-                cases = () if nodes is None else nodes[registration.file]
-                tests.append(_test(facts, suite, registration, cases))
-        tests += _fixed_files(facts, suite, nodes)
-        chosen = tests
+            else:
+                tests.append(_test(facts, suite, registration))
+        tests += _fixed_files(facts, suite)
+        shard = tests
         if request.shard is not None:
-            chosen = list(split(tests, request.shard.count)[request.shard.index - 1])
+            shards = split(tests, request.shard.count)
+            shard = list(shards[request.shard.index - 1])
+            problems += _in_other_shards(request, shards, nodes or {})
             if request.shard.count != suite.shards:
                 notes.append(f"shard {request.shard}: {suite.id} has {suite.shards} shards in CI")
+        tests, shard = _named(tests, nodes), _named(shard, nodes)
         if not tests:
             if wanted is None:
                 left_out.append(
@@ -84,7 +86,7 @@ def select(
                 Selected(
                     suite=suite,
                     shard=request.shard,
-                    tests=tuple(longest_first(chosen)),
+                    tests=tuple(longest_first(shard)),
                     all_tests=tuple(longest_first(tests)),
                 )
             )
@@ -135,33 +137,52 @@ def _registered(facts: Facts, suite: Suite) -> list[Registration]:
     return [row for row in facts.tests.registrations if row.backend == "amd" and row.suite == suite.name]
 
 
-def _test(facts: Facts, suite: Suite, registration: Registration, cases: Sequence[str]) -> TestWork:
+def _named(tests: Sequence[TestWork], nodes: Mapping[str, tuple[str, ...]] | None) -> list[TestWork]:
+    """Those that were named, with the cases that were; all of them when no test was."""
+    if nodes is None:
+        return list(tests)
+    return [replace(test, cases=nodes[test.id]) for test in tests if test.id in nodes]
+
+
+def _in_other_shards(
+    request: Request, shards: Sequence[Sequence[TestWork]], named: Container[str]
+) -> Iterator[Problem]:
+    """Tests that were named and are in another shard of the suite than the requested one."""
+    for index, tests in enumerate(shards, start=1):
+        holder = Shard(index=index, count=len(shards))
+        for test in tests if holder != request.shard else ():
+            if test.id in named:
+                what = f"{test.id} is in shard {holder}, not in {request.shard}"
+                hint = f"--shard {holder}, or leave out --shard"
+                yield Problem(where=request.tests_source, what=what, hint=hint)
+
+
+def _test(facts: Facts, suite: Suite, registration: Registration) -> TestWork:
     return TestWork(
         id=registration.file,
         path=registration.file,
         kind=facts.tests.kinds[registration.file],
-        cases=tuple(cases),
+        cases=(),
         est_s=registration.est_time_s,
         timeout_s=suite.timeout_per_file_s,
         env={},
     )
 
 
-def _fixed_files(facts: Facts, suite: Suite, wanted: dict[str, tuple[str, ...]] | None) -> list[TestWork]:
+def _fixed_files(facts: Facts, suite: Suite) -> list[TestWork]:
     """Tests of a job that runs fixed files: no estimate is registered, so each gets an even share of the step."""
-    present = [file for file in suite.files if file in facts.fixed_files]
     return [
         TestWork(
             id=file,
             path=file,
             kind="pytest",
-            cases=() if wanted is None else wanted[file],
+            cases=(),
             est_s=suite.timeout_s / len(suite.files) / 2,
             timeout_s=suite.timeout_per_file_s,
             env={},
         )
-        for file in present
-        if wanted is None or file in wanted
+        for file in suite.files
+        if file in facts.fixed_files
     ]
 
 

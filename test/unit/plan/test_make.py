@@ -8,6 +8,7 @@ from ci.catalog.executors import ExecutorKind
 from ci.errors import ExitCode, InfrastructureError, NothingSelectedError, Problem, UsageError
 from ci.plan.facts import Known
 from ci.plan.model import SCHEMA, Plan
+from ci.plan.request import Request
 from ci.plan.shards import Shard
 from support.planning import (
     STAGE_A,
@@ -84,6 +85,21 @@ def test_a_shard_beyond_the_tests_is_empty_and_no_error() -> None:
     plan = planned(catalog(), facts(B_ROWS), asked)
     assert ids(plan) == []
     assert plan.work.suites[0].shard == Shard(index=9, count=9)
+
+
+def test_a_named_test_is_run_in_its_shard_and_refused_in_another_with_the_shard_that_has_it() -> None:
+    def asked(index: int, *tests: str) -> Request:
+        shard = Shard(index=index, count=3)
+        return request("stage-b-amd", suites=("1-gpu-small",), shard=shard, tests=tests)
+
+    first = planned(catalog(), facts(B_ROWS), asked(1)).work.suites[0].tests[0].id
+    (suite,) = planned(catalog(), facts(B_ROWS), asked(1, f"{first}::test_x")).work.suites
+    assert [(test.id, test.cases) for test in suite.tests] == [(first, (f"{first}::test_x",))]
+    for index in (2, 3):
+        with pytest.raises(UsageError) as caught:
+            planned(catalog(), facts(B_ROWS), asked(index, first))
+        assert f"--test: {first} is in shard 1/3, not in {index}/3" in caught.value.render()
+        assert "--shard 1/3" in caught.value.render()
 
 
 def test_a_shard_of_a_whole_stage_is_refused_with_the_suites_and_their_counts() -> None:
