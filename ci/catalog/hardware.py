@@ -121,6 +121,13 @@ class HardwareCatalog:
         """The families of GPUs, in the file's order; the CPU has none."""
         return tuple(dict.fromkeys(row.family for row in self.classes.values() if row.id != CPU))
 
+    def label_rule(self, label: str) -> tuple[LabelRule, int] | None:
+        """The row for a runner label or host name, and how many GPUs it promises; None when no pattern matches."""
+        for row in self.labels:
+            if match := re.match(row.pattern, label):
+                return row, int(match["gpus"])
+        return None
+
     def ignored_because(self, target: str) -> str:
         """Why a GPU of this target counts as none; empty when it does not."""
         return next((row.why for row in self.ignored if re.fullmatch(row.target, target)), "")

@@ -1,5 +1,6 @@
 """Runner pools, their labels, and which pool an event's jobs go to: the rows of `runners.toml`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -85,6 +86,9 @@ def load_runners(reader: Reader, hardware: HardwareCatalog) -> Runners:
                 reader.problem(
                     routing, "family", f"is {routing.family!r}, but pool {name!r} is of family {family!r}"
                 )
+    if reader.opened("hardware.toml").complete("label"):
+        for label in runners.labels:
+            _check_label(reader, hardware, label, runners.pools.get(label.pool))
     if file.complete("routing"):
         for family in hardware.families:
             active = [row.id for row in runners.routings if row.family == family and row.in_force]
@@ -92,3 +96,25 @@ def load_runners(reader: Reader, hardware: HardwareCatalog) -> Runners:
                 what = f"{len(active)} rows of family {family} are in force: {', '.join(active) or 'none'}"
                 file.problem("routing", what, "set in_force = true in exactly one of them")
     return runners
+
+
+def _check_label(reader: Reader, hardware: HardwareCatalog, label: Label, pool: Pool | None) -> None:
+    """A job finds its hardware class and GPU count by the label of its runner, so both have to be those of the rows."""
+    if pool is None or pool.hardware not in hardware.classes:
+        return
+    found = hardware.label_rule(label.label)
+    if found is None:
+        what = f"no [[label]] of hardware.toml matches {label.label!r}"
+        pattern = _pattern(label.label, label.gpus)
+        hint = f'add one there: id = "{pool.id}", pattern = \'{pattern}\', class = "{pool.hardware}", source = "..."'
+        reader.problem(label, "label", what, hint)
+    elif (found[0].cls, found[1]) != (pool.hardware, label.gpus):
+        rule, gpus = found
+        what = f"is {gpus} x {rule.cls} by {reader.where(rule)}, but {label.gpus} x {pool.hardware} by this row and its pool"
+        reader.problem(label, "label", what, "fix the row that is wrong")
+
+
+def _pattern(label: str, gpus: int) -> str:
+    """A pattern for the labels of a pool, as the other rows have it: the number beside `gpu` is the group `gpus`."""
+    prefix = re.split(rf"(gpu-)?(?<![0-9]){gpus}(?![0-9])", label, maxsplit=1)[0].replace(".", r"\.")
+    return rf"{prefix}(gpu-)?(?P<gpus>[1-9])(gpu)?\b"

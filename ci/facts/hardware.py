@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ci.catalog.hardware import CPU, EmptyMeans, HardwareCatalog, LabelRule
+from ci.catalog.hardware import CPU, EmptyMeans, HardwareCatalog
 from ci.errors import InfrastructureError, UsageError
 from ci.facts.gpus import Gpu, Run, Seen, ask_tools, numbered, read_kfd
 
@@ -82,13 +82,11 @@ def detect(
 def _promise(label: str | None, catalog: HardwareCatalog) -> tuple[_Promise | None, list[str]]:
     if not label:
         return None, []
-    fits: list[tuple[LabelRule, re.Match[str]]] = [
-        (rule, match) for rule in catalog.labels if (match := re.match(rule.pattern, label))
-    ]
-    if not fits:
+    found = catalog.label_rule(label)
+    if found is None:
         return None, [f"the runner label {label!r} has no hardware class"]
-    rule, match = fits[0]
-    return _Promise(cls=rule.cls, gpus=int(match["gpus"]), source=f"runner label {label!r}"), []
+    rule, gpus = found
+    return _Promise(cls=rule.cls, gpus=gpus, source=f"runner label {label!r}"), []
 
 
 def _promised(promise: _Promise, catalog: HardwareCatalog) -> Seen:
