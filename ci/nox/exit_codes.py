@@ -24,6 +24,7 @@ __all__ = [
     "original_path",
     "suite_arguments",
     "targets",
+    "targets_among",
     "unknown_sessions",
 ]
 
@@ -182,6 +183,19 @@ def _plain(name: str) -> str:
 def targets(posargs: Sequence[str], default: Sequence[str], root: Path) -> tuple[str, ...]:
     """The arguments of pytest: the user's, with our own paths unless the user names a test's path."""
     return (*posargs,) if any(_is_test_path(word, root) for word in posargs) else (*default, *posargs)
+
+
+def targets_among(files: Sequence[str], posargs: Sequence[str], root: Path) -> tuple[str, ...]:
+    """`targets` of these files and no others: a folder means those below it. Empty when the user's paths hold none."""
+    paths = [word for word in posargs if _is_test_path(word, root)]
+    chosen: list[str] = []
+    for word in paths:
+        path = (root / word.partition("::")[0]).resolve()
+        held = [file for file in files if (here := (root / file).resolve()) == path or path in here.parents]
+        chosen += held if path.is_dir() else [word] * len(held)
+    if paths and not chosen:
+        return ()
+    return (*(chosen or files), *(word for word in posargs if word not in paths))
 
 
 def _is_test_path(word: str, root: Path) -> bool:

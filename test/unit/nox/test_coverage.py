@@ -35,12 +35,22 @@ def test_rooms_add_up_and_the_least_covered_modules_come_last(tmp_path: Path) ->
     assert lines[4] == ["ci/plan/make.py", "100", "90.0%"]
 
 
+def test_tests_that_run_nothing_of_ci_have_a_sentence_in_place_of_the_table(tmp_path: Path) -> None:
+    said = "coverage: these tests run nothing of ci/\n"
+    assert to_json(tmp_path) == ()
+    assert table(tmp_path) == said
+    untouched = {"summary": {"num_statements": 7, "covered_lines": 0}}
+    (tmp_path / "coverage.json").write_text(json.dumps({"files": {"ci/errors.py": untouched}}))
+    assert table(tmp_path) == said
+
+
 def test_a_measurement_forgets_the_one_before_and_keeps_its_data_in_one_folder(tmp_path: Path) -> None:
     folder = tmp_path / "coverage"
     start(folder)
     (folder / "data.old").write_text("")
     start(folder)
     assert list(folder.iterdir()) == []
+    (folder / "data.process").write_text("")
     words = measured(tmp_path, folder, "pytest", "-q")
     assert words[-3:] == ("-m", "pytest", "-q")
     named = [

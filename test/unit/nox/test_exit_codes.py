@@ -20,6 +20,7 @@ from ci.nox.exit_codes import (
     original_path,
     suite_arguments,
     targets,
+    targets_among,
     unknown_sessions,
 )
 
@@ -203,6 +204,16 @@ class TestTargets:
         )
         assert targets(["-k", "test"], ours, tmp_path) == ("test/unit", "-k", "test")
         assert targets(["-k", "not/there.py"], ours, tmp_path) == ("test/unit", "-k", "not/there.py")
+
+    def test_of_the_users_paths_only_files_of_a_kind_are_run(self, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+        for name in ("a/test_1.py", "a/test_2.py", "test_3.py"):
+            (tmp_path / name).touch()
+        files = ("a/test_1.py", "test_3.py")
+        assert targets_among(files, ["-x"], tmp_path) == (*files, "-x")
+        assert targets_among(files, ["a/", "-x"], tmp_path) == ("a/test_1.py", "-x")
+        assert targets_among(files, ["a/test_2.py", "test_3.py::test_y"], tmp_path) == ("test_3.py::test_y",)
+        assert targets_among(files, ["a/test_2.py", "-x"], tmp_path) == ()
 
     def test_marked_files_are_found_without_importing_them(self, tmp_path: Path) -> None:
         (tmp_path / "test_all.py").write_text(
