@@ -230,8 +230,8 @@ class Plan:
         return {"schema": SCHEMA, "digest": self.digest, **encode(self)}
 
     def text(self) -> str:
-        """The file that `--plan` reads."""
-        return json.dumps(self.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        """The file that `--plan` reads; ASCII, since arguments and paths may be no valid Unicode."""
+        return json.dumps(self.to_json(), indent=1, sort_keys=True) + "\n"
 
     @classmethod
     def from_json(cls, data: object, *, where: str) -> "Plan":

@@ -2,6 +2,9 @@
 
 Types are frozen dataclasses of this project, enums, and tuples, mappings and unions of them. Scalars are strict (no "1" for
 1, no true for 1); a list becomes a tuple, an object a dataclass, a whole number fits where a float is expected.
+
+Text may hold lone surrogates: Python puts them where a file name or an argument is not UTF-8. They survive. Two that make a
+character become that character, which is what every reader of JSON makes of them.
 """
 
 import json
@@ -28,6 +31,7 @@ _STRICT = {
     "str": {"strict": True},
 }
 _SHOWN_CHARS = 80
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _VALIDATORS: dict[type, SchemaValidator] = {}
 
 
@@ -84,12 +88,14 @@ def encode(value: object, *, finite: bool = False) -> Any:
     """
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, str):
+        return _PAIR.sub(_character, value)
     if isinstance(value, float):
         if not math.isfinite(value):
             return None if finite else value
         return int(value) if value.is_integer() else value
     if isinstance(value, Mapping):
-        return {str(key): encode(item, finite=finite) for key, item in value.items()}
+        return {encode(str(key)): encode(item, finite=finite) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [encode(item, finite=finite) for item in value]
     if is_dataclass(value):
@@ -98,10 +104,17 @@ def encode(value: object, *, finite: bool = False) -> Any:
 
 
 def canonical(value: object) -> str:
-    """JSON with one spelling per value: sorted keys, no spaces, whole numbers without a fraction."""
+    """JSON with one spelling per value: sorted keys, no spaces, whole numbers without a fraction.
+
+    It may hold lone surrogates: encode it with `surrogatepass`.
+    """
     return json.dumps(
         encode(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
+
+
+def _character(pair: re.Match[str]) -> str:
+    return pair[0].encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 def _validator(kind: type) -> SchemaValidator:
@@ -123,6 +136,7 @@ def _strict(schema: Any) -> Any:
 
 _KINDS = {
     "string_type": "a string",
+    "string_unicode": "valid Unicode",
     "int_type": "a whole number",
     "float_type": "a number",
     "finite_number": "a finite number",

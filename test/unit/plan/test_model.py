@@ -43,6 +43,15 @@ def test_a_plan_survives_the_way_through_json(env: dict[str, str], jobs: int, fa
     assert again.digest == plan.digest
 
 
+def test_a_plan_with_bytes_that_are_not_utf_8_can_be_written_and_read() -> None:
+    asked = request(env=(("SGLANG_X", "a\udcff"),))
+    plan = planned(catalog(), facts(ROWS, root="/t/\udce9"), asked)
+    file = plan.text().encode()
+    again = Plan.from_json(json.loads(file), where="plan.json")
+    assert again == plan
+    assert again.digest == plan.digest
+
+
 def test_an_edited_plan_is_refused() -> None:
     data = planned(catalog(), facts(ROWS), request()).to_json()
     data["work"]["suites"][0]["env"]["USE_KERNELS"] = "0"
