@@ -108,8 +108,11 @@ class TestQueue:
         assert agent.of("agent-ended")[0]["reason"] == "done"
 
     def test_two_at_a_time_have_different_gpus_and_their_events_stay_whole(self, agent: AgentProcess) -> None:
-        text = "import os, time\ndef test():\n    print('gpus', os.environ['HIP_VISIBLE_DEVICES']); time.sleep(0.7)\n"
-        tests = [agent.write(f"test_{name}.py", text) for name in "abcd"]
+        # a and b meet, then c and d: of each pair both run at once
+        text = "import os, time\ndef test():\n    print('gpus', os.environ['HIP_VISIBLE_DEVICES'])\n"
+        text += "    open({!r}, 'w').close()\n    while not os.path.exists({!r}):\n        time.sleep(0.01)\n"
+        pairs = zip("abcd", "badc", strict=True)
+        tests = [agent.write(f"test_{name}.py", text.format(name, other)) for name, other in pairs]
         agent.run(a_suite(tests, gpus=2), jobs=4, gpu_ids=["4", "5", "6", "7"])
         started = {event["test"]: event["gpu_ids"] for event in agent.of("test-started")}
         assert sorted(map(tuple, started.values())) == [("4", "5"), ("4", "5"), ("6", "7"), ("6", "7")]

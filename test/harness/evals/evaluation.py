@@ -64,16 +64,25 @@ def evaluate(
     if not problems:
         raise MeasurementError("an evaluation of no problems has no score")
     started = time.monotonic()
+    fatal: list[BaseException] = []
+
+    def ask_one(number: int, problem: Problem) -> Answer:
+        if fatal:  # a dead server answers none of the rest
+            raise fatal[0]
+        try:
+            return _ask_one(number, problem, ask, read)
+        except BaseException as error:
+            fatal.append(error)
+            raise
+
     with ThreadPoolExecutor(max_workers=parallel) as pool:
-        futures = [
-            pool.submit(_ask_one, number, problem, ask, read) for number, problem in enumerate(problems)
-        ]
+        futures = [pool.submit(ask_one, number, problem) for number, problem in enumerate(problems)]
         try:
             for done, future in enumerate(as_completed(futures), start=1):
                 future.result()
                 events.progress("problems answered", done, len(problems))
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # a dead server answers none of the rest
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
     return _judge([future.result() for future in futures], elapsed_s=time.monotonic() - started)
 

@@ -1,6 +1,7 @@
 """Processes as `/proc` shows them, and the end of what a test has started."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -186,19 +187,20 @@ class TestChildren:
     def test_what_belongs_to_a_test_is_found_by_session_descent_and_token(self) -> None:
         children = Children()
         code = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True).wait()"
-        test = self.spawn(children, sys.executable, "-c", code, *SLEEP, env={"A_TOKEN": "1"})
-        other = self.spawn(children, *SLEEP, env={"A_TOKEN": "2"})
+        token = secrets.token_hex(8)  # this test may run twice on a machine
+        test = self.spawn(children, sys.executable, "-c", code, *SLEEP, env={"A_TOKEN": token})
+        other = self.spawn(children, *SLEEP, env={"A_TOKEN": "another"})
         for _ in wait_for("the grandchild"):
-            found = children.of_test(test, "A_TOKEN=1", 0, alone=False)
+            found = children.of_test(test, f"A_TOKEN={token}", 0, alone=False)
             # between its fork and its exec it has the command line of its parent, and then for a moment none
             commands = {Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found}
             if len(commands) == 2 and all(commands):
                 break
         assert test in found
         assert other not in found
-        beside = children.of_test(test, "A_TOKEN=1", 0, alone=True)
+        beside = children.of_test(test, f"A_TOKEN={token}", 0, alone=True)
         assert other not in beside, "what another attempt has started is not an orphan"
-        hit = children.kill(lambda: children.of_test(test, "A_TOKEN=1", 0, alone=False))
+        hit = children.kill(lambda: children.of_test(test, f"A_TOKEN={token}", 0, alone=False))
         assert hit.keys() == found
         assert all("time.sleep(60)" in command for command in hit.values())
         os.kill(other, signal.SIGKILL)

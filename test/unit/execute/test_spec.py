@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -211,17 +212,27 @@ def test_a():
 def test_every_event_of_the_agent_is_one_of_the_host(tmp_path: Path) -> None:
     root = tmp_path / "tree"
     root.mkdir()
-    for name, text in (("test_a.py", TEST_A), ("test_b.py", "def test_b(): pass\n")):
+    for name, text in (("test_a.py", TEST_A), ("test_b.py", "print('a script')\n")):
         (root / name).write_text(text)
     made = planned(catalog(), facts([registration("test_a.py"), registration("test_b.py")]), request())
-    spec = make_spec(made, run="r", run_dir=str(tmp_path / "run"), token="t", known_features=())
+    # the agent ends whatever has its token, also what another run of this test has started
+    token = secrets.token_hex(8)
+    spec = make_spec(made, run="r", run_dir=str(tmp_path / "run"), token=token, known_features=())
     (suite,) = spec.suites
     suite = replace(
         suite,
         attempts=2,
         retry_wait_s=0,
         retry_on=(Verdict.PRODUCT,),
-        tests=tuple(replace(test, metrics=(), quarantine=("test_a.py::test_a",)) for test in suite.tests),
+        tests=tuple(
+            replace(
+                test,
+                kind="script" if test.path == "test_b.py" else test.kind,
+                metrics=(),
+                quarantine=("test_a.py::test_a",),
+            )
+            for test in suite.tests
+        ),
     )
     spec = replace(spec, root=str(root), fail_fast=True, suites=(suite,))
     (tmp_path / "spec.json").write_text(json.dumps(encode(spec)))
