@@ -1,8 +1,10 @@
 """The table of errors and exit codes. Standard library alone: the noxfile imports it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 __all__ = [
     "EXIT_ROWS",
@@ -19,6 +21,7 @@ __all__ = [
     "StaleError",
     "UsageError",
     "worst",
+    "writing",
 ]
 
 
@@ -162,3 +165,20 @@ class FindingsError(CiError):
     """Problems of another project's tree, which is not this project's configuration."""
 
     exit_code = ExitCode.FINDINGS
+
+
+@contextmanager
+def writing(path: Path, *, then: str = "") -> Iterator[None]:
+    """What is done here writes this file or folder; `then` is the next command where it is another than `df`.
+
+    Raises:
+        InfrastructureError: in the place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InfrastructureError(
+            f"cannot write {path}: {error.strerror or error}",
+            cause="the disk is full, or the folder is not writable",
+            then=then or f"df -h {path.parent}",
+        ) from error

@@ -113,10 +113,10 @@ def run_preflight(container: Container, row: PreflightWork, *, cwd: str, phase: 
     if ended.code == 0:
         phase.text = f"{row.id} passed"
         return
-    said = (ended.stderr or ended.stdout).decode(errors="replace").strip().splitlines()
+    printed = (ended.stderr or ended.stdout).decode(errors="replace").strip().splitlines()
     raise InfrastructureError(
         f"the preflight {row.id} failed: {ending}",
-        cause=said[-1] if said else "it printed nothing",
+        cause=printed[-1] if printed else "it printed nothing",
         then=f"read {phase.log}; the machine failed, not the tests: use another machine",
     )
 

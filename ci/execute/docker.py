@@ -17,7 +17,7 @@ from ci.docker.container import LOOK_S, REMOVE_S, Container, StoppedError, adopt
 from ci.docker.create_args import create_arguments, key_of, parts_of
 from ci.docker.labels import labels_of
 from ci.docker.sweep import find_kept, list_containers, sweep_containers
-from ci.errors import CiError, ExitCode, InfrastructureError
+from ci.errors import CiError, ExitCode, InfrastructureError, writing
 from ci.execute.agent_file import AGENT_NAME, agent_file
 from ci.execute.agent_stream import AgentStream, overall_s
 from ci.execute.container_agent import ContainerAgent
@@ -269,12 +269,8 @@ class DockerExecutor:
         env = agent_environ(self._plan, self._environ, token=self._token)
         with self._phases.phase("tests", f"{self._plan.work.tests} tests") as phase:
             write_spec(self._folder.spec, self._inside(run_dir))
-            try:
+            with writing(log_path):
                 log = log_path.open("wb")
-            except OSError as error:
-                raise InfrastructureError(
-                    f"cannot write {log_path}: {error.strerror}", cause="the disk is full", then="df -h"
-                ) from error
             with log:
                 command = container.start_exec(argv, env=env, cwd="/")
                 self._stream = AgentStream(

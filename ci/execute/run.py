@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from ci.catalog.catalog import Catalog
-from ci.errors import CiError, ExitCode, InfrastructureError, worst
+from ci.errors import CiError, ExitCode, worst, writing
 from ci.execute.executor import Executor, RunInputs
 from ci.execute.process_sweep import register, sweep_ended_runs, unregister
 from ci.execute.registry import EXECUTORS
@@ -76,15 +76,9 @@ class Run:
         folder = make_folder(self.plan, clock.utc_now())
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
-        try:
+        with writing(folder.plan):
             register(live, self._token)
             folder.plan.write_text(self.plan.text())
-        except OSError as error:
-            raise InfrastructureError(
-                f"cannot write {folder.path}: {error.strerror}",
-                cause="the disk is full or the folder is not writable",
-                then=f"df -h {runs}",
-            ) from error
         try:
             ending = self._record(folder)
             self.report(ending)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ci.catalog.limits import AgentLimits, HarnessLimits
 from ci.catalog.verdicts import Gates, Verdict
-from ci.errors import InfrastructureError
+from ci.errors import writing
 from ci.plan.model import BoundWork, CapabilityWork, ModelWork, Plan, RuleWork, SuiteWork, TestWork, Work
 from ci.system.codec import encode
 
@@ -136,13 +136,9 @@ def write_spec(path: Path, spec: Spec) -> None:
     Raises:
         InfrastructureError: it cannot be written.
     """
-    try:
+    with writing(path):
         path.touch(mode=0o600, exist_ok=False)
         path.write_text(json.dumps(encode(spec), indent=1, sort_keys=True) + "\n")
-    except OSError as error:
-        raise InfrastructureError(
-            f"cannot write {path}: {error.strerror}", cause="the disk is full", then=f"df -h {path.parent}"
-        ) from error
 
 
 def agent_environ(plan: Plan, environ: Mapping[str, str], *, token: str) -> dict[str, str]:

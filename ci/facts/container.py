@@ -112,10 +112,12 @@ def _engine(catalog: Catalog, image: ImageFact, engine_id: str, given: str) -> E
         python, source = "python3", "default: on the image's own PATH"
     label = ENGINE_LABEL + catalog.engines[engine_id].package
     version = image.labels.get(label, "")
-    said = f"the image's label {label}" if version else "the image has no label for it: found when it runs"
+    version_source = (
+        f"the image's label {label}" if version else "the image has no label for it: found when it runs"
+    )
     return EngineFact(
         python=python,
         python_version=image.labels.get(PYTHON_VERSION_LABEL, ""),
         engine_version=version,
-        source=f"{source}; version: {said}",
+        source=f"{source}; version: {version_source}",
     )

@@ -127,21 +127,21 @@ def _classify(gpu: Gpu, source: str, catalog: HardwareCatalog) -> str:
         )
     cls = catalog.classes[votes[0][0]]
     if len({vote for vote, _ in votes}) > 1:
-        said = "; ".join(f"{why} says {vote}" for vote, why in votes)
+        why = "; ".join(f"{why} says {vote}" for vote, why in votes)
         raise _disagreement(
-            f"GPU {gpu.index}: {said} ({source})", "a row of hardware.toml is wrong, or a tool is"
+            f"GPU {gpu.index}: {why} ({source})", "a row of hardware.toml is wrong, or a tool is"
         )
     if gpu.target and gpu.target != cls.target:
-        said = f"{votes[0][1]} says {cls.id}, which is {cls.target}; its target is {gpu.target}"
+        why = f"{votes[0][1]} says {cls.id}, which is {cls.target}; its target is {gpu.target}"
         raise _disagreement(
-            f"GPU {gpu.index}: {said} ({source})", "a row of hardware.toml is wrong, or a tool is"
+            f"GPU {gpu.index}: {why} ({source})", "a row of hardware.toml is wrong, or a tool is"
         )
     if gpu.vram_mib and not cls.has_vram(gpu.vram_mib / 1024):
-        said = f"{votes[0][1]} says {cls.id}, which has {cls.vram_gib:g} GiB; it reports {_gib(gpu)}"
+        why = f"{votes[0][1]} says {cls.id}, which has {cls.vram_gib:g} GiB; it reports {_gib(gpu)}"
         cause = (
             "a GPU that is split into partitions reports a part of its memory; SGLang's CI runs on whole GPUs"
         )
-        raise _disagreement(f"GPU {gpu.index}: {said} ({source})", cause)
+        raise _disagreement(f"GPU {gpu.index}: {why} ({source})", cause)
     return cls.id
 
 
@@ -186,12 +186,12 @@ def _unknown_device(gpu: Gpu, source: str, catalog: HardwareCatalog) -> UsageErr
 
 
 def _mixed(gpus_by_class: Mapping[str, Sequence[Gpu]], source: str) -> UsageError:
-    said = "; ".join(
+    classes = "; ".join(
         f"{cls}: GPU {', '.join(str(gpu.index) for gpu in gpus)}"
         for cls, gpus in sorted(gpus_by_class.items())
     )
     return UsageError(
-        f"this machine has GPUs of several classes ({source}): {said}",
+        f"this machine has GPUs of several classes ({source}): {classes}",
         cause="a run has one hardware class, its bounds depend on it",
         then="choose GPUs of one class: HIP_VISIBLE_DEVICES=0,1",
     )
@@ -222,21 +222,21 @@ def _limit(seen: Seen, visible: Mapping[str, str], catalog: HardwareCatalog) -> 
     gpus, notes = list(seen.gpus), list[str]()
     for level in sorted({row.level for row in catalog.visible}):
         gpus = [replace(gpu, id=str(number)) for number, gpu in enumerate(gpus)]
-        said: dict[str, str] = {}
+        given: dict[str, str] = {}
         for row in catalog.visible:
             if row.level == level and (value := visible.get(row.name)) is not None:
                 if value.strip() or row.empty is EmptyMeans.NONE:
-                    said[row.name] = value.strip()
+                    given[row.name] = value.strip()
                 else:
                     notes.append(f"{row.name} is empty, which is read as not set")
-        if not said:
+        if not given:
             continue
-        names = " and ".join(f"{name}={value}" for name, value in said.items())
+        names = " and ".join(f"{name}={value}" for name, value in given.items())
         if not any(_counts(gpu, catalog) for gpu in seen.gpus):
             # a rehearsing laptop may set CUDA_VISIBLE_DEVICES for a GPU of another vendor
             notes.append(f"{names} has no effect on a machine without an AMD Instinct GPU")
             continue
-        choices = {name: _chosen(name, value, gpus) for name, value in said.items()}
+        choices = {name: _chosen(name, value, gpus) for name, value in given.items()}
         gpus = next(iter(choices.values()))
         if any(choice != gpus for choice in choices.values()):
             raise UsageError(

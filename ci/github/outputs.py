@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from ci.errors import InfrastructureError
+from ci.errors import writing
 
 __all__ = ["add_summary", "set_outputs"]
 
@@ -36,12 +36,9 @@ def _output(name: str, value: str) -> str:
 def _append(environ: Mapping[str, str], variable: str, text: str) -> None:
     if not environ.get(variable):
         return
-    try:
-        with Path(environ[variable]).open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-    except OSError as error:
-        raise InfrastructureError(
-            f"{variable} names {environ[variable]}, which cannot be written: {error.strerror}",
-            cause="the runner's disk is full or the file is gone",
-            then="run the job again",
-        ) from error
+    path = Path(environ[variable])
+    with (
+        writing(path, then=f"{variable} names it: run the job again"),
+        path.open("a", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        file.write(text)

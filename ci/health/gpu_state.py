@@ -80,9 +80,9 @@ def look(machine: Machine, nodes: Sequence[str], rows: HealthRows) -> Look:
         return Look(gpus=tuple(gpus), holders=holders, source="amdgpu in sysfs")
     for tool in rows.tools:
         printed = machine.run(tool.argv)
-        told = _PARSERS[tool.id](printed) if printed is not None else None
-        if told:
-            return Look(gpus=told, holders=holders, source=tool.id, missing=tuple(missing))
+        shown = _PARSERS[tool.id](printed) if printed is not None else None
+        if shown:
+            return Look(gpus=shown, holders=holders, source=tool.id, missing=tuple(missing))
         missing.append(f"{tool.id}: {'is missing or failed' if printed is None else 'printed no VRAM'}")
     # what sysfs shows of some GPUs is better than nothing
     source = "amdgpu in sysfs" if gpus else ""

@@ -198,11 +198,11 @@ class Health:
             for gpu in busy
         ]
         problems += [Problem(where="held by", what=self._words(holder)) for holder in seen.holders]
-        told = self._told()
+        reported = self._reported_leaks()
         problems += [
-            Problem(where=gpu.name, what=f"run {told[gpu.name]} reported a leak here")
+            Problem(where=gpu.name, what=f"run {reported[gpu.name]} reported a leak here")
             for gpu in busy
-            if gpu.name in told
+            if gpu.name in reported
         ]
         cause = "other processes use these GPUs" if seen.holders else _NO_HOLDER
         return InfrastructureError(
@@ -214,7 +214,7 @@ class Health:
 
     # ---- notes for the next run
 
-    def _told(self) -> Mapping[str, str]:
+    def _reported_leaks(self) -> Mapping[str, str]:
         """Which run leaked on which GPU since this machine was started."""
         try:
             data = json.loads(self.leaks.read_text())

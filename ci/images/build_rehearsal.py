@@ -277,9 +277,9 @@ def _install(packages: Path, groups: Sequence[str], base: _Base, environ: Mappin
     ]
     done = capture(argv, timeout_s=_PACKAGES_S, env=environ)
     if done.code != 0:
-        said = done.why or done.stderr.decode(errors="replace").strip()[-1000:]
+        reason = done.why or done.stderr.decode(errors="replace").strip()[-1000:]
         raise InfrastructureError(
-            f"packages for Python {base.version} are not available: {said}",
+            f"packages for Python {base.version} are not available: {reason}",
             cause="no network and an empty cache, or a pin that has no wheel for this Python",
             then="fix that, then: ./inv image.build --rehearsal",
         )

@@ -158,16 +158,16 @@ def build_from_dockerfile(
         *(part for name, value in wanted.labels.items() for part in ("--label", f"{name}={value}")),
         str(wanted.checkout),
     ]
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as printed:
         try:
-            process = start(argv, cwd=wanted.checkout, env=env, stderr=said, ends_with_us=True)
+            process = start(argv, cwd=wanted.checkout, env=env, stderr=printed, ends_with_us=True)
         except OSError as error:
             raise InfrastructureError(
                 f"cannot start docker: {error.strerror}",
                 cause="it is not installed",
                 then="docker version",
             ) from error
-        last = _follow(process, said.fileno(), emit=emit, log=log, stopped=stopped)
+        last = _follow(process, printed.fileno(), emit=emit, log=log, stopped=stopped)
     if process.returncode != 0:
         why = "it was stopped" if stopped() else f"docker build ended with {process.returncode}"
         raise InfrastructureError(
@@ -199,7 +199,7 @@ def _buildkit(env: Mapping[str, str]) -> list[str]:
 
 def _follow(
     process: Process,
-    said: int,
+    printed: int,
     *,
     emit: Emit,
     log: Log,
@@ -207,21 +207,21 @@ def _follow(
 ) -> list[str]:
     """Hand on what a build says until it ends; its last lines are returned."""
     deadline_s = clock.monotonic_s() + _BUILD_S
-    told = _Output(said)
+    output = _Output(printed)
     try:
         while process.poll() is None:
             if stopped() or clock.monotonic_s() > deadline_s:
                 process.terminate()
-            told.hand_on(emit=emit, log=log)
+            output.hand_on(emit=emit, log=log)
             clock.sleep_s(_POLL_S)
-        told.hand_on(emit=emit, log=log)
+        output.hand_on(emit=emit, log=log)
     finally:
         # also what a plugin of docker's has left
         kill_group(process)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
-    return told.last
+    return output.last
 
 
 class _Output:

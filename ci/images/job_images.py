@@ -35,8 +35,8 @@ class PlannedImage:
     def note(self) -> str:
         """The row in a sentence."""
         age = f", {self.age_days} days old" if self.age_days is not None else ""
-        said = f"{self.image} ({self.source}{age})" if self.image else f"none: {self.problem}"
-        return f"image of {self.family}, rocm{self.rocm}: {said}"
+        found = f"{self.image} ({self.source}{age})" if self.image else f"none: {self.problem}"
+        return f"image of {self.family}, rocm{self.rocm}: {found}"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,13 +4,14 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
 from ci.catalog.dependencies import ALWAYS, Dependencies
 from ci.catalog.limits import DepsLimits
 from ci.docker.command_runner import Shell
-from ci.errors import CiError, ExitCode, InfrastructureError
+from ci.errors import CiError, ExitCode, InfrastructureError, writing
 from ci.install.guards import FINGERPRINT_TIMEOUT_S, ask, fingerprint, fingerprints_of, probe
 from ci.plan.container.aiter import AiterFact
 from ci.plan.container.guards import Fingerprint, compare, violation
@@ -252,22 +253,15 @@ class Installation:
     ) -> tuple[CiError | None, bool]:
         """One attempt; its failure, and whether a retry makes sense: not after a timeout."""
         deadline = clock.monotonic_s() + step.timeout_s
-        try:
-            with phase.open_log() as file:
-                for path, text in step.files.items():
-                    folder, _, name = path.rpartition("/")
-                    self.shell.put(folder or "/", {name: text.encode()})
-                    file.write(f"# attempt {number}: wrote {path}\n".encode())
-                for argv in step.commands:
-                    failure, again = self._command(step, phase, file, argv, env, deadline)
-                    if failure is not None:
-                        return failure, again
-        except OSError as error:
-            raise InfrastructureError(
-                f"cannot write {phase.log}: {error.strerror}",
-                cause="the disk is full or the run folder is not writable",
-                then="df -h",
-            ) from error
+        with writing(Path(phase.log), then="df -h"), phase.open_log() as file:
+            for path, text in step.files.items():
+                folder, _, name = path.rpartition("/")
+                self.shell.put(folder or "/", {name: text.encode()})
+                file.write(f"# attempt {number}: wrote {path}\n".encode())
+            for argv in step.commands:
+                failure, again = self._command(step, phase, file, argv, env, deadline)
+                if failure is not None:
+                    return failure, again
         return None, False
 
     def _command(

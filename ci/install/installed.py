@@ -86,8 +86,8 @@ def _unmet(shell: Shell, python: str, protected: set[str]) -> list[str]:
     if done.code == 0:
         return []
     if not lines:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        return [f"requirements were not checked: {said[-1] if said else f'pip ended with {done.code}'}"]
+        printed = done.stderr.decode(errors="replace").strip().splitlines()
+        return [f"requirements were not checked: {printed[-1] if printed else f'pip ended with {done.code}'}"]
     broken = [line for line in lines if protected & set(line.lower().replace(",", " ").split())]
     if broken:
         raise GuardError(

@@ -180,11 +180,11 @@ def _stale(root: Path, group: Group) -> list[Problem]:
     head, body = lines[:3], "".join(lines[3:])
     if [line.partition(":")[0] for line in head[1:]] != ["# group", "# pins"]:
         return [Problem(where=where, what="has no header of `nox -s pins`", hint=_STALE_HINT)]
-    said = [line.partition(":")[2].strip() for line in head[1:]]
+    recorded = [line.partition(":")[2].strip() for line in head[1:]]
     problems = []
-    if said[0] != group.digest:
+    if recorded[0] != group.digest:
         problems.append(Problem(where=where, what="pyproject.toml has changed since", hint=_STALE_HINT))
-    if said[1] != _sha256(body):
+    if recorded[1] != _sha256(body):
         problems.append(Problem(where=where, what="was edited by hand", hint=_STALE_HINT))
     problems += [
         Problem(

@@ -51,5 +51,5 @@ def json_of(event: ev.Event) -> dict[str, Any]:
     values = encode(event, finite=True)
     more = values.pop("more")
     name = values.pop("name") if isinstance(event, ev.Unknown) else event.type
-    said = {key: value for key, value in values.items() if key not in _LEFT_OUT or value != _LEFT_OUT[key]}
-    return {"type": name, **said, **more}
+    kept = {key: value for key, value in values.items() if key not in _LEFT_OUT or value != _LEFT_OUT[key]}
+    return {"type": name, **kept, **more}

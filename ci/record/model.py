@@ -127,14 +127,14 @@ class SuiteRecord:
 class PhaseRecord:
     """What the executor did before or after the agent.
 
-    `text` is what was done, `said` the text of its end. `started_s` counts from the start of the run. `done` of `total` (None:
+    `text` is what was done, `result` the text of its end. `started_s` counts from the start of the run. `done` of `total` (None:
     unknown) are in `unit`, `bytes` or empty for a count. `log` is relative to the run folder, empty when there is none.
     """
 
     phase: str
     outcome: PhaseOutcome
     text: str = ""
-    said: str = ""
+    result: str = ""
     started_s: float = 0.0
     duration_s: float = 0.0
     done: float | None = None

@@ -63,7 +63,7 @@ def _frozen(phase: _Phase, now_s: float) -> PhaseRecord:
         phase=phase.name,
         outcome=end.outcome,
         text=phase.text,
-        said=end.text,
+        result=end.text,
         started_s=phase.started_s,
         duration_s=end.duration_s,
         done=phase.done,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ci.errors import ExitCode, InfrastructureError, UsageError
+from ci.errors import ExitCode, InfrastructureError, UsageError, writing
 from ci.facts.git import commit_of
 from ci.plan.compare.replay import at_commit
 from ci.plan.model import Plan
@@ -135,13 +135,9 @@ class Again:
             InfrastructureError: it cannot be written.
         """
         path = self.runs / ".plans" / f"{plan.work.stage}-{plan.digest[:12]}.json"
-        try:
+        with writing(path, then="name another folder: AMD_CI_RUNS=DIR"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(plan.text())
-        except OSError as error:
-            raise InfrastructureError(
-                f"cannot write {path}: {error.strerror}", then="name another folder: AMD_CI_RUNS=DIR"
-            ) from error
         return path
 
     def repeat(self, run: Callable[[], int], times: int) -> Repeated:

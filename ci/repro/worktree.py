@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from ci.errors import InfrastructureError, UsageError
+from ci.errors import InfrastructureError, UsageError, writing
 from ci.system.clock import new_token
 from ci.system.file_lock import FileLock, wait_for_release
 from ci.system.process import capture
@@ -76,10 +76,8 @@ def work_tree(repository: Path, commit: str, runs: Path) -> Iterator[Path]:
 
 def _note_owner(place: Path, repository: Path) -> None:
     """Write down whose tree it is: after the lock was taken, so that a sweep meets no owner without one."""
-    try:
+    with writing(place):
         (place / "owner.json").write_text(json.dumps({"repository": str(repository)}))
-    except OSError as error:
-        raise InfrastructureError(f"cannot write {place}: {error.strerror}", then=f"df -h {place}") from error
 
 
 def sweep_trees(runs: Path) -> tuple[Path, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from ci.errors import InfrastructureError
+from ci.errors import writing
 
 __all__ = ["FileLock", "cache_dir", "held", "wait_for_release"]
 
@@ -38,15 +38,9 @@ class FileLock:
         Raises:
             InfrastructureError: the file cannot be made.
         """
-        try:
+        with writing(path, then=f"df -h {path.parent}; AMD_CI_CACHE=DIR names another cache"):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             file = path.open("a+", encoding="utf-8")
-        except OSError as error:
-            raise InfrastructureError(
-                f"cannot create the lock {path}: {error.strerror}",
-                cause="the folder is not writable, or the disk is full",
-                then=f"df -h {path.parent}; AMD_CI_CACHE=DIR names another cache",
-            ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -145,16 +145,16 @@ PYTEST_FILE = """
 import json, os, pathlib, time
 import pytest
 
-told = json.loads(os.environ["STAND_IN"])
+orders = json.loads(os.environ["STAND_IN"])
 
 @pytest.fixture
 def server():
     yield
     time.sleep(1)
-    pathlib.Path(told["cleaned"]).touch()
+    pathlib.Path(orders["cleaned"]).touch()
 
 def test_that_hangs(server):
-    pathlib.Path(told["ready"]).touch()
+    pathlib.Path(orders["ready"]).touch()
     time.sleep(600)
 """
 

@@ -520,8 +520,8 @@ def test_the_token_reaches_the_registry_and_nothing_else(
     assert pulled.hop == "public"
     assert sent
     assert seen, "the pulling process was not seen"
-    said = json.dumps(stage.events) + repr(image) + repr(pulled)
-    assert private.password not in said
+    printed = json.dumps(stage.events) + repr(image) + repr(pulled)
+    assert private.password not in printed
     assert not [text for text in seen if private.password.encode() in text]
 
 

@@ -151,7 +151,7 @@ class Server:
         Raises `EngineError` when the process ends or time runs out, `InfraError` when somebody else answers.
         """
         started = time.monotonic()
-        told = 0.0
+        reported = 0.0
         while True:
             elapsed = time.monotonic() - started
             if self.ending() is not None:
@@ -160,8 +160,8 @@ class Server:
                 )
             if elapsed > timeout_s:
                 raise self.failure(f"the server for {self.model} was not ready after {timeout_s:g} s")
-            if elapsed - told >= PROGRESS_EVERY_S:
-                told = elapsed
+            if elapsed - reported >= PROGRESS_EVERY_S:
+                reported = elapsed
                 events.progress(
                     f"waiting for the server of {self.model} (seconds)", round(elapsed, 1), timeout_s
                 )

@@ -110,8 +110,8 @@ def test_a_pull_request_runs_what_it_changed_stage_by_stage(replay: Replay) -> N
 
 def test_inputs_choose_pool_suite_and_flavour(replay: Replay) -> None:
     """The label of another pool and of more GPUs is the only one with a runner."""
-    wish = dispatch(replay.root, runner_arch="mi325", target_stage="stage-c-test-4-gpu-amd", rocm="720")
-    seen = replay.act("workflow_dispatch", labels=["linux-mi325-4gpu-sglang"], payload=wish)
+    request = dispatch(replay.root, runner_arch="mi325", target_stage="stage-c-test-4-gpu-amd", rocm="720")
+    seen = replay.act("workflow_dispatch", labels=["linux-mi325-4gpu-sglang"], payload=request)
     assert seen.code == 0, seen.log
     (run,) = seen.runs
     assert run.startswith("linux-mi325-4gpu-sglang: ")
@@ -120,9 +120,9 @@ def test_inputs_choose_pool_suite_and_flavour(replay: Replay) -> None:
 
 
 def test_a_failed_job_reaches_finish_and_every_job_cleans_up(inlined: Replay) -> None:
-    wish = dispatch(inlined.root, target_stage="stage-c-test-large-8-gpu-amd")
+    request = dispatch(inlined.root, target_stage="stage-c-test-large-8-gpu-amd")
     seen = inlined.act(
-        "workflow_dispatch", labels=["linux-mi300-8gpu-sglang"], payload=wish, codes={"--shard 2/3": 5}
+        "workflow_dispatch", labels=["linux-mi300-8gpu-sglang"], payload=request, codes={"--shard 2/3": 5}
     )
     assert seen.code != 0
     assert seen.results["finish"] == "failure"
@@ -145,8 +145,8 @@ def test_a_failed_stage_keeps_the_next_from_starting(inlined: Replay) -> None:
 
 def test_a_job_whose_label_nothing_takes_is_not_a_success(replay: Replay) -> None:
     """act passes over it and ends with 0 by itself; the finish job does not."""
-    wish = dispatch(replay.root, target_stage="stage-c-test-4-gpu-amd")
-    seen = replay.act("workflow_dispatch", labels=["linux-mi325-4gpu-sglang"], payload=wish)
+    request = dispatch(replay.root, target_stage="stage-c-test-4-gpu-amd")
+    seen = replay.act("workflow_dispatch", labels=["linux-mi325-4gpu-sglang"], payload=request)
     assert seen.runs == []
     assert seen.unmapped == ("stage-c-test-4-gpu-amd (linux-mi300-4gpu-sglang)",)
     assert seen.results["finish"] == "failure"
@@ -162,8 +162,8 @@ def test_a_change_of_documents_runs_nothing_and_is_green(replay: Replay) -> None
 
 
 def test_inputs_that_mean_nothing_end_the_run_with_all_of_them(replay: Replay) -> None:
-    wish = dispatch(replay.root, runner_arch="mi3oo", target_stage="stage-z", pr_head_sha="$(id)")
-    seen = replay.act("workflow_dispatch", labels=MI300, payload=wish)
+    request = dispatch(replay.root, runner_arch="mi3oo", target_stage="stage-z", pr_head_sha="$(id)")
+    seen = replay.act("workflow_dispatch", labels=MI300, payload=request)
     assert seen.results == {"plan": "failure", "finish": "failure"}
     for name in ("INPUT_RUNNER_ARCH", "INPUT_TARGET_STAGE", "INPUT_PR_HEAD_SHA"):
         assert name in seen.log

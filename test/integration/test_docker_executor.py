@@ -194,17 +194,17 @@ class TestKeep:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "printed"),
     [
         (("--keep", "--executor", "host"), "has no effect with --executor host"),
         (("--from-dockerfile",), "--checkout PATH"),
         (("--image", "UPPER/case"), "is not an image reference"),
     ],
 )
-def test_invalid_input_is_exit_2(runs: Runs, arguments: tuple[str, ...], said: str) -> None:
+def test_invalid_input_is_exit_2(runs: Runs, arguments: tuple[str, ...], printed: str) -> None:
     done = runs.run(*arguments)
     assert done.code == 2
-    assert said in done.err
+    assert printed in done.err
 
 
 @pytest.mark.parametrize("host", ["ssh://ci@10.0.0.7", "tcp://10.0.0.7:2375"])

@@ -47,12 +47,12 @@ def lint(linter: str, checkout: Path) -> tuple[int, str]:
 
 @pytest.mark.parametrize("linter", LINTERS)
 def test_the_rendered_files_are_clean(checkout: Path, linter: str) -> None:
-    code, told = lint(linter, checkout)
-    assert code == 0, told
+    code, shown = lint(linter, checkout)
+    assert code == 0, shown
 
 
 @pytest.mark.parametrize(
-    ("linter", "file", "old", "new", "told"),
+    ("linter", "file", "old", "new", "shown"),
     [
         ("actionlint", PULL, "runs-on: ubuntu-latest", "runs-on: linux-mi325-1gpu", 'label "linux-mi325-1gpu" is unknown'),
         ("actionlint", PULL, "needs: [plan, wave-1]", "needs: [plan, wave-4]", "wave-4"),
@@ -68,24 +68,24 @@ def test_the_rendered_files_are_clean(checkout: Path, linter: str) -> None:
     ],
 )  # fmt: skip
 def test_a_seeded_fault_is_reported(
-    checkout: Path, linter: str, file: str, old: str, new: str, told: str
+    checkout: Path, linter: str, file: str, old: str, new: str, shown: str
 ) -> None:
     path = checkout / ".github/workflows" / file
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    code, said = lint(linter, checkout)
+    code, printed = lint(linter, checkout)
     assert code != 0
-    assert told in said
+    assert shown in printed
 
 
 def test_no_ignore_is_there_for_nothing(checkout: Path) -> None:
     config = checkout / ".github/zizmor.yml"
     ignored = set(re.findall(r"^  ([a-z-]+):$", config.read_text(), flags=re.MULTILINE))
     config.unlink()
-    code, told = lint("zizmor", checkout)
+    code, shown = lint("zizmor", checkout)
     assert code != 0
-    assert set(re.findall(r"^\w+\[([a-z-]+)\]", told, flags=re.MULTILINE)) == ignored
+    assert set(re.findall(r"^\w+\[([a-z-]+)\]", shown, flags=re.MULTILINE)) == ignored
 
 
 def test_the_session_hands_its_words_on_and_carries_the_code(tmp_path: Path) -> None:

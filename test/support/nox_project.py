@@ -44,28 +44,28 @@ import json, os, signal, subprocess, sys, time
 
 from ci.system.signals import die_with_parent, stop_once
 
-told = json.loads(os.environ["STAND_IN"])
+orders = json.loads(os.environ["STAND_IN"])
 stage = sys.argv[2] if len(sys.argv) > 2 else ""
-with open(told["log"], "a", encoding="utf-8") as log:
+with open(orders["log"], "a", encoding="utf-8") as log:
     log.write(json.dumps({"argv": sys.argv[1:], "path": os.environ["PATH"], "stdout_fd": os.readlink("/proc/self/fd/1")}))
     log.write("\\n")
 if os.environ.get("NOX_CURRENT_SESSION"):
     die_with_parent()
-if stage in told["hang"]:
+if stage in orders["hang"]:
     stop_once(lambda number: None)
     helper = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
-        open(told["ready"], "w").close()
+        open(orders["ready"], "w").close()
         time.sleep(600)
     except KeyboardInterrupt:
-        time.sleep(told["cleanup_s"])
+        time.sleep(orders["cleanup_s"])
         helper.kill()
         helper.wait()
-        open(told["cleaned"], "w").close()
-        raise SystemExit(told["codes"].get(stage, 130))
+        open(orders["cleaned"], "w").close()
+        raise SystemExit(orders["codes"].get(stage, 130))
 print(json.dumps({"stage": stage}))
 print("noise of the stand-in", file=sys.stderr)
-code = told["codes"].get(stage, 0)
+code = orders["codes"].get(stage, 0)
 if code < 0:
     os.kill(os.getpid(), -code)
 raise SystemExit(code)
@@ -124,7 +124,7 @@ class Project:
 
     def environment(self, **changes: str | None) -> dict[str, str]:
         """Ours without what an outer Nox or uv put there, and with what the stand-in is told."""
-        told = {
+        orders = {
             "log": str(self.log),
             "ready": str(self.ready),
             "cleaned": str(self.cleaned),
@@ -138,7 +138,7 @@ class Project:
             if name == "UV_CACHE_DIR"
             or not name.startswith(("NOX", "UV", "VIRTUAL_ENV", "PYTEST", "PYTHON", "AMD_CI"))
         }
-        merged = {**outer, "STAND_IN": json.dumps(told), "SCRATCH_TOKEN": self.token, **changes}
+        merged = {**outer, "STAND_IN": json.dumps(orders), "SCRATCH_TOKEN": self.token, **changes}
         return {name: value for name, value in merged.items() if value is not None}
 
     def command(self, *words: str, nox: Sequence[str] = ()) -> list[str]:

@@ -83,10 +83,10 @@ def build_standin_image(engine: Engine, base: str) -> StandIn:
             forcerm=True,
             decode=True,
         )
-        said = ""
+        output = ""
         for event in events:
-            said += event.get("stream", "")
-            assert "error" not in event, f"{event['error']}\n{said[-2000:]}"
+            output += event.get("stream", "")
+            assert "error" not in event, f"{event['error']}\n{output[-2000:]}"
     return StandIn(reference=reference, old=old, new=new)
 
 

@@ -178,8 +178,8 @@ def _of_tree(tree: str) -> tuple[str, ...]:
 def _machine(catalog: Catalog, job: Job, tree: str) -> Side:
     """The command on a machine of that hardware.
 
-    The image is the run's, which no machine knows by itself; whether a machine has the cache is said by switches there,
-    and by the runner's name in Actions.
+    The image is the run's, which no machine knows by itself. Whether the machine has the cache follows from switches here,
+    and from the runner's name in Actions.
     """
     options = ("--executor", ExecutorKind.DOCKER, "--suite", job.suite, "--shard", job.shard, *_of_tree(tree))
     environ = {"AMD_CI_IMAGE": job.image} if job.image else {}

@@ -262,8 +262,8 @@ def _plan(stage: str, digest: str, parts: Mapping[str, Any]) -> Plan:
     whole = hashlib.sha256(canonical(work).encode("utf-8", "surrogatepass")).hexdigest()
     if parts.get("schema") == SCHEMA and not whole.startswith(digest):
         raise UsageError(f"its work has digest {whole[:_SHORT]}, its header states {digest}")
-    said = {name: value for name, value in parts.items() if name.startswith("placement.")}
-    placement = {**_NOWHERE, **{name.removeprefix("placement."): value for name, value in said.items()}}
+    recorded = {name: value for name, value in parts.items() if name.startswith("placement.")}
+    placement = {**_NOWHERE, **{name.removeprefix("placement."): value for name, value in recorded.items()}}
     return Plan.from_json(
         {
             "schema": parts.get("schema"),

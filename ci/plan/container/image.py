@@ -159,12 +159,12 @@ def image_request(
             if environ.get(row.variable) and (not row.families or family in row.families):
                 override, override_source = environ[row.variable], row.variable
                 break
-    said = (
+    versions = (
         (rocm, "--rocm"),
         (environ.get(images.rocm_variable, ""), images.rocm_variable),
         (suite_rocm, "the suite's row"),
     )
-    chosen, flavour_source = flavour_of(images, said, flavour=flavour)
+    chosen, flavour_source = flavour_of(images, versions, flavour=flavour)
     if not override and not family:
         raise UsageError(
             "no image is published for a machine without an AMD GPU",
@@ -183,9 +183,9 @@ def image_request(
 
 
 def flavour_of(
-    images: ImageCatalog, said: Iterable[tuple[str, str]], *, flavour: str = ""
+    images: ImageCatalog, versions: Iterable[tuple[str, str]], *, flavour: str = ""
 ) -> tuple[Flavour, str]:
-    """The row of the flavour, and where it comes from; `said` are ROCm versions with their sources, empty ones not given.
+    """The row of the flavour, and where it comes from; `versions` are ROCm versions with their sources, empty ones not given.
 
     Raises:
         UsageError: the flavour is unknown.
@@ -195,7 +195,7 @@ def flavour_of(
             return images.flavours[flavour], "--flavour"
         cause = closest(flavour, images.flavours)
         raise UsageError(f"unknown flavour {flavour!r}", cause=cause, then="see ci/catalog/images.toml")
-    for wanted, source in said:
+    for wanted, source in versions:
         if wanted:
             row = next((row for row in images.flavours.values() if row.rocm == wanted), None)
             if row is None:

@@ -127,8 +127,8 @@ def _filled(record: RunRecord, name: str, cases: Sequence[_Case], own: dict[str,
         "result": model.result(record).words,
     }
     for phase in model.phase_rows(record):
-        said = ": ".join(part for part in (duration(phase.duration_s), phase.said or phase.text) if part)
-        shared[f"phase: {phase.phase}"] = f"{phase.outcome} in {said}"
+        took = ": ".join(part for part in (duration(phase.duration_s), phase.result or phase.text) if part)
+        shared[f"phase: {phase.phase}"] = f"{phase.outcome} in {took}"
     for key, value in (shared | own).items():
         suite.add_property(_text(key), _text(value))
     for case in cases:

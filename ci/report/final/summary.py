@@ -113,7 +113,7 @@ def _phases(record: RunRecord, tails: LogTails) -> Iterator[str]:
     yield "\n### Phases\n\n| | phase | took | | what |\n| --- | --- | ---: | ---: | --- |"
     for phase in rows:
         icon = _PHASE_ICONS[phase.outcome]
-        words = plain(phase.said or phase.text)
+        words = plain(phase.result or phase.text)
         yield f"| {icon} {plain(phase.outcome)} | {code(phase.phase)} | {duration(phase.duration_s)} | {model.phase_amount(phase)} | {words} |"
     for phase in rows:
         if phase.outcome in (PhaseOutcome.OK, PhaseOutcome.SKIPPED) or not (phase.details or phase.log):

@@ -188,7 +188,7 @@ def _phases(record: RunRecord, tails: LogTails) -> RenderableType | None:
             one_line(phase.phase),
             duration(phase.duration_s),
             model.phase_amount(phase),
-            one_line(strip_ansi(phase.said or phase.text)),
+            one_line(strip_ansi(phase.result or phase.text)),
         )
         parts += _phase_trouble(phase, tails)
     return Group(*parts)

@@ -155,8 +155,8 @@ class LogLines:
     def _phase_ended(self, event: ev.PhaseEnded) -> Iterator[Line]:
         word, tone = _PHASE_WORDS[event.outcome]
         text = f"{word} {one_line(event.phase)} in {duration(event.duration_s)}"
-        said = one_line(strip_ansi(event.text))
-        yield Line(text=f"{text}: {said}" if said else text, tone=tone)
+        note = one_line(strip_ansi(event.text))
+        yield Line(text=f"{text}: {note}" if note else text, tone=tone)
         details = clip("\n".join(map(strip_ansi, event.details)), self._limits.case_lines)
         for line in visible(details).split("\n"):
             if line.strip():

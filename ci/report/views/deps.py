@@ -81,9 +81,9 @@ def show_checked(environ: Mapping[str, str], found: Installed, *, as_json: bool)
     console.print(table)
     for line in found.lines:
         console.print(line)
-    said = (
+    state = (
         "as after the installation"
         if found.compared
         else "not compared: this container has no record of an installation"
     )
-    console.print(f"protected distributions: {said}")
+    console.print(f"protected distributions: {state}")

@@ -43,9 +43,11 @@ def assert_best(scores: Any, ids: Any, magnitude: float = 0.0) -> None:
     expected = torch.topk(scores, ids.shape[1], dim=-1).indices
     differing = (ids != expected).any(dim=-1).nonzero().flatten().tolist()
     wrong = {
-        row: said
+        row: problem
         for row in differing
-        if (said := wrong_pick(scores[row].tolist(), ids[row].tolist(), ulps=TIE_ULPS, magnitude=magnitude))
+        if (
+            problem := wrong_pick(scores[row].tolist(), ids[row].tolist(), ulps=TIE_ULPS, magnitude=magnitude)
+        )
     }
     assert not wrong, (
         f"{len(wrong)} of {len(ids)} tokens are routed wrongly, the first: {next(iter(wrong.items()))}"

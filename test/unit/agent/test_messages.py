@@ -56,7 +56,7 @@ def test_what_is_not_understood_is_a_note_with_the_raw_text(text: str) -> None:
 
 
 def test_keys_of_another_type_are_left_out() -> None:
-    said = {
+    printed = {
         "type": "case",
         "case": "a",
         "outcome": "failed",
@@ -65,7 +65,7 @@ def test_keys_of_another_type_are_left_out() -> None:
         "verdict": ["infra"],
         "duration_s": "1",
     }
-    _, keys = parse_message(json.dumps(said).encode())
+    _, keys = parse_message(json.dumps(printed).encode())
     assert (keys["file"], keys["line"], keys["verdict"], keys["duration_s"]) == (None, None, None, 0.0)
     _, keys = parse_message(b'{"type": "progress", "text": "x", "done": true, "total": 1e999}')
     assert (keys["done"], keys["total"]) == (None, None)

@@ -25,7 +25,7 @@ class TestRows:
         return found, "\n".join(map(str, reader.problems))
 
     @pytest.mark.parametrize(
-        ("old", "new", "told"),
+        ("old", "new", "shown"),
         [
             ('hash = "1111', 'hash = "v6 # 1111', "action[actions/checkout].hash: invalid value 'v6 #"),
             ('crons = ["0 12 * * *"]', 'crons = ["noon"]', "workflow[amd-images].crons[0]: invalid value 'noon' (five fields"),
@@ -44,9 +44,9 @@ class TestRows:
             ('why = "a finding', 'why = "one\\na finding', "ignore[self-repository].why: invalid value"),
         ],
     )  # fmt: skip
-    def test_a_fault_is_named(self, tmp_path: Path, old: str, new: str, told: str) -> None:
+    def test_a_fault_is_named(self, tmp_path: Path, old: str, new: str, shown: str) -> None:
         _, problems = self.load(tmp_path, {old: new})
-        assert told in problems
+        assert shown in problems
 
     def test_all_at_once(self, tmp_path: Path) -> None:
         _, problems = self.load(tmp_path, {"value = 30": "value = 0", 'kind = "own"': 'kind = "mine"'})

@@ -72,8 +72,8 @@ def test_the_finish_job_passes_when_all_ended_as_planned(
 ) -> None:
     monkeypatch.setenv("NEEDS", json.dumps(NEEDS))
     assert ci_plan(["--verdict"]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert len(told) == len(NEEDS)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == len(NEEDS)
     assert files[1].read_text().count("\n- ") == len(NEEDS)
 
 

@@ -23,12 +23,12 @@ def checkout(tmp_path: Path) -> Path:
 def test_an_images_name_says_flavour_and_family(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image = "org/engine:v0.5.12-rocm720-mi35x-20260529"
     plan_verb({}, DepsOptions(image=image, checkout=str(checkout), json=True))
-    said = json.loads(capsys.readouterr().out)
-    assert (said["flavour"], said["stage"]) == ("rocm720", "gfx950-rocm720")
-    steps = {step["id"]: step for step in said["steps"]}
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["flavour"], printed["stage"]) == ("rocm720", "gfx950-rocm720")
+    steps = {step["id"]: step for step in printed["steps"]}
     assert steps["aiter"]["env"]["GPU_ARCHS"] == "gfx950"
-    assert said["decision"] is None
-    assert any("AITER is wanted at 46e6c92b3e" in note for note in said["notes"])
+    assert printed["decision"] is None
+    assert any("AITER is wanted at 46e6c92b3e" in note for note in printed["notes"])
     assert "the checkout has no kernel_dir" in steps["kernels"]["skip"]
 
 

@@ -103,11 +103,11 @@ class Double:
     given: list[Event]
     broken: Exception | None = None
     swept: tuple[Found, ...] = ()
-    told: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
     on_event: Any = None
 
     def start(self, spec: Any) -> None:
-        self.told.append(f"start {spec.run}")
+        self.calls.append(f"start {spec.run}")
 
     def events(self) -> Iterator[Event]:
         for event in self.given:
@@ -118,10 +118,10 @@ class Double:
             raise self.broken
 
     def stop(self) -> None:
-        self.told.append("stop")
+        self.calls.append("stop")
 
     def close(self) -> None:
-        self.told.append("close")
+        self.calls.append("close")
 
     def __enter__(self) -> Self:
         return self
@@ -151,7 +151,7 @@ class Bench:
         self.shown: list[Event] = []
         self.order: list[str] = []
         self.endings: list[Ending] = []
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self._monkeypatch = monkeypatch
 
     @contextmanager
@@ -176,7 +176,7 @@ class Bench:
             environ=environ or {},
             view=self.view,
             report=self.report,
-            say=self.said.append,
+            say=self.messages.append,
         ).act()
 
     def kinds(self) -> list[str]:
@@ -211,7 +211,7 @@ def test_a_run_is_recorded_shown_and_reported_once(bench: Bench) -> None:
     assert ending.record.recorded_exit == 0
     assert [test.id for test in ending.record.tests] == [TEST]
     assert ending.folder.plan.is_file()
-    assert executor.told == [f"start {ending.folder.name}", "close"]
+    assert executor.calls == [f"start {ending.folder.name}", "close"]
     assert not list((bench.runs / ".live").iterdir()), "the run is not alive any more"
     assert all(event.time for event in bench.shown)
 
@@ -224,7 +224,7 @@ def test_a_failed_test_is_the_exit_code(bench: Bench) -> None:
 def test_a_signal_stops_the_executor_and_is_130_whatever_passed(bench: Bench) -> None:
     executor = Double(PASSED, on_event=lambda: signal.raise_signal(signal.SIGTERM))
     assert bench.run(executor) == ExitCode.INTERRUPTED
-    assert executor.told.count("stop") == len(PASSED)
+    assert executor.calls.count("stop") == len(PASSED)
     assert bench.endings[0].record.recorded_exit == ExitCode.INTERRUPTED
 
 
@@ -251,7 +251,7 @@ def test_an_empty_shard_starts_no_executor(bench: Bench) -> None:
     plan = planned(catalog(), facts([registration(TEST, STAGE_B_SMALL)]), asked)
     executor = Double(PASSED)
     assert bench.run(executor, plan) == 0
-    assert executor.told == []
+    assert executor.calls == []
 
 
 def test_a_run_folder_that_cannot_be_made_is_reported_with_what_to_do(bench: Bench) -> None:

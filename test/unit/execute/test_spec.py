@@ -183,10 +183,10 @@ def test_the_agent_knows_every_way_of_gating() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in MESSAGES if kind != "session"])
 def test_what_a_test_process_says_is_an_event_of_the_host(kind: str) -> None:
-    said = {key: default for key, (_, default) in MESSAGES[kind].items()}
+    values = {key: default for key, (_, default) in MESSAGES[kind].items()}
     if kind == "case":
-        said["outcome"] = "passed"
-    event = event_from({"type": kind, "suite": "s", "test": "t", "attempt": 1, **said})
+        values["outcome"] = "passed"
+    event = event_from({"type": kind, "suite": "s", "test": "t", "attempt": 1, **values})
     assert isinstance(event, Case | Metric | Note | Progress)
     assert not event.more
 

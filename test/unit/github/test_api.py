@@ -19,15 +19,15 @@ def github() -> Iterator[FakeGitHub]:
         yield fake
 
 
-def open_api(fake: FakeGitHub, said: list[str], token: str = TOKEN) -> GitHub:
-    return GitHub(ApiBase(url=fake.url, token=token, why="--api"), said.append, timeout_s=2, retry_wait_s=0)
+def open_api(fake: FakeGitHub, notes: list[str], token: str = TOKEN) -> GitHub:
+    return GitHub(ApiBase(url=fake.url, token=token, why="--api"), notes.append, timeout_s=2, retry_wait_s=0)
 
 
 def refused(fake: FakeGitHub, link: Link = JOB, token: str = TOKEN) -> CiError:
-    said: list[str] = []
-    with open_api(fake, said, token) as api, pytest.raises(CiError) as caught:
+    notes: list[str] = []
+    with open_api(fake, notes, token) as api, pytest.raises(CiError) as caught:
         api.log(link)
-    assert TOKEN not in caught.value.render() + "".join(said)
+    assert TOKEN not in caught.value.render() + "".join(notes)
     return caught.value
 
 
@@ -117,10 +117,10 @@ class TestAnswers:
     def test_a_server_that_stumbles_is_asked_again_and_that_is_reported(self, github: FakeGitHub) -> None:
         github.put("/repos/o/r/actions/jobs/42", b"busy", 502)
         github.put("/repos/o/r/actions/jobs/42", job(42, "x"))
-        said: list[str] = []
-        with open_api(github, said) as api:
+        notes: list[str] = []
+        with open_api(github, notes) as api:
             assert api.job(JOB)["name"] == "x"
-        assert said == ["GitHub did not answer, attempt 2 of 3"]
+        assert notes == ["GitHub did not answer, attempt 2 of 3"]
 
     def test_an_expired_log(self, github: FakeGitHub) -> None:
         github.put("/repos/o/r/actions/jobs/42/logs", {"message": "Gone"}, 410)
@@ -170,11 +170,11 @@ class TestAnswers:
 
     def test_nothing_answers(self) -> None:
         base = ApiBase(url="http://127.0.0.1:9", token=TOKEN, why="--api")
-        said: list[str] = []
-        with GitHub(base, said.append, retry_wait_s=0) as api, pytest.raises(InfrastructureError) as caught:
+        notes: list[str] = []
+        with GitHub(base, notes.append, retry_wait_s=0) as api, pytest.raises(InfrastructureError) as caught:
             api.job(JOB)
         assert caught.value.exit_code is ExitCode.INFRASTRUCTURE
-        assert len(said) == 2
+        assert len(notes) == 2
         assert TOKEN not in caught.value.render()
 
     def test_a_proxy_answers_instead(self, github: FakeGitHub) -> None:

@@ -35,7 +35,7 @@ def ask(event: str = "pull_request", **changes: Any) -> Ask:
 def waves(
     choices: Mapping[str, frozenset[str] | None],
     tests: Mapping[str, int],
-    wish: Ask | None = None,
+    asked: Ask | None = None,
     workflow: WorkflowRow = PR,
 ) -> Waves:
     """Waves of these suites (None: whole) with so many tests each, named t0, t1 ... from the longest on."""
@@ -47,7 +47,7 @@ def waves(
             for name, count in tests.items()
         },
         stage_waves(catalog(), workflow),
-        wish or ask(),
+        asked or ask(),
         lambda family, rocm: f"{family}-{rocm}@sha256:1",
     )
 
@@ -82,10 +82,10 @@ def test_shards_without_tests_get_no_job_and_are_named() -> None:
     assert [job.name for job in made.jobs] == [
         f"{STAGE_B_SMALL} (linux-north-1gpu, {number}/5)" for number in (1, 2, 3)
     ]
-    told = {row.suite: row.because for row in made.not_made}
-    assert told[STAGE_B_SMALL].startswith("shards 4/5, ")
-    assert told[STAGE_B_SMALL].endswith("are empty: the suite has 3 tests")
-    assert told[EIGHT] == "no enabled test is registered for it"
+    reasons = {row.suite: row.because for row in made.not_made}
+    assert reasons[STAGE_B_SMALL].startswith("shards 4/5, ")
+    assert reasons[STAGE_B_SMALL].endswith("are empty: the suite has 3 tests")
+    assert reasons[EIGHT] == "no enabled test is registered for it"
 
 
 def test_a_single_test_gets_the_shard_that_holds_it() -> None:

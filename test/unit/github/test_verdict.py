@@ -39,11 +39,11 @@ OK = "success"
     ],
 )
 def test_the_verdict(jobs: dict[str, Any], code: int, words: str) -> None:
-    found, problems, told = judge(jobs)
+    found, problems, lines = judge(jobs)
     assert found == code
     assert words in "\n".join(map(str, problems))
     assert bool(problems) is bool(code)
-    assert len(told) == len(jobs)
+    assert len(lines) == len(jobs)
 
 
 @pytest.mark.parametrize("text", ["", " ", "{", "[]", '{"a": 1}'])

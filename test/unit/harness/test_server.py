@@ -112,14 +112,14 @@ def test_server_is_started_as_sglang_wants_it(monkeypatch: pytest.MonkeyPatch, t
         pid = server.pid
     os.close(writing)
     os.close(reading)
-    said = json.loads(server.log_path.read_text().splitlines()[0])
-    assert said["argv"] == [
+    printed = json.loads(server.log_path.read_text().splitlines()[0])
+    assert printed["argv"] == [
         *("--model-path", "/models/m", "--served-model-name", server.alias),
         *("--host", "127.0.0.1", "--port", str(server.port), "--tp", "8"),
     ]
     assert server.alias.startswith("model-"), "the model's name and something that no other server has"
-    assert said["env"]["AMD_CI_TEST"] == os.environ["AMD_CI_TEST"]
-    assert "AMD_CI_EVENTS_FD" not in said["env"], "the socket is not inherited"
+    assert printed["env"]["AMD_CI_TEST"] == os.environ["AMD_CI_TEST"]
+    assert "AMD_CI_EVENTS_FD" not in printed["env"], "the socket is not inherited"
     assert server.log_path.parent == tmp_path / "logs"
     assert is_gone(pid)
 

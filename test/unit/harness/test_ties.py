@@ -65,9 +65,9 @@ def test_a_worse_score_in_a_better_place_is_named(scores: list[float], data: st.
     high, low = scores[picked[place]], scores[picked[other]]
     assume(abs(high - low) > ULPS * ulp(max(abs(high), abs(low))))
     picked[place], picked[other] = picked[other], picked[place]
-    said = wrong_pick(scores, picked, ulps=ULPS)
-    assert said is not None
-    assert f"place {min(place, other)} " in said
+    printed = wrong_pick(scores, picked, ulps=ULPS)
+    assert printed is not None
+    assert f"place {min(place, other)} " in printed
 
 
 @pytest.mark.parametrize(("steps", "fits"), [(1, True), (4, True), (5, False)])
@@ -83,7 +83,7 @@ def test_a_sum_near_zero_keeps_the_rounding_of_its_parts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "picked", "said"),
+    ("scores", "picked", "printed"),
     [
         ([0.5, 0.25], [0, 0], "picked twice"),
         ([0.5, 0.25], [2], "index 2 is picked of 2"),
@@ -92,5 +92,5 @@ def test_a_sum_near_zero_keeps_the_rounding_of_its_parts() -> None:
         ([math.inf, 0.5], [0], "score 0 is inf"),
     ],
 )
-def test_what_is_not_a_top_k_at_all_is_named(scores: list[float], picked: list[int], said: str) -> None:
-    assert said in str(wrong_pick(scores, picked, ulps=ULPS))
+def test_what_is_not_a_top_k_at_all_is_named(scores: list[float], picked: list[int], printed: str) -> None:
+    assert printed in str(wrong_pick(scores, picked, ulps=ULPS))

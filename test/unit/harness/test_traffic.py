@@ -127,11 +127,11 @@ def test_time_in_which_the_client_is_busy_with_something_else_is_its_own() -> No
 
 
 def test_progress_is_reported_while_requests_are_under_way() -> None:
-    told: list[int] = []
+    shown: list[int] = []
     with answer_with(Desk().reply) as port:
-        send_to(port, 3, concurrency=1, tick_s=0.01, on_tick=told.append)
-    assert {0, 1, 2} <= set(told)
-    assert told == sorted(told)
+        send_to(port, 3, concurrency=1, tick_s=0.01, on_tick=shown.append)
+    assert {0, 1, 2} <= set(shown)
+    assert shown == sorted(shown)
 
 
 def hang(handler: BaseHTTPRequestHandler, _path: str, _body: Any) -> None:

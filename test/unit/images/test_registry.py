@@ -131,15 +131,15 @@ def bearer(server: Server, *, takes_login: bool) -> Callable[[str, Mapping[str, 
     basic = "Basic " + b64encode(f"ci:{CANARY}".encode()).decode()
 
     def answer(path: str, headers: Mapping[str, str]) -> Answer:
-        said = headers.get("Authorization", "")
+        printed = headers.get("Authorization", "")
         if path.startswith("/token"):
             asked = parse_qs(urlsplit(path).query)
             assert asked["service"] == ["s"]
             assert asked["scope"] == ["repository:a/b:pull"]
-            if said and not takes_login:
+            if printed and not takes_login:
                 return 401, {}, b"{}"
-            return 200, {}, json.dumps({"token": "named" if said == basic else "anonymous"}).encode()
-        if said == f"Bearer {'named' if takes_login else 'anonymous'}":
+            return 200, {}, json.dumps({"token": "named" if printed == basic else "anonymous"}).encode()
+        if printed == f"Bearer {'named' if takes_login else 'anonymous'}":
             return 200, {}, b'{"tags": ["t"]}'
         challenge = f'Bearer realm="{server.url}/token",service="s",scope="repository:a/b:pull"'
         return 401, {"WWW-Authenticate": challenge}, b""

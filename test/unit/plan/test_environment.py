@@ -35,8 +35,8 @@ def test_the_highest_layer_wins_and_what_it_overrode_is_kept(stack: list[Pairs])
         expected |= content
     assert resolved.values == dict(sorted(expected.items()))
     for name, setting in resolved.settings.items():
-        story = [(f"set{number}", content[name]) for number, content in enumerate(stack) if name in content]
-        assert [(setting.source, setting.value), *setting.overrode] == story[::-1]
+        history = [(f"set{number}", content[name]) for number, content in enumerate(stack) if name in content]
+        assert [(setting.source, setting.value), *setting.overrode] == history[::-1]
 
 
 @given(pairs, pairs)

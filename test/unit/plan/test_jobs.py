@@ -122,13 +122,13 @@ def test_single_tests_add_up_and_a_whole_suite_stays_whole() -> None:
         (row("ci/catalog/quarantine.toml", "quarantine", test=f"{B_TEST}::test_x[1]"), [STAGE_B_SMALL], {B_TEST}),
         (row("ci/catalog/environment.toml", "test_env", test=B_TEST), [STAGE_B_SMALL], {B_TEST}),
         (row("ci/catalog/models.toml", "model", id="some/model"), [STAGE_B_SMALL], {B_TEST}),
-        (row("ci/catalog/capabilities.toml", "capability", id="wish"), [STAGE_B_SMALL], {B_TEST}),
+        (row("ci/catalog/capabilities.toml", "capability", id="extra"), [STAGE_B_SMALL], {B_TEST}),
     ],
 )  # fmt: skip
 def test_a_row_of_tests_selects_those_that_use_it(
     file: ChangedFile, suites: list[str], tests: set[str] | None
 ) -> None:
-    asking = replace(TESTS, requirements={B_TEST: Requirements(asks=("wish",))})
+    asking = replace(TESTS, requirements={B_TEST: Requirements(asks=("extra",))})
     selection = select(file, tests=asking, model_users={"some/model": (B_TEST,)})
     assert chosen(selection) == suites
     if tests is not None:

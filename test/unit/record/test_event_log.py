@@ -95,15 +95,15 @@ class TestWritingAndReading:
         path.write_bytes(b'{"type":"note"}\n[1]\n\xff\n' + wrong + b'\n{"type":"note"}\n')
         first, *damaged, last = read_events(path)
         assert first == last == Note()
-        said = [event.text.removeprefix("events.jsonl: ") for event in damaged if isinstance(event, Damaged)]
-        assert said[:2] == [
+        texts = [event.text.removeprefix("events.jsonl: ") for event in damaged if isinstance(event, Damaged)]
+        assert texts[:2] == [
             "line 2 is not an event (has no type): '[1]'",
             "line 3 is not an event: '\\ufffd'",
         ]
-        assert said[2].startswith(
+        assert texts[2].startswith(
             "line 4 is not an event (outcome: unknown value 'odd' (expected 'passed', 'failed'"
         )
-        assert "duration_s: is 'long', not a number" in said[2]
+        assert "duration_s: is 'long', not a number" in texts[2]
 
     def test_what_only_another_version_knows_is_kept(self, tmp_path: Path) -> None:
         path = tmp_path / "events.jsonl"

@@ -39,7 +39,7 @@ def test_a_phase_keeps_what_it_moved_and_what_its_end_reported() -> None:
         [run_started([TEST]), begin("pull", "image"), go_on("pull", 5, 10), end("pull", text="done")]
     )
     (phase,) = record.phases
-    assert (phase.phase, phase.outcome, phase.text, phase.said) == ("pull", "ok", "image", "done")
+    assert (phase.phase, phase.outcome, phase.text, phase.result) == ("pull", "ok", "image", "done")
     assert (phase.done, phase.total, phase.unit, phase.duration_s) == (5, 10, "bytes", 1.5)
 
 

@@ -56,12 +56,14 @@ def test_an_error_of_ours_ends_it_with_every_problem(phases: Phases, events: lis
 
 
 @pytest.mark.parametrize(
-    ("error", "said"), [(KeyError("x"), "KeyError: 'x'"), (KeyboardInterrupt(), "KeyboardInterrupt: ")]
+    ("error", "expected"), [(KeyError("x"), "KeyError: 'x'"), (KeyboardInterrupt(), "KeyboardInterrupt: ")]
 )
-def test_any_other_end_is_named(phases: Phases, events: list[Event], error: BaseException, said: str) -> None:
+def test_any_other_end_is_named(
+    phases: Phases, events: list[Event], error: BaseException, expected: str
+) -> None:
     with pytest.raises(type(error)), phases.phase("pull", ""):
         raise error
-    assert (ended(events).outcome, ended(events).text) == (PhaseOutcome.FAILED, said)
+    assert (ended(events).outcome, ended(events).text) == (PhaseOutcome.FAILED, expected)
 
 
 def test_its_log_is_named_by_its_end_and_added_to(

@@ -99,9 +99,9 @@ class TestProgress:
         for second in range(60):
             now_s = 1000.0 + second
             view.show(go_on("pull", second * GIB, 60 * GIB))
-        told = [line for line in stream.getvalue().splitlines() if "... pull" in line]
-        assert len(told) == 60 // report_limits.progress_every_s - 1
-        assert "15 GiB of 60 GiB (25 %)" in told[0]
+        shown = [line for line in stream.getvalue().splitlines() if "... pull" in line]
+        assert len(shown) == 60 // report_limits.progress_every_s - 1
+        assert "15 GiB of 60 GiB (25 %)" in shown[0]
 
     def test_a_terminal_has_a_bar_with_bytes_and_rate(self) -> None:
         live = LiveRun(lambda: 0.0)

@@ -96,7 +96,7 @@ GOOD = {"text": "a", "number": 1, "whole": 1, "yes": True, "colour": "red"}
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "expected"),
     [
         ({"text": 1}, "text: is 1, not a string"),
         ({"number": "1"}, "number: is '1', not a number"),
@@ -111,21 +111,21 @@ GOOD = {"text": "a", "number": 1, "whole": 1, "yes": True, "colour": "red"}
         ({"r\ud800": 1}, "is 'r\\ud800', not valid Unicode"),
     ],
 )
-def test_what_does_not_fit_is_reported_in_plain_words(wrong: dict[str, object], said: str) -> None:
+def test_what_does_not_fit_is_reported_in_plain_words(wrong: dict[str, object], expected: str) -> None:
     with pytest.raises(DecodeError) as caught:
         decode(Leaf, GOOD | wrong)
-    assert str(caught.value) == said
+    assert str(caught.value) == expected
 
 
 def test_everything_is_reported_at_once_and_where() -> None:
     value = {"leaves": [GOOD, GOOD | {"text": None}], "named": {"x": {}}, "below": 4}
     with pytest.raises(DecodeError) as caught:
         decode(Tree, value)
-    said = {wrong.dotted: wrong.what for wrong in caught.value.wrong}
-    assert said["leaves[1].text"] == "is null, not a string"
-    assert said["named.x.text"] == "is missing"
-    assert said["sizes"] == "is missing"
-    assert said["below"] == "is 4, not a table"
+    expected = {wrong.dotted: wrong.what for wrong in caught.value.wrong}
+    assert expected["leaves[1].text"] == "is null, not a string"
+    assert expected["named.x.text"] == "is missing"
+    assert expected["sizes"] == "is missing"
+    assert expected["below"] == "is 4, not a table"
 
 
 def test_keys_of_another_version_can_be_left_out() -> None:

@@ -24,7 +24,7 @@ def test_a_waiting_process_says_once_for_whom_and_gets_it_in_the_end(tmp_path: P
     path = tmp_path / "lock"
     other = FileLock()
     assert other.take(path, {"run": "the first"})
-    said: list[str] = []
+    owners: list[str] = []
     pauses: list[None] = []
 
     def pause() -> None:
@@ -32,13 +32,13 @@ def test_a_waiting_process_says_once_for_whom_and_gets_it_in_the_end(tmp_path: P
         if len(pauses) == 3:
             other.release()
 
-    with held(path, {"run": "the second"}, on_wait=said.append, pause=pause) as waited:
+    with held(path, {"run": "the second"}, on_wait=owners.append, pause=pause) as waited:
         assert waited
         assert "the second" in path.read_text()
     assert len(pauses) == 3
-    assert len(said) == 1
-    assert said[0].endswith("run the first")
-    with held(path, {}, on_wait=said.append, pause=pause) as waited:
+    assert len(owners) == 1
+    assert owners[0].endswith("run the first")
+    with held(path, {}, on_wait=owners.append, pause=pause) as waited:
         assert not waited
 
 
@@ -48,9 +48,9 @@ def test_a_holder_that_wrote_nothing_yet(tmp_path: Path, content: str) -> None:
     other = FileLock()
     assert other.take(path)
     path.write_text(content)
-    said: list[str] = []
-    with held(path, {}, on_wait=said.append, pause=other.release):
-        assert said == ["a process that has just started"]
+    owners: list[str] = []
+    with held(path, {}, on_wait=owners.append, pause=other.release):
+        assert owners == ["a process that has just started"]
 
 
 def test_giving_up_while_waiting_leaves_it_to_the_other(tmp_path: Path) -> None:

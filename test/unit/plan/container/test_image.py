@@ -152,8 +152,8 @@ def test_overrides_have_an_order(
 def test_the_flavour_comes_from_the_option_its_variable_the_suite_or_the_catalog() -> None:
     environ: dict[str, str] = {}
 
-    def flavour(**said: str) -> tuple[str, str]:
-        ask = image_request(IMAGES, family="mi30x", today=TODAY, environ=environ, **said)
+    def flavour(**options: str) -> tuple[str, str]:
+        ask = image_request(IMAGES, family="mi30x", today=TODAY, environ=environ, **options)
         return ask.flavour, ask.flavour_source.partition(":")[0]
 
     assert flavour() == ("rocm700", "default")

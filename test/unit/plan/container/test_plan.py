@@ -158,15 +158,15 @@ class TestThePlan:
 
 class TestRefusals:
     @pytest.mark.parametrize(
-        ("docker", "strict", "said"),
+        ("docker", "strict", "expected"),
         [
             (docker_facts(image(), problem="no such socket"), False, "no such socket"),
             (docker_facts(image(config_digest="", problem="nobody answers")), False, "nobody answers"),
             (docker_facts(image(age_days=9)), True, "9 days old"),
         ],
     )
-    def test_what_only_a_plan_can_be_made_of(self, docker: DockerFacts, strict: bool, said: str) -> None:  # noqa: FBT001  # a parameter
-        with pytest.raises(InfrastructureError, match=said):
+    def test_what_only_a_plan_can_be_made_of(self, docker: DockerFacts, strict: bool, expected: str) -> None:  # noqa: FBT001  # a parameter
+        with pytest.raises(InfrastructureError, match=expected):
             require_docker(docker, strict=strict)
 
     def test_a_stale_image_is_a_note_otherwise(self) -> None:
@@ -176,14 +176,14 @@ class TestRefusals:
         assert any(note.startswith("STALE IMAGE") for note in notes)
 
     @pytest.mark.parametrize(
-        ("change", "executor", "said"),
+        ("change", "executor", "expected"),
         [
             ({}, ExecutorKind.HOST, "the plan is of docker"),
             ({"mounts": ()}, None, "container.env"),
         ],
     )
     def test_a_saved_plan_in_another_place(
-        self, change: Mapping[str, Any], executor: ExecutorKind | None, said: str
+        self, change: Mapping[str, Any], executor: ExecutorKind | None, expected: str
     ) -> None:
         saved = contained()
         here, found = mi300x([registration("test/a.py")]), docker_facts(image(), **change)
@@ -191,7 +191,7 @@ class TestRefusals:
             place_again(
                 catalog(), here, needs_again(catalog(), request(executor=executor), saved), saved, found
             )
-        assert said in raised.value.render()
+        assert expected in raised.value.render()
 
     def test_a_saved_plan_is_placed_here(self) -> None:
         saved = contained()
@@ -227,7 +227,7 @@ class TestPreflights:
         assert again == plan
 
     @pytest.mark.parametrize(
-        ("executor", "tree", "said"),
+        ("executor", "tree", "expected"),
         [
             (ExecutorKind.DOCKER, False, "add --checkout PATH"),
             (ExecutorKind.HOST, True, "run it by hand first"),
@@ -237,11 +237,11 @@ class TestPreflights:
         self,
         executor: ExecutorKind,
         tree: bool,  # noqa: FBT001  # a parameter
-        said: str,
+        expected: str,
     ) -> None:
         plan = self.planned(executor=executor, tree=tree)
         assert plan.work.container is None or plan.work.container.preflights == ()
-        assert any("all-reduce is not run" in note and said in note for note in plan.notes)
+        assert any("all-reduce is not run" in note and expected in note for note in plan.notes)
 
     def test_a_rehearsal_has_none(self) -> None:
         plan = self.planned(executor=ExecutorKind.DOCKER, tree=True, cpu=True)

@@ -37,27 +37,27 @@ class TestLog:
 
     def test_a_retry_and_a_flaky_end_are_reported(self, report_limits: ReportLimits) -> None:
         lines = logged(events_of("stage-b"), report_limits)
-        told = [line[9:] for line in lines if "test_vision_openai_server" in line]
-        assert any(line.startswith("RETRY") and "in 30 s" in line for line in told)
-        assert told[-1].startswith("FLAKY")
+        shown = [line[9:] for line in lines if "test_vision_openai_server" in line]
+        assert any(line.startswith("RETRY") and "in 30 s" in line for line in shown)
+        assert shown[-1].startswith("FLAKY")
 
     def test_progress_is_reported_at_most_every_so_often_per_test(self, report_limits: ReportLimits) -> None:
         clock, stream = Clock(), io.StringIO()
         view = LogView(stream, limits=report_limits, clock=clock)
         view.show(run_started(["a.py", "b.py"]))
-        told = []
+        shown = []
         for second in range(60):
             clock.now_s = 1000.0 + second
             for test in ("a.py", "b.py"):
                 view.show(Progress(suite=SUITE, test=test, text="x", done=second, total=60))
-            told = [line for line in stream.getvalue().splitlines() if "..." in line]
-        assert [line.rpartition(" ")[2] for line in told if "a.py" in line] == [
+            shown = [line for line in stream.getvalue().splitlines() if "..." in line]
+        assert [line.rpartition(" ")[2] for line in shown if "a.py" in line] == [
             "0/60",
             "15/60",
             "30/60",
             "45/60",
         ]
-        assert len(told) == 8
+        assert len(shown) == 8
 
     def test_a_rehearsal_says_so_at_the_start_and_at_the_end(self, report_limits: ReportLimits) -> None:
         lines = logged(events_of("rehearsal"), report_limits)
