@@ -34,5 +34,6 @@ def test_outside_actions_nothing_is_written_and_a_lost_file_is_an_error(tmp_path
     add_summary({"GITHUB_STEP_SUMMARY": str(tmp_path / "s.md")}, "one\n")
     add_summary({"GITHUB_STEP_SUMMARY": str(tmp_path / "s.md")}, "two\n")
     assert (tmp_path / "s.md").read_text() == "one\ntwo\n"
-    with pytest.raises(InfrastructureError, match="GITHUB_OUTPUT"):
+    with pytest.raises(InfrastructureError, match="gone/out") as caught:
         set_outputs({"GITHUB_OUTPUT": str(tmp_path / "gone/out")}, {"a": "b"})
+    assert "GITHUB_OUTPUT" in caught.value.render()
