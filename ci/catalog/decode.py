@@ -60,7 +60,7 @@ class Reader:
         self.remember(part, *self._origins[id(row)][1:])
 
     def leave_out(self, kind: type[Row], table: Mapping[str, object]) -> None:
-        """Note what a row that could not be decoded is called: whoever names it is not at fault."""
+        """Note what a row that could not be decoded is called: a row that names it is not at fault."""
         names = (table.get(key) for key in (kind.KEY, *kind.PROVIDES))
         self._broken.update(name for name in names if isinstance(name, str))
 

@@ -40,7 +40,7 @@ def stop_verb(environ: Mapping[str, str], name: str) -> None:
     """End and remove one by its name, kept or not.
 
     Raises:
-        UsageError: none of ours has this name.
+        UsageError: no container of this project has this name.
         InfrastructureError: the engine does not answer, or the container stays.
     """
     names = [one.name for one in _tenants(environ)]

@@ -131,7 +131,7 @@ class DockerExecutor:
     # ---- the phases
 
     def _run(self) -> None:
-        """The thread: phases, then the cleanup; every failure is an event, a fault of ours is raised by `events`."""
+        """The thread: phases, then the cleanup; every failure is an event, a bug is raised by `events`."""
         try:
             try:
                 self._work_through()

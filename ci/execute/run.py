@@ -1,4 +1,4 @@
-"""One run from its folder to its end: events of the executor into the record, and to whoever looks on."""
+"""One run from its folder to its end: the executor's events go into the record and to the view."""
 
 import shlex
 import signal

@@ -127,7 +127,7 @@ def api_base(link: Link, environ: Mapping[str, str], given: str) -> ApiBase:
 
 
 class GitHub:
-    """Reads jobs and logs. Failures are errors of ours that say what to do; no message holds the token."""
+    """Reads jobs and logs. A failure is a CiError that says what to do; no message holds the token."""
 
     def __init__(
         self,

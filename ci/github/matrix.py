@@ -121,7 +121,7 @@ def make_waves(
         tests: all enabled tests of each suite, by the suite's name.
         wave_of: the wave of each stage of the workflow, counted from 1; as many waves are made as it has.
         ask: what event and inputs ask for.
-        image: asked once for each job; whoever gives it keeps the answers.
+        image: asked once for each job; the caller keeps the answers.
     """
     waves: list[list[Job]] = [[] for _ in range(max(wave_of.values(), default=0))]
     not_made: list[NotMade] = []

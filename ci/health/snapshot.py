@@ -160,7 +160,7 @@ class Health:
         phase.details += seen.missing
         return bool(seen.source)
 
-    # ---- whose it is
+    # ---- owners
 
     def _is_mine(self, holders: Sequence[Holder]) -> bool:
         """This run's: one of its processes still holds a GPU, or none does, so that no other can have taken it."""

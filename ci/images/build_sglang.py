@@ -205,7 +205,7 @@ def _follow(
     log: Log,
     stopped: Callable[[], bool],
 ) -> list[str]:
-    """Hand on what a build says until it ends; its last lines are returned."""
+    """Pass on the output of a build until it ends; returns its last lines."""
     deadline_s = clock.monotonic_s() + _BUILD_S
     output = _Output(printed)
     try:

@@ -90,7 +90,7 @@ class PlannedImages:
             self.catalog.images, family=family, today=self.today, environ=self.environ, rocm=rocm
         )
         if request.override and parse_reference(request.override).digest:
-            # a digest means the same to every job; whoever pulls it compares
+            # a digest means the same to every job; the job that pulls it compares it
             return self._row(
                 family, rocm, image=request.override, source=f"{request.override_source}, pinned there"
             )

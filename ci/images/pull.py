@@ -214,7 +214,7 @@ class _Chain:
         return ""
 
     def _public(self) -> Pulled:
-        """The image's own registry, by digest, as often as the rows say."""
+        """The image's own registry, by digest, up to `pull.attempts` times."""
         retrying = Retrying(
             stop=stop_after_attempt(self.limits.pull.attempts),
             retry=retry_if_exception(lambda error: isinstance(error, _FailedPullError) and error.retry),

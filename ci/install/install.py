@@ -302,7 +302,7 @@ class Installation:
             raise InfrastructureError("the installation was stopped", cause="the run was stopped")
 
     def _save(self, under_way: Sequence[str] = ()) -> None:
-        """Remember what was done; `under_way` may be changed by a step that has begun and whose end we may not see."""
+        """Record what was done; `under_way` may be changed by a step that has begun and whose end we may not see."""
         state = {
             "schema": _STATE_SCHEMA,
             "image": self.image,

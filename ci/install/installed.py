@@ -19,7 +19,7 @@ __all__ = ["Installed", "attach", "check_installed"]
 class Installed:
     """The protected distributions as they are, and what else was seen, a line each.
 
-    `compared`: an installation of ours is remembered, and nothing has changed since.
+    `compared`: an earlier installation is recorded, and nothing has changed since.
     """
 
     protected: tuple[Fingerprint, ...]

@@ -127,7 +127,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capsule(Event):
-    """The plan in one line, for whoever has only the log."""
+    """The plan in one line, for readers who have only the log."""
 
     type: ClassVar[str] = "capsule"
 
@@ -294,7 +294,7 @@ class Metric(AttemptEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(AttemptEvent):
-    """A sentence for whoever reads the record, about the run or about an attempt."""
+    """A sentence for readers of the record, about the run or about an attempt."""
 
     type: ClassVar[str] = "note"
 

@@ -1,4 +1,4 @@
-"""The phases of an executor as events: begun, going on, ended with an outcome, each with its log."""
+"""The phases of an executor as events: started, in progress, ended with an outcome, each with its log."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

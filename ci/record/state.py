@@ -135,7 +135,7 @@ class RunState:
             case ev.Unknown():
                 self._problems.append(f"event of unknown type {event.name!r} left out")
             case _:
-                pass  # the capsule is for whoever has only the log
+                pass  # the capsule is for readers who have only the log
 
     @property
     def quarantine(self) -> tuple[QuarantineRecord, ...]:

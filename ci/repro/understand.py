@@ -30,7 +30,7 @@ _ENDED = re.compile(r"(?P<word>PASS|FLAKY|FAIL|SKIP|QUARANTINED|UNFINISHED) (?P<
 def from_log(
     text: str, catalog: Catalog, *, where: str, digest: str = "", job: JobName | None = None
 ) -> Understood:
-    """A log of ours (it holds a capsule) or of SGLang's present CI (it holds calls of `run_suite.py`).
+    """Our own log (it holds a capsule) or one of SGLang's present CI (it holds calls of `run_suite.py`).
 
     Raises:
         UsageError: it is neither, or of several runs of which `digest` names none.

@@ -89,7 +89,7 @@ def sweep_trees(runs: Path) -> tuple[Path, ...]:
             owner = json.loads((place / "owner.json").read_text())
             repository = Path(owner["repository"])
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # one that is being made at this moment, or nothing of ours
+            continue  # one that is being made at this moment, or not one of ours
         lock = FileLock()
         if lock.take(place / _LOCK):
             left = (place / "owner.json").is_file()  # else its owner has just removed it

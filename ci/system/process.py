@@ -119,7 +119,7 @@ def attached(
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr.fileno() if for_people else None,
         process_group=0,
-        preexec_fn=die_with_parent,  # noqa: PLW1509  # one thread, and no other way reaches a SIGKILL of ours
+        preexec_fn=die_with_parent,  # noqa: PLW1509  # one thread, and no other way covers our own SIGKILL
     )
     try:
         return child.wait()

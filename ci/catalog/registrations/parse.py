@@ -56,7 +56,7 @@ class Registration:
 class ParsedFile:
     """What one file says: its registrations in order, how it is to be run, and what is wrong with it.
 
-    `requirements` are the metrics and capabilities that a file of ours names, `cases` its tests as node ids name them.
+    `requirements` are the metrics and capabilities that one of our files names, `cases` its tests as node ids name them.
     """
 
     file: str

@@ -1,4 +1,4 @@
-"""What a test file of ours asks of the catalog: metrics, capabilities, and the names of its cases. Read by AST.
+"""What one of our test files asks of the catalog: metrics, capabilities, and the names of its cases. Read by AST.
 
 A metric is the literal first argument of `check(...)` or a key of the literal dict given to `check_all(...)`, both from
 `harness.bounds`; computed names are in a module-level tuple `METRICS`. A capability is a literal of the

@@ -84,7 +84,7 @@ def show_mirrored(environ: Mapping[str, str], mirrored: Mirrored, *, as_json: bo
 def show_old_images(
     environ: Mapping[str, str], images: Sequence[OldImage], freed_bytes: int, *, dry: bool, as_json: bool
 ) -> None:
-    """Each image of ours with what became of it, and what that freed."""
+    """Each of this project's images with what happened to it, and the space that this freed."""
     if as_json:
         _json({"images": [asdict(image) for image in images], "freed_bytes": freed_bytes, "dry": dry})
         return
