@@ -34,7 +34,7 @@ def load_capabilities(
 ) -> tuple[Capability, ...]:
     """Read capabilities.toml; what is wrong with it is added to the reader's problems.
 
-    Each capability has exactly one row for every hardware class and the engine that serves it, so that a
+    Each capability has exactly one row for every hardware class and each engine that serves it, so that a
     missing one is found here and not at launch. A row that leaves an argument out on a GPU names the issue that
     tracks why.
     """
@@ -53,12 +53,12 @@ def load_capabilities(
             if first is not row:
                 what = f"{row.id} for {row.engine} on {hardware_class} appears twice"
                 reader.problem(row, "", what, f"first in {reader.line(first)}")
-            if engine and hardware_class in hardware.classes and hardware_class not in engine.default_for:
+            if engine and hardware_class in hardware.classes and not engine.serves(hardware_class):
                 reader.problem(row, "hardware", f"{row.engine} does not serve {hardware_class}")
     if file.complete("capability"):
         for capability in dict.fromkeys(row.id for row in rows):
             for engine in engines.values():
-                for hardware_class in engine.default_for:
+                for hardware_class in engine.services:
                     if (capability, engine.id, hardware_class) not in seen:
                         what = f"{capability} has no row for {engine.id} on {hardware_class}"
                         file.problem("capability", what, "say whether it is allowed there")

@@ -108,7 +108,11 @@ class Catalog:
 
     def default_engine(self, hardware_class: str) -> str:
         """The engine that serves this hardware class by default; checked when the catalog is read."""
-        return next(engine.id for engine in self.engines.values() if hardware_class in engine.default_for)
+        return next(
+            engine.id
+            for engine in self.engines.values()
+            if (service := engine.services.get(hardware_class)) is not None and service.default
+        )
 
 
 def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Catalog, tuple[Problem, ...]]:
@@ -119,7 +123,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
     table = load_stages(reader)
     runners = load_runners(reader, hardware)
     engines = load_engines(reader, hardware)
-    models, stand_ins = load_models(reader, engines)
+    models, stand_ins = load_models(reader)
     environment = load_environment(reader, families=families)
     discovery = load_discovery(reader)
     dependencies = load_dependencies(reader, families=families)
@@ -178,12 +182,15 @@ def load_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> Catalog:
 
 def _check_references(reader: Reader, catalog: Catalog) -> None:
     """References between files that are read side by side."""
-    stages, environment = reader.opened("stages.toml"), reader.opened("environment.toml")
+    stages, environment, engines = (
+        reader.opened(name) for name in ("stages.toml", "environment.toml", "engines.toml")
+    )
     for file, array, key in (
         (stages, "stage", "env_sets"),
         (stages, "suite", "env_sets"),
         (environment, "layer", "sets"),
         (environment, "test_env", "sets"),
+        (engines, "service", "env_sets"),
     ):
         file.refer(array, key, "env set", catalog.env_sets)
     stages.refer("suite", "family", "hardware family", catalog.hardware.families)

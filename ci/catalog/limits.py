@@ -45,7 +45,6 @@ class HarnessLimits:
 
     request_s: float
     probe_s: float
-    stop_s: float
     failed_requests_max: float
     client_overhead_max: float
 

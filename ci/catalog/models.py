@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from ci.catalog.columns import Count, Row, Text
 from ci.catalog.decode import Reader
-from ci.catalog.engines import Engine
 
 __all__ = ["Model", "Sizes", "StandIn", "load_models"]
 
@@ -18,7 +17,6 @@ class StandIn(Row):
     """The small model that takes a model's place in rehearsal, and the sizes that it can bear."""
 
     id: Text
-    engine: Text
     package: Text
     file: Text
     slots: Count
@@ -37,13 +35,10 @@ class Model(Row):
     source: Text
 
 
-def load_models(
-    reader: Reader, engines: Mapping[str, Engine]
-) -> tuple[Mapping[str, Model], Mapping[str, StandIn]]:
+def load_models(reader: Reader) -> tuple[Mapping[str, Model], Mapping[str, StandIn]]:
     """Read models.toml; what is wrong with it is added to the reader's problems."""
     file = reader.open("models.toml", "model", "stand_in")
     stand_ins = {row.id: row for row in file.rows("stand_in", StandIn)}
     models = {row.id: row for row in file.rows("model", Model)}
-    file.refer("stand_in", "engine", "engine", engines)
     file.refer("model", "stand_in", "stand-in", stand_ins)
     return models, stand_ins

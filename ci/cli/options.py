@@ -75,7 +75,18 @@ def parse(parser: Parser, arguments: Sequence[str], problems: list[Problem]) -> 
 class RunOptions:
     """A stage session's options after reading: what is asked (`request`), where (`place`), and how to show it."""
 
-    __slots__ = ("dry_run", "failed", "json", "last_failed", "list", "place", "plan_file", "request")
+    __slots__ = (
+        "baseline",
+        "dry_run",
+        "failed",
+        "json",
+        "last_failed",
+        "list",
+        "place",
+        "plan_file",
+        "request",
+        "yes",
+    )
 
     def __init__(self, known: argparse.Namespace, request: Request, place: Place) -> None:
         """Keep what the parser found."""
@@ -87,6 +98,8 @@ class RunOptions:
         self.last_failed: str | None = known.last_failed
         self.plan_file: str = known.plan
         self.failed: bool = known.failed
+        self.baseline: str = known.baseline
+        self.yes: bool = known.yes
 
 
 def _part(text: str, problems: list[Problem]) -> Shard | None:
@@ -146,6 +159,26 @@ def run_parser(prog: str) -> Parser:
         help=f"where the tests run: auto, {' or '.join(ExecutorKind)}",
     )
     add("--engine", default="auto", metavar="E", help="auto, sglang or llamacpp")
+    add(
+        "--sglang",
+        default="",
+        metavar="VERSION",
+        help="with --engine sglang on a CPU: this release of SGLang",
+    )
+    add(
+        "--only",
+        default="",
+        choices=("", "runnable"),
+        metavar="runnable",
+        help="with --engine sglang on a CPU: leave out tests that are known to need a GPU",
+    )
+    add(
+        "--baseline",
+        default="",
+        metavar="RUN",
+        help="compare with this run: what passed there and fails here comes first",
+    )
+    add("--yes", action="store_true", help="make the engine's environment (5 GB) without asking")
     add("--image", default="", metavar="REF", help="docker: this image instead of the newest of its flavour")
     add("--rocm", default="", metavar="V", help="docker: the image's ROCm line: 700, 720 or 724")
     add(
@@ -195,6 +228,8 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
         hardware=known.hardware,
         executor=parse_executor(known.executor, problems),
         engine=known.engine,
+        sglang=known.sglang,
+        only_runnable=known.only == "runnable",
         fail_fast=known.fail_fast,
         jobs=parse_jobs(known.jobs, problems),
         pytest_args=pytest_args,

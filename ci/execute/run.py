@@ -133,7 +133,7 @@ class Run:
                 environ=self.environ,
             )
         )
-        features = {feature for engine in self.catalog.engines.values() for feature in engine.features}
+        features = frozenset().union(*(engine.features for engine in self.catalog.engines.values()))
         spec = make_spec(
             self.plan,
             run=folder.name,

@@ -1,6 +1,7 @@
 """What the agent is started with: its spec, made of the plan, and its environment. See docs/agent.md and docs/harness.md."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,6 +22,7 @@ __all__ = [
     "TestSpec",
     "VerdictSpec",
     "agent_environ",
+    "engine_environ",
     "make_spec",
     "write_spec",
 ]
@@ -55,9 +57,10 @@ class SuiteSpec(SuiteWork):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLimits(HarnessLimits):
-    """The harness's limits; `launch_s` is how long the engine's server may take to be ready."""
+    """The harness's limits; `launch_s` and `stop_s` are how long the engine's server may take to be ready and to end."""
 
     launch_s: float
+    stop_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,7 @@ class HarnessSpec:
     hardware_class: str
     rehearsal: bool
     engine: str
+    engine_args: tuple[str, ...]
     features: tuple[str, ...]
     known_features: tuple[str, ...]
     models: Mapping[str, ModelWork]
@@ -120,12 +124,15 @@ def make_spec(plan: Plan, *, run: str, run_dir: str, token: str, known_features:
             hardware_class=work.hardware_class,
             rehearsal=work.rehearsal,
             engine=work.engine,
+            engine_args=work.engine_args,
             features=work.features,
             known_features=known_features,
             models=work.models,
             bounds=work.bounds,
             capabilities=work.capabilities,
-            limits=ServerLimits(**asdict(work.limits.harness), launch_s=work.limits.launch_s),
+            limits=ServerLimits(
+                **asdict(work.limits.harness), launch_s=work.limits.launch_s, stop_s=work.limits.stop_s
+            ),
         ),
     )
 
@@ -142,9 +149,25 @@ def write_spec(path: Path, spec: Spec) -> None:
 
 
 def agent_environ(plan: Plan, environ: Mapping[str, str], *, token: str) -> dict[str, str]:
-    """The agent's environment: of the caller's `environ` what the plan passes through, and the run's token."""
+    """The agent's environment: of the caller's `environ` what the plan passes through, the engine's folders, the run's token."""
     passed = {name: environ[name] for name in plan.placement.pass_through if name in environ}
-    return {**passed, "AMD_CI_TOKEN": token, "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **passed,
+        **engine_environ(plan, passed.get("PATH", "")),
+        "AMD_CI_TOKEN": token,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def engine_environ(plan: Plan, path: str) -> dict[str, str]:
+    """The variables that lead to the environment that we made for the engine; `path` is the PATH that it goes before."""
+    place = plan.placement.engine_build
+    if place is None:
+        return {}
+    found = {"PATH": os.pathsep.join((*place.path, *([path] if path else []))), "HF_HOME": place.hf_home}
+    if place.pythonpath:
+        found["PYTHONPATH"] = os.pathsep.join(place.pythonpath)
+    return found
 
 
 def _suite(suite: SuiteWork, work: Work) -> SuiteSpec:

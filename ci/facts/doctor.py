@@ -7,6 +7,7 @@ from shutil import disk_usage
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.engines import Engine
+from ci.catalog.hardware import CPU
 from ci.errors import CiError
 from ci.facts.container_host import gather_container_facts
 from ci.facts.gather import REPOSITORY, find_hardware, runs_dir
@@ -31,7 +32,8 @@ def examine(catalog: Catalog, environ: Mapping[str, str]) -> tuple[Finding, ...]
     """Hardware, platform, engines, commit, disk and Docker, each on its own: one failure hides no other."""
     findings = [_hardware(catalog, environ), _platform()]
     for engine in catalog.engines.values():
-        ours = "cpu" in engine.default_for
+        service = engine.services.get(CPU)
+        ours = service is not None and not service.made_here
         try:
             fact = find_engine(engine, given="", ours=ours, environ=environ)
         except CiError as error:

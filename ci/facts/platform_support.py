@@ -1,6 +1,7 @@
 """Whether this machine can rehearse: Linux x86-64 with glibc and a CPU with AVX2."""
 
 import platform
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +37,13 @@ def require_rehearsal(plan: Plan) -> None:
         InfrastructureError: it cannot; the message names what is missing.
     """
     require_rehearsal_platform()
-    if plan.work.checkout:
+    if plan.work.checkout and plan.work.engine_build is None:
+        nox, _, options = " ".join(map(shlex.quote, plan.placement.command)).partition(" -- ")
+        again = f"{nox} -- --engine sglang {options}".rstrip()
         raise InfrastructureError(
-            f"the tests of {plan.placement.root} need SGLang and a GPU; this machine is {plan.work.hardware_class}",
-            cause="they start SGLang themselves, so llama.cpp cannot replace it: only this repository's tests are rehearsed",
-            then="see what would run: add --list or --dry-run; rehearse this repository's tests: leave out --checkout",
+            f"the tests of {plan.placement.root} need SGLang; this machine is {plan.work.hardware_class}, and {plan.work.engine} is not SGLang",
+            cause="they start SGLang themselves, so another server cannot replace it",
+            then=f"run them on the real SGLang on this CPU: {again}",
         )
 
 

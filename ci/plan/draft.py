@@ -50,7 +50,7 @@ def draft_plan(catalog: Catalog, facts: Facts, request: Request) -> Draft:
     planning = EXECUTORS[executor]
     gpu_ids = planning.gpu_ids(facts)
     selection = select(catalog, facts, request, problems, gpus=len(gpu_ids))
-    suites = plan_suites(catalog, facts, request, selection, problems)
+    suites = plan_suites(catalog, facts, request, selection, problems, engine=engine)
     asked = asked_for(facts.tests, suites.files)
     capabilities = capabilities_of(
         catalog, asked, engine=engine, hardware_class=facts.hardware_class, problems=problems
@@ -92,9 +92,9 @@ def _engine(catalog: Catalog, facts: Facts, request: Request, problems: list[Pro
     if request.engine not in catalog.engines:
         hint = closest(request.engine, catalog.engines)
         problems.append(Problem(where="--engine", what=f"unknown engine {request.engine!r}", hint=hint))
-    elif facts.hardware_class not in catalog.engines[request.engine].default_for:
+    elif not catalog.engines[request.engine].serves(facts.hardware_class):
         what = f"{request.engine} does not serve {facts.hardware_class}, {default} does"
-        classes = ", ".join(catalog.engines[request.engine].default_for)
+        classes = ", ".join(catalog.engines[request.engine].services)
         problems.append(Problem(where="--engine", what=what, hint=f"--hardware {classes} goes with it"))
     else:
         return request.engine

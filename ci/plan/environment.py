@@ -61,11 +61,12 @@ def layers_for(
     *,
     test: str = "",
     family: str = "",
+    engine_sets: Sequence[str] = (),
 ) -> tuple[Layer, ...]:
     """The layers of a suite or, with `test`, of one test in it, lowest first.
 
-    They are the catalog's, the stage's, the suite's, the test's, and --env on top. `family` is that of the hardware, the
-    suite's own when it is empty.
+    They are the catalog's, the stage's, the suite's, the test's, the engine's (`engine_sets`), and --env on top. `family` is
+    that of the hardware, the suite's own when it is empty.
     """
 
     def named(names: Sequence[str]) -> tuple[EnvSet, ...]:
@@ -80,6 +81,7 @@ def layers_for(
     layers.append(Layer(name="suite", sets=named(suite.env_sets)))
     own = [name for row in catalog.test_envs if row.test == test for name in row.sets]
     layers.append(Layer(name=f"test {test}", sets=named(own)))
+    layers.append(Layer(name="engine", sets=named(engine_sets)))
     given = tuple(EnvVariable(name=name, value=value, why="requested") for name, value in extra)
     layers.append(Layer(name="--env", sets=(EnvSet(id="--env", variables=given),) if given else ()))
     return tuple(layer for layer in layers if layer.sets)

@@ -8,6 +8,7 @@ from ci.catalog.registrations.parse import Discovery
 from ci.plan.container.image_fact import ImageFact
 from ci.plan.container.install import CheckoutFacts
 from ci.plan.container.needs import ContainerFacts
+from ci.plan.engine_build import EngineBuild
 
 __all__ = ["DockerFacts", "EngineFact", "Facts", "Known"]
 
@@ -59,7 +60,8 @@ class Facts:
     """This machine, this tree and this call. `today` is a date in UTC; its source says so when it was only tried.
 
     `elsewhere`: the plan is for another machine of `hardware_class`, which cannot be seen. `render_nodes` is how many GPUs a
-    container here can get. `fixed_files` are files of the catalog's suites that the tree has.
+    container here can get. `fixed_files` are files of the catalog's suites that the tree has. `engine_build` is the environment
+    that we make for the engine, None where it is found.
     """
 
     hardware_class: str
@@ -81,3 +83,4 @@ class Facts:
     today_tried: bool
     elsewhere: bool = False
     render_nodes: int = 0
+    engine_build: EngineBuild | None = None

@@ -36,6 +36,7 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
     needs, selection, suites = draft.needs, draft.selection, draft.suites
     request, rehearsal = needs.request, facts.hardware_class == CPU
     part = EXECUTORS[needs.executor].part(catalog, facts, needs, found)
+    service, build = catalog.engines[needs.engine].services[facts.hardware_class], facts.engine_build
     quarantine = applying(
         catalog.quarantine.rows, hardware_class=facts.hardware_class, today=facts.today, tests=suites.files
     )
@@ -47,8 +48,10 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         rehearsal=rehearsal,
         engine=needs.engine,
         engine_version=part.engine.engine_version,
-        features=catalog.engines[needs.engine].features,
-        models=_models(catalog, rehearsal=rehearsal),
+        engine_build=build.work if build is not None else None,
+        engine_args=service.args,
+        features=service.features,
+        models=_models(catalog, rehearsal=rehearsal, by_name=build is not None),
         image=part.image,
         container=part.container,
         suites=suites.works,
@@ -60,7 +63,8 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         limits=WorkLimits(
             agent=catalog.limits.agent,
             harness=catalog.limits.harness,
-            launch_s=catalog.engines[needs.engine].launch_s,
+            launch_s=service.launch_s,
+            stop_s=service.stop_s,
         ),
         verdict_rules=tuple(
             RuleWork(id=rule.id, verdict=rule.verdict, pattern=rule.pattern, why=rule.why)
@@ -84,6 +88,7 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         shards_in_ci={suite.id: suite.shards for suite in needs.suites},
         pass_through=part.pass_through,
         container=part.place,
+        engine_build=build.place if build is not None else None,
         command=request.command,
     )
     sources = {
@@ -100,7 +105,7 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         sources=dict(sorted(sources.items())),
         left_out=selection.left_out,
         notes=tuple(dict.fromkeys(_notes(catalog, facts, draft, part, quarantine))),
-        partial=(*unknown, *part.partial),
+        partial=(*unknown, *part.partial, *(build.partial if build is not None else ())),
     )
 
 
@@ -122,6 +127,8 @@ def _notes(
     if facts.today_tried:
         yield tried_date_note(facts.today, facts.today_source)
     yield from part.notes
+    if facts.engine_build is not None:
+        yield from facts.engine_build.notes
 
 
 def _jobs(draft: Draft) -> int:
@@ -131,7 +138,8 @@ def _jobs(draft: Draft) -> int:
     return int(jobs or 1)
 
 
-def _models(catalog: Catalog, *, rehearsal: bool) -> Mapping[str, ModelWork]:
+def _models(catalog: Catalog, *, rehearsal: bool, by_name: bool) -> Mapping[str, ModelWork]:
+    """What the engine is given for each model; `by_name`: stand-ins are found under the names of the models."""
     models: dict[str, ModelWork] = {}
     for model in catalog.models.values():
         if not rehearsal:
@@ -147,12 +155,13 @@ def _models(catalog: Catalog, *, rehearsal: bool) -> Mapping[str, ModelWork]:
                 threads=row.threads,
                 sizes=row.sizes,
             )
-            models[model.id] = ModelWork(path=row.id, stand_in=stand_in)
+            models[model.id] = ModelWork(path=model.id if by_name else row.id, stand_in=stand_in)
     return models
 
 
 def _sources(catalog: Catalog, facts: Facts, draft: Draft, engine_source: str) -> dict[str, str]:
     request, engine_id = draft.needs.request, draft.needs.engine
+    service = f"engines.toml: service[{engine_id}] on {facts.hardware_class}"
     default_engine = f"engines.toml: the default for {facts.hardware_class}"
     sources = {
         "work.stage": "the session",
@@ -164,7 +173,11 @@ def _sources(catalog: Catalog, facts: Facts, draft: Draft, engine_source: str) -
         "work.rehearsal": f"hardware class {facts.hardware_class}",
         "work.engine": "--engine" if request.engine == engine_id else default_engine,
         "work.engine_version": engine_source,
-        "work.features": f"engines.toml: engine[{engine_id}]",
+        "work.engine_build": engine_source
+        if facts.engine_build is not None
+        else "the engine is found, not made",
+        "work.engine_args": service,
+        "work.features": service,
         "work.models": "models.toml",
         "work.bounds": f"bounds.toml, rows for {facts.hardware_class}",
         "work.capabilities": f"capabilities.toml, rows for {engine_id} on {facts.hardware_class}",

@@ -17,6 +17,7 @@ from ci.catalog.registrations.parse import Kind
 from ci.catalog.verdicts import Verdict
 from ci.errors import Problem, UsageError
 from ci.plan.container.needs import ContainerPlace, ContainerWork
+from ci.plan.engine_build import EnginePlace, EngineWork
 from ci.plan.shards import Shard
 from ci.system.codec import DecodeError, canonical, decode, encode
 
@@ -37,7 +38,7 @@ __all__ = [
     "digest_of",
 ]
 
-SCHEMA = 5
+SCHEMA = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,11 +130,14 @@ class SuiteWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkLimits:
-    """What the agent and the harness wait and cut by; `launch_s` is how long the engine's server may take to be ready."""
+    """What the agent and the harness wait and cut by; `launch_s` and `stop_s` are how long the engine's
+    server may take to be ready and to end.
+    """
 
     agent: AgentLimits
     harness: HarnessLimits
     launch_s: float
+    stop_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +145,8 @@ class Work:
     """What decides a verdict. `models` are by id, `bounds` by test and metric, `capabilities` by id; `quarantine` are the
     ids that hold.
 
-    `image` is a config digest, None for a run on the host, empty when it could not be resolved; `container` is what else
+    `engine_build` is the environment that we make for the engine, None where it is found; `engine_args` are given to every
+    server. `image` is a config digest, None for a run on the host, empty when it could not be resolved; `container` is what else
     a run in a container depends on.
     """
 
@@ -152,6 +157,8 @@ class Work:
     rehearsal: bool
     engine: str
     engine_version: str
+    engine_build: EngineWork | None
+    engine_args: tuple[str, ...]
     features: tuple[str, ...]
     models: Mapping[str, ModelWork]
     image: str | None
@@ -193,6 +200,7 @@ class Placement:
     shards_in_ci: Mapping[str, int]
     pass_through: tuple[str, ...]
     container: ContainerPlace | None
+    engine_build: EnginePlace | None
     command: tuple[str, ...]
 
 

@@ -35,6 +35,8 @@ CHANGING: Mapping[str, int | None] = {
     "--env": 1,
     "--hardware": 1,
     "--engine": 1,
+    "--sglang": 1,
+    "--only": 1,
     "--image": 1,
     "--rocm": 1,
     "--from-dockerfile": 0,
@@ -51,6 +53,7 @@ class Request:
 
     `tests` are files or node ids of whatever suite has them; `failed` are (suite, node id) of an earlier run.
 
+    `sglang` is a release for the engine's environment that we make; `only_runnable` leaves out what rows know to need a GPU.
     `image` to `from_dockerfile` are for executors with a container: see docs/container.md.
     `compared`: the plan is only compared with that of other hardware, so suites that would not fit are planned too.
     """
@@ -65,6 +68,8 @@ class Request:
     hardware: str = "auto"
     executor: ExecutorKind | None = None
     engine: str = "auto"
+    sglang: str = ""
+    only_runnable: bool = False
     fail_fast: bool = False
     jobs: str = ""
     pytest_args: tuple[str, ...] = ()

@@ -30,13 +30,19 @@ class SuitesWork:
 
 
 def plan_suites(
-    catalog: Catalog, facts: Facts, request: Request, selection: Selection, problems: list[Problem]
+    catalog: Catalog,
+    facts: Facts,
+    request: Request,
+    selection: Selection,
+    problems: list[Problem],
+    *,
+    engine: str,
 ) -> SuitesWork:
     """The work of the selected suites; env sets that disagree are added to `problems`."""
     sources: dict[str, str] = {}
     notes: list[str] = []
     works = [
-        _suite_work(catalog, facts, request, selected, sources, notes, problems)
+        _suite_work(catalog, facts, request, selected, engine, sources, notes, problems)
         for selected in selection.suites
     ]
     return SuitesWork(works=tuple(works), sources=sources, notes=tuple(notes))
@@ -47,6 +53,7 @@ def _suite_work(
     facts: Facts,
     request: Request,
     selected: Selected,
+    engine: str,
     sources: dict[str, str],
     notes: list[str],
     problems: list[Problem],
@@ -57,7 +64,16 @@ def _suite_work(
 
     def environment(test: str = "") -> Resolved:
         stage = catalog.stage(suite.stage)
-        return resolve(layers_for(catalog, stage, suite, request.env, test=test, family=family), problems)
+        layers = layers_for(
+            catalog,
+            stage,
+            suite,
+            request.env,
+            test=test,
+            family=family,
+            engine_sets=catalog.engines[engine].services[facts.hardware_class].env_sets,
+        )
+        return resolve(layers, problems)
 
     resolved = environment()
     given = [(f"{path}.env", setting) for setting in resolved.settings.values()]

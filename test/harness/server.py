@@ -289,7 +289,7 @@ def launch(wanted: ServerSpec) -> Iterator[Server]:
         model=model,
         alias=f"{(model.stand_in.id if model.stand_in else model.id).rsplit('/', 1)[-1]}-{secrets.token_hex(4)}",
         port=_free_port() if wanted.port is None else _claim(wanted.port),
-        args=(*wanted.args, *_granted(spec, wanted.asks)),
+        args=(*spec.engine_args, *wanted.args, *_granted(spec, wanted.asks)),
         embeddings=wanted.embeddings,
         slots=wanted.slots,
         context=wanted.context,

@@ -91,7 +91,7 @@ class Capability:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The rows `harness.*` of `ci/catalog/limits.toml`, and how long this engine's server may take to be ready."""
+    """The rows `harness.*` of `ci/catalog/limits.toml`, and how long this engine's server may take to be ready and to end."""
 
     request_s: float
     probe_s: float
@@ -110,6 +110,7 @@ class Spec:
     hardware_class: str
     rehearsal: bool
     engine: str
+    engine_args: tuple[str, ...]
     features: frozenset[str]
     known_features: frozenset[str]
     models: Mapping[str, Model]
@@ -203,6 +204,7 @@ def _parse(data: Mapping[str, Any], test: str) -> Spec:
         hardware_class=harness["hardware_class"],
         rehearsal=harness["rehearsal"],
         engine=harness["engine"],
+        engine_args=tuple(harness["engine_args"]),
         features=frozenset(harness["features"]),
         known_features=frozenset(harness["known_features"]),
         models={

@@ -43,6 +43,7 @@ def spec_data(run_dir: Path, **harness: Any) -> dict[str, Any]:
             "hardware_class": "cpu",
             "rehearsal": True,
             "engine": "llamacpp",
+            "engine_args": [],
             "features": ["chat", "completions"],
             "known_features": ["chat", "completions", "score_api"],
             "models": {MODEL: {"path": "tiny", "stand_in": stand_in}},

@@ -60,6 +60,7 @@ _NOWHERE: Mapping[str, Any] = {
     "runner_labels": {},
     "shards_in_ci": {},
     "container": None,
+    "engine_build": None,
 }
 
 

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from ci.catalog.catalog import Catalog
 from ci.errors import Problem, UsageError
 from ci.plan.container.needs import ContainerWork
+from ci.plan.engine_build import EngineWork
 from ci.plan.executor import Needs
 from ci.plan.facts import DockerFacts, Facts
 from ci.plan.model import Plan, SuiteWork
@@ -14,6 +15,9 @@ from ci.plan.request import Request
 from ci.system.codec import canonical
 
 __all__ = ["at_commit", "needs_again", "only_tests", "place_again"]
+
+_SAME_COMMIT = "git checkout the plan's commit"
+_SAME_CONTAINER = f"{_SAME_COMMIT}, on a machine with the same mounts"
 
 
 def needs_again(catalog: Catalog, request: Request, saved: Plan) -> Needs:
@@ -52,13 +56,15 @@ def place_again(
     part = planning.part(catalog, facts, needs, found)
     work = saved.work
     checkout = facts.checkout.text if facts.checkout is not None else ""
+    here = facts.engine_build
     commit = work.commit.partition("+")[0]
     pairs = (
         ("commit", work.commit, facts.commit.text, f"git checkout {commit}"),
         ("checkout", work.checkout, checkout, "check out the tree's commit"),
         ("hardware class", work.hardware_class, facts.hardware_class, "run it on that hardware"),
         ("engine version", work.engine_version, part.engine.engine_version, "install that version"),
-        *_container_pairs(work.container, part.container),
+        *_pairs("engine_build", work.engine_build, here.work if here is not None else None, _SAME_COMMIT),
+        *_pairs("container", work.container, part.container, _SAME_CONTAINER),
     )
     problems = [
         Problem(where=name, what=f"the plan says {planned}, here it is {here}", hint=hint)
@@ -81,20 +87,20 @@ def place_again(
         event=facts.event.text,
         pass_through=part.pass_through,
         container=part.place,
+        engine_build=facts.engine_build.place if facts.engine_build is not None else None,
         command=needs.request.command,
     )
     return replace(saved, placement=placement)
 
 
-def _container_pairs(
-    was: ContainerWork | None, here: ContainerWork | None
+def _pairs(
+    name: str, was: ContainerWork | EngineWork | None, here: ContainerWork | EngineWork | None, hint: str
 ) -> Iterator[tuple[str, str, str, str]]:
     if was is None or here is None:
         return
-    hint = "git checkout the plan's commit, on a machine with the same mounts"
-    for field in fields(ContainerWork):
+    for field in fields(was):
         planned, now = (canonical(getattr(work, field.name)) for work in (was, here))
-        yield f"container.{field.name}", planned, now, hint
+        yield f"{name}.{field.name}", planned, now, hint
 
 
 def only_tests(catalog: Catalog, plan: Plan, wanted: Iterable[tuple[str, str]]) -> Plan:

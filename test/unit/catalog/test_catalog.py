@@ -45,7 +45,7 @@ def test_an_unchanged_copy_has_no_problem(catalog_copy: CatalogCopy) -> None:
         ),
         ("catalog/verdicts.toml", 'verdict = "infra"', 'verdict = "infar"', "verdict: unknown value 'infar' (did you mean"),
         (STAGES, 'verdict = "hardware"', 'verdict = "product"', "verdict: is 'product', which is never tried again"),
-        ("catalog/engines.toml", 'default_for = ["cpu"]', "default_for = []", "0 engines are the default for cpu"),
+        ("catalog/engines.toml", "default = true\nlaunch_s = 60", "launch_s = 60", "0 engines are the default for cpu"),
         ("catalog/models.toml", 'stand_in = "tiny"', 'stand_in = "tinny"', "unknown stand-in 'tinny'"),
         (BASE, 'IN_CI = { value = "1"', "IN_CI = { value = 1", "IN_CI.value: is 1, not a string"),
         (BASE, "[BASE]\n", '[BASE]\nHF_TOKEN = { value = "x", why = "y" }\n', "looks like a secret and has a literal"),

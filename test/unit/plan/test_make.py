@@ -262,8 +262,8 @@ def test_a_plan_of_another_schema_says_which_version_reads_it_and_what_to_do() -
 
 def test_the_wrong_engine_for_the_hardware_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
-        planned(catalog(), facts(ROWS), request(engine="sglang"))
-    assert "sglang does not serve cpu" in caught.value.render()
+        planned(catalog(), mi300x(ROWS), request(engine="llamacpp"))
+    assert "llamacpp does not serve mi300x, sglang does" in caught.value.render()
 
 
 def test_jobs_gpus_is_as_many_as_the_gpus_allow() -> None:
