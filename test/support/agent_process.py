@@ -86,7 +86,9 @@ def a_test(path: str, **keys: object) -> dict[str, object]:
 def a_suite(tests: Sequence[Mapping[str, object]], **keys: object) -> dict[str, object]:
     """A suite of the spec: no GPU, one attempt."""
     suite = {"id": "suite", "name": "suite", "timeout_s": 120, "gpus": 0, "attempts": 1, "retry_wait_s": 0}
-    return {**suite, "retry_on": [], "env": measured_environ(), "tests": list(tests), **keys}
+    # pytest's plugins would be most of the time
+    env = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **measured_environ()}
+    return {**suite, "retry_on": [], "env": env, "tests": list(tests), **keys}
 
 
 class AgentProcess:
