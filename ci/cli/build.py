@@ -75,7 +75,7 @@ def _sglang(
     if options.base or options.tag:
         given = "--base" if options.base else "--tag"
         raise UsageError(
-            f"{given} means nothing with --checkout",
+            f"{given} cannot be combined with --checkout",
             cause="the Dockerfile names its bases, and the tag names the commit",
             then="./inv image.build --checkout PATH --rocm 700",
         )
