@@ -1,6 +1,7 @@
 """The record on disk: what is written is read again, and damage is named."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from ci.errors import InfrastructureError, UsageError
 from ci.record.event_json import json_of
 from ci.record.event_log import RecordWriter, line_of, read_events
-from ci.record.events import SCHEMA, Damaged, Event, Note, Unknown
+from ci.record.events import SCHEMA, Damaged, Event, Metric, Note, Unknown
 from ci.record.fold import exit_code, fold
 from ci.record.model import Attempt
 from support.full_disk import files_of_at_most
@@ -71,6 +72,11 @@ class TestWritingAndReading:
         line = line_of(Note(text="x", more={"value": value}))
         assert line.count(b"\n") == 1
         json.loads(line.decode("ascii"), parse_constant=refuse)
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_a_number_that_json_does_not_know_is_written_as_null(self, value: float) -> None:
+        metric = Metric(metric="latency_s", value=value, suite="s", test="a.py")
+        assert json.loads(line_of(metric))["value"] is None
 
     def test_every_event_is_readable_at_once(self, tmp_path: Path) -> None:
         path = tmp_path / "events.jsonl"

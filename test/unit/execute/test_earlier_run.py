@@ -1,0 +1,88 @@
+"""What failed in an earlier run is what the next one is asked for."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ci.errors import ExitCode, NothingSelectedError, UsageError
+from ci.execute.earlier_run import failed_part, with_failed
+from ci.plan.model import Plan
+from ci.plan.request import Request
+from ci.record.event_log import line_of
+from support.planning import STAGE_A, catalog, facts, planned, registration, request
+from support.records import ended, run_events
+
+A, B = "test/registered/a.py", "test/registered/b.py"
+STAGE, SUITE = "stage-a-amd", "1-gpu-small"
+
+
+def write_run(runs: Path, name: str, tests: Mapping[str, str], **more: object) -> Path:
+    folder = runs / name
+    folder.mkdir(parents=True)
+    attempts = {
+        test: [ended("passed", "passed") if end == "passed" else ended("failed", end)]
+        for test, end in tests.items()
+    }
+    events = run_events(attempts, run=name, **{"stage": STAGE, "session": "stage_a_amd", **more})
+    (folder / "plan.json").write_text(json.dumps(plan().to_json()))
+    (folder / "events.jsonl").write_bytes(
+        b"".join(map(line_of, events)).replace(STAGE_A.encode(), SUITE.encode())
+    )
+    return folder
+
+
+def plan() -> Plan:
+    return planned(catalog(), facts([registration(A), registration(B)]), request())
+
+
+OLD, NEW = f"20260101T000000Z-{STAGE}-1", f"20260102T000000Z-{STAGE}-2"
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    write_run(tmp_path, OLD, {A: "product", B: "passed"})
+    write_run(tmp_path, NEW, {A: "passed", B: "product"})
+    return tmp_path
+
+
+def test_without_a_name_it_is_the_newest_and_the_command_names_it(runs: Path) -> None:
+    words = ("nox", "-s", "stage_a_amd", "--", "--json", "--last-failed", "--jobs", "2")
+    found = with_failed(Request(stage=STAGE, command=words), "", runs)
+    assert found.failed == ((SUITE, B),)
+    assert found.command == (*words[:6], NEW, *words[6:])
+    assert NEW in found.tests_source
+
+
+def test_a_run_that_is_named_is_taken_and_the_command_stays(runs: Path) -> None:
+    words = ("nox", "-s", "stage_a_amd", "--", "--last-failed", OLD)
+    found = with_failed(Request(stage=STAGE, command=words), OLD, runs)
+    assert (found.failed, found.command) == (((SUITE, A),), words)
+
+
+def test_a_command_of_another_tool_is_left_alone(runs: Path) -> None:
+    assert with_failed(Request(stage=STAGE, command=("x",)), "", runs).command == ("x",)
+
+
+def test_without_any_run_there_is_nothing_to_repeat(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run of stage-a-amd"):
+        with_failed(Request(stage=STAGE), "", tmp_path)
+
+
+def test_a_run_of_another_stage_is_refused_with_its_own_command(runs: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        with_failed(Request(stage="stage-b-amd"), OLD, runs)
+    assert f"nox -s stage_a_amd -- --last-failed {OLD}" in caught.value.then
+
+
+def test_a_run_in_which_nothing_failed_selects_nothing(tmp_path: Path) -> None:
+    write_run(tmp_path, OLD, {A: "passed"})
+    with pytest.raises(NothingSelectedError, match="nothing failed") as caught:
+        with_failed(Request(stage=STAGE), "", tmp_path)
+    assert caught.value.exit_code is ExitCode.NOTHING_SELECTED
+
+
+def test_the_plan_of_a_run_is_cut_to_what_failed(runs: Path) -> None:
+    part = failed_part(plan(), NEW, runs)
+    assert [test.id for suite in part.work.suites for test in suite.tests] == [B]
