@@ -18,14 +18,14 @@ A, B = "test/registered/a.py", "test/registered/b.py"
 STAGE, SUITE = "stage-a-amd", "1-gpu-small"
 
 
-def write_run(runs: Path, name: str, tests: Mapping[str, str], **more: object) -> Path:
+def write_run(runs: Path, name: str, tests: Mapping[str, str]) -> Path:
     folder = runs / name
     folder.mkdir(parents=True)
     attempts = {
         test: [ended("passed", "passed") if end == "passed" else ended("failed", end)]
         for test, end in tests.items()
     }
-    events = run_events(attempts, run=name, **{"stage": STAGE, "session": "stage_a_amd", **more})
+    events = run_events(attempts, run=name, stage=STAGE, session="stage_a_amd")
     (folder / "plan.json").write_text(json.dumps(plan().to_json()))
     (folder / "events.jsonl").write_bytes(
         b"".join(map(line_of, events)).replace(STAGE_A.encode(), SUITE.encode())

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from ci.errors import Problem
-from ci.github.ci_request import Asked, base_of_event, read_ask
+from ci.github.ci_request import Asked, base_of, base_of_event, event_of, read_ask
 from support.planning import STAGE_A, catalog
 
 FOUR_GPU, EIGHT = "stage-c-test-4-gpu-amd", "stage-c-test-8-gpu-amd"
@@ -106,3 +107,21 @@ def test_an_event_without_a_base_has_none(event: str) -> None:
 
 def test_the_base_of_an_event() -> None:
     assert base_of_event(json.dumps({"pull_request": {"base": {"sha": "a" * 40}}})) == "a" * 40
+
+
+def test_the_event_is_the_command_lines_else_that_of_actions() -> None:
+    actions = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "schedule"}
+    assert event_of(actions, "workflow_dispatch") == ("workflow_dispatch", "--event")
+    assert event_of(actions, "") == ("schedule", "GITHUB_EVENT_NAME")
+    for environ in ({}, {"GITHUB_EVENT_NAME": "schedule"}, {"GITHUB_ACTIONS": "true"}):
+        assert event_of(environ, "")[0] == "pull_request"
+
+
+def test_the_base_is_the_command_lines_else_that_of_the_events_file(tmp_path: Path) -> None:
+    file = tmp_path / "event.json"
+    file.write_text(json.dumps({"pull_request": {"base": {"sha": "a" * 40}}}))
+    environ = {"GITHUB_EVENT_PATH": str(file)}
+    assert base_of(environ, "main") == ("main", "--base")
+    assert base_of(environ, "")[0] == "a" * 40
+    assert base_of({}, "")[0] == ""
+    assert base_of({"GITHUB_EVENT_PATH": str(tmp_path / "none")}, "")[0] == ""

@@ -45,7 +45,7 @@ def test_tests_that_run_nothing_of_ci_have_a_sentence_in_place_of_the_table(tmp_
 
 
 def test_a_measurement_forgets_the_one_before_and_keeps_its_data_in_one_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "coverage"
+    folder = tmp_path / "new" / "coverage"
     start(folder)
     (folder / "data.old").write_text("")
     start(folder)

@@ -155,6 +155,8 @@ class TestNames:
             (["--session=lint", "x"], ("lint",)),
             (["-e", "lint", "--", "-s", "not-ours"], ("lint",)),
             (["-l"], ()),
+            (["lint"], ()),
+            (["-s=lint", "-x"], ("lint",)),
         ],
     )
     def test_what_was_requested_is_read_as_nox_reads_it(

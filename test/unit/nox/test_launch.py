@@ -28,6 +28,7 @@ class Machine:
         self.root = root
         self.code = 0
         self.commands: list[list[str]] = []
+        self.outputs: list[object] = []
         (root / "requirements").mkdir(parents=True)
         for group in GROUPS:
             (root / f"requirements/{group}.txt").write_text(f"{group}==1\n")
@@ -36,8 +37,9 @@ class Machine:
         monkeypatch.setattr(process, "attached", self.uv)
         monkeypatch.setattr(process, "become", self.become)
 
-    def uv(self, argv: Sequence[str], **_: object) -> int:
+    def uv(self, argv: Sequence[str], **keywords: object) -> int:
         self.commands.append(list(argv))
+        self.outputs.append(keywords["for_people"])
         if argv[1] == "venv" and not self.code:
             python = Path(argv[-1]) / "bin/python"
             python.parent.mkdir(parents=True)
@@ -72,6 +74,7 @@ def test_the_environment_is_made_once(machine: Machine) -> None:
     assert Path(first.argv[0]).is_relative_to(machine.root / ".nox")
     assert [command[1] for command in machine.commands] == ["venv", "pip"]
     assert "--require-hashes" in machine.commands[1]
+    assert machine.outputs == [True, True], "standard output belongs to the program that follows"
 
 
 def test_variables_of_another_environment_are_left_out(

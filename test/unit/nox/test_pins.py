@@ -83,6 +83,13 @@ def test_a_changed_group_makes_its_file_stale_and_those_that_include_it(root: Pa
     ]
 
 
+def test_an_entry_that_is_not_text_is_left_to_uv(root: Path) -> None:
+    (root / "pyproject.toml").write_text(
+        PYPROJECT.replace('"nox"', '{ include-group = 3 }, { include-group = "none" }')
+    )
+    assert [problem.where for problem in stale(root)] == ["requirements/test.txt"]
+
+
 def test_a_file_that_was_edited_by_hand_is_found(root: Path) -> None:
     file = root / "requirements" / "run.txt"
     file.write_text(file.read_text().replace("==1", "==3"))

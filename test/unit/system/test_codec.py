@@ -5,12 +5,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from ci.system.codec import DecodeError, canonical, decode, encode
 
@@ -36,6 +38,16 @@ class Tree:
     named: Mapping[str, Leaf]
     sizes: Mapping[str, int | float | tuple[int, ...]]
     below: "Tree | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dated:
+    day: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranged:
+    count: Annotated[int, Field(ge=1, lt=8)]
 
 
 PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
@@ -136,3 +148,49 @@ def test_what_has_no_words_of_ours_has_those_of_the_library() -> None:
     with pytest.raises(DecodeError) as caught:
         decode(frozenset, "x")
     assert str(caught.value) == "is 'x': Input should be a valid frozenset"
+
+
+class TestMissing:
+    @pytest.mark.parametrize(
+        ("name", "form"),
+        [("text", "a string"), ("number", "a number"), ("whole", "a whole number"), ("yes", "true or false")],
+    )
+    def test_a_missing_key_says_what_it_holds(self, name: str, form: str) -> None:
+        with pytest.raises(DecodeError) as caught:
+            decode(Leaf, {key: value for key, value in GOOD.items() if key != name})
+        (wrong,) = caught.value.wrong
+        assert (wrong.dotted, wrong.what, wrong.hint) == (name, "is missing", form)
+
+    def test_a_missing_day_is_shown_with_an_example(self) -> None:
+        with pytest.raises(DecodeError) as caught:
+            decode(Dated, {})
+        assert caught.value.wrong[0].hint.startswith("a date, e.g. 2")
+
+    def test_inside_another_value_only_the_key_is_named(self) -> None:
+        with pytest.raises(DecodeError) as caught:
+            decode(Tree, {"leaves": [{}], "named": {}, "sizes": {}})
+        assert {wrong.hint for wrong in caught.value.wrong} == {""}
+
+
+def test_a_value_outside_its_range_says_the_range() -> None:
+    for value, hint in ((0, "must be at least 1"), (8, "must be below 8")):
+        with pytest.raises(DecodeError) as caught:
+            decode(Ranged, {"count": value})
+        (wrong,) = caught.value.wrong
+        assert (wrong.what, wrong.hint) == (f"is {value}", hint)
+    assert decode(Ranged, {"count": 7}).count == 7
+
+
+def test_an_unknown_key_and_an_unknown_value_come_with_the_known_ones() -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(Leaf, GOOD | {"colour": "reed", "kid": 1})
+    found = {wrong.name: wrong.known for wrong in caught.value.wrong}
+    assert found["reed"] == ("red", "blue")
+    assert "kind" in found["kid"]
+
+
+def test_a_long_value_is_cut() -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(Leaf, GOOD | {"number": "x" * 5000})
+    assert len(str(caught.value)) < 300
+    assert "..." in str(caught.value)

@@ -1,12 +1,15 @@
 """Locks on files: one holder at a time, and who waits knows for whom."""
 
+import json
+import os
+import stat
 import threading
 from pathlib import Path
 
 import pytest
 
 from ci.errors import InfrastructureError
-from ci.system.file_lock import FileLock, held, wait_for_release
+from ci.system.file_lock import FileLock, cache_dir, held, wait_for_release
 
 
 def test_one_at_a_time_has_it(tmp_path: Path) -> None:
@@ -80,7 +83,7 @@ def test_its_release_is_waited_for(tmp_path: Path) -> None:
 
     waiter = threading.Thread(target=wait)
     waiter.start()
-    assert not released.is_set()
+    assert not released.wait(0.2)
     lock.release()
     waiter.join(10)
     assert released.is_set()
@@ -90,3 +93,40 @@ def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InfrastructureError, match=r"cannot write .*lock"):
         FileLock().take(tmp_path / "file" / "lock")
+
+
+def test_what_was_written_by_the_one_before_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    lock = FileLock()
+    for run in ("a long name of a run", "short"):
+        assert lock.take(path, {"run": run})
+        assert lock.taken
+        lock.release()
+    assert json.loads(path.read_text()) == {"pid": os.getpid(), "run": "short"}
+
+
+def test_the_folder_of_a_lock_is_this_users_alone(tmp_path: Path) -> None:
+    lock = FileLock()
+    assert lock.take(tmp_path / "new" / "lock")
+    lock.release()
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"AMD_CI_CACHE": "/c", "XDG_CACHE_HOME": "/x", "HOME": "/h"}, "/c"),
+        ({"XDG_CACHE_HOME": "/x", "HOME": "/h"}, "/x/sglang-amd-ci"),
+        ({"HOME": "/h"}, "/h/.cache/sglang-amd-ci"),
+    ],
+)
+def test_the_cache_is_the_one_that_is_named_else_the_users(environ: dict[str, str], folder: str) -> None:
+    assert cache_dir(environ) == Path(folder)
+
+
+def test_a_cache_by_a_relative_name_is_below_this_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cache_dir({"AMD_CI_CACHE": "c"}) == tmp_path / "c"
+    assert cache_dir({}).is_absolute()
