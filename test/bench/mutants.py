@@ -5,8 +5,8 @@
 The unit tests run once under coverage, each line with the tests that execute it; `--fresh` measures again. Of the lines
 inside functions at least two a room are chosen, and one expression or statement of each is changed in a copy of the tree: a
 comparison turned round, a condition negated, a number or a boolean changed, `+` for `-`, a returned value left out, a call or
-a raise removed. A mutant is killed when a test of the line's own room fails. Strings are left alone: what messages say is no
-behaviour that a test should hold word for word.
+a raise removed. A mutant is killed when a test of the line's own room fails. Strings are left alone, and so is what an
+f-string inserts (plurals, digits, units): what messages say is no behaviour that a test should hold word for word.
 """
 
 import argparse
@@ -238,10 +238,13 @@ def mutate(file: str, line: int, tests: tuple[str, ...], rng: random.Random) -> 
     source = (REPOSITORY / file).read_bytes()
     tree = ast.parse(source)
     types = {inner for node in ast.walk(tree) for kind in types_in(node) for inner in ast.walk(kind)}
+    texts = {inner for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for inner in ast.walk(node)}
     changes = [
         (node, new, what)
         for node in ast.walk(tree)
-        if getattr(node, "lineno", 0) == line and isinstance(node, ast.expr | ast.stmt) and node not in types
+        if getattr(node, "lineno", 0) == line
+        and isinstance(node, ast.expr | ast.stmt)
+        and node not in types | texts
         for new, what in changes_of(node)
     ]
     if not changes:

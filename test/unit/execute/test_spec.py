@@ -4,6 +4,7 @@ import json
 import re
 import secrets
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from ci.agent.messages import MESSAGES
 from ci.agent.spec import parse_spec
 from ci.catalog.limits import AgentLimits
 from ci.catalog.verdicts import CAUSES, Gates, Verdict
+from ci.errors import InfrastructureError
 from ci.execute.agent_file import AGENT_NAME, agent_file
 from ci.execute.spec import (
     SCHEMA,
@@ -29,7 +31,9 @@ from ci.execute.spec import (
     SuiteSpec,
     TestSpec,
     VerdictSpec,
+    agent_environ,
     make_spec,
+    write_spec,
 )
 from ci.plan.model import BoundWork, CapabilityWork, ModelWork, RuleWork, StandInWork
 from ci.record.event_json import event_from
@@ -257,3 +261,43 @@ def test_every_event_of_the_agent_is_one_of_the_host(tmp_path: Path) -> None:
     assert not any(isinstance(event, TestNotRun) for event in events), "what gates nothing stops nothing"
     (first, *_) = (event for event in events if isinstance(event, Case))
     assert first.quarantine == ("test_a.py::test_a",)
+
+
+FILE = "test/registered/amd/test_score.py"
+
+
+def specified(**asked: Any) -> TestSpec:
+    plan = planned(catalog(), facts([registration(FILE)]), request(**asked))
+    bound = BoundWork(op="<=", limit=1, unit="s", ceiling=None, source="test", report_only=False)
+    bounded = replace(plan.work, bounds={FILE: {"b_metric": bound, "a_metric": bound}})
+    rows = (f"{FILE}::test_x", FILE, f"{FILE}x")
+    plan = replace(plan, work=replace(bounded, quarantine=rows))
+    spec = make_spec(plan, run="r", run_dir="/r", token="t", known_features=())
+    return spec.suites[0].tests[0]
+
+
+def test_a_whole_file_has_to_measure_every_bound_and_a_part_of_it_has_not() -> None:
+    assert specified().metrics == ("a_metric", "b_metric")
+    assert specified(tests=(f"{FILE}::test_x",)).metrics == ()
+    assert specified(pytest_args=("-k", "x")).metrics == ()
+
+
+def test_a_test_gets_the_rows_in_quarantine_that_are_about_it() -> None:
+    assert specified().quarantine == (f"{FILE}::test_x", FILE)
+
+
+def test_a_spec_is_written_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    plan = planned(catalog(), facts([registration(FILE)]), request())
+    spec = make_spec(plan, run="r", run_dir="/r", token="t", known_features=())
+    write_spec(tmp_path / "spec.json", spec)
+    assert stat.S_IMODE((tmp_path / "spec.json").stat().st_mode) == 0o600
+    for path in (tmp_path / "spec.json", tmp_path / "none" / "spec.json"):
+        with pytest.raises(InfrastructureError, match="cannot write"):
+            write_spec(path, spec)
+
+
+def test_the_agent_gets_what_the_plan_passes_through_and_the_token() -> None:
+    plan = planned(catalog(), facts([registration(FILE)]), request())
+    plan = replace(plan, placement=replace(plan.placement, pass_through=("PATH", "UNSET")))
+    found = agent_environ(plan, {"PATH": "/bin", "SECRET": "x"}, token="t")
+    assert found == {"PATH": "/bin", "AMD_CI_TOKEN": "t", "PYTHONDONTWRITEBYTECODE": "1"}

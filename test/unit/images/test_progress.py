@@ -42,3 +42,52 @@ def test_progress_never_exceeds_its_total(steps: list[tuple[str, int]]) -> None:
         assert total is not None
         assert 0 <= progress.done_bytes <= total
         assert (progress.rate_bytes_s or 0) >= 0
+
+
+def test_a_layer_that_is_unpacked_is_transferred_and_moves_on() -> None:
+    progress = Progress(0)
+    assert progress.text == "0 of 0 layers"
+    progress.feed(downloading("a", 40, 100), 0)
+    unpacking = {"id": "a", "status": "Extracting", "progressDetail": {"current": 10, "total": 300}}
+    assert progress.feed(unpacking, 1)
+    assert not progress.feed(unpacking, 2)
+    assert (progress.done_bytes, progress.total_bytes) == (100, 100)
+    assert progress.text == "unpacking, 0 of 1 layers"
+    progress.feed({"id": "a", "status": "Pull complete"}, 3)
+    progress.feed({"id": "b", "status": "Already exists"}, 3)
+    assert progress.text == "2 of 2 layers"
+    event = progress.event("pull", "docker.io")
+    assert (event.phase, event.text, event.done, event.unit) == (
+        "pull",
+        "docker.io: 2 of 2 layers",
+        100,
+        "bytes",
+    )
+
+
+def test_figures_that_are_missing_count_nothing() -> None:
+    progress = Progress(0)
+    assert progress.feed({"id": "a", "status": "Downloading"}, 0)
+    assert (progress.done_bytes, progress.total_bytes) == (0, None)
+    progress.feed({"id": "b", "status": "Extracting"}, 0)
+    assert progress.done_bytes == 0
+    assert not progress.feed({"status": "Downloading"}, 1)
+    assert not progress.feed({"id": "latest", "status": "Pulling from org/engine"}, 1)
+    assert progress.text.endswith("0 of 2 layers")
+
+
+def test_the_rate_is_that_of_the_last_seconds() -> None:
+    progress = Progress(0)
+    progress.feed(downloading("a", 0, 10_000), 0)
+    assert progress.rate_bytes_s is None
+    progress.feed(downloading("a", 5000, 10_000), 0)
+    assert progress.rate_bytes_s is None
+    for second in range(1, 31):
+        progress.feed(downloading("a", 5000 + second, 10_000), second)
+    assert progress.rate_bytes_s == pytest.approx(1)
+
+
+def test_a_transfer_is_never_larger_than_it_is() -> None:
+    progress = Progress(50)
+    progress.feed(downloading("a", 70, 100), 0)
+    assert progress.total_bytes == 70

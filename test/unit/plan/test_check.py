@@ -6,10 +6,11 @@ import pytest
 
 from ci.catalog.bounds import Bound
 from ci.catalog.catalog import read_catalog
+from ci.catalog.envsets import EnvSet, EnvVariable
 from ci.catalog.registrations.parse import Discovery
 from ci.catalog.registrations.test_requirements import Requirements
 from ci.errors import Problem
-from ci.plan.check import check_registrations
+from ci.plan.check import check_environments, check_registrations
 from support.catalog_files import CatalogCopy
 from support.planning import (
     STAGE_A,
@@ -109,3 +110,37 @@ def test_a_row_whose_metric_or_test_is_gone_is_a_problem() -> None:
     assert "METRICS" in problem
     (problem,) = check((), (), bound(">", 1, test="test/registered/gone.py"))
     assert "bound[test/registered/gone.py].test: no such registered test" in problem
+
+
+def env_set(name: str, **values: str) -> EnvSet:
+    return EnvSet(
+        id=name, variables=tuple(EnvVariable(name=key, value=value, why="w") for key, value in values.items())
+    )
+
+
+def test_sets_of_one_layer_that_disagree_are_named_for_suites_and_tests() -> None:
+    assert check_environments(catalog()) == []
+    sets = {
+        **catalog().env_sets,
+        "x": env_set("x", A="1"),
+        "y": env_set("y", A="2"),
+        "z": env_set("z", A="1"),
+    }
+    suites = tuple(
+        replace(suite, env_sets=("x", "y") if suite.name == STAGE_A else ()) for suite in catalog().suites
+    )
+    problems = check_environments(replace(catalog(), env_sets=sets, suites=suites, test_envs=()))
+    assert [problem.where for problem in problems] == ["layer suite: A"]
+    (row, *_) = catalog().test_envs
+    of_test = replace(row, sets=("x", "y", "no-such-set"))
+    problems = check_environments(replace(catalog(), env_sets=sets, test_envs=(of_test,)))
+    assert [problem.where for problem in problems] == [f"layer test {row.test}: A"]
+    assert (
+        check_environments(replace(catalog(), env_sets=sets, test_envs=(replace(row, sets=("x", "z")),)))
+        == []
+    )
+
+
+def test_a_suite_with_an_unknown_set_is_left_to_the_catalog() -> None:
+    suites = tuple(replace(suite, env_sets=("no-such-set",)) for suite in catalog().suites)
+    assert check_environments(replace(catalog(), suites=suites, test_envs=())) == []
