@@ -1,7 +1,7 @@
 """One run from its folder to its end, with an executor that says what it is given."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -105,9 +105,11 @@ class Double:
     swept: tuple[Found, ...] = ()
     calls: list[str] = field(default_factory=list)
     on_event: Any = None
+    on_start: Callable[[], None] = lambda: None
 
     def start(self, spec: Any) -> None:
         self.calls.append(f"start {spec.run}")
+        self.on_start()
 
     def events(self) -> Iterator[Event]:
         for event in self.given:
@@ -226,6 +228,12 @@ def test_a_signal_stops_the_executor_and_is_130_whatever_passed(bench: Bench) ->
     assert bench.run(executor) == ExitCode.INTERRUPTED
     assert executor.calls.count("stop") == len(PASSED)
     assert bench.endings[0].record.recorded_exit == ExitCode.INTERRUPTED
+
+
+def test_a_signal_while_the_executor_starts_stops_it(bench: Bench) -> None:
+    executor = Double(PASSED, on_start=lambda: signal.raise_signal(signal.SIGTERM))
+    assert bench.run(executor) == ExitCode.INTERRUPTED
+    assert [word for word in executor.calls if not word.startswith("start")] == ["stop", "close"]
 
 
 def test_a_failure_of_ours_ends_the_record_and_not_the_reports(bench: Bench) -> None:

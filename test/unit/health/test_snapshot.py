@@ -158,8 +158,12 @@ def test_no_source_at_all_is_a_warning_and_never_a_silent_pass(tmp_path: Path) -
             '{"gpu_data": [{"gpu": 0, "mem_usage": {"total_vram": {"value": 196592}, "used_vram": {"value": 90000}}}]}',
         ),
         (
+            "amd-smi",
+            '[{"gpu": 1}, {"gpu": 2, "mem_usage": {"total_vram": {"value": 1}}}, {"gpu": 0, "mem_usage": {"total_vram": {"value": 196592}, "used_vram": {"value": 90000}}}]',
+        ),
+        (
             "rocm-smi",
-            '{"card0": {"VRAM Total Memory (B)": "206141652992", "VRAM Total Used Memory (B)": "94371840000"}}',
+            '{"system": "x", "card0": {"VRAM Total Memory (B)": "206141652992", "VRAM Total Used Memory (B)": "94371840000"}}',
         ),
     ],
 )
@@ -235,6 +239,7 @@ def test_errors_of_the_past_are_a_warning_and_new_ones_are_reported_after_the_ru
     phase = before(machine, health)
     assert phase.outcome == "warned"
     assert "renderD128: 1 uncorrectable errors since it was started" in phase.text
+    assert phase.details == ["renderD128: 1 uncorrectable errors since it was started"]
     machine.gpu(NODES[0], 0.3, errors={"umc": (3, 9), "sdma": (0, 0)})
     after = machine.phase()
     health.after(after)

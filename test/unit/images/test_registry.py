@@ -76,6 +76,21 @@ def test_a_repository_without_tags_has_none(server: Server) -> None:
         assert registry.tags("a/b") == []
 
 
+@pytest.mark.parametrize(("status", "there"), [(200, True), (404, False)])
+def test_whether_a_tag_is_there(server: Server, status: int, *, there: bool) -> None:
+    server.answer = lambda _path, _headers: (status, {}, b"")
+    with client(server) as registry:
+        assert registry.exists("a/b", "t") is there
+    assert server.asked[0][0] == "/v2/a/b/manifests/t"
+
+
+def test_a_registry_that_does_not_say_whether_a_tag_is_there(server: Server) -> None:
+    server.answer = lambda _path, _headers: (403, {}, b"")
+    with client(server) as registry, pytest.raises(RegistryError) as caught:
+        registry.exists("a/b", "t")
+    assert caught.value.status == 403
+
+
 def test_an_index_leads_to_the_linux_amd64_manifest(server: Server) -> None:
     index = json.dumps(
         {

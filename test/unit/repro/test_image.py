@@ -83,3 +83,19 @@ class TestImages:
     def test_no_image_at_all(self) -> None:
         with pytest.raises(UsageError, match="no longer exists"):
             require_image("sha256:a", ())
+
+    def test_only_images_that_can_be_had_are_near(self) -> None:
+        facts = (
+            known("v0.5.15-rocm700-mi30x-20260714", "sha256:x", problem="refused"),
+            known("v0.5.15-rocm700-mi30x-20260714", ""),
+            known("v0.5.15-rocm720-mi30x-20260715", "sha256:b"),
+        )
+        nearest = nearest_image("org/engine:v0.5.15-rocm700-mi30x-20260714@sha256:a", facts)
+        assert nearest is facts[2]
+        assert nearest_image("x", facts[:2]) is None
+
+    def test_of_two_that_are_as_near_it_is_the_newer(self) -> None:
+        old, new = (
+            known("v0.5.15-rocm700-mi30x-20260714", f"sha256:{days}", age_days=days) for days in (9, 2)
+        )
+        assert nearest_image("org/engine:other", (old, new)) is new
