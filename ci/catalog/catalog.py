@@ -103,7 +103,7 @@ class Catalog:
         return tuple(suite for suite in self.suites if suite.stage == stage_id)
 
     def family_of(self, hardware_class: str) -> str:
-        """`mi30x`, `mi35x` or empty for the CPU."""
+        """`mi30x`, `mi35x` or `cpu`."""
         return self.hardware.classes[hardware_class].family
 
     def default_engine(self, hardware_class: str) -> str:

@@ -78,8 +78,8 @@ def _local(
 def _newest(plan: Plan, catalog: Catalog, environ: Mapping[str, str], today: date) -> list[ImageFact]:
     """The newest of the plan's flavour and hardware; none for a rehearsal, which has no published image."""
     work = plan.work.container
-    family = catalog.family_of(plan.work.hardware_class) or ""
-    if work is None or not family or work.flavour not in catalog.images.flavours:
+    family = catalog.family_of(plan.work.hardware_class)
+    if work is None or work.flavour not in catalog.images.flavours:
         return []
     # an override in the environment would be found instead of what is published
     variables = {row.variable for row in catalog.images.overrides}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ci.catalog.catalog import load_catalog
+from ci.catalog.catalog import Catalog, load_catalog, read_catalog
 from ci.errors import UsageError
 from support.catalog_files import CatalogCopy
 
@@ -128,3 +128,45 @@ def test_missing_and_unreadable_files_are_problems(catalog_copy: CatalogCopy) ->
     assert any("models.toml: the file is missing" in text for text in reported)
     assert any("engines.toml: is not UTF-8" in text for text in reported)
     assert any("envs/: holds no env set" in text for text in reported)
+
+
+class TestLookUps:
+    def test_a_stage_has_two_names_and_an_unknown_one_gets_the_nearest(self, catalog: Catalog) -> None:
+        for stage in catalog.stages:
+            assert catalog.stage(stage.id) is catalog.stage(stage.session) is stage
+        with pytest.raises(UsageError) as caught:
+            catalog.stage("stage-b-adm")
+        assert "stage-b-amd" in caught.value.cause
+
+    def test_the_suites_of_a_stage_are_in_the_catalogs_order(self, catalog: Catalog) -> None:
+        found = [suite.id for stage in catalog.stages for suite in catalog.suites_of(stage.id)]
+        assert found == [suite.id for suite in catalog.suites]
+        assert all(suite.stage == "stage-b-amd" for suite in catalog.suites_of("stage-b-amd"))
+
+    def test_what_follows_from_a_hardware_class(self, catalog: Catalog) -> None:
+        assert [catalog.family_of(name) for name in ("mi300x", "mi355x", "cpu")] == ["mi30x", "mi35x", "cpu"]
+        assert (catalog.default_engine("cpu"), catalog.default_engine("mi300x")) == ("llamacpp", "sglang")
+        for name in ("cpu", "mi300x", "mi355x"):
+            assert name in catalog.containers.default_for(name).hardware
+            assert name in catalog.containers.profile_for(name, fabric=False).hardware
+        assert catalog.containers.profile_for("mi355x", fabric=True).fabric
+        assert not catalog.containers.profile_for("mi355x", fabric=False).fabric
+
+    def test_a_flavour_and_its_stage_of_the_dockerfile_find_each_other(self, catalog: Catalog) -> None:
+        images = catalog.images
+        assert images.default_flavour.default
+        for row in images.targets:
+            assert images.target(row.flavour, row.family) is row
+            assert images.flavour_of_stage(row.gpu_arch) == row.flavour
+        assert images.target("rocm700", "mi99x") is None
+        assert images.flavour_of_stage("gfx000") == ""
+
+    def test_a_catalog_with_an_invalid_row_is_not_sound(
+        self, catalog_copy: CatalogCopy, catalog: Catalog
+    ) -> None:
+        assert catalog.sound
+        assert not catalog.may_exist("x", ["y"])
+        assert catalog.may_exist("y", ["y"])
+        catalog_copy.replace("catalog/stages.toml", "gpus = 2\n", "gpus = 0\n")
+        rows, _ = read_catalog(catalog_copy.rows, catalog_copy.envs)
+        assert not rows.sound

@@ -18,6 +18,11 @@ from ci.system.file_lock import FileLock
 from support.containers import contained
 from support.planning import catalog
 
+
+def void(_value: object) -> None:
+    """Nothing, whatever was waited for."""
+
+
 Make = Callable[[Callable[[DockerExecutor], None]], DockerExecutor]
 
 
@@ -47,7 +52,7 @@ class TestAnExecutorThatHangs:
         for name, seconds in (("_JOIN_S", 0.05), ("LOOK_S", 0.01), ("REMOVE_S", 0.05)):
             monkeypatch.setattr(f"ci.execute.docker.{name}", seconds)
         released = threading.Event()
-        executor = make(lambda _self: released.wait(30) and None)
+        executor = make(lambda _self: void(released.wait(30)))
         try:
             with executor as entered:
                 assert entered is executor
