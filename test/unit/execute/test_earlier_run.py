@@ -84,5 +84,5 @@ def test_a_run_in_which_nothing_failed_selects_nothing(tmp_path: Path) -> None:
 
 
 def test_the_plan_of_a_run_is_cut_to_what_failed(runs: Path) -> None:
-    part = failed_part(plan(), NEW, runs)
+    part = failed_part(catalog(), plan(), NEW, runs)
     assert [test.id for suite in part.work.suites for test in suite.tests] == [B]

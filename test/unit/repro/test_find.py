@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_run_folder_gives_its_plan_and_what_failed(catalog: Catalog, folder: Path) -> None:
     for source in (folder, folder / "events.jsonl"):
         run = found(catalog, str(source))
-        assert (run.kind, run.failed) == ("run folder", ("a.py",))
+        assert (run.kind, run.failed_nodes) == ("run folder", ("a.py",))
         assert run.plan is not None
         assert run.plan.digest == shard_plan().digest
 
@@ -57,7 +57,7 @@ def test_a_plan_says_nothing_of_failures(catalog: Catalog, folder: Path) -> None
 
 def test_events_without_their_plan_are_read_as_a_log(catalog: Catalog, folder: Path) -> None:
     (folder / "plan.json").unlink()
-    with pytest.raises(UsageError, match="holds no run"):
+    with pytest.raises(UsageError, match="has no run"):
         found(catalog, str(folder / "events.jsonl"))
 
 
@@ -93,7 +93,7 @@ def test_a_jobs_name_gives_suite_and_shard(catalog: Catalog) -> None:
 def test_a_tests_name_gives_its_suite(catalog: Catalog, source: str, test: str) -> None:
     run = found(catalog, source)
     assert run.asked.arguments("") == ("--suite", "2-gpu", "--test", test)
-    assert run.failed == (test,)
+    assert run.failed_nodes == (test,)
     assert not run.asked.sglang
 
 
