@@ -1,7 +1,9 @@
 """One attempt of one test: from its process to its verdict."""
 
+import glob
 import os
 import secrets
+import select
 import selectors
 import signal
 import socket
@@ -17,8 +19,10 @@ from .events import Emitter
 from .logs import LogFile, RecentLines, log_name
 from .messages import MESSAGE_BYTES, parse_message
 from .processes import Children, command_of, handles, oom_kills, send_signal, signal_name
-from .spec import Spec, Suite, Test
+from .proof import Excuses, Failure
+from .spec import Spec, Suite, Test, decode
 from .stop import Stop
+from .tracebacks import ProcessEnd, ProcessEnds
 from .verdict import AttemptFacts, FailedCase, Judgement, classify, covering, failed, gates
 
 # how often an attempt looks at its deadlines, its orphans and whether it was stopped: one look takes 1.3 ms
@@ -73,6 +77,10 @@ class Attempt:
         path = context.spec.run_dir / "logs" / self._log_name
         self._log = LogFile(path, head_bytes=limits.log_head_bytes, tail_bytes=limits.log_tail_bytes)
         self._recent = RecentLines(lines=OUTPUT_LINES, line_chars=LINE_CHARS)
+        self._ends = ProcessEnds()
+        root = context.spec.root.resolve()
+        self._older_server_logs = self._server_logs()
+        self._excuses = Excuses(context.spec.cpu_tests, root, test.path, self._ends)
         self._selector = selectors.DefaultSelector()
         self._leftovers: dict[int, str] = {}
         self._next_output = 0.0
@@ -118,10 +126,24 @@ class Attempt:
             facts.exit_code, facts.signal = (code, None) if code >= 0 else (None, signal_name(-code))
         self._log.close()
         self._emit_output(all_of_it=True)
+        self._take_last_end()
         facts.oom_kills = oom_kills() - ooms
         facts.log_error = self._log.error
         spec = self._context.spec
         return self._ended(classify(facts, spec.verdicts, spec.verdict_rules, self._log.text), duration_s)
+
+    def _take_last_end(self) -> None:
+        """What the output says about the end of a process that left no failed case."""
+        facts, ends = self.facts, self._ends
+        ends.close()
+        if facts.kind == "script":
+            facts.ended = ends.last_of(self._context.spec.root / self._test.path)
+            if facts.ended is not None:
+                facts.excuse = self._excuses.of_script(facts.ended)
+        elif facts.signal == "SIGKILL":
+            # an engine in the test process: when its scheduler ends, SGLang kills its own tree, the test included
+            facts.ended = ends.first_of_case()
+            facts.excuse = self._excuses.of_end(facts.ended) if facts.ended is not None else None
 
     def _spawn(self, output: int, events: int) -> "subprocess.Popen[bytes]":
         spec, spec_path, suite, test = (
@@ -242,6 +264,7 @@ class Attempt:
         error = self._log.error
         self._log.write(data)
         self._recent.feed(data)
+        self._ends.feed(data)
         if self._log.error != error:
             self._emit("note", text=self._log.error)
         return bool(data)
@@ -267,21 +290,65 @@ class Attempt:
         if kind == "metric":
             facts.metrics.add(keys["metric"])
         if kind == "case":
-            case, outcome, message = keys["case"], keys["outcome"], keys["message"]
-            if outcome == "failed" and (facts.stopped is not None or facts.deadline is not None):
-                self._emit("note", text=f"{case} failed while it was being ended: {message}")
+            if keys["outcome"] == "failed" and (facts.stopped is not None or facts.deadline is not None):
+                text = f"{keys['case']} failed while it was being ended: {keys['message']}"
+                self._emit("note", text=text)
                 return
-            keys["quarantine"] = covering(self._test.quarantine, case)
-            facts.cases[outcome] += 1
-            facts.running = ""
-            if outcome == "failed":
-                failed = FailedCase(
-                    case=case, message=message, verdict=keys["verdict"], assertion=keys["assertion"]
-                )
-                facts.failed.append(failed)
-            elif outcome == "skipped" and message not in facts.skip_reasons:
-                facts.skip_reasons.append(message)
+            self._take_case(keys)
         self._emit(kind, **keys)
+
+    def _take_case(self, keys: dict[str, Any]) -> None:
+        """Count a case, and excuse one that failed where a row says so."""
+        facts, case = self.facts, keys["case"]
+        if select.select([self._output], [], [], 0)[0]:
+            self._read_output()  # what was printed before the message: a pipe holds no more than one read takes
+        if keys["outcome"] == "failed" and keys["verdict"] is None:
+            problems: list[str] = []
+            failures: tuple[Failure, ...] = decode(
+                tuple[Failure, ...], keys["failures"], "failures", problems
+            )
+            excuse = self._excuses.of(failures) if not problems else None
+            if excuse is not None:
+                keys["outcome"], keys["message"] = excuse.outcome, excuse.reason
+                facts.excuses.append(f"{case}: {excuse.reason}")
+        outcome, message = keys["outcome"], keys["message"]
+        del keys["failures"]
+        keys["quarantine"] = covering(self._test.quarantine, case)
+        facts.cases[outcome] += 1
+        facts.running = ""
+        if outcome == "failed":
+            failed = FailedCase(
+                case=case,
+                message=message,
+                verdict=keys["verdict"],
+                assertion=keys["assertion"],
+                ended=self._ended_server(),
+            )
+            facts.failed.append(failed)
+        elif outcome == "skipped" and message not in facts.skip_reasons:
+            facts.skip_reasons.append(message)
+        self._ends.begin_case()
+
+    def _ended_server(self) -> ProcessEnd | None:
+        """The process that an exception ended first under a case: by the output, else by the log of the newest server."""
+        found = self._ends.first()
+        logs = [path for path in self._server_logs() if path not in self._older_server_logs]
+        if found is None and logs:
+            ends = ProcessEnds()
+            try:
+                with max(logs, key=lambda path: path.stat().st_mtime_ns).open("rb") as stream:
+                    while data := stream.read(_READ_BYTES):
+                        ends.feed(data)
+            except OSError:
+                return None
+            ends.close()
+            found = ends.first()
+        return found
+
+    def _server_logs(self) -> list[Path]:
+        """Where the harness has the output of servers: beside our log, under the same name."""
+        stem = log_name(self._test.id, 1, ()).removesuffix(".log")
+        return list((self._context.spec.run_dir / "logs").glob(f"{glob.escape(stem)}.server-*.log"))
 
     def _emit(self, kind: str, **keys: object) -> None:
         self._context.emitter.emit(

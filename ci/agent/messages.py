@@ -15,8 +15,9 @@ OUTCOMES = ("passed", "failed", "skipped", "xfailed", "xpassed")
 _TEXT, _MAYBE_TEXT = (str, ""), (str, None)
 _NUMBER, _MAYBE_NUMBER = (float, 0.0), (float, None)
 _WHOLE, _MAYBE_WHOLE = (int, 0), (int, None)
-_FLAG, _MAYBE_BOUND = (bool, False), (dict, None)
+_FLAG, _MAYBE_BOUND, _LIST = (bool, False), (dict, None), (list, ())
 _BOUND = {"ok": _FLAG, "op": _TEXT, "limit": _NUMBER, "source": _TEXT, "report_only": _FLAG}
+# `failures` of a case stay in the agent: an identity and a chain of errors each, see `proof`.
 # Keys by kind of message, first the one that has to be there. `session` is sent by the agent's own child mode when pytest
 # has finished.
 MESSAGES: dict[str, dict[str, tuple[type, object]]] = {
@@ -30,6 +31,7 @@ MESSAGES: dict[str, dict[str, tuple[type, object]]] = {
         "line": _MAYBE_WHOLE,
         "verdict": _MAYBE_TEXT,
         "assertion": _FLAG,
+        "failures": _LIST,
     },
     "metric": {"metric": _TEXT, "value": _NUMBER, "unit": _TEXT, "bound": _MAYBE_BOUND},
     "note": {"text": _TEXT},

@@ -1,23 +1,29 @@
 """A pytest plugin that reports every case to the agent."""
 
-from dataclasses import dataclass
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from .messages import Channel
 from .spec import Spec
+from .tracebacks import FRAMES_KEPT, Frame, RaisedError
 
 if TYPE_CHECKING:
     import pytest
 
 # a traceback in an event: one message on the socket is at most 64 KiB
 DETAILS_BYTES = 20000
+# of what an error was raised over, and of its message: enough to match a row
+CHAIN_KEPT = 4
+MESSAGE_CHARS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a phase or a subtest of a case failed; the keys of a `case` message."""
+    """Why a phase or a subtest of a case failed; the keys of a `case` message. `error` is None where nothing was raised."""
 
     message: str
     details: str
@@ -25,6 +31,7 @@ class Failure:
     line: int | None = None
     verdict: str | None = None
     assertion: bool = False
+    error: BaseException | None = None
 
 
 class CaseReporter:
@@ -37,6 +44,8 @@ class CaseReporter:
         self._assertions = (AssertionError, library.fail.Exception)
         self._own_stop = library.Session.Interrupted
         self._total = self._done = 0
+        # kept, so that no other error gets the identity of one that was reported
+        self._reported: list[BaseException | None] = []
         self._begin("", None)
 
     def _begin(self, case: str, line: int | None) -> None:
@@ -87,7 +96,9 @@ class CaseReporter:
         # What has no verdict of its own is the worst: a teardown that breaks is not excused by a broken bound.
         worst = min(failures, key=lambda failure: failure.verdict is not None)
         details = "\n\n".join(failure.details for failure in failures)
-        self._send(self._case, self._outcome, worst if self._outcome == "failed" else plain, details)
+        self._send(
+            self._case, self._outcome, worst if self._outcome == "failed" else plain, details, failures
+        )
 
     def pytest_collectreport(self, report: "pytest.CollectReport") -> None:
         if report.skipped:
@@ -114,6 +125,7 @@ class CaseReporter:
             line=line,
             verdict=_verdict_of(error),
             assertion=isinstance(error, self._assertions),
+            error=error,
         )
 
     def _where(self, excinfo: "pytest.ExceptionInfo[BaseException]") -> tuple[str, int | None]:
@@ -128,7 +140,16 @@ class CaseReporter:
                 in_tree = in_tree or here
         return in_tree or (self._path, self._line)
 
-    def _send(self, case: str, outcome: str, keys: Failure, details: str = "") -> None:
+    def _send(
+        self,
+        case: str,
+        outcome: str,
+        keys: Failure,
+        details: str = "",
+        failures: Sequence[Failure] | None = None,
+    ) -> None:
+        errors = [failure.error for failure in failures or (keys,)] if outcome == "failed" else []
+        self._reported += errors
         text = (details or keys.details).encode("utf-8", "replace")
         if len(text) > DETAILS_BYTES:
             text = b"[...]\n" + text[-DETAILS_BYTES:]
@@ -143,7 +164,28 @@ class CaseReporter:
             line=keys.line,
             verdict=keys.verdict,
             assertion=keys.assertion and outcome == "failed",
+            failures=[{"identity": id(error), "chain": _chain(error)} for error in errors],
         )
+
+
+def _chain(error: BaseException | None) -> "list[dict[str, object]]":
+    """The error, then what each was raised over, as `tracebacks.RaisedError` has them."""
+    chain: list[dict[str, object]] = []
+    while error is not None and len(chain) < CHAIN_KEPT:
+        frames = [
+            Frame(file=frame.f_code.co_filename, line=line, function=frame.f_code.co_name)
+            for frame, line in traceback.walk_tb(error.__traceback__)
+        ]
+        kind = type(error)
+        module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
+        raised = RaisedError(
+            raises=module + kind.__qualname__,
+            message=_one_line(str(error))[:MESSAGE_CHARS],
+            frames=tuple(frames[-FRAMES_KEPT:]),
+        )
+        chain.append(asdict(raised))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return chain
 
 
 def _one_line(text: str) -> str:

@@ -9,7 +9,21 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-__all__ = ["Limits", "Rule", "Spec", "SpecError", "Suite", "Test", "Verdict", "is_number", "parse_spec"]
+__all__ = [
+    "CpuTests",
+    "ErrorPattern",
+    "Limits",
+    "NotJudged",
+    "Rule",
+    "Spec",
+    "SpecError",
+    "Suite",
+    "Test",
+    "Verdict",
+    "decode",
+    "is_number",
+    "parse_spec",
+]
 
 SCHEMA = 2
 # The verdicts that the agent gives without a case or a rule; what it gives for a failed case has to be a cause
@@ -57,6 +71,41 @@ class Rule:
     verdict: str
     pattern: re.Pattern[str]
     why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorPattern:
+    """An error by its class, the beginning of its message, and the file (or a folder, `torch/`) and function that raised it.
+
+    An empty `function` is any.
+    """
+
+    id: str
+    raises: str
+    message: re.Pattern[str]
+    raised_in: tuple[str, ...]
+    function: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotJudged:
+    """An assertion, by its file in the tree and its statement, that judges a model which a stand-in replaced."""
+
+    test: str
+    file: str
+    expression: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuTests:
+    """What SGLang's own tests may end with on a CPU: see docs/agent.md, "On a CPU". All empty for any other run."""
+
+    gpu_proofs: tuple[ErrorPattern, ...]
+    wrappers: tuple[ErrorPattern, ...]
+    server_ends: tuple[ErrorPattern, ...]
+    not_judged: tuple[NotJudged, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +157,7 @@ class Spec:
     limits: Limits
     verdicts: tuple[Verdict, ...]
     verdict_rules: tuple[Rule, ...]
+    cpu_tests: CpuTests
     suites: tuple[Suite, ...]
 
 
@@ -115,7 +165,7 @@ def parse_spec(text: str) -> Spec:
     """The spec in this JSON; raises `SpecError` with the problems found, wrong types before wrong values."""
     problems: list[str] = []
     try:
-        spec: Spec = _decode(Spec, json.loads(text), "", problems)
+        spec: Spec = decode(Spec, json.loads(text), "", problems)
     except ValueError as error:
         problems.append(f"not JSON: {error}")
     if not problems:
@@ -125,7 +175,7 @@ def parse_spec(text: str) -> Spec:
     return spec
 
 
-def _decode(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
+def decode(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
     """`value` as a `kind`, a dataclass of this module or a type in its annotations; None where it does not fit."""
     origin, inner = get_origin(kind), get_args(kind)
     if is_dataclass(kind) and isinstance(value, dict):
@@ -133,17 +183,15 @@ def _decode(kind: Any, value: Any, where: str, problems: list[str]) -> Any:
         problems += [f"{path} is missing" for name, path in paths.items() if name not in value]
         rows = {row.name: row.type for row in fields(kind)}
         made = {
-            name: _decode(rows[name], value.get(name), paths[name], problems)
-            for name in rows
-            if name in value
+            name: decode(rows[name], value.get(name), paths[name], problems) for name in rows if name in value
         }
         return kind(**made) if made.keys() == rows.keys() else None  # type: ignore[operator]  # a class, not a value
     if origin is tuple and isinstance(value, list):
         return tuple(
-            _decode(inner[0], item, f"{where}[{index}]", problems) for index, item in enumerate(value)
+            decode(inner[0], item, f"{where}[{index}]", problems) for index, item in enumerate(value)
         )
     if origin is Mapping and isinstance(value, dict):
-        return {key: _decode(inner[1], item, f"{where}.{key}", problems) for key, item in value.items()}
+        return {key: decode(inner[1], item, f"{where}.{key}", problems) for key, item in value.items()}
     if kind in (float, int) and is_number(value) and value >= 0 and value == kind(value):
         return kind(value)
     if kind in (str, bool) and isinstance(value, kind):

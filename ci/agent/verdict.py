@@ -5,25 +5,34 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from .proof import Excuse
 from .spec import Rule, Verdict
+from .tracebacks import ESCAPES, ProcessEnd
 
 __all__ = ["AttemptFacts", "FailedCase", "Judgement", "classify", "covering", "failed", "gates"]
 
 # pytest's exit codes: all is well, no case matches the selection, nothing was collected. A module that skips
 # itself ends with one of the last two.
 PYTEST_OK, PYTEST_USAGE, PYTEST_NO_TESTS = 0, 4, 5
-PYTEST_CASES_FAILED = 1
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+PYTEST_CASES_FAILED, PYTEST_INTERRUPTED = 1, 2
+# outcomes of cases that failed with an excuse; the first of them decides
+EXCUSED = ("needs-gpu", "not-judged")
+
+_KILLED = re.compile(r"SIGKILL|code (?:-9|137)\b|return_code=(?:-9|137)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedCase:
-    """A case that failed; `verdict` is its own, `assertion` true when it failed by an assertion."""
+    """A case that failed; `verdict` is its own, `assertion` true when it failed by an assertion.
+
+    `ended` is the process that an exception ended first under it.
+    """
 
     case: str
     message: str = ""
     verdict: str | None = None
     assertion: bool = False
+    ended: ProcessEnd | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,7 +41,8 @@ class AttemptFacts:
 
     `exit_code` and `signal` are the process's own end; `session_code` is pytest's exit code, None when pytest did
     not finish; `stopped` and `deadline` are why the agent ended the attempt, None when it ended by itself. `asked` are the
-    metrics that it has to record, `metrics` those that it has.
+    metrics that it has to record, `metrics` those that it has. `ended` is the process that an exception ended first where the
+    test process left no failed case, `excuse` what excuses that, `excuses` are the reasons of excused cases.
     """
 
     path: str
@@ -50,6 +60,9 @@ class AttemptFacts:
     running: str = ""
     oom_kills: int = 0
     log_error: str | None = None
+    ended: ProcessEnd | None = None
+    excuse: Excuse | None = None
+    excuses: list[str] = field(default_factory=list)
 
     def end(self) -> str:
         """How the process ended, for people."""
@@ -84,6 +97,15 @@ def classify(
         return failed(verdict, f"{facts.deadline}; cases ended: {done}, failed: {len(facts.failed)}{during}")
     if facts.failed:
         return _judge_cases(facts, [row.id for row in verdicts if row.cause], rules, read_log)
+    excused = next((outcome for outcome in EXCUSED if facts.cases[outcome]), None)
+    if excused is not None and facts.exit_code == facts.session_code in (
+        PYTEST_CASES_FAILED,
+        PYTEST_INTERRUPTED,
+    ):
+        return Judgement(outcome=excused, verdict="passed", evidence=tuple(facts.excuses))
+    if facts.excuse is not None and (facts.exit_code or facts.signal) and not facts.oom_kills:
+        lines = (*facts.excuses, facts.end(), facts.excuse.reason)
+        return Judgement(outcome=facts.excuse.outcome, verdict="passed", evidence=lines)
     pytest_code = facts.exit_code if facts.session_code == facts.exit_code else None
     if not done and pytest_code in (PYTEST_OK, PYTEST_NO_TESTS):
         return failed("product", f"pytest collected no test cases in {facts.path}")
@@ -105,6 +127,14 @@ def _unmeasured(metric: str) -> str:
     return f"no metric {metric!r} was recorded, and ci/catalog/bounds.toml has a row for it; next: measure it or remove the row"
 
 
+def _ends(ends: Iterable[ProcessEnd | None], texts: Iterable[str]) -> tuple[str, ...]:
+    """The processes that ended first, and how SGLang then ends the others, where the texts are about that."""
+    lines = dict.fromkeys(end.text() for end in ends if end is not None)
+    if lines and any(_KILLED.search(text) for text in texts):
+        lines["SGLang then ends its own processes with SIGKILL (-9, 137): it is no lack of memory"] = None
+    return tuple(lines)
+
+
 def _judge_cases(
     facts: AttemptFacts, causes: Sequence[str], rules: Sequence[Rule], read_log: Callable[[], str]
 ) -> Judgement:
@@ -118,6 +148,7 @@ def _judge_cases(
     verdicts = {case: verdict if verdict in causes else "product" for case, verdict in own.items() if verdict}
     worst = min([*verdicts.values(), *([otherwise] if None in own.values() else [])], key=causes.index)
     lines = tuple(f"{case.case}: {case.message}" for case in own if verdicts.get(case, otherwise) == worst)
+    lines = (*_ends((case.ended for case in own), (case.message for case in own)), *lines)
     if explained is None or explained.verdict != worst:
         return failed(worst, *lines)
     return failed(worst, *explained.evidence, *lines, rule=explained.rule)
@@ -128,6 +159,8 @@ def _judge_end(facts: AttemptFacts, rules: Sequence[Rule], log: str) -> Judgemen
     explained = _explain(facts, rules, log)
     if explained is not None:
         return failed(explained.verdict, facts.end(), *explained.evidence, rule=explained.rule)
+    if facts.ended is not None:
+        return failed("product", *_ends((facts.ended,), (facts.end(),)), facts.end())
     if facts.signal == "SIGKILL":
         return failed("unknown", facts.end(), "the agent did not send it, and the kernel counted no OOM kill")
     last = _clean(log[-4096:])[-3:]

@@ -9,6 +9,7 @@ from ci.catalog.capabilities import Capability, load_capabilities
 from ci.catalog.change_rules import ChangeRules, check_changes, load_changes
 from ci.catalog.columns import Row
 from ci.catalog.containers import Containers, load_containers
+from ci.catalog.cpu_tests import CpuTests, load_cpu_tests
 from ci.catalog.decode import Reader
 from ci.catalog.dependencies import Dependencies, load_dependencies
 from ci.catalog.discovery import DiscoveryRules, load_discovery
@@ -55,6 +56,7 @@ class Catalog:
     quarantine: QuarantineTable
     limits: Limits
     verdict_rules: tuple[VerdictRule, ...]
+    cpu_tests: CpuTests
     env_sets: Mapping[str, EnvSet]
     env_layers: tuple[EnvLayer, ...]
     test_envs: tuple[TestEnv, ...]
@@ -144,6 +146,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         quarantine=load_quarantine(reader, hardware),
         limits=load_limits(reader),
         verdict_rules=load_verdict_rules(reader),
+        cpu_tests=load_cpu_tests(reader),
         env_sets=load_env_sets(reader.problems, environment.secrets, envs),
         env_layers=environment.layers,
         test_envs=environment.tests,

@@ -179,7 +179,7 @@ class StatusRow:
     """What follows from a status, and how it is shown.
 
     `judged`: it says something about the test; a run in which no test has such a status selected nothing. `ok`: it
-    counts as a pass. `label` is shown in logs, `icon` in the summary, `colour` in the final view.
+    counts as a pass. `set_aside`: it says nothing about the code, so it has a reason and no verdict. `label` is shown in logs, `icon` in the summary, `colour` in the final view.
     """
 
     words: str
@@ -189,6 +189,7 @@ class StatusRow:
     colour: str
     judged: bool = False
     ok: bool = False
+    set_aside: bool = False
 
 
 class Status(StrEnum):
@@ -240,7 +241,14 @@ class Status(StrEnum):
     )
     SKIPPED = (
         "skipped",
-        StatusRow(words="every case skipped itself", label="SKIP", icon="⏭️", tone="dim", colour="dim"),
+        StatusRow(
+            words="every case skipped itself",
+            label="SKIP",
+            icon="⏭️",
+            tone="dim",
+            colour="dim",
+            set_aside=True,
+        ),
     )
     XFAILED = (
         "xfailed",
@@ -255,7 +263,12 @@ class Status(StrEnum):
     NEEDS_GPU = (
         "needs-gpu",
         StatusRow(
-            words="it stopped where it needed a GPU", label="NEEDS GPU", icon="⏭️", tone="dim", colour="dim"
+            words="it stopped where it needed a GPU",
+            label="NEEDS GPU",
+            icon="🖥️",
+            tone="warn",
+            colour="cyan",
+            set_aside=True,
         ),
     )
     NOT_JUDGED = (
@@ -263,9 +276,10 @@ class Status(StrEnum):
         StatusRow(
             words="it judges a model that a stand-in replaced",
             label="NOT JUDGED",
-            icon="⏭️",
-            tone="dim",
-            colour="dim",
+            icon="⚖️",
+            tone="warn",
+            colour="cyan",
+            set_aside=True,
         ),
     )
     QUARANTINED = (
@@ -295,6 +309,15 @@ class Status(StrEnum):
             colour="yellow",
         ),
     )
+
+    @classmethod
+    def of_name(cls, name: str) -> "Status":
+        """The status of this name.
+
+        Raises:
+            StopIteration: there is none.
+        """
+        return next(status for status in cls if status == name)
 
     @property
     def plain(self) -> str:

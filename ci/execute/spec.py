@@ -10,7 +10,17 @@ from typing import Any
 from ci.catalog.limits import AgentLimits, HarnessLimits
 from ci.catalog.verdicts import Gates, Verdict
 from ci.errors import writing
-from ci.plan.model import BoundWork, CapabilityWork, ModelWork, Plan, RuleWork, SuiteWork, TestWork, Work
+from ci.plan.model import (
+    BoundWork,
+    CapabilityWork,
+    CpuTestsWork,
+    ModelWork,
+    Plan,
+    RuleWork,
+    SuiteWork,
+    TestWork,
+    Work,
+)
 from ci.system.codec import encode
 
 __all__ = [
@@ -96,6 +106,7 @@ class Spec:
     limits: AgentLimits
     verdicts: tuple[VerdictSpec, ...]
     verdict_rules: tuple[RuleWork, ...]
+    cpu_tests: CpuTestsWork
     suites: tuple[SuiteSpec, ...]
     harness: HarnessSpec
 
@@ -119,6 +130,7 @@ def make_spec(plan: Plan, *, run: str, run_dir: str, token: str, known_features:
             VerdictSpec(id=verdict, cause=verdict.row.cause, gates=verdict.row.gates) for verdict in Verdict
         ),
         verdict_rules=work.verdict_rules,
+        cpu_tests=work.cpu_tests,
         suites=tuple(_suite(suite, work) for suite in work.suites if suite.tests),
         harness=HarnessSpec(
             hardware_class=work.hardware_class,

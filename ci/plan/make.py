@@ -7,10 +7,12 @@ from ci.catalog.hardware import CPU
 from ci.catalog.quarantine import Quarantine
 from ci.plan.bounds import bounds_of
 from ci.plan.capabilities import left_out_notes
+from ci.plan.cpu_tests import cpu_tests_of
 from ci.plan.draft import Draft
 from ci.plan.executor import Part
 from ci.plan.facts import DockerFacts, Facts
 from ci.plan.model import (
+    CpuTestsWork,
     ModelWork,
     Placement,
     Plan,
@@ -70,6 +72,9 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
             RuleWork(id=rule.id, verdict=rule.verdict, pattern=rule.pattern, why=rule.why)
             for rule in catalog.verdict_rules
         ),
+        cpu_tests=cpu_tests_of(catalog.cpu_tests, suites.files)
+        if _is_tree_on_cpu(facts, draft)
+        else CpuTestsWork(),
         jobs=_jobs(draft),
         fail_fast=request.fail_fast,
         pytest_args=request.pytest_args,
@@ -131,6 +136,11 @@ def _notes(
         yield from facts.engine_build.notes
 
 
+def _is_tree_on_cpu(facts: Facts, draft: Draft) -> bool:
+    """Whether SGLang's own tests run on its own server without a GPU."""
+    return facts.hardware_class == CPU and facts.checkout is not None and draft.needs.engine == "sglang"
+
+
 def _jobs(draft: Draft) -> int:
     jobs = draft.needs.request.jobs
     if jobs == "gpus":
@@ -184,6 +194,9 @@ def _sources(catalog: Catalog, facts: Facts, draft: Draft, engine_source: str) -
         "work.quarantine": f"quarantine.toml, rows for {facts.hardware_class} on {facts.today} ({facts.today_source})",
         "work.limits": "limits.toml",
         "work.verdict_rules": "verdicts.toml",
+        "work.cpu_tests": "cpu_tests.toml"
+        if _is_tree_on_cpu(facts, draft)
+        else "default: none, this is not a rehearsal of an SGLang tree on sglang",
         "work.jobs": f"--jobs {request.jobs}" if request.jobs else "default: one test at a time",
         "work.fail_fast": "--fail-fast" if request.fail_fast else "default: --keep-going",
         "work.pytest_args": "after the second --" if request.pytest_args else "default: none",

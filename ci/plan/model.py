@@ -25,8 +25,11 @@ __all__ = [
     "SCHEMA",
     "BoundWork",
     "CapabilityWork",
+    "CpuTestsWork",
+    "ErrorWork",
     "LeftOut",
     "ModelWork",
+    "NotJudgedWork",
     "Placement",
     "Plan",
     "RuleWork",
@@ -92,6 +95,38 @@ class RuleWork:
     verdict: Verdict
     pattern: str
     why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorWork:
+    """An exception by its class, the beginning of its message, and where it was raised; an empty `function` is any."""
+
+    id: str
+    raises: str
+    message: str
+    raised_in: tuple[str, ...]
+    function: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotJudgedWork:
+    """A statement of a file of the tree that judges a model which a stand-in replaced."""
+
+    test: str
+    file: str
+    expression: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuTestsWork:
+    """What SGLang's own tests may end with on a CPU without being failed; all empty for any other run."""
+
+    gpu_proofs: tuple[ErrorWork, ...] = ()
+    wrappers: tuple[ErrorWork, ...] = ()
+    server_ends: tuple[ErrorWork, ...] = ()
+    not_judged: tuple[NotJudgedWork, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +205,7 @@ class Work:
     quarantine: tuple[str, ...]
     limits: WorkLimits
     verdict_rules: tuple[RuleWork, ...]
+    cpu_tests: CpuTestsWork
     jobs: int
     fail_fast: bool
     pytest_args: tuple[str, ...]

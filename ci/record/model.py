@@ -1,5 +1,6 @@
 """What a run was, as frozen values."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from ci.catalog.verdicts import Status, Verdict
@@ -14,7 +15,7 @@ from ci.record.events import (
     TestStarted,
 )
 from ci.record.quarantine import Became, QuarantineRecord
-from ci.record.values import AttemptOutcome, CaseOutcome, EndReason, Leftover, PhaseOutcome
+from ci.record.values import CaseOutcome, EndReason, Leftover, PhaseOutcome
 
 __all__ = ["Attempt", "PhaseRecord", "RunRecord", "SuiteRecord", "TestRecord", "title_of"]
 
@@ -37,8 +38,14 @@ class Attempt:
 
     @property
     def harmless(self) -> bool:
-        """Whether nothing failed in it: passed or skipped."""
-        return self.end.outcome in (AttemptOutcome.PASSED, AttemptOutcome.SKIPPED)
+        """Whether nothing failed in it that counts against the test."""
+        return self.end.outcome.harmless
+
+    @property
+    def counted(self) -> str:
+        """`36 passed, 1 needs a GPU`; empty when it has no cases."""
+        found = Counter(case.outcome for case in self.cases)
+        return ", ".join(f"{found[outcome]} {outcome.words}" for outcome in CaseOutcome if found[outcome])
 
     @property
     def failed_cases(self) -> tuple[Case, ...]:

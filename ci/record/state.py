@@ -43,8 +43,7 @@ class _Trial:
                 evidence=("the record ends while this attempt was running",),
                 duration_s=max(0.0, self.seen_s - self.started_s),
             )
-        harmless = end.outcome in (AttemptOutcome.PASSED, AttemptOutcome.SKIPPED)
-        if end.verdict is Verdict.PASSED and not harmless:
+        if end.verdict is Verdict.PASSED and not end.outcome.harmless:
             end = replace(end, verdict=Verdict.UNKNOWN)
         return Attempt(
             number=self.number,
@@ -300,13 +299,13 @@ class RunState:
 
 
 def judge(attempts: tuple[Attempt, ...]) -> tuple[Status, Verdict]:
-    """Status and verdict of a test; the last attempt decides, but a skip never wipes out a failure before it."""
+    """Status and verdict of a test; the last attempt decides, but only a pass wipes out a failure before it."""
     failed = [attempt for attempt in attempts if not attempt.harmless]
     last = attempts[-1]
     if last.end.outcome is AttemptOutcome.PASSED:
         return (Status.FLAKY if failed else Status.PASSED), last.end.verdict
-    if last.end.outcome is AttemptOutcome.SKIPPED and not failed:
-        return Status.SKIPPED, last.end.verdict
+    if not failed:
+        return Status.of_name(last.end.outcome), last.end.verdict
     decisive = failed[-1]
     return (Status.FAILED if decisive.end.gates else Status.QUARANTINED), decisive.end.verdict
 

@@ -19,13 +19,20 @@ __all__ = [
 
 
 class CaseOutcome(StrEnum):
-    """How a case ended, as pytest names it."""
+    """How a case ended, as pytest names it, or with an excuse for its failure."""
 
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
     XFAILED = "xfailed"
     XPASSED = "xpassed"
+    NEEDS_GPU = "needs-gpu"
+    NOT_JUDGED = "not-judged"
+
+    @property
+    def words(self) -> str:
+        """`passed`, `needs a GPU`: what follows a number of such cases."""
+        return "needs a GPU" if self is CaseOutcome.NEEDS_GPU else self.value.replace("-", " ")
 
 
 class AttemptOutcome(StrEnum):
@@ -34,7 +41,14 @@ class AttemptOutcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
+    NEEDS_GPU = "needs-gpu"
+    NOT_JUDGED = "not-judged"
     UNFINISHED = "unfinished"
+
+    @property
+    def harmless(self) -> bool:
+        """Whether nothing failed that counts against the test."""
+        return self not in (AttemptOutcome.FAILED, AttemptOutcome.UNFINISHED)
 
 
 class EndReason(StrEnum):

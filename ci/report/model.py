@@ -36,6 +36,7 @@ __all__ = [
     "slowest",
     "troubles",
     "value_words",
+    "verdict_words",
 ]
 
 # a screen's worth
@@ -133,6 +134,13 @@ def result(record: RunRecord) -> Result:
         words += f", {flaky} of them only after another attempt"
     if code == 0 and (held := record.count(Status.QUARANTINED)):
         words += f"; {held} failed in quarantine and do not gate"
+    excused = [
+        f"{count} {status.plain}"
+        for status in (Status.NEEDS_GPU, Status.NOT_JUDGED)
+        if (count := record.count(status))
+    ]
+    if code == 0 and excused:
+        words += f"; {', '.join(excused)}: no pass"
     return Result(code=code, words=words)
 
 
@@ -235,6 +243,8 @@ def left_out(record: RunRecord) -> dict[str, tuple[str, ...]]:
 def _left_out(record: RunRecord) -> Iterator[tuple[str, str]]:
     for test in record.having(Status.NOT_RUN):
         yield f"not run ({test.verdict}): {test.not_run_because}", test.id
+    for test in record.having(Status.NEEDS_GPU, Status.NOT_JUDGED):
+        yield from _excused(test)
     for test in record.tests:
         reasons = test.attempts[-1].end.skip_reasons if test.attempts else ()
         for reason in reasons or (("no reason given",) if test.status is Status.SKIPPED else ()):
@@ -245,6 +255,20 @@ def _left_out(record: RunRecord) -> Iterator[tuple[str, str]]:
         yield "shard that holds no test", f"{shard.suite} {shard.shard}"
     for disabled in record.start.disabled:
         yield f"disabled: {disabled.because}", disabled.test
+
+
+def _excused(test: TestRecord) -> Iterator[tuple[str, str]]:
+    """The proofs of a test that needs a GPU or is not judged, with how its cases ended."""
+    attempt = test.attempts[-1]
+    excuses = [case.message for case in attempt.cases if case.outcome.value == test.status.value]
+    name = f"{test.id} ({attempt.counted})" if attempt.cases else test.id
+    for excuse in dict.fromkeys(excuses or attempt.end.evidence[-1:]):
+        yield f"{test.status.plain}: {excuse}", name
+
+
+def verdict_words(test: TestRecord) -> str:
+    """A test's verdict for a table; `-` where nothing is decided about the code."""
+    return "-" if test.status.row.set_aside else test.verdict.value
 
 
 def case_place(case: Case) -> str:

@@ -61,6 +61,29 @@ def verdict_rules() -> list[dict[str, str]]:
     return [{key: row[key] for key in ("id", "verdict", "pattern", "why")} for row in rows]
 
 
+def cpu_tests() -> dict[str, list[dict[str, object]]]:
+    """The rows of the tests' catalog about SGLang's own tests on a CPU, as the executor writes them into a spec."""
+    rows = tomllib.loads((CATALOG / "cpu_tests.toml").read_text())
+    keys = ("id", "raises", "message", "raised_in", "function", "why")
+    errors = {
+        f"{kind}s": [{key: row.get(key, "") for key in keys} for row in rows[kind]]
+        for kind in ("gpu_proof", "wrapper", "server_end")
+    }
+    judged = [
+        {
+            key: row[of]
+            for key, of in (("test", "test"), ("file", "test"), ("expression", "expression"), ("why", "why"))
+        }
+        for row in rows["not_judged"]
+    ]
+    return {**errors, "not_judged": judged}
+
+
+def no_cpu_tests() -> dict[str, list[dict[str, object]]]:
+    """The same for any other run: none."""
+    return {"gpu_proofs": [], "wrappers": [], "server_ends": [], "not_judged": []}
+
+
 def verdicts() -> list[dict[str, object]]:
     """A table of verdicts, the worst for the code under test first."""
     cases, file = "unless-quarantined", "unless-file-quarantined"
@@ -137,7 +160,7 @@ class AgentProcess:
         top: dict[str, Any] = {"schema": 2, "run": "run", "token": self.token, "root": str(self.root)}
         top |= {"run_dir": str(self.run_dir), "pythonpath": [], "jobs": 1, "gpu_ids": [], "fail_fast": False}
         top |= {"pytest_args": [], "limits": merged, "verdicts": verdicts(), "suites": list(suites)}
-        top["verdict_rules"] = verdict_rules()
+        top |= {"verdict_rules": verdict_rules(), "cpu_tests": no_cpu_tests()}
         return {**top, "harness": {}, **keys}
 
     def start(self, *suites: Mapping[str, object], **keys: object) -> "AgentProcess":

@@ -182,12 +182,12 @@ def _of_case(attempt: Attempt, name: str) -> _Trial | None:
 
 def _of_file(attempt: Attempt) -> _Trial | None:
     """What an attempt says about the file as a whole; None when a failed case says it all."""
-    skipped = attempt.end.outcome is AttemptOutcome.SKIPPED
-    if attempt.end.outcome is AttemptOutcome.PASSED or (skipped and attempt.cases):
+    if attempt.end.outcome is AttemptOutcome.PASSED or (attempt.harmless and attempt.cases):
         return _Trial(outcome=CaseOutcome.PASSED, duration_s=attempt.end.duration_s)
-    if skipped:
-        reasons = "; ".join(attempt.end.skip_reasons) or "no reason given"
-        return _Trial(outcome=CaseOutcome.SKIPPED, duration_s=attempt.end.duration_s, message=reasons)
+    if attempt.harmless:
+        reasons = "; ".join(attempt.end.skip_reasons or attempt.end.evidence) or "no reason given"
+        outcome = CaseOutcome(attempt.end.outcome.value)
+        return _Trial(outcome=outcome, duration_s=attempt.end.duration_s, message=reasons)
     if any((case.verdict or Verdict.PRODUCT) is attempt.end.verdict for case in attempt.failed_cases):
         return None
     words = [part for part in (attempt.end.verdict, model.ending(attempt)) if part]
@@ -226,6 +226,9 @@ def _one(test: TestRecord, name: str, seen: Sequence[_Trial | None]) -> _Case:
         _put(case, failure)
     elif last.outcome in (CaseOutcome.SKIPPED, CaseOutcome.XFAILED):
         _put(case, junitparser.Skipped(_text(last.message) or last.outcome, f"pytest.{last.outcome}"))
+    elif last.outcome in (CaseOutcome.NEEDS_GPU, CaseOutcome.NOT_JUDGED):
+        message = f"{last.outcome.value.replace('-', ' ')}: {last.message}"
+        _put(case, junitparser.Skipped(_text(message), last.outcome))
     flaky = passed_later or last.outcome is not CaseOutcome.FAILED
     for number, trial in trials:
         if trial.outcome is CaseOutcome.FAILED and (number != last_number or passed_later):

@@ -163,7 +163,7 @@ def _tests(record: RunRecord) -> Iterator[str]:
         took = duration(test.duration_s) if test.attempts else ""
         estimate = duration(test.est_s) if test.est_s else ""
         words = f"{test.status.row.icon} {test.status.value}"
-        yield f"| {words} | {code(test.id)} | {'-' if test.status is Status.SKIPPED else plain(test.verdict)} | {took} | {estimate} | {len(test.attempts)} |"
+        yield f"| {words} | {code(test.id)} | {plain(model.verdict_words(test))} | {took} | {estimate} | {len(test.attempts)} |"
 
 
 def _metrics(record: RunRecord) -> Iterator[str]:

@@ -92,7 +92,7 @@ def _tests(record: RunRecord) -> Table | None:
         table.add_row(
             Text(test.status.value, style=test.status.row.colour),
             one_line(test.id),
-            "-" if test.status is Status.SKIPPED else one_line(test.verdict),
+            one_line(model.verdict_words(test)),
             duration(test.duration_s) if test.attempts else "-",
             duration(test.est_s) if test.est_s else "-",
             str(len(test.attempts)),

@@ -1,7 +1,7 @@
 """A run in lines: what a person who reads a log afterwards needs, one line per thing that matters."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ci.catalog.limits import ReportLimits
@@ -22,6 +22,7 @@ _PHASE_WORDS: dict[PhaseOutcome, tuple[str, Tone]] = {
     PhaseOutcome.FAILED: ("FAILED", "bad"),
     PhaseOutcome.UNFINISHED: ("UNFINISHED", "bad"),
 }
+_CASE_WORDS: Mapping[str, str] = {outcome.value: outcome.words for outcome in CaseOutcome}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,11 +189,14 @@ class LogLines:
         tone = status.row.tone
         text = f"{status.row.label} {one_line(event.test)} in {duration(event.duration_s)}"
         if event.cases:
-            counts = ", ".join(f"{count} {one_line(outcome)}" for outcome, count in event.cases.items())
+            counts = ", ".join(
+                f"{count} {_CASE_WORDS.get(outcome, one_line(outcome))}"
+                for outcome, count in event.cases.items()
+            )
             text += f" ({counts})"
         failed = status in (Status.FAILED, Status.QUARANTINED)
         yield Line(text=f"{text}: {event.verdict}" if failed else text, tone=tone)
-        if failed:
+        if failed or status.row.set_aside:
             for line in event.evidence:
                 yield Line(text=f"    {one_line(strip_ansi(line))}", tone=tone)
         for row, became in state.quarantined((event.suite, event.test)):

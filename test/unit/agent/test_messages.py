@@ -28,6 +28,7 @@ def test_a_case_has_every_key() -> None:
         "line": None,
         "verdict": None,
         "assertion": False,
+        "failures": (),
     }
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.agent.spec import SpecError, parse_spec
-from support.agent_process import a_suite, a_test, agent_limits, verdict_rules, verdicts
+from support.agent_process import a_suite, a_test, agent_limits, cpu_tests, verdict_rules, verdicts
 
 pytestmark = pytest.mark.in_container
 
@@ -28,6 +28,7 @@ SPEC: dict[str, Any] = {
     "limits": agent_limits(),
     "verdicts": verdicts(),
     "verdict_rules": verdict_rules(),
+    "cpu_tests": cpu_tests(),
     "suites": [a_suite([a_test("test_a.py"), a_test("test_b.py")])],
     "harness": {"anything": [1, None]},
 }

@@ -35,7 +35,16 @@ from ci.execute.spec import (
     make_spec,
     write_spec,
 )
-from ci.plan.model import BoundWork, CapabilityWork, ModelWork, RuleWork, StandInWork
+from ci.plan.model import (
+    BoundWork,
+    CapabilityWork,
+    CpuTestsWork,
+    ErrorWork,
+    ModelWork,
+    NotJudgedWork,
+    RuleWork,
+    StandInWork,
+)
 from ci.record.event_json import event_from
 from ci.record.events import (
     AgentEnded,
@@ -79,6 +88,7 @@ tests = st.builds(
     metrics=texts,
     quarantine=texts,
 )
+errors = st.lists(st.builds(ErrorWork, message=words.map(re.escape), raised_in=texts), max_size=2).map(tuple)
 suites = st.builds(
     SuiteSpec,
     timeout_s=seconds,
@@ -108,6 +118,13 @@ specs = st.builds(
     verdict_rules=st.lists(
         st.builds(RuleWork, verdict=st.sampled_from(tuple(CAUSES)), pattern=words.map(re.escape)), max_size=2
     ).map(tuple),
+    cpu_tests=st.builds(
+        CpuTestsWork,
+        gpu_proofs=errors,
+        wrappers=errors,
+        server_ends=errors,
+        not_judged=st.lists(st.builds(NotJudgedWork), max_size=2).map(tuple),
+    ),
     suites=st.lists(suites, max_size=2, unique_by=lambda suite: suite.id).map(tuple),
     harness=st.builds(
         HarnessSpec,
@@ -190,6 +207,7 @@ def test_what_a_test_process_says_is_an_event_of_the_host(kind: str) -> None:
     values = {key: default for key, (_, default) in MESSAGES[kind].items()}
     if kind == "case":
         values["outcome"] = "passed"
+        del values["failures"]  # the agent keeps them
     event = event_from({"type": kind, "suite": "s", "test": "t", "attempt": 1, **values})
     assert isinstance(event, Case | Metric | Note | Progress)
     assert not event.more

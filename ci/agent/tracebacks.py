@@ -1,0 +1,179 @@
+"""Python's tracebacks in a stream of output, and the processes that they ended; by structure, never by words in free text."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["Frame", "ProcessEnd", "ProcessEnds", "RaisedError"]
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_BEGIN = re.compile(r"(?:^|(?P<who>\w+) hit an exception: )Traceback \(most recent call last\):$")
+_FRAME = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
+_ERROR = re.compile(r"(?P<raises>[A-Za-z_][\w.]*)(?:: ?(?P<message>.*))?$")
+_CHILD = re.compile(r"Process (?P<who>\S+):$")
+_CHAINED = (
+    "During handling of the above exception, another exception occurred:",
+    "The above exception was the direct cause of the following exception:",
+)
+# what SGLang's tests print when they start a server
+_LAUNCH = "command="
+# a longer line is not one of a traceback that we read
+_LINE_BYTES = 16384
+# frames of each error that matter: the first, and the innermost ones
+FRAMES_KEPT = 8
+# ends of processes in one attempt that are kept, the first ones after each start of a server
+_ENDS_KEPT = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A line that was running when an error was raised."""
+
+    file: str
+    line: int
+    function: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaisedError:
+    """An exception: its class with its module (none for built-in ones), the first line of its message, its innermost frames."""
+
+    raises: str
+    message: str
+    frames: tuple[Frame, ...]
+
+    def text(self) -> str:
+        """`RuntimeError: no accelerator (common.py:754, get_device)`."""
+        words = f"{self.raises}: {self.message}" if self.message else self.raises
+        if not self.frames:
+            return words
+        last = self.frames[-1]
+        return f"{words} ({short(last.file)}:{last.line}, {last.function})"
+
+
+def short(file: str) -> str:
+    """The last parts of a path, from the package on where it is an installed one."""
+    _, package, rest = file.rpartition("site-packages/")
+    return rest if package else "/".join(Path(file).parts[-4:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessEnd:
+    """A process that an exception ended; `errors` begins with that exception, what it was raised over follows."""
+
+    who: str
+    errors: tuple[RaisedError, ...]
+    script: str = ""
+
+    def text(self) -> str:
+        """Who it was, and the exception."""
+        return f"{self.who} ended first: {self.errors[0].text()}"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Block:
+    """A traceback while its lines come in; `errors` in the order of the text."""
+
+    who: str
+    errors: list[RaisedError] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+    first: Frame | None = None
+    in_frames: bool = True
+    chained: bool = False
+
+    def end(self) -> ProcessEnd | None:
+        """The end of a process; None for an exception that was caught and only printed."""
+        if not self.errors or self.in_frames or self.first is None:
+            return None
+        uncaught = self.first.function == "<module>" or self.first.file == "<frozen runpy>"
+        if not (self.who or uncaught):
+            return None
+        return ProcessEnd(
+            who=self.who or "the process",
+            errors=tuple(reversed(self.errors)),
+            script=self.first.file if self.first.function == "<module>" else "",
+        )
+
+
+class ProcessEnds:
+    """Reads output as it comes, and remembers which exceptions ended processes, in order."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._ends: list[_Block] = []
+        self._block: _Block | None = None
+        self._who = ""
+        self._launched: int | None = None
+        self._case_began = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece of the output."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self._rest = self._rest[-_LINE_BYTES:]
+        for line in lines:
+            self._take(ESCAPES.sub("", line[-_LINE_BYTES:].decode("utf-8", "replace")).rstrip("\r"))
+
+    def close(self) -> None:
+        """The output has ended; a last line without a line break counts."""
+        self.feed(b"\n")
+
+    def begin_case(self) -> None:
+        """What ends from here on belongs to the next case."""
+        self._case_began = len(self._ends)
+
+    def first(self) -> ProcessEnd | None:
+        """The first process that ended under this case; where none did, since the start of the server that cases share."""
+        found = self.first_of_case()
+        return found if found is not None or self._launched is None else self._first_since(self._launched)
+
+    def first_of_case(self) -> ProcessEnd | None:
+        """The first process that ended since the last case ended or the last server was started."""
+        return self._first_since(max(self._case_began, self._launched or 0))
+
+    def _first_since(self, since: int) -> ProcessEnd | None:
+        ends = (block.end() for block in self._ends[since:])
+        return next((end for end in ends if end is not None), None)
+
+    def last_of(self, script: Path) -> ProcessEnd | None:
+        """The newest exception that ended this program."""
+        ends = (block.end() for block in reversed(self._ends))
+        return next((end for end in ends if end is not None and end.script == str(script)), None)
+
+    def _take(self, line: str) -> None:
+        begin = _BEGIN.search(line)
+        if begin is not None:
+            self._open(begin["who"] or self._who)
+        elif self._block is not None and self._block.in_frames:
+            self._in_frames(self._block, line)
+        elif line.startswith(_LAUNCH):
+            self._launched, self._block = len(self._ends), None
+        elif line in _CHAINED and self._block is not None:
+            self._block.chained = True
+        child = _CHILD.match(line)
+        self._who = child["who"] if child is not None else ""
+
+    def _open(self, who: str) -> None:
+        block = self._block
+        if block is not None and block.chained and not block.in_frames:
+            block.frames, block.first, block.in_frames, block.chained = [], None, True, False
+            return
+        self._block = _Block(who=who)
+        if len(self._ends) < _ENDS_KEPT:
+            self._ends.append(self._block)
+
+    def _in_frames(self, block: _Block, line: str) -> None:
+        frame = _FRAME.match(line)
+        if frame is not None:
+            found = Frame(file=frame["file"], line=int(frame["line"]), function=frame["function"] or "")
+            block.first = block.first or found
+            block.frames = [*block.frames, found][-FRAMES_KEPT:]
+            return
+        if line.startswith("  "):  # source lines, carets, repeated frames
+            return
+        error = _ERROR.match(line)
+        if error is None or block.first is None:  # another process wrote into it
+            self._block = None
+            return
+        message = (error["message"] or "").strip()
+        block.errors.append(RaisedError(raises=error["raises"], message=message, frames=tuple(block.frames)))
+        block.in_frames = False
