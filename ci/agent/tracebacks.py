@@ -80,6 +80,7 @@ class _Block:
     first: Frame | None = None
     in_frames: bool = True
     chained: bool = False
+    followed: bool = False
 
     def end(self) -> ProcessEnd | None:
         """The end of a process; None for an exception that was caught and only printed."""
@@ -135,9 +136,13 @@ class ProcessEnds:
         return next((end for end in ends if end is not None), None)
 
     def last_of(self, script: Path) -> ProcessEnd | None:
-        """The newest exception that ended this program."""
-        ends = (block.end() for block in reversed(self._ends))
-        return next((end for end in ends if end is not None and end.script == str(script)), None)
+        """The exception that ended this program, if its traceback is the last of the output.
+
+        One that the program prints itself is the same only when nothing but its end follows.
+        """
+        newest = self._ends[-1] if self._ends else None
+        end = newest.end() if newest is not None and not newest.followed else None
+        return end if end is not None and end.script == str(script) else None
 
     def _take(self, line: str) -> None:
         begin = _BEGIN.search(line)
@@ -149,6 +154,8 @@ class ProcessEnds:
             self._launched, self._block = len(self._ends), None
         elif line in _CHAINED and self._block is not None:
             self._block.chained = True
+        elif line.strip() and self._ends:
+            self._ends[-1].followed = True
         child = _CHILD.match(line)
         self._who = child["who"] if child is not None else ""
 
@@ -156,6 +163,7 @@ class ProcessEnds:
         block = self._block
         if block is not None and block.chained and not block.in_frames:
             block.frames, block.first, block.in_frames, block.chained = [], None, True, False
+            block.followed = False
             return
         self._block = _Block(who=who)
         if len(self._ends) < _ENDS_KEPT:

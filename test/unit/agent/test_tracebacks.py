@@ -1,0 +1,130 @@
+"""Tracebacks in a stream of output: which process an exception ended first, by the structure of what is printed."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ci.agent.tracebacks import ProcessEnd, ProcessEnds
+
+pytestmark = pytest.mark.in_container
+
+LOGS = Path(__file__).parents[2] / "data" / "sglang_logs"
+
+CAUGHT = """Traceback (most recent call last):
+  File "/srt/utils.py", line 3, in retry
+    return fn()
+RuntimeError: caught and printed
+"""
+CHILD = """Process SpawnProcess-1:
+Traceback (most recent call last):
+  File "/python/multiprocessing/process.py", line 314, in _bootstrap
+    self.run()
+ValueError: the child's
+"""
+LAUNCHER = """Traceback (most recent call last):
+  File "/bin/sglang", line 8, in <module>
+    sys.exit(main())
+  File "/srt/args.py", line 9, in check
+    raise ValueError("wrong")
+ValueError: wrong
+"""
+
+
+def ends(*texts: str) -> ProcessEnds:
+    read = ProcessEnds()
+    for text in texts:
+        read.feed(text.encode())
+    read.close()
+    return read
+
+
+def first(*texts: str) -> ProcessEnd:
+    end = ends(*texts).first_of_case()
+    assert end is not None
+    return end
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "function", "who"),
+    [
+        (
+            "deterministic-inference-refused",
+            "RuntimeError: No supported accelerator (CUDA/XPU) available",
+            "get_dispatch_device_backend",
+            "Scheduler",
+        ),
+        (
+            "dp2-scheduler-dies",
+            "AssertionError: SGLANG_CPU_OMP_THREADS_BIND is not set, in this case",
+            "init_threads_binding",
+            "Scheduler",
+        ),
+    ],
+)
+def test_sglangs_own_log_shows_the_scheduler_that_ended_first(
+    name: str, error: str, function: str, who: str
+) -> None:
+    end = first((LOGS / f"{name}.log").read_text())
+    assert end.who == who
+    assert end.errors[0].text().startswith(error)
+    assert end.errors[0].frames[-1].function == function
+    assert end.text().startswith(f"{who} ended first: {error}")
+
+
+def test_the_launcher_that_a_scheduler_took_along_is_not_the_first() -> None:
+    text = (LOGS / "dp2-scheduler-dies.log").read_text()
+    launcher = text[text.index("\nTraceback (most recent call last):") :]
+    end = first(launcher)
+    assert [error.raises for error in end.errors] == ["RuntimeError", "EOFError"]
+    assert "OS OOM killer" in end.errors[0].message
+    assert "OOM" not in first(text).text()
+
+
+@given(st.integers(1, 4000))
+def test_the_pieces_in_which_output_comes_change_nothing(size: int) -> None:
+    text = (LOGS / "deterministic-inference-refused.log").read_text()
+    assert first(*(text[at : at + size] for at in range(0, len(text), size))) == first(text)
+
+
+def test_an_exception_that_was_caught_and_printed_ended_nothing() -> None:
+    assert ends(CAUGHT).first_of_case() is None
+    assert first(CAUGHT, LAUNCHER).errors[0].message == "wrong"
+
+
+def test_a_child_and_a_launcher_are_ended_by_what_nothing_caught() -> None:
+    assert (first(CHILD).who, first(CHILD).errors[0].message) == ("SpawnProcess-1", "the child's")
+    assert first(LAUNCHER).errors[0].frames[-1].file == "/srt/args.py"
+    assert first(f"\x1b[31m{LAUNCHER}\x1b[0m") == first(LAUNCHER)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RuntimeError: no accelerator\n",
+        "[12:00] the server said: RuntimeError: no accelerator\n",
+        "x Traceback (most recent call last):\n" + LAUNCHER.partition("\n")[2],
+        CAUGHT.replace("/srt/utils.py", "/python/threading.py").replace("retry", "_bootstrap_inner"),
+        LAUNCHER.replace("ValueError: wrong\n", "[12:00] another process wrote here\nValueError: wrong\n"),
+        LAUNCHER.rpartition("ValueError")[0],
+    ],
+)
+def test_what_is_not_a_whole_traceback_of_a_process_proves_nothing(text: str) -> None:
+    assert ends(text).first_of_case() is None
+
+
+def test_each_start_of_a_server_and_each_case_begins_anew() -> None:
+    read = ends(CHILD)
+    read.begin_case()
+    assert read.first() is None
+    read.feed(b"command=sglang serve\n" + LAUNCHER.encode())
+    found = read.first_of_case()
+    assert found is not None
+    assert found.errors[0].message == "wrong"
+    read.begin_case()
+    # the next case waits for the same server
+    assert read.first_of_case() is None
+    assert read.first() == found
+    read.feed(b"command=sglang serve\n")
+    assert read.first() is None
