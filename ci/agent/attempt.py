@@ -303,14 +303,7 @@ class Attempt:
         if select.select([self._output], [], [], 0)[0]:
             self._read_output()  # what was printed before the message: a pipe holds no more than one read takes
         if keys["outcome"] == "failed" and keys["verdict"] is None:
-            problems: list[str] = []
-            failures: tuple[Failure, ...] = decode(
-                tuple[Failure, ...], keys["failures"], "failures", problems
-            )
-            excuse = self._excuses.of(failures) if not problems else None
-            if excuse is not None:
-                keys["outcome"], keys["message"] = excuse.outcome, excuse.reason
-                facts.excuses.append(f"{case}: {excuse.reason}")
+            self._explain(keys)
         outcome, message = keys["outcome"], keys["message"]
         del keys["failures"]
         keys["quarantine"] = covering(self._test.quarantine, case)
@@ -328,6 +321,19 @@ class Attempt:
         elif outcome == "skipped" and message not in facts.skip_reasons:
             facts.skip_reasons.append(message)
         self._ends.begin_case()
+
+    def _explain(self, keys: dict[str, Any]) -> None:
+        """Excuse a failed case, or name the error that a retry hides."""
+        problems: list[str] = []
+        failures: tuple[Failure, ...] = decode(tuple[Failure, ...], keys["failures"], "failures", problems)
+        if problems:
+            return
+        excuse, error = self._excuses.of(failures), self._excuses.wrapped(failures)
+        if excuse is not None:
+            keys["outcome"], keys["message"] = excuse.outcome, excuse.reason
+            self.facts.excuses.append(f"{keys['case']}: {excuse.reason}")
+        elif error is not None:
+            keys["message"], keys["assertion"] = error.text(), error.raises == "AssertionError"
 
     def _ended_server(self) -> ProcessEnd | None:
         """The process that an exception ended first under a case: by the output, else by the log of the newest server."""

@@ -47,6 +47,11 @@ class Excuses:
             return None
         return next((excuse for excuse in excuses if excuse.outcome == "needs-gpu"), excuses[0])
 
+    def wrapped(self, failures: Sequence[Failure]) -> RaisedError | None:
+        """What the first failure was about, when the error that ended the case stands for another one."""
+        error = self._unwrapped(failures[0].chain) if failures else None
+        return None if error is None or error == failures[0].chain[0] else error
+
     def of_end(self, end: ProcessEnd) -> Excuse | None:
         """The excuse for what a process ended with."""
         error = self._unwrapped(end.errors)

@@ -173,6 +173,13 @@ def test_nothing_else_is_excused(ran: AgentProcess, name: str) -> None:
     assert (event["outcome"], event["gates"]) == ("failed", True)
 
 
+def test_a_failure_names_the_error_that_a_retry_hides(ran: AgentProcess) -> None:
+    (line,) = ended(ran, path_of("assertion_flipped"))["evidence"]
+    assert "::TestIt::test_first: AssertionError: 3 == 3 (" in line
+    (line,) = ended(ran, path_of("imported_name_removed"))["evidence"]
+    assert ": ImportError: cannot import name 'substract' from 'engine.product'" in line
+
+
 def test_a_warning_about_cuda_changes_nothing(ran: AgentProcess) -> None:
     assert ended(ran, path_of("warns"))["outcome"] == "passed"
 

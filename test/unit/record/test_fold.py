@@ -65,7 +65,10 @@ class TestFold:
             (["failed", "passed"], Status.FLAKY, "passed"),
             (["failed", "failed", "passed"], Status.FLAKY, "passed"),
             (["skipped"], Status.SKIPPED, "passed"),
-            # a skip after a failure proves nothing
+            (["needs-gpu"], Status.NEEDS_GPU, "passed"),
+            (["not-judged"], Status.NOT_JUDGED, "passed"),
+            # what follows a failure and is no pass proves nothing
+            (["failed", "needs-gpu"], Status.FAILED, "product"),
             (["failed", "skipped"], Status.FAILED, "product"),
         ],
     )
