@@ -11,6 +11,7 @@ from ci.cli.verb_options import (
     CheckoutOptions,
     ContainerOptions,
     DepsOptions,
+    EngineOptions,
     ImageOptions,
     JsonOptions,
     KeptOptions,
@@ -145,6 +146,22 @@ def container_prune(options: KeptOptions) -> None:
     from ci.cli.containers import prune_verb
 
     prune_verb(read_environ(), kept=options.kept)
+
+
+@verbs.add("engine.list")
+def engine_list(options: JsonOptions) -> None:
+    """Show what was made to run the real SGLang on a CPU: environments, weights, and what they take."""
+    from ci.cli.engines import list_verb
+
+    list_verb(read_environ(), as_json=options.json)
+
+
+@verbs.add("engine.remove")
+def engine_remove(options: EngineOptions) -> None:
+    """Remove unfinished and old environments and weights of the real SGLang; with --all every one."""
+    from ci.cli.engines import remove_verb
+
+    remove_verb(read_environ(), everything=options.all, older_days=options.older)
 
 
 @verbs.add("deps.plan")

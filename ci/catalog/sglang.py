@@ -41,15 +41,17 @@ VersionText = Annotated[str, fitting(_is_version, "a version, e.g. 0.5.10.post1"
 
 
 def covers(versions: str, version: str) -> bool:
-    """Whether a range of versions holds a version; one that is not known, as a checkout's, is taken for the newest."""
-    if not _is_version(version):
-        return Version("99999") in SpecifierSet(versions)
+    """Whether a range of versions holds a version, which may be a pre-release.
+
+    Raises:
+        ValueError: one of them is not what it should be.
+    """
     return SpecifierSet(versions).contains(version, prereleases=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseRow(Sourced):
-    """The base: its Python, and what it and a layer without pins here take, as an estimate."""
+    """The base: its Python, and what it and a layer take, as an estimate."""
 
     KEY: ClassVar[str] = "pins"
 
@@ -57,7 +59,8 @@ class BaseRow(Sourced):
     python: Annotated[str, matching(r"3\.\d+", "major and minor, e.g. 3.12")]
     download_mib: Count
     disk_mib: Count
-    layer_mib: Count
+    layer_download_mib: Count
+    layer_disk_mib: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +97,15 @@ class FollowRow(Explained):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SglangArgument(Sourced):
-    """Arguments that some versions of SGLang need on a CPU."""
+    """Arguments that some releases of SGLang need on a CPU, and checkouts whose `file` does not hold `text`."""
 
     KEY: ClassVar[str] = "versions"
     REPEATS: ClassVar[bool] = True
 
     args: Texts
     versions: VersionRange
+    file: Text
+    text: Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +124,7 @@ class SglangRows:
         return max(self.releases, key=Version, default="")
 
     def arguments_for(self, version: str) -> tuple[str, ...]:
-        """The arguments that a version needs on a CPU; empty `version` for a checkout that does not say its own."""
+        """The arguments that a release needs on a CPU."""
         return tuple(arg for row in self.arguments if covers(row.versions, version) for arg in row.args)
 
 

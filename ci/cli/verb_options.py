@@ -8,6 +8,7 @@ __all__ = [
     "CheckoutOptions",
     "ContainerOptions",
     "DepsOptions",
+    "EngineOptions",
     "ImageOptions",
     "JsonOptions",
     "KeptOptions",
@@ -36,6 +37,12 @@ class JsonOptions:
 class PruneRunsOptions:
     keep: int = _option("how many of the newest run folders stay; default: 20", default=20)
     dry: bool = _option("only print what would be removed", default=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    all: bool = _option("everything, however lately it was used", default=False)
+    older: int = _option("DAYS: what was not used for so long; default: 30", default=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

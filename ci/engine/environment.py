@@ -4,32 +4,30 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from ci.catalog.sglang import SglangRows
+from ci.engine.folders import ENGINES, is_whole, note_use
 from ci.nox.environments import pin_files
 
 __all__ = [
-    "ENGINES",
     "KERNEL_STUB",
+    "REQUIREMENTS",
     "EngineEnvironment",
     "Layer",
     "Size",
+    "base_pins",
     "environment_of",
     "folder_digest",
-    "is_whole",
+    "is_usable",
     "pinned_layer",
     "tree_layer",
 ]
 
 KERNEL_STUB: Final = Path(__file__).parent / "kernel_stub"
-_REQUIREMENTS: Final = Path(__file__).parents[2] / "requirements"
-
-# The folder in this project's cache.
-ENGINES: Final = "engines"
+REQUIREMENTS: Final = Path(__file__).parents[2] / "requirements"
 
 # Part of every digest: change it when environments are made differently, so that old ones are not used.
 _LAYOUT: Final = "1"
@@ -107,14 +105,14 @@ class EngineEnvironment:
 
     def is_ready(self) -> bool:
         """Whether it can be used; false too when the Python that it was made with was removed."""
-        return all(is_whole(folder) for folder in (self.base_folder, self.folder))
+        return all(is_usable(folder) for folder in (self.base_folder, self.folder))
 
     def size(self) -> Size:
         """What is still to be made."""
         sizes = [
             size
             for folder, size in ((self.base_folder, self.base_size), (self.folder, self.layer_size))
-            if not is_whole(folder)
+            if not is_usable(folder)
         ]
         return Size(
             download_mib=sum(size.download_mib for size in sizes),
@@ -122,18 +120,19 @@ class EngineEnvironment:
         )
 
     def note_use(self) -> None:
-        """Note the use, which `./inv engine.list` shows; in a read-only folder nothing is noted."""
-        for folder in (self.base_folder, self.folder):
-            with suppress(OSError):
-                os.utime(folder / "ready")
+        """Note the use of both folders."""
+        note_use(self.base_folder)
+        note_use(self.folder)
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether one of the two folders is complete: its marker is written last."""
-    return (folder / "ready").is_file() and os.access(folder / "bin" / "python3", os.X_OK)
+def is_usable(folder: Path) -> bool:
+    """Whether one of the two folders is complete and its Python is still there."""
+    return is_whole(folder) and os.access(folder / "bin" / "python3", os.X_OK)
 
 
-def environment_of(rows: SglangRows, layer: Layer, *, cache: Path) -> EngineEnvironment:
+def environment_of(
+    rows: SglangRows, layer: Layer, *, cache: Path, requirements: Path = REQUIREMENTS
+) -> EngineEnvironment:
     """The environment of a layer in this project's cache folder.
 
     Raises:
@@ -143,33 +142,44 @@ def environment_of(rows: SglangRows, layer: Layer, *, cache: Path) -> EngineEnvi
     return EngineEnvironment(
         cache=cache,
         base_name=base.pins,
-        base_pins=_pins(base.pins),
+        base_pins=base_pins(rows, requirements),
         base_size=Size(download_mib=base.download_mib, disk_mib=base.disk_mib),
         layer=layer,
-        layer_size=Size(download_mib=base.layer_mib, disk_mib=base.layer_mib),
+        layer_size=Size(download_mib=base.layer_download_mib, disk_mib=base.layer_disk_mib),
         python_minor=base.python,
         stub_digest=folder_digest(KERNEL_STUB),
     )
 
 
-def pinned_layer(rows: SglangRows, version: str) -> Layer | None:
+def base_pins(rows: SglangRows, requirements: Path = REQUIREMENTS) -> str:
+    """The text of the base's pin file.
+
+    Raises:
+        UsageError: it is missing.
+    """
+    return _pins(rows.base.pins, requirements)
+
+
+def pinned_layer(rows: SglangRows, version: str, requirements: Path = REQUIREMENTS) -> Layer | None:
     """The layer of a release that has a row; None for others, see `ci.engine.resolve`.
 
     Raises:
         UsageError: the row's pin file is missing.
     """
     row = rows.releases.get(version)
-    return Layer(name=f"sglang-{row.version}", pins=_pins(row.pins)) if row else None
+    return Layer(name=f"sglang-{row.version}", pins=_pins(row.pins, requirements)) if row else None
 
 
-def tree_layer(rows: SglangRows, *, transformers: str, scripts: Mapping[str, str]) -> Layer | None:
+def tree_layer(
+    rows: SglangRows, *, transformers: str, scripts: Mapping[str, str], requirements: Path = REQUIREMENTS
+) -> Layer | None:
     """The layer for a checkout that wants this version of transformers, when that has a row.
 
     Raises:
         UsageError: the row's pin file is missing.
     """
     row = rows.trees.get(transformers)
-    return Layer(name=row.pins, pins=_pins(row.pins), scripts=scripts) if row else None
+    return Layer(name=row.pins, pins=_pins(row.pins, requirements), scripts=scripts) if row else None
 
 
 def folder_digest(folder: Path) -> str:
@@ -181,8 +191,8 @@ def folder_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _pins(group: str) -> str:
-    (file,) = pin_files(_REQUIREMENTS, (group,))
+def _pins(group: str, requirements: Path) -> str:
+    (file,) = pin_files(requirements, (group,))
     return file.read_text(encoding="utf-8")
 
 

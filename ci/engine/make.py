@@ -1,6 +1,5 @@
 """Making an engine's environment: once, shared, and whole or not at all."""
 
-import json
 import os
 import re
 import shutil
@@ -10,21 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from ci.engine.environment import KERNEL_STUB, EngineEnvironment, Size, is_whole
+from ci.engine.environment import KERNEL_STUB, EngineEnvironment, Size, is_usable
+from ci.engine.folders import free_bytes, holding, whole
 from ci.engine.uv_process import run_uv
 from ci.errors import InfrastructureError
 from ci.nox.environments import find_python
 from ci.system import clock, process
-from ci.system.file_lock import held
 
-__all__ = ["MAKING", "Progress", "RunUv", "free_bytes", "prepare", "sweep_unfinished"]
-
-# Folders of this name are not finished; without their maker nobody will finish them.
-MAKING: Final = ".making-"
+__all__ = ["Progress", "RunUv", "prepare"]
 
 _MIB: Final = 2**20
-# How often to look whether another process has made it.
-_LOOK_EVERY_S: Final = 0.5
 # uv downloads a Python in this time or not at all.
 _FIND_PYTHON_S: Final = 600.0
 
@@ -65,14 +59,6 @@ class RunUv(Protocol):
     ) -> None: ...
 
 
-def free_bytes(folder: Path) -> int:
-    """What may still be written below a folder, which need not exist yet."""
-    while not folder.exists():
-        folder = folder.parent
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
-
-
 def prepare(
     wanted: EngineEnvironment,
     *,
@@ -103,35 +89,14 @@ def prepare(
         wanted.note_use()
         return
     steps = _Steps(tell)
-    try:
-        with held(
-            wanted.engines / "make.lock",
-            {},
-            on_wait=lambda _words: steps.say(
-                "another process is making an engine's environment; waiting for it"
-            ),
-            pause=lambda: clock.sleep_s(_LOOK_EVERY_S),
-        ):
-            sweep_unfinished(wanted.engines)
-            if wanted.is_ready():
-                return
-            _check_space(wanted.engines, wanted.size(), free)
-            maker = _Maker(wanted, uv=uv, environ=environ, run=run, steps=steps, python=python)
-            for folder, make in ((wanted.base_folder, maker.base), (wanted.folder, maker.layer)):
-                if not is_whole(folder):
-                    _whole(folder, make)
-    except OSError as error:
-        raise InfrastructureError(
-            f"cannot write to {wanted.engines}: {error.strerror or error}",
-            cause="the disk is full, or the folder is read-only or belongs to another user",
-            then=f"df -h {wanted.engines}; AMD_CI_CACHE=DIR names another cache",
-        ) from error
-
-
-def sweep_unfinished(engines: Path) -> None:
-    """Remove what a killed process has left; called with the lock held."""
-    for folder in engines.glob(f"{MAKING}*"):
-        shutil.rmtree(folder, ignore_errors=True)
+    with holding(wanted.engines, steps.say):
+        if wanted.is_ready():
+            return
+        _check_space(wanted.engines, wanted.size(), free)
+        maker = _Maker(wanted, uv=uv, environ=environ, run=run, steps=steps, python=python)
+        for folder, make in ((wanted.base_folder, maker.base), (wanted.folder, maker.layer)):
+            if not is_usable(folder):
+                whole(folder, make)
 
 
 def _check_space(folder: Path, size: Size, free: Callable[[Path], int]) -> None:
@@ -143,21 +108,6 @@ def _check_space(folder: Path, size: Size, free: Callable[[Path], int]) -> None:
             cause="torch for x86-64 comes with its NVIDIA libraries",
             then=f"df -h {folder.parent}; ./inv engine.remove; AMD_CI_CACHE=DIR names a cache on another disk",
         )
-
-
-def _whole(folder: Path, make: Callable[[Path], None]) -> None:
-    """Make a folder under another name, and give it its own when it is ready."""
-    unfinished = folder.with_name(f"{MAKING}{folder.name}-{os.getpid()}")
-    try:
-        make(unfinished)
-        (unfinished / "ready").write_text(
-            json.dumps({"made": clock.iso(clock.utc_now()), "name": folder.name}) + "\n", encoding="utf-8"
-        )
-        if folder.exists():  # whose Python was removed
-            shutil.rmtree(folder)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 class _Steps:

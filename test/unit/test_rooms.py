@@ -40,7 +40,11 @@ DOORS = {
     "time": {"ci/system/clock.py"},
 }
 # programs of their own in another interpreter
-PROGRAMS = {"ci/install/inspector.py", "ci/docker/container_init.py"}
+PROGRAMS = {
+    "ci/docker/container_init.py",
+    "ci/engine/convert_weights.py",
+    "ci/install/inspector.py",
+}
 
 
 def sources() -> list[Path]:

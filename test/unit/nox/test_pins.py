@@ -184,3 +184,37 @@ def test_a_pyproject_without_groups_is_a_usage_error(tmp_path: Path, text: str) 
     (tmp_path / "pyproject.toml").write_text(text)
     with pytest.raises(UsageError, match=r"pyproject\.toml"):
         groups(tmp_path)
+
+
+LAYERED = PYPROJECT + 'sglang-base = ["torch==2"]\n"sglang-1.0" = ["sglang==1.0"]\n'
+
+
+def test_a_layer_is_compiled_on_the_base_and_holds_what_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = {}
+
+    def run(command: Sequence[str]) -> None:
+        output, name = Path(command[-1]), command[command.index("--group") + 1]
+        commands[name] = list(command)
+        if name == "sglang-1.0":
+            assert output.read_text() == "numpy==1\ntorch==2\n"
+            output.write_text("numpy==1\nsglang==1.0 \\\n    --hash=sha256:0\ntorch==3\n")
+        else:
+            output.write_text("torch==2\nnumpy==1\n" if name == "sglang-base" else f"{name}==1\n")
+
+    (tmp_path / "pyproject.toml").write_text(LAYERED)
+    monkeypatch.chdir(tmp_path)
+    compile_all(tmp_path, uv="uv", upgrade=False, run=run)
+    text = (tmp_path / "requirements" / "sglang-1.0.txt").read_text()
+    assert re.findall(r"^\w+==\S+", text, re.MULTILINE) == ["sglang==1.0", "torch==3"]
+    for name in ("sglang-base", "sglang-1.0"):
+        assert "--python-platform" in commands[name]
+        assert not {"--universal", "--constraints"} & set(commands[name])
+    assert stale(tmp_path) == ()
+    # a layer is stale when its base is
+    (tmp_path / "pyproject.toml").write_text(LAYERED.replace("torch==2", "torch==4"))
+    assert [problem.where for problem in stale(tmp_path)] == [
+        "requirements/sglang-base.txt",
+        "requirements/sglang-1.0.txt",
+    ]
