@@ -84,7 +84,7 @@ class Excuses:
             return Excuse(outcome="needs-gpu", reason=f"{who}{error.text()}; row {row.id}: {row.why}")
         if error.raises != "AssertionError" or not self._not_judged:
             return None
-        frame = next((frame for frame in reversed(error.frames) if not _of_unittest(frame.file)), None)
+        frame = error.asserted
         if frame is None:
             return None
         path = Path(frame.file)
@@ -110,10 +110,6 @@ class Excuses:
             if row.raises == error.raises and place and named and row.message.match(error.message):
                 return row
         return None
-
-
-def _of_unittest(file: str) -> bool:
-    return Path(file).parent.name == "unittest"
 
 
 @functools.lru_cache(maxsize=256)

@@ -42,13 +42,16 @@ class RaisedError:
     message: str
     frames: tuple[Frame, ...]
 
+    @property
+    def asserted(self) -> Frame | None:
+        """The innermost frame outside unittest, whose own frames are those of its assertions."""
+        frames = (frame for frame in reversed(self.frames) if Path(frame.file).parent.name != "unittest")
+        return next(frames, None)
+
     def text(self) -> str:
-        """`RuntimeError: no accelerator (common.py:754, get_device)`."""
-        words = f"{self.raises}: {self.message}" if self.message else self.raises
-        if not self.frames:
-            return words
-        last = self.frames[-1]
-        return f"{words} ({short(last.file)}:{last.line}, {last.function})"
+        """`RuntimeError: no accelerator (sglang/srt/utils/common.py:754, get_device)`."""
+        words, last = f"{self.raises}: {self.message}" if self.message else self.raises, self.asserted
+        return words if last is None else f"{words} ({short(last.file)}:{last.line}, {last.function})"
 
 
 def short(file: str) -> str:

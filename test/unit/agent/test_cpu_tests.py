@@ -153,7 +153,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
         tests += [agent.write(path_of("warns"), WARNS)]
         tests += [agent.write("test/registered/test_score.py", SCORE)]
         environ = {**measured_environ(), "PYTHONPATH": str(agent.root)}
-        yield agent.run(a_suite(tests, env=environ), cpu_tests=cpu_tests(), jobs=2)
+        yield agent.start(a_suite(tests, env=environ, timeout_s=600), cpu_tests=cpu_tests(), jobs=2).wait(300)
 
 
 def ended(agent: AgentProcess, path: str) -> Event:
@@ -176,6 +176,7 @@ def test_nothing_else_is_excused(ran: AgentProcess, name: str) -> None:
 def test_a_failure_names_the_error_that_a_retry_hides(ran: AgentProcess) -> None:
     (line,) = ended(ran, path_of("assertion_flipped"))["evidence"]
     assert "::TestIt::test_first: AssertionError: 3 == 3 (" in line
+    assert "test_assertion_flipped.py:8, test_first)" in line
     (line,) = ended(ran, path_of("imported_name_removed"))["evidence"]
     assert ": ImportError: cannot import name 'substract' from 'engine.product'" in line
 
