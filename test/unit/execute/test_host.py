@@ -27,7 +27,13 @@ ENDED = 'print(\'{"type": "agent-ended", "seq": 7, "reason": "done", "leftovers"
 # until its standard input ends
 WAIT = "sys.stdin.read()\n"
 DEAF = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)\n"
-CHILD = "import subprocess\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(62)'], stdout=2, start_new_session=True)\n"
+# it has said something: in the middle of its start it has neither a command line nor an environment
+CHILD = """
+import subprocess
+code = "print(flush=True); import time; time.sleep(62)"
+child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+child.stdout.readline()
+"""
 
 Start = Callable[..., HostExecutor]
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ci.install import inspector
+from support.measured import measured_environ
 
 pytestmark = [pytest.mark.in_container, pytest.mark.processes]
 
@@ -37,6 +38,7 @@ def ask(
         env={
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(str(one) for one in path),
+            **measured_environ(),
             **(env or {}),
         },
         capture_output=True,
