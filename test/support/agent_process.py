@@ -109,9 +109,7 @@ def a_test(path: str, **keys: object) -> dict[str, object]:
 def a_suite(tests: Sequence[Mapping[str, object]], **keys: object) -> dict[str, object]:
     """A suite of the spec: no GPU, one attempt."""
     suite = {"id": "suite", "name": "suite", "timeout_s": 120, "gpus": 0, "attempts": 1, "retry_wait_s": 0}
-    # pytest's plugins would be most of the time
-    env = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **measured_environ()}
-    return {**suite, "retry_on": [], "env": env, "tests": list(tests), **keys}
+    return {**suite, "retry_on": [], "env": measured_environ(), "tests": list(tests), **keys}
 
 
 class AgentProcess:
@@ -168,6 +166,7 @@ class AgentProcess:
         path = self.run_dir / "spec.json"
         path.write_text(json.dumps(self.spec(*suites, **keys)))
         environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # they would be most of the time
         self.process = subprocess.Popen(
             [sys.executable, str(self.program), str(path)],
             stdin=subprocess.PIPE,
@@ -189,7 +188,7 @@ class AgentProcess:
         """Start the agent and wait until it has ended."""
         return self.start(*suites, **keys).wait()
 
-    def wait(self, timeout_s: float = 60) -> "AgentProcess":
+    def wait(self, timeout_s: float = 300) -> "AgentProcess":
         """Until the agent has ended and every event is read."""
         self.process.wait(timeout_s)
         self._reader.join(timeout_s)
