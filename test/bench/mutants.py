@@ -131,10 +131,11 @@ def failing(tests: Sequence[str], tree: Path) -> str:
         return f"{tests[0].partition('::')[0]}: no end within {TIMEOUT_S} s"
     if done.returncode == 0:
         return ""
-    if done.returncode == 4:
-        raise SystemExit(f"pytest does not know one of {tests}:\n{done.stdout.decode(errors='replace')}")
-    lines = done.stdout.decode(errors="replace").splitlines()
-    named = [line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    printed = done.stdout.decode(errors="replace")
+    named = [line.split()[1] for line in printed.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    # a file that cannot even be imported any more is named too
+    if done.returncode == 4 and not named:
+        raise SystemExit(f"pytest does not know one of {tests}, --fresh measures again:\n{printed}")
     return named[0] if named else f"{tests[0].partition('::')[0]}: pytest ended with {done.returncode}"
 
 

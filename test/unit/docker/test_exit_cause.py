@@ -43,6 +43,13 @@ class TestWhatDied:
             ({"Running": False, "ExitCode": TIME_IS_OVER}, [], None, "ttl"),
             (None, [event("die", exitCode="143")], None, "container"),
             (None, [event("oom"), event("die", exitCode="137")], None, "oom"),
+            (None, [event("die", exitCode=str(TIME_IS_OVER))], None, "ttl"),
+            (
+                None,
+                [event("die", exitCode="143"), event("die", exitCode=str(TIME_IS_OVER)), event("destroy")],
+                None,
+                "ttl",
+            ),
             (None, [], None, "engine"),
         ],
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -146,3 +146,18 @@ def test_a_matrix_that_is_too_large_is_refused() -> None:
     with pytest.raises(CiError, match="may have 256") as caught:
         check_size(Waves(waves=((job,) * 257,), not_made=()))
     assert caught.value.exit_code is ExitCode.USAGE
+
+
+def test_a_stages_wave_does_not_depend_on_the_order_of_the_rows() -> None:
+    rows = catalog().stages
+    waves_ = {
+        row.id: stage_waves(catalog(), PR)[row.id] for row in rows if row.id in stage_waves(catalog(), PR)
+    }
+    assert list(waves_.values()) == [1, 2, 3]
+    assert stage_waves(replace(catalog(), stages=rows[::-1]), PR) == waves_
+
+
+def test_stages_that_wait_for_each_other_have_waves_nevertheless() -> None:
+    first, second, *_ = catalog().stages
+    circle = (replace(first, after=(second.id,)), replace(second, after=(first.id,)))
+    assert stage_waves(replace(catalog(), stages=circle), PR) == {first.id: 1, second.id: 2}

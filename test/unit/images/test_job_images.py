@@ -97,3 +97,13 @@ def test_a_stale_image_is_the_first_thing_reported() -> None:
     found.of("mi30x", "700")
     assert found.notes[0].startswith("STALE IMAGE: ")
     assert "9 days old" in found.notes[1]
+
+
+def test_what_every_look_notes_is_reported_once() -> None:
+    found = images(Registry(notes=("no login for the registry", "asked again after 1 s")))
+    for family in ("mi30x", "mi35x"):
+        found.of(family, "700")
+    assert [note for note in found.notes if not note.startswith("image of ")] == [
+        "no login for the registry",
+        "asked again after 1 s",
+    ]

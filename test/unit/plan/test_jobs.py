@@ -256,3 +256,17 @@ def test_more_changes_never_select_less(some: list[str], more: list[str]) -> Non
         wider = large.choices[name].tests
         assert wider is None or (choice.tests is not None and choice.tests <= wider)
     assert all(choice.reasons for choice in large.choices.values())
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        (row("ci/catalog/capabilities.toml", "capability", id="no-such"), "capability[no-such]"),
+        (row("ci/catalog/bounds.toml", "bound", test=A_TEST, metric="x"), f"bound[{A_TEST}]"),
+        (row("ci/catalog/stages.toml", "suite", name=STAGE_A), "suite"),
+    ],
+)
+def test_a_reason_names_the_row_that_changed(file: ChangedFile, name: str) -> None:
+    selection = select(file, tests=TESTS)
+    reasons = [reason for choice in selection.choices.values() for reason in choice.reasons]
+    assert any(name in f"{reason.rule} {reason.why}" for reason in (*reasons, *selection.nothing))
