@@ -68,6 +68,7 @@ def test_an_unchanged_copy_has_no_problem(catalog_copy: CatalogCopy) -> None:
             '[[alternative_index]]\nid = "b"\nvariable = "B"\nwhy = "w"\nsource = "s"\n[[alternative_index]]',
             "alternative_index: has 2 rows",
         ),
+        ("catalog/hardware.toml", "pci_id = 0x74b5", "pci_id = 0x74a1", "pci_id"),
         (BASE, "[BASE]\n", '[BASE]\n"A B" = { value = "1", why = "y" }\n', "invalid variable name"),
     ],
 )  # fmt: skip

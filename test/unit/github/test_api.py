@@ -50,6 +50,10 @@ class TestLinks:
         link = parse_link(url)
         assert (link.repository, link.run, link.job, link.attempt) == ("o/r", run, number, attempt)
 
+    def test_a_servers_port_is_part_of_its_name(self) -> None:
+        assert parse_link("https://ghe.example:8443/o/r/actions/runs/7").host == "ghe.example:8443"
+        assert parse_link("https://github.com/o/r/actions/runs/7").host == "github.com"
+
     @pytest.mark.parametrize(
         "url",
         [

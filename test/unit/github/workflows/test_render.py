@@ -26,7 +26,9 @@ from ci.github.workflows.render import (
     HEADER,
     WORKFLOWS,
     ZIZMOR,
+    find_stale,
     render,
+    write,
 )
 
 REPOSITORY = Path(__file__).parents[4]
@@ -316,3 +318,35 @@ def test_labels_and_ignores_of_the_linters_come_from_rows(catalog: Catalog) -> N
         row.rule: row.files for row in catalog.actions.ignores
     }
     assert all(f"# {row.why}" in files[ZIZMOR] for row in catalog.actions.ignores)
+
+
+class TestFiles:
+    """The rendered files in a checkout."""
+
+    def test_only_what_differs_is_written(
+        self, tmp_path: Path, catalog: Catalog, rendered: Mapping[str, str]
+    ) -> None:
+        assert sorted(write(catalog, tmp_path)) == sorted(rendered)
+        assert {path: (tmp_path / path).read_text() for path in rendered} == dict(rendered)
+        assert write(catalog, tmp_path) == ()
+        first, *_ = rendered
+        (tmp_path / first).write_text("edited\n")
+        assert write(catalog, tmp_path) == (first,)
+
+    def test_what_is_edited_missing_or_without_a_row_is_stale(
+        self, tmp_path: Path, catalog: Catalog, rendered: Mapping[str, str]
+    ) -> None:
+        write(catalog, tmp_path)
+        assert find_stale(catalog, tmp_path) == ()
+        edited, missing, unreadable, *_ = rendered
+        (tmp_path / edited).write_bytes((tmp_path / edited).read_bytes() + b"# \xff\n")
+        (tmp_path / missing).unlink()
+        (tmp_path / unreadable).unlink()
+        (tmp_path / unreadable).mkdir()
+        (tmp_path / WORKFLOWS / "by-hand.yaml").write_text("on: push\n")
+        found = {file.path: file for file in find_stale(catalog, tmp_path)}
+        assert set(found) == {edited, missing, unreadable, f"{WORKFLOWS}/by-hand.yaml"}
+        assert "-# \\xff" in found[edited].diff
+        assert found[missing].what == "is missing"
+        assert found[unreadable].what.startswith("cannot be read: ")
+        assert "remove it" in found[f"{WORKFLOWS}/by-hand.yaml"].what
