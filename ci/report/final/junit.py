@@ -164,20 +164,20 @@ def _cases(test: TestRecord, tails: LogTails) -> Iterator[_Case]:
 
 
 def _of_case(attempt: Attempt, name: str) -> _Trial | None:
-    """What an attempt says about a case; None when it never came to it."""
-    for case in attempt.cases:
-        if case.case == name:
-            failed = case.outcome is CaseOutcome.FAILED
-            return _Trial(
-                outcome=case.outcome,
-                duration_s=case.duration_s,
-                verdict=(case.verdict or Verdict.PRODUCT) if failed else None,
-                message=case.message,
-                details=case.details or case.message,
-                file=case.file or "",
-                line=case.line,
-            )
-    return None
+    """What an attempt says about a case, the worst if it says it twice; None when it never came to it."""
+    found = [case for case in attempt.cases if case.case == name]
+    if not found:
+        return None
+    case = next((case for case in found if case.outcome is CaseOutcome.FAILED), found[0])
+    return _Trial(
+        outcome=case.outcome,
+        duration_s=case.duration_s,
+        verdict=(case.verdict or Verdict.PRODUCT) if case.outcome is CaseOutcome.FAILED else None,
+        message=case.message,
+        details=case.details or case.message,
+        file=case.file or "",
+        line=case.line,
+    )
 
 
 def _of_file(attempt: Attempt) -> _Trial | None:
