@@ -1,5 +1,6 @@
 """`nox -s stage_...`: plan, show, act, report."""
 
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,18 +11,20 @@ from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.limits import ReportLimits
 from ci.cli.options import read_run_options
 from ci.cli.planning import plan_for
-from ci.errors import UsageError
+from ci.errors import InfrastructureError, UsageError
+from ci.execute.engine_build import make_engine, size_to_ask_about
 from ci.execute.run import Ending, Run, Show
 from ci.facts.platform_support import require_rehearsal
 from ci.plan.model import Plan
 from ci.plan.secret_values import refuse_secret_values, secret_values
-from ci.report.console import open_console, say
+from ci.report.console import confirmed, open_console, say
 from ci.report.final.terminal import show_final
 from ci.report.final.write import show_written, write_reports
 from ci.report.live.github import mask, workspace_prefix
 from ci.report.live.views import open_view
 from ci.report.repeat import repeat
 from ci.report.text import one_line
+from ci.report.views.engine_build import EngineBuildView
 from ci.report.views.plan import list_tests, print_plan
 from ci.system import clock
 from ci.system.environ import read_environ
@@ -58,6 +61,8 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     if plan.work.rehearsal:
         require_rehearsal(plan)
+    if plan.work.engine_build is not None:
+        _make_engine(catalog, plan, environ, yes=options.yes)
     return act(catalog, plan, environ, json=options.json)
 
 
@@ -72,6 +77,23 @@ def act(catalog: Catalog, plan: Plan, environ: Mapping[str, str], *, json: bool)
         report=lambda ending: _report(ending, environ, json=json, limits=limits),
         say=say,
     ).act()
+
+
+def _make_engine(catalog: Catalog, plan: Plan, environ: Mapping[str, str], *, yes: bool) -> None:
+    """Make what the engine needs on this machine, which is never a surprise.
+
+    Raises:
+        InfrastructureError: nobody has agreed to the size, or it cannot be made.
+    """
+    size = size_to_ask_about(catalog, plan, environ)
+    if size and not yes and not confirmed(f"the real SGLang needs {size}, once. Make its environment?"):
+        nox, _, options = shlex.join(plan.placement.command).partition(" -- ")
+        raise InfrastructureError(
+            f"the environment of the real SGLang is not made: it needs {size}",
+            cause="nobody has agreed to it",
+            then=f"{nox} -- --yes {options}".rstrip(),
+        )
+    make_engine(catalog, plan, environ, show=EngineBuildView().show, tell=say)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from ci.catalog.limits import AgentLimits, HarnessLimits
 from ci.catalog.verdicts import Gates, Verdict
 from ci.errors import writing
+from ci.plan.engine_build import EngineSource
 from ci.plan.model import (
     BoundWork,
     CapabilityWork,
@@ -160,25 +161,32 @@ def write_spec(path: Path, spec: Spec) -> None:
         path.write_text(json.dumps(encode(spec), indent=1, sort_keys=True) + "\n")
 
 
-def agent_environ(plan: Plan, environ: Mapping[str, str], *, token: str) -> dict[str, str]:
+def agent_environ(plan: Plan, environ: Mapping[str, str], *, token: str, root: str = "") -> dict[str, str]:
     """The agent's environment: of the caller's `environ` what the plan passes through, the engine's folders, the run's token."""
     passed = {name: environ[name] for name in plan.placement.pass_through if name in environ}
     return {
         **passed,
-        **engine_environ(plan, passed.get("PATH", "")),
+        **engine_environ(plan, passed.get("PATH", ""), root=root or plan.placement.root),
         "AMD_CI_TOKEN": token,
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
-def engine_environ(plan: Plan, path: str) -> dict[str, str]:
-    """The variables that lead to the environment that we made for the engine; `path` is the PATH that it goes before."""
-    place = plan.placement.engine_build
-    if place is None:
+def engine_environ(plan: Plan, path: str, *, root: str) -> dict[str, str]:
+    """The variables that lead to the environment that we made for the engine.
+
+    Args:
+        plan: what is run.
+        path: the PATH that it goes before.
+        root: where the tests' tree is seen, whose own SGLang is taken unless a release is named.
+    """
+    work, place = plan.work.engine_build, plan.placement.engine_build
+    if work is None or place is None:
         return {}
     found = {"PATH": os.pathsep.join((*place.path, *([path] if path else []))), "HF_HOME": place.hf_home}
-    if place.pythonpath:
-        found["PYTHONPATH"] = os.pathsep.join(place.pythonpath)
+    own = plan.work.checkout and work.source is not EngineSource.RELEASE
+    if folders := (*((f"{root}/python",) if own else ()), *place.pythonpath):
+        found["PYTHONPATH"] = os.pathsep.join(folders)
     return found
 
 

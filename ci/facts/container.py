@@ -60,7 +60,10 @@ def look_at_container(
     flavour = image.flavour or image.labels.get(FLAVOUR_LABEL, "")
     return DockerFacts(
         container=container,
-        engine=_engine(catalog, image, need.engine, python),
+        # one that we made is seen in the container at its own path
+        engine=facts.engines[need.engine]
+        if facts.engine_build
+        else _engine(catalog, image, need.engine, python),
         image=image,
         flavour=flavour if flavour in catalog.dependencies.flavours else "",
         tree=tree,

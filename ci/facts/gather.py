@@ -15,9 +15,11 @@ from ci.catalog.registrations.roots import require_sglang_tree
 from ci.catalog.toml_reader import closest
 from ci.errors import UsageError
 from ci.facts.container_host import count_render_nodes
+from ci.facts.engine_build import find_engine_build
 from ci.facts.git import commit_of
 from ci.facts.hardware import Hardware, detect
 from ci.facts.interpreters import find_engine
+from ci.plan.engine_build import EngineBuild
 from ci.plan.facts import EngineFact, Facts, Known
 from ci.plan.registry import EXECUTORS
 from ci.plan.request import Request
@@ -107,6 +109,7 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
     """
     root, tests = discover_tests(catalog, place.checkout)
     hardware_class, source, gpu_ids = _hardware(catalog, request, place, environ)
+    build, engines = _engines(catalog, request, place, environ, hardware_class, root)
     today, today_source = find_today(environ)
     return Facts(
         hardware_class=hardware_class,
@@ -120,7 +123,7 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
         fixed_files=frozenset(
             file for suite in catalog.suites for file in suite.files if (root / file).is_file()
         ),
-        engines=_engines(catalog, request, place, environ, hardware_class),
+        engines=engines,
         environ=environ,
         event=_event(environ),
         host=platform.node(),
@@ -130,6 +133,7 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
         today_tried=bool(environ.get(TODAY)),
         elsewhere=_elsewhere(request, place),
         render_nodes=count_render_nodes(),
+        engine_build=build,
     )
 
 
@@ -163,13 +167,41 @@ def _hardware(
 
 
 def _engines(
-    catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str], hardware_class: str
-) -> dict[str, EngineFact]:
+    catalog: Catalog,
+    request: Request,
+    place: Place,
+    environ: Mapping[str, str],
+    hardware_class: str,
+    root: Path,
+) -> tuple[EngineBuild | None, dict[str, EngineFact]]:
     """The engine that is named, else the default one. No other is looked for: asking interpreters takes a while."""
+    wanted = request.engine if request.engine in catalog.engines else catalog.default_engine(hardware_class)
+    service = catalog.engines[wanted].services.get(hardware_class)
+    if service is None or not service.made_here:
+        return None, _found_engines(catalog, request, place, environ, hardware_class, wanted)
+    build, fact = find_engine_build(
+        catalog,
+        catalog.engines[wanted],
+        checkout=root if place.checkout else None,
+        version=request.sglang,
+        python=place.python,
+        planning_only=place.planning_only,
+        environ=environ,
+    )
+    return build, {wanted: fact}
+
+
+def _found_engines(
+    catalog: Catalog,
+    request: Request,
+    place: Place,
+    environ: Mapping[str, str],
+    hardware_class: str,
+    wanted: str,
+) -> dict[str, EngineFact]:
     executor = request.executor
     if executor is not None and EXECUTORS[executor].BRINGS_ENGINE:
         return {}
-    wanted = request.engine if request.engine in catalog.engines else catalog.default_engine(hardware_class)
     unknown = EngineFact(
         python="python3", python_version="", engine_version="", source="found when it runs", found=False
     )

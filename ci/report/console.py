@@ -32,6 +32,7 @@ __all__ = [
     "Table",
     "TerminalTheme",
     "Text",
+    "confirmed",
     "fact_table",
     "new_table",
     "open_console",
@@ -100,6 +101,15 @@ def say(line: str) -> None:
     """A line of progress on standard error: for people, also when standard output is for machines."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
+
+
+def confirmed(question: str) -> bool:
+    """Whether a person at a terminal answers yes; false when nobody is there to be asked."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def print_json(value: object, *, sort_keys: bool = False) -> None:
