@@ -22,7 +22,7 @@ from .processes import Children, command_of, handles, oom_kills, send_signal, si
 from .proof import Excuses, Failure
 from .spec import Spec, Suite, Test, decode
 from .stop import Stop
-from .tracebacks import ProcessEnd, ProcessEnds
+from .tracebacks import ProcessEnd, ProcessEnds, first_end_in
 from .verdict import AttemptFacts, FailedCase, Judgement, classify, covering, failed, gates
 
 # how often an attempt looks at its deadlines, its orphans and whether it was stopped: one look takes 1.3 ms
@@ -332,24 +332,19 @@ class Attempt:
         if excuse is not None:
             keys["outcome"], keys["message"] = excuse.outcome, excuse.reason
             self.facts.excuses.append(f"{keys['case']}: {excuse.reason}")
-        elif error is not None:
+            return
+        if error is not None:
             keys["message"], keys["assertion"] = error.text(), error.raises == "AssertionError"
+        server = self._excuses.server_of(failures)
+        rules = self._context.spec.verdict_rules
+        if server is not None and not any(rule.pattern.search(server.text()) for rule in rules):
+            # SGLang starts a server that ended once more, and complains that the Hub is not reachable
+            keys["verdict"] = "product"
 
     def _ended_server(self) -> ProcessEnd | None:
         """The process that an exception ended first under a case: by the output, else by the log of the newest server."""
-        found = self._ends.first()
         logs = [path for path in self._server_logs() if path not in self._older_server_logs]
-        if found is None and logs:
-            ends = ProcessEnds()
-            try:
-                with max(logs, key=lambda path: path.stat().st_mtime_ns).open("rb") as stream:
-                    while data := stream.read(_READ_BYTES):
-                        ends.feed(data)
-            except OSError:
-                return None
-            ends.close()
-            found = ends.first()
-        return found
+        return self._ends.first() or first_end_in(logs)
 
     def _server_logs(self) -> list[Path]:
         """Where the harness has the output of servers: beside our log, under the same name."""

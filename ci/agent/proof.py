@@ -52,6 +52,11 @@ class Excuses:
         error = self._unwrapped(failures[0].chain) if failures else None
         return None if error is None or error == failures[0].chain[0] else error
 
+    def server_of(self, failures: Sequence[Failure]) -> ProcessEnd | None:
+        """The process that ended first of the server that the case waited for; None where it did not wait for one."""
+        found = (self._server_of(failure) for failure in failures)
+        return next((end for end in found if end is not None), None)
+
     def of_end(self, end: ProcessEnd) -> Excuse | None:
         """The excuse for what a process ended with."""
         error = self._unwrapped(end.errors)
@@ -71,8 +76,14 @@ class Excuses:
             return None
         if self._matching(self._rules.server_ends, error) is None:
             return self._of_error(error)
-        end = self._known.setdefault(failure.identity, self._ends.first())
+        end = self._server_of(failure)
         return None if end is None else self.of_end(end)
+
+    def _server_of(self, failure: Failure) -> ProcessEnd | None:
+        error = self._unwrapped(failure.chain)
+        if error is None or self._matching(self._rules.server_ends, error) is None:
+            return None
+        return self._known.setdefault(failure.identity, self._ends.first())
 
     def _unwrapped(self, chain: Sequence[RaisedError]) -> RaisedError | None:
         """The error that a retry, which raises its own, was about."""

@@ -1,10 +1,11 @@
 """Python's tracebacks in a stream of output, and the processes that they ended; by structure, never by words in free text."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Frame", "ProcessEnd", "ProcessEnds", "RaisedError"]
+__all__ = ["Frame", "ProcessEnd", "ProcessEnds", "RaisedError", "first_end_in", "short"]
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _BEGIN = re.compile(r"(?:^|(?P<who>\w+) hit an exception: )Traceback \(most recent call last\):$")
@@ -19,6 +20,7 @@ _CHAINED = (
 _LAUNCH = "command="
 # a longer line is not one of a traceback that we read
 _LINE_BYTES = 16384
+_READ_BYTES = 65536
 # frames of each error that matter: the first, and the innermost ones
 FRAMES_KEPT = 8
 # ends of processes in one attempt that are kept, the first ones after each start of a server
@@ -188,3 +190,19 @@ class ProcessEnds:
         message = (error["message"] or "").strip()
         block.errors.append(RaisedError(raises=error["raises"], message=message, frames=tuple(block.frames)))
         block.in_frames = False
+
+
+def first_end_in(logs: Sequence[Path]) -> ProcessEnd | None:
+    """The first process that ended by the newest of these logs; None where it cannot be read."""
+    ends = ProcessEnds()
+    try:
+        newest = max(logs, key=lambda path: path.stat().st_mtime_ns, default=None)
+        if newest is None:
+            return None
+        with newest.open("rb") as stream:
+            while data := stream.read(_READ_BYTES):
+                ends.feed(data)
+    except OSError:
+        return None
+    ends.close()
+    return ends.first()

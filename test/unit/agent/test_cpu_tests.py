@@ -41,6 +41,7 @@ class CustomTestCase(unittest.TestCase):
     def _callTestMethod(self, method): retry(lambda: super(CustomTestCase, self)._callTestMethod(method))
 def popen_launch_server(how):
     print("command=sglang serve", flush=True)
+    print("OSError: [Errno 28] No space left on device: an old message", flush=True)
     code = subprocess.Popen([sys.executable, "-m", "engine.server", how]).wait()
     raise Exception(f"Server process exited with code {code}. Check server logs for errors.")
 """,
@@ -201,6 +202,7 @@ def test_a_server_that_ended_is_explained_by_its_first_process(ran: AgentProcess
     evidence = ended(ran, path_of("scheduler_raises_something_else"))["evidence"]
     assert evidence[0].startswith("Scheduler ended first: ValueError: the scheduler's own (")
     assert "no lack of memory" in evidence[1]
+    assert ended(ran, path_of("scheduler_raises_something_else"))["verdict"] == "product"
     killed = ended(ran, path_of("engine_that_kills_for_something_else"))
     assert killed["evidence"][0] == evidence[0]
     assert (killed["verdict"], killed["signal"]) == ("product", "SIGKILL")

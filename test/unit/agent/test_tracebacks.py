@@ -1,12 +1,13 @@
 """Tracebacks in a stream of output: which process an exception ended first, by the structure of what is printed."""
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.agent.tracebacks import ProcessEnd, ProcessEnds
+from ci.agent.tracebacks import ProcessEnd, ProcessEnds, first_end_in
 
 pytestmark = pytest.mark.in_container
 
@@ -128,3 +129,15 @@ def test_each_start_of_a_server_and_each_case_begins_anew() -> None:
     assert read.first() == found
     read.feed(b"command=sglang serve\n")
     assert read.first() is None
+
+
+def test_the_newest_log_of_a_server_is_read(tmp_path: Path) -> None:
+    older, newer = tmp_path / "server-1.log", tmp_path / "server-2.log"
+    older.write_text(CHILD)
+    newer.write_text(LAUNCHER)
+    os.utime(older, (1, 1))
+    found = first_end_in([older, newer])
+    assert found is not None
+    assert found.errors[0].message == "wrong"
+    assert first_end_in([]) is None
+    assert first_end_in([tmp_path / "gone.log"]) is None
