@@ -96,3 +96,8 @@ class TestConnecting:
     def test_who_listens_is_not_an_engine(self, tmp_path: Path, answer: bytes) -> None:
         with serving(tmp_path / "s", answer) as host:
             assert "does not answer" in self.refused(host)
+
+
+def test_what_the_engine_said_is_the_errors_text() -> None:
+    error = EngineError("no space left", status=500)
+    assert (str(error), error.text, error.status) == ("no space left", "no space left", 500)

@@ -103,6 +103,20 @@ def test_broken_text_gives_no_pin_and_no_crash(text: str) -> None:
     assert assignments == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("FROM x\nENV A=1 # not a pin", {("#0", "A", "1")}),
+        ("ARG A=1\nFROM x AS b\nENV B=${A}", {("", "A", "1"), ("b", "B", "1")}),
+        ("FROM x AS b\nENV A=1 \\\n\n  B=2\nENV C=3", {("b", "A", "1"), ("b", "C", "3")}),
+        ("FROM x AS b\nENV A a b", {("b", "A", "a b")}),
+    ],
+)
+def test_instructions_are_read_as_docker_reads_them(text: str, found: set[tuple[str, str, str]]) -> None:
+    assignments, _ = read_assignments(text, dockerfile=True)
+    assert {(row.stage, row.name, row.value) for row in assignments} >= found
+
+
 @given(
     st.lists(
         st.sampled_from(

@@ -102,3 +102,19 @@ def test_render_nodes_are_those_of_the_pods_share_that_exist(tmp_path: Path) -> 
     share.parent.mkdir(parents=True)
     share.write_text("--device /dev/dri/renderD129 --device /dev/dri/renderD140\n")
     assert count_render_nodes(tmp_path) == 1
+
+
+def test_a_rehearsal_looks_at_no_gpu(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        pytest.fail("the hardware was looked at")
+
+    monkeypatch.setattr("ci.facts.gather.find_hardware", refuse)
+    found = box.facts(request(hardware="cpu"), planning_only=True)
+    assert (found.hardware_class, found.hardware_source, found.gpu_ids) == ("cpu", "--hardware cpu", ())
+    assert not found.elsewhere
+
+
+def test_an_unknown_class_of_hardware_gets_the_nearest(box: Box) -> None:
+    with pytest.raises(UsageError, match="unknown hardware class 'mi300'") as caught:
+        box.facts(request(hardware="mi300"), planning_only=False)
+    assert "mi300x" in caught.value.cause

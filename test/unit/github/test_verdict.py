@@ -52,6 +52,14 @@ def test_needs_that_can_t_be_read_are_usage_errors(text: str) -> None:
         read_needs(text)
 
 
+def test_without_needs_there_is_nothing_to_judge() -> None:
+    for text in ("", " \n"):
+        with pytest.raises(UsageError, match="NEEDS is empty") as caught:
+            read_needs(text)
+        assert caught.value.cause == "not in the finish job"
+    assert read_needs('{"plan": {}}') == {"plan": {}}
+
+
 @given(
     st.lists(st.sampled_from([OK, "failure", "cancelled", "skipped", ""]), min_size=3, max_size=3),
     st.lists(st.integers(0, 3), min_size=3, max_size=3),

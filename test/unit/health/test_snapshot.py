@@ -205,7 +205,13 @@ def test_every_holder_is_named_with_whose_it_is(machine: Double) -> None:
     assert "process 43 (vllm), of another user, in container cdcdcdcdcdcd" in text
     assert "process 44 (stale), of run run-before, in container amd-ci-before, a zombie" in text
     assert OTHERS not in text
+    assert "other processes use these GPUs" in text
     assert "--exclusive-host" in text
+
+
+def test_gpus_that_nobody_seems_to_hold_say_so(machine: Double) -> None:
+    machine.gpu(NODES[1], 100)
+    assert "other processes use these GPUs" not in refused(machine)
 
 
 def test_vram_that_is_being_freed_is_waited_for(machine: Double) -> None:

@@ -27,6 +27,11 @@ def test_the_command_of_another_machine_gets_the_tree_of_this_one() -> None:
     assert words == ("--checkout", "/here", "--shard", "3/14", "--", "--checkout")
 
 
+def test_an_option_without_its_value_is_left_as_it_is() -> None:
+    asked = Asked(stage="s", command=("nox", "-s", "x", "--", "--json", "--checkout"))
+    assert asked.arguments("/here") == ("--json", "--checkout")
+
+
 def test_the_other_spelling_of_checkout_is_replaced_too() -> None:
     asked = Asked(
         stage="s", command=("nox", "-s", "x", "--", "--checkout=/there", "--", "--checkout=/pytests")

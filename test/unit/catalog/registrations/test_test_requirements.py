@@ -133,3 +133,10 @@ def test_a_case_of_the_file_is_found_without_its_parameters(case: str) -> None:
 )
 def test_a_case_that_the_file_does_not_have_is_not(case: str) -> None:
     assert not has_case(CASES, case)
+
+
+def test_cases_are_named_as_in_node_ids_and_in_the_files_order() -> None:
+    assert (
+        *("test_a", "test_b", "TestPlain", "TestPlain::test_c"),
+        *("TestMixed", "TestMixed::test_d", "TestMixed::*"),
+    ) == CASES

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci.catalog.verdicts import Status, Verdict
-from ci.record.events import Case
+from ci.record.events import Case, TestNotRun
 from ci.record.fold import fold
 from ci.record.model import Attempt, RunRecord
 from ci.record.values import CaseOutcome, EmptyShard
@@ -21,6 +21,7 @@ from support.records import (
     DATA,
     EVENTS,
     NASTY,
+    SUITE,
     attempt_lists,
     ended,
     odd_text,
@@ -202,3 +203,15 @@ def test_a_run_without_tests_is_valid() -> None:
 def test_the_schema_refuses_what_we_do_not_write(tmp_path: Path) -> None:
     data = junit_xml(record_of("stage-b"), tails=TAILS).decode().replace(' classname="', ' class="')
     assert not schema().is_valid(ET.fromstring(data))
+
+
+def test_a_test_that_never_began_is_an_error_and_a_cancelled_one_is_skipped() -> None:
+    events = run_events({"a.py": [ended("passed", "passed")]})
+    for verdict, kind in ((Verdict.TIMEOUT, "error"), (Verdict.CANCELLED, "skipped")):
+        left_out = TestNotRun(suite=SUITE, test="b.py", verdict=verdict, because="no time is left")
+        (found,) = parse(fold([*events, left_out])).findall(".//testcase[@classname='b.py']") or [
+            case for case in parse(fold([*events, left_out])).iter("testcase") if case.find(kind) is not None
+        ]
+        child = found.find(kind)
+        assert child is not None
+        assert child.get("message") == "not run: no time is left"

@@ -9,7 +9,7 @@ import pytest
 from ci.catalog.limits import ReportLimits
 from ci.record.event_log import read_events
 from ci.record.events import Output, Progress
-from ci.report.console import open_console, plain_console
+from ci.report.console import Console, open_console, plain_console
 from ci.report.live.github import ActionsView
 from ci.report.live.progress import LiveRun
 from ci.report.live.views import JsonView, LogView, TerminalView, View, Views, draw, open_view
@@ -62,6 +62,17 @@ class TestTerminal:
         assert "gsm8k 5/16" in shown
         assert "new [red] line" in shown
         assert "REHEARSAL" not in shown
+
+    def test_a_rehearsal_is_seen_in_the_titles_colour(self) -> None:
+        for rehearsal, colour in ((True, "1;33"), (False, "1m")):
+            live = LiveRun(Clock())
+            live.take(run_started(["a.py"], rehearsal=rehearsal))
+            stream = io.StringIO()
+            Console(file=stream, width=100, force_terminal=True, color_system="standard").print(
+                draw(live, width=100)
+            )
+            title = next(line for line in stream.getvalue().splitlines() if "stage-a-amd" in line)
+            assert f"\x1b[{colour}" in title
 
     def test_a_test_over_its_estimate_says_by_how_much(self) -> None:
         clock = Clock()
