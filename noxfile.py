@@ -298,6 +298,16 @@ def check(session: nox.Session) -> None:
 
 
 @register()
+def contract(session: nox.Session) -> None:
+    """Compare variables and server arguments with what an SGLang reads and accepts: `-- --sglang VERSION | --checkout PATH`.
+
+    With `--python PATH`, an interpreter that can import it, its own parser is asked; else its source is read. A row of
+    ours that does not fit is exit 1, readers in the tree that do not agree on a value exit 10.
+    """
+    ci(session, HOST, "contract", *session.posargs)
+
+
+@register()
 def ci_plan(session: nox.Session) -> None:
     """Show the jobs that CI would start for a change: `-- --base REF --why`. In Actions the event gives the rest.
 

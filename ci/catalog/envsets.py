@@ -1,4 +1,4 @@
-"""Env sets: `envs/*.toml`, one set per table, one `{ value, why }` per variable."""
+"""Env sets: `envs/*.toml`, one set per table, one `{ value, why }` per variable, with `versions` where a range needs it."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ from ci.catalog.columns import Explained, matching
 from ci.catalog.decode import hint_of
 from ci.catalog.environment import SecretWords
 from ci.catalog.toml_reader import TomlFile
+from ci.catalog.versions import Versions
 from ci.errors import Problem
 from ci.system.codec import DecodeError, decode
 
@@ -23,16 +24,19 @@ _TABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvVariable:
-    """One variable of a set, with the reason for its value."""
+    """One variable of a set, with the reason for its value; `versions` are the releases of SGLang that it is for."""
 
     name: str
     value: str
     why: str
+    versions: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry(Explained):
     value: Annotated[str, matching(r"[^\0]*", "no NUL byte")]
+    versions: Versions = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,4 +99,5 @@ def _variable(
                 wrong.what, hint, path=(*path, *wrong.path), label=f"{label}.{wrong.dotted}".rstrip(".")
             )
         return None
-    return EnvVariable(name=name, value=value.value, why=value.why)
+    place = f"{toml.name}:{toml.line(path)}"
+    return EnvVariable(name=name, value=value.value, why=value.why, versions=value.versions, place=place)

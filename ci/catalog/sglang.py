@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
-
 from ci.catalog.columns import Count, Explained, Row, Sourced, Text, Texts, fitting, matching
 from ci.catalog.decode import Reader
+from ci.catalog.versions import InvalidVersion, Version, Versions, span_of
 
 __all__ = [
     "BaseRow",
@@ -17,16 +15,8 @@ __all__ = [
     "SglangArgument",
     "SglangRows",
     "TreeRow",
-    "covers",
     "load_sglang",
 ]
-
-
-def _is_range(value: str) -> bool:
-    try:
-        return bool(SpecifierSet(value))
-    except InvalidSpecifier:
-        return False
 
 
 def _is_version(value: str) -> bool:
@@ -36,17 +26,7 @@ def _is_version(value: str) -> bool:
         return False
 
 
-VersionRange = Annotated[str, fitting(_is_range, "a range of versions, e.g. >=0.5.12,<0.5.20")]
 VersionText = Annotated[str, fitting(_is_version, "a version, e.g. 0.5.10.post1")]
-
-
-def covers(versions: str, version: str) -> bool:
-    """Whether a range of versions holds a version, which may be a pre-release.
-
-    Raises:
-        ValueError: one of them is not what it should be.
-    """
-    return SpecifierSet(versions).contains(version, prereleases=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +83,7 @@ class SglangArgument(Sourced):
     REPEATS: ClassVar[bool] = True
 
     args: Texts
-    versions: VersionRange
+    versions: Versions
     file: Text
     text: Text
 
@@ -124,8 +104,13 @@ class SglangRows:
         return max(self.releases, key=Version, default="")
 
     def arguments_for(self, version: str) -> tuple[str, ...]:
-        """The arguments that a release needs on a CPU."""
-        return tuple(arg for row in self.arguments if covers(row.versions, version) for arg in row.args)
+        """The arguments that a release needs on a CPU.
+
+        Raises:
+            ValueError: it is not a version.
+        """
+        parsed = Version(version)
+        return tuple(arg for row in self.arguments if span_of(row.versions).has(parsed) for arg in row.args)
 
 
 def load_sglang(reader: Reader) -> SglangRows:

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 
+from ci.catalog.capabilities import Capability
 from ci.catalog.catalog import Catalog
 from ci.catalog.registrations.parse import Discovery
 from ci.catalog.toml_reader import closest
+from ci.catalog.versions import Version, newest, span_of
 from ci.errors import Problem
 from ci.plan.model import CapabilityWork
 
-__all__ = ["asked_for", "capabilities_of", "left_out_notes"]
+__all__ = ["asked_for", "capabilities_of", "left_out_notes", "rows_for", "unversioned_notes"]
 
 
 def asked_for(tests: Discovery, files: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -28,18 +30,16 @@ def capabilities_of(
     engine: str,
     hardware_class: str,
     problems: list[Problem],
+    release: Version | None = None,
 ) -> dict[str, CapabilityWork]:
-    """The answers by id; an id without a row is added to `problems`."""
+    """The answers by id; an id without a row is added to `problems`.
+
+    Of several rows the one for the engine's `release` answers, or the newest where that is unknown.
+    """
     answers: dict[str, CapabilityWork] = {}
     for capability, files in asked.items():
-        row = next(
-            (
-                row
-                for row in catalog.capabilities
-                if (row.id, row.engine) == (capability, engine) and hardware_class in row.hardware
-            ),
-            None,
-        )
+        rows = rows_for(catalog.capabilities, capability, engine=engine, hardware_class=hardware_class)
+        row = _row_for(rows, release)
         if row is None:
             what = f"asks for {capability!r}, which has no row for {engine} on {hardware_class}"
             hint = f"ci/catalog/capabilities.toml; {closest(capability, {row.id for row in catalog.capabilities})}"
@@ -47,6 +47,42 @@ def capabilities_of(
             continue
         answers[capability] = CapabilityWork(args=row.args, allowed=row.allowed, why=row.why, issue=row.issue)
     return answers
+
+
+def rows_for(
+    rows: Iterable[Capability], capability: str, *, engine: str, hardware_class: str
+) -> tuple[Capability, ...]:
+    """The rows of a capability for an engine and a class: one, or one for each range of versions."""
+    return tuple(
+        row for row in rows if (row.id, row.engine) == (capability, engine) and hardware_class in row.hardware
+    )
+
+
+def _row_for(rows: tuple[Capability, ...], release: Version | None) -> Capability | None:
+    latest = newest([row.versions for row in rows]) if rows else ""
+    return next(
+        (
+            row
+            for row in rows
+            if (row.versions == latest if release is None else span_of(row.versions).has(release))
+        ),
+        None,
+    )
+
+
+def unversioned_notes(
+    catalog: Catalog, asked: Iterable[str], *, engine: str, hardware_class: str
+) -> list[str]:
+    """Which capabilities were answered by their newest row, since the engine's release is unknown."""
+    notes = []
+    for capability in asked:
+        rows = rows_for(catalog.capabilities, capability, engine=engine, hardware_class=hardware_class)
+        if len(rows) > 1:
+            latest = newest([row.versions for row in rows])
+            notes.append(
+                f"{capability}: which release of {engine} will run is unknown, so its row for {latest} is used"
+            )
+    return notes
 
 
 def left_out_notes(answers: Mapping[str, CapabilityWork], asked: Mapping[str, tuple[str, ...]]) -> list[str]:

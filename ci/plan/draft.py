@@ -1,11 +1,12 @@
 """Request + catalog + facts -> a draft: all that can be decided before the container is looked at."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.executors import ExecutorKind
 from ci.catalog.toml_reader import closest
+from ci.catalog.versions import VERSIONED_ENGINE, release_of
 from ci.errors import NothingSelectedError, Problem, UsageError
 from ci.plan.capabilities import asked_for, capabilities_of
 from ci.plan.environment import check_given
@@ -17,7 +18,7 @@ from ci.plan.request import Request
 from ci.plan.select import Selection, select
 from ci.plan.suites import SuitesWork, plan_suites
 
-__all__ = ["Draft", "draft_plan"]
+__all__ = ["Draft", "draft_plan", "for_version"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,31 @@ def draft_plan(catalog: Catalog, facts: Facts, request: Request) -> Draft:
         asked=asked,
         capabilities=capabilities,
     )
+
+
+def for_version(catalog: Catalog, facts: Facts, draft: Draft, version: str) -> Draft:
+    """The draft for the engine's version, as soon as that is known: rows for other releases are left out.
+
+    A checkout's SGLang has no release: its tree is what runs, not what the image had before.
+    """
+    release = release_of(version) if facts.checkout is None else None
+    if release is None:
+        return draft
+    engine, problems = draft.needs.engine, list[Problem]()  # what is wrong was reported with the draft
+    capabilities = capabilities_of(
+        catalog,
+        draft.asked,
+        engine=engine,
+        hardware_class=facts.hardware_class,
+        problems=problems,
+        release=release,
+    )
+    suites = draft.suites
+    if engine == VERSIONED_ENGINE:
+        suites = plan_suites(
+            catalog, facts, draft.needs.request, draft.selection, problems, engine=engine, release=release
+        )
+    return replace(draft, capabilities=capabilities, suites=suites)
 
 
 def _session(catalog: Catalog, request: Request) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ci.catalog.catalog import Catalog
 from ci.catalog.envsets import EnvSet, EnvVariable, is_secret
 from ci.catalog.stages import Stage, Suite
+from ci.catalog.versions import Version, span_of
 from ci.errors import Problem
 
 __all__ = [
@@ -43,9 +44,13 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """An environment with the origin of each variable, sorted by name."""
+    """An environment with the origin of each variable, sorted by name.
+
+    `left_out` are the (set, variable) pairs that are for other releases of the engine.
+    """
 
     settings: Mapping[str, Setting]
+    left_out: tuple[tuple[str, EnvVariable], ...] = ()
 
     @property
     def values(self) -> dict[str, str]:
@@ -87,13 +92,20 @@ def layers_for(
     return tuple(layer for layer in layers if layer.sets)
 
 
-def resolve(layers: Sequence[Layer], problems: list[Problem]) -> Resolved:
-    """Put the layers over each other; a disagreement within one layer is added to `problems`."""
+def resolve(layers: Sequence[Layer], problems: list[Problem], *, release: Version | None = None) -> Resolved:
+    """Put the layers over each other; a disagreement within one layer is added to `problems`.
+
+    Without a `release` no variable is left out for its range of versions: one that nothing reads does no harm.
+    """
     settings: dict[str, Setting] = {}
+    left_out: list[tuple[str, EnvVariable]] = []
     for layer in layers:
         here: dict[str, Setting] = {}
         for env_set in layer.sets:
             for variable in env_set.variables:
+                if release is not None and not span_of(variable.versions).has(release):
+                    left_out.append((env_set.id, variable))
+                    continue
                 twin = here.get(variable.name)
                 if twin is not None and twin.value != variable.value:
                     what = f"{twin.source} says {twin.value!r}, {env_set.id} says {variable.value!r}"
@@ -112,7 +124,7 @@ def resolve(layers: Sequence[Layer], problems: list[Problem]) -> Resolved:
                     overrode=overrode,
                 )
         settings.update(here)
-    return Resolved(settings=dict(sorted(settings.items())))
+    return Resolved(settings=dict(sorted(settings.items())), left_out=tuple(left_out))
 
 
 def check_given(catalog: Catalog, given: Sequence[tuple[str, str]], problems: list[Problem]) -> None:

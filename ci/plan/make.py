@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from ci.catalog.catalog import Catalog
 from ci.catalog.hardware import CPU
 from ci.catalog.quarantine import Quarantine
+from ci.catalog.versions import release_of
 from ci.plan.bounds import bounds_of
-from ci.plan.capabilities import left_out_notes
+from ci.plan.capabilities import left_out_notes, unversioned_notes
 from ci.plan.cpu_tests import cpu_tests_of
-from ci.plan.draft import Draft
+from ci.plan.draft import Draft, for_version
 from ci.plan.executor import Part
 from ci.plan.facts import DockerFacts, Facts
 from ci.plan.model import (
@@ -35,10 +36,12 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         UsageError: the dependencies of the image and the checkout are invalid.
         InfrastructureError: the engine is not installed where the tests would run.
     """
-    needs, selection, suites = draft.needs, draft.selection, draft.suites
+    needs, selection = draft.needs, draft.selection
     request, rehearsal = needs.request, facts.hardware_class == CPU
     part = EXECUTORS[needs.executor].part(catalog, facts, needs, found)
     service, build = catalog.engines[needs.engine].services[facts.hardware_class], facts.engine_build
+    draft = for_version(catalog, facts, draft, part.engine.engine_version)
+    suites = draft.suites
     quarantine = applying(
         catalog.quarantine.rows, hardware_class=facts.hardware_class, today=facts.today, tests=suites.files
     )
@@ -126,6 +129,10 @@ def _notes(
         for problem in facts.tests.problems:
             yield f"not read, since tests are named: {problem}"
     yield from left_out_notes(draft.capabilities, draft.asked)
+    if facts.checkout is not None or release_of(part.engine.engine_version) is None:
+        yield from unversioned_notes(
+            catalog, draft.asked, engine=draft.needs.engine, hardware_class=facts.hardware_class
+        )
     for held in quarantine:
         yield f"quarantined until {held.expires}, does not gate: {held.test}: {held.reason} ({held.issue})"
     yield from expiring(catalog, today=facts.today)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.hardware import CPU
+from ci.catalog.versions import Version
 from ci.errors import Problem
 from ci.plan.environment import Resolved, Setting, layers_for, resolve
 from ci.plan.facts import Facts
@@ -37,12 +38,16 @@ def plan_suites(
     problems: list[Problem],
     *,
     engine: str,
+    release: Version | None = None,
 ) -> SuitesWork:
-    """The work of the selected suites; env sets that disagree are added to `problems`."""
+    """The work of the selected suites; env sets that disagree are added to `problems`.
+
+    `release` is the engine's, as far as it is known.
+    """
     sources: dict[str, str] = {}
     notes: list[str] = []
     works = [
-        _suite_work(catalog, facts, request, selected, engine, sources, notes, problems)
+        _suite_work(catalog, facts, request, selected, engine, sources, notes, problems, release)
         for selected in selection.suites
     ]
     return SuitesWork(works=tuple(works), sources=sources, notes=tuple(notes))
@@ -57,23 +62,28 @@ def _suite_work(
     sources: dict[str, str],
     notes: list[str],
     problems: list[Problem],
+    release: Version | None,
 ) -> SuiteWork:
     suite = selected.suite
     path = f"work.suites.{suite.id}"
     family = catalog.family_of(facts.hardware_class) if facts.hardware_class != CPU else ""
 
     def environment(test: str = "") -> Resolved:
-        stage = catalog.stage(suite.stage)
         layers = layers_for(
             catalog,
-            stage,
+            catalog.stage(suite.stage),
             suite,
             request.env,
             test=test,
             family=family,
             engine_sets=catalog.engines[engine].services[facts.hardware_class].env_sets,
         )
-        return resolve(layers, problems)
+        found = resolve(layers, problems, release=release)
+        notes.extend(
+            f"{variable.name} is not set: {env_set} has it for {variable.versions}, the engine is {release}"
+            for env_set, variable in found.left_out
+        )
+        return found
 
     resolved = environment()
     given = [(f"{path}.env", setting) for setting in resolved.settings.values()]

@@ -43,6 +43,7 @@ def capture(
     timeout_s: float = PROBE_S,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
 ) -> Completed:
     """Run a command to its end and keep what it printed; never raises for a command that is missing or hangs."""
     try:
@@ -50,7 +51,7 @@ def capture(
             list(argv),
             cwd=cwd,
             env=dict(env) if env is not None else None,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             timeout=timeout_s,
             check=False,

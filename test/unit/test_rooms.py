@@ -43,6 +43,8 @@ DOORS = {
 PROGRAMS = {
     "ci/docker/container_init.py",
     "ci/engine/convert_weights.py",
+    "ci/facts/sglang/environ_program.py",
+    "ci/facts/sglang/parser_program.py",
     "ci/install/inspector.py",
 }
 

@@ -1,0 +1,1 @@
+"""Reading an SGLang tree or release: its version, its variables, its server arguments."""

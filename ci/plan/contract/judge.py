@@ -1,0 +1,77 @@
+"""All rows of ours against one SGLang."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ci.catalog.catalog import Catalog
+from ci.catalog.registrations.server_specs import ServerArguments
+from ci.catalog.versions import VERSIONED_ENGINE
+from ci.errors import Problem
+from ci.plan.contract.arguments import ArgumentRow, judge_capabilities, judge_specs, split
+from ci.plan.contract.sglang import SglangFacts
+from ci.plan.contract.variables import VariableRow, judge_variables
+
+__all__ = ["Contract", "judge", "values_of", "words_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """How our rows and one SGLang go together."""
+
+    sglang: SglangFacts
+    variables: tuple[VariableRow, ...]
+    specs: tuple[ArgumentRow, ...]
+    capabilities: tuple[ArgumentRow, ...]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What does not fit in our rows."""
+        return tuple(problem for row in self._rows for problem in row.problems)
+
+    @property
+    def findings(self) -> tuple[Problem, ...]:
+        """What is wrong with the tree."""
+        return tuple(problem for row in self.variables for problem in row.findings)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What only a reader can judge, each once."""
+        return tuple(dict.fromkeys(note for row in self._rows for note in row.notes))
+
+    @property
+    def _rows(self) -> tuple[VariableRow | ArgumentRow, ...]:
+        return (*self.variables, *self.specs, *self.capabilities)
+
+
+def values_of(catalog: Catalog) -> Mapping[str, tuple[str, ...]]:
+    """The values that our env sets give to each variable."""
+    values: dict[str, list[str]] = {}
+    for env_set in catalog.env_sets.values():
+        for variable in env_set.variables:
+            values.setdefault(variable.name, []).append(variable.value)
+    return {name: tuple(dict.fromkeys(each)) for name, each in sorted(values.items())}
+
+
+def words_of(catalog: Catalog, specs: Iterable[ServerArguments]) -> Iterator[tuple[str, str]]:
+    """(option, value) pairs of our tests and capabilities, to be tried in the real parser."""
+    rows = (row.args for row in catalog.capabilities if row.engine == VERSIONED_ENGINE and row.allowed)
+    for args in (*(spec.args for spec in specs), *rows):
+        for name, values in split(args):
+            if name and len(values) == 1 and isinstance(values[0], str):
+                yield name, values[0]
+
+
+def judge(catalog: Catalog, specs: Iterable[ServerArguments], sglang: SglangFacts) -> Contract:
+    """Compare everything."""
+    return Contract(
+        sglang=sglang,
+        variables=judge_variables(
+            catalog.env_sets.values(),
+            sglang.variables,
+            release=sglang.release,
+            title=sglang.title,
+            names=sglang.declared,
+        ),
+        specs=judge_specs(specs, sglang),
+        capabilities=judge_capabilities([(catalog.where(row), row) for row in catalog.capabilities], sglang),
+    )

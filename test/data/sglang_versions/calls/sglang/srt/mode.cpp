@@ -1,0 +1,1 @@
+const char* mode() { return std::getenv("SGLANG_IN_CPP"); }

@@ -1,0 +1,2 @@
+class Parsers:
+    KNOWN: dict = {"alpha": object, "beta": object}

@@ -1,0 +1,5 @@
+BACKENDS = [
+    "triton",
+    "new",
+]
+DETERMINISTIC_BACKENDS = ["triton"]
