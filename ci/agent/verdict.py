@@ -181,7 +181,10 @@ def _explain(facts: AttemptFacts, rules: Sequence[Rule], log: str) -> Judgement 
         if match is not None:
             start, end = log.rfind("\n", 0, match.start()) + 1, log.find("\n", match.end())
             lines = _clean(log[start : end if end >= 0 else len(log)])
-            return failed(rule.verdict, *lines, f"rule {rule.id}: {rule.why}", rule=rule.id)
+            why = rule.why
+            for name, value in match.groupdict().items():
+                why = why.replace(f"{{{name}}}", value or "")
+            return failed(rule.verdict, *lines, f"rule {rule.id}: {why}", rule=rule.id)
     if facts.oom_kills:
         return failed("oom", killed)
     return failed("infra", facts.log_error) if facts.log_error else None

@@ -56,6 +56,15 @@ def test_every_rule_finds_its_line_and_says_so() -> None:
         assert judgement.evidence[:2] == (PROOFS[rule.id], f"rule {rule.id}: {rule.why}")
 
 
+def test_a_rule_says_what_its_named_groups_found() -> None:
+    rule = Rule(
+        id="absent", verdict="infra", pattern=re.compile(r"no model (?P<model>\S+)"), why='add "{model}"'
+    )
+    facts_of_it = facts(failed=[failed()])
+    judgement = classify(facts_of_it, VERDICTS, [rule], lambda: "start\nno model org/name here\n")
+    assert judgement.evidence[:2] == ("no model org/name here", 'rule absent: add "org/name"')
+
+
 def test_a_line_that_no_rule_finds_leaves_the_failure_with_the_product() -> None:
     for keys in ({"failed": [failed()]}, {"kind": "script", "session_code": None}, {"signal": "SIGABRT"}):
         judgement = judge("start\nwe ran out of memory slots\nend\n", **keys)

@@ -33,6 +33,7 @@ PROOFS = {
         "cp: error writing 'x': No space left on device",
         "huggingface_hub.errors.HfHubHTTPError: 429 Client Error: Too Many Requests for url: https://x",
         "OSError: We couldn't connect to 'https://huggingface.co' to load the files, and couldn't",
+        "OSError: We couldn't connect to 'offline://models.toml' to load the files, and couldn't",
         "RuntimeError: NCCL error: unhandled cuda error (run with NCCL_DEBUG=INFO for details)",
         "code: -98, name: EADDRINUSE, message: address already in use",
         "Get https://x/v2/: dial tcp 127.0.0.1:5055: connect: connection refused",
@@ -96,3 +97,15 @@ def test_a_line_that_proves_nothing_leaves_the_failure_with_the_product(line: st
 @given(st.lists(st.sampled_from(TRAPS), max_size=6), st.text(alphabet="abcxyzOM \n", max_size=60))
 def test_no_mixture_of_harmless_lines_excuses_the_product(lines: list[str], more: str) -> None:
     assert judge("\n".join([*lines, more])).verdict == "product"
+
+
+def test_a_server_whose_model_is_missing_names_it_and_the_row_to_add() -> None:
+    launch = "CI_OFFLINE: Launching server HF_HUB_OFFLINE={} model={}\n"
+    missing = "Traceback ...\nOSError: We couldn't connect to 'offline://models.toml' to load the files\n"
+    other = "RuntimeError: shapes do not match\n"
+    log = launch.format(1, "org/there") + other + launch.format(0, "org/there") + other
+    assert judge(log).verdict == "product"
+    judgement = judge(log + launch.format(1, "org/missing") + missing)
+    assert judgement.verdict == "infra"
+    assert 'id = "org/missing"' in judgement.evidence[1]
+    assert "org/there" not in " ".join(judgement.evidence)
