@@ -82,6 +82,7 @@ CONTAINER_PYTHON = "3.10"  # of the ROCm 7.2 image
 PEER_SGLANG = "0.5.10.post1"  # the peer of `bench`: a release that ships its collector
 
 UNIT_TESTS = "test/unit"
+REAL_SGLANG_TESTS = "test/real_sglang"
 PICTURE_OF_ROOMS = ("-m", "support.rooms_picture")
 SMALLEST_REHEARSAL = "test/integration/test_smallest_rehearsal.py"
 
@@ -417,6 +418,14 @@ def integration(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Run the tests that break things on purpose. Needs root and Debian packages, see `.ci/run`."""
     as_root(session, "test/faults")
+
+
+@register()
+def sglang(session: nox.Session) -> None:
+    """Run the tests on the real SGLang on this CPU: its environment is made first (5 GB), some minutes in all."""
+    python = made(session, *TEST)
+    words = targets(session.posargs, (REAL_SGLANG_TESTS,), ROOT)
+    run(session, *pytest(python, "--durations=10", "--durations-min=3", *words), codes=PYTEST_CODES)
 
 
 def as_root(session: nox.Session, folder: str) -> None:

@@ -12,11 +12,13 @@ from ci.catalog.limits import ReportLimits
 from ci.cli.options import read_run_options
 from ci.cli.planning import plan_for
 from ci.errors import InfrastructureError, UsageError
+from ci.execute.earlier_run import baseline_of
 from ci.execute.engine_build import make_engine, size_to_ask_about
 from ci.execute.run import Ending, Run, Show
 from ci.facts.platform_support import require_rehearsal
 from ci.plan.model import Plan
 from ci.plan.secret_values import refuse_secret_values, secret_values
+from ci.record.events import Baseline
 from ci.report.console import confirmed, open_console, say
 from ci.report.final.terminal import show_final
 from ci.report.final.write import show_written, write_reports
@@ -53,6 +55,8 @@ def run(arguments: Sequence[str]) -> int:
         mask(open_console(environ, json=options.json).file, tuple(secret_values(catalog, environ).values()))
     refuse_secret_values(catalog, options.request, environ)
     plan = plan_for(catalog, options, environ)
+    runs = Path(plan.placement.runs_dir)
+    baseline = baseline_of(options.baseline, runs, stage=stage.id) if options.baseline else None
     if options.list:
         list_tests(plan, as_json=options.json)
         return 0
@@ -63,10 +67,17 @@ def run(arguments: Sequence[str]) -> int:
         require_rehearsal(plan)
     if plan.work.engine_build is not None:
         _make_engine(catalog, plan, environ, yes=options.yes)
-    return act(catalog, plan, environ, json=options.json)
+    return act(catalog, plan, environ, json=options.json, baseline=baseline)
 
 
-def act(catalog: Catalog, plan: Plan, environ: Mapping[str, str], *, json: bool) -> int:
+def act(
+    catalog: Catalog,
+    plan: Plan,
+    environ: Mapping[str, str],
+    *,
+    json: bool,
+    baseline: Baseline | None = None,
+) -> int:
     """Run a plan, shown and reported as it fits where it was started; returns the exit code."""
     limits = catalog.limits.report
     return Run(
@@ -76,6 +87,7 @@ def act(catalog: Catalog, plan: Plan, environ: Mapping[str, str], *, json: bool)
         view=lambda folder: _look_on(plan, environ, folder.path, json=json, limits=limits),
         report=lambda ending: _report(ending, environ, json=json, limits=limits),
         say=say,
+        baseline=baseline,
     ).act()
 
 

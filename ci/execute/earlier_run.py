@@ -4,13 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from ci.catalog.catalog import Catalog
+from ci.catalog.verdicts import Status
 from ci.errors import NothingSelectedError, UsageError
-from ci.execute.run_folder import RunFolder, find_folder, newest_folder
+from ci.execute.run_folder import RunFolder, find_folder, newest_folder, read_plan
 from ci.plan.compare.replay import only_tests
 from ci.plan.model import Plan
 from ci.plan.request import Request
+from ci.record.events import Baseline
 
-__all__ = ["failed_part", "with_failed"]
+__all__ = ["baseline_of", "failed_part", "with_failed"]
 
 
 def with_failed(request: Request, run: str, runs: Path) -> Request:
@@ -29,6 +31,22 @@ def with_failed(request: Request, run: str, runs: Path) -> Request:
         # the next run is the newest then
         words.insert(words.index("--last-failed") + 1, folder.name)
     return replace(request, failed=failed, tests_source=f"--last-failed: {folder.name}", command=tuple(words))
+
+
+def baseline_of(run: str, runs: Path, *, stage: str) -> Baseline:
+    """What passed in the run that another one is compared with.
+
+    Raises:
+        UsageError: the run is unknown, or of another stage.
+    """
+    folder = find_folder(runs, run)
+    record = folder.record()
+    if record.start.stage != stage:
+        what = f"--baseline: {folder.name} is a run of {record.start.stage or 'an unknown stage'}, this is {stage}"
+        raise UsageError(what, then=f"ls {runs}")
+    passed = tuple((test.suite, test.id) for test in record.having(Status.PASSED, Status.FLAKY))
+    work = read_plan(folder.plan).work
+    return Baseline(run=folder.name, commit=work.checkout or work.commit, passed=passed)
 
 
 def failed_part(catalog: Catalog, plan: Plan, run: str, runs: Path) -> Plan:

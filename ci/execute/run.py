@@ -20,7 +20,7 @@ from ci.plan.compare import capsule
 from ci.plan.model import Plan
 from ci.plan.quarantine import tried_date_note
 from ci.record.event_log import RecordWriter, read_events
-from ci.record.events import Capsule, Event, Note, RunEnded, RunStarted
+from ci.record.events import Baseline, Capsule, Event, Note, RunEnded, RunStarted
 from ci.record.fold import exit_code, fold
 from ci.record.model import RunRecord
 from ci.record.quarantine import QuarantineRecord
@@ -50,7 +50,8 @@ class Run:
     """One run of a plan. It takes INT, TERM and HUP for itself.
 
     `environ` is the caller's: only what the plan passes through reaches the tests. `view` is entered once the folder is
-    there and left before `report`, which is called last. `say` takes a line about what an earlier run had left.
+    there and left before `report`, which is called last. `say` takes a line about what an earlier run had left. `baseline` is
+    the run that this one is compared with.
     """
 
     plan: Plan
@@ -59,6 +60,7 @@ class Run:
     view: Callable[[RunFolder], AbstractContextManager[Show]]
     report: Callable[[Ending], None]
     say: Callable[[str], None]
+    baseline: Baseline | None = None
     _interrupted: bool = field(default=False, init=False)
     _executor: Executor | None = field(default=None, init=False)
     _token: str = field(default_factory=clock.new_token, init=False)
@@ -105,7 +107,11 @@ class Run:
 
             try:
                 with record:
-                    emit(_started(self.plan, self.catalog, self.environ, folder))
+                    emit(
+                        replace(
+                            _started(self.plan, self.catalog, self.environ, folder), baseline=self.baseline
+                        )
+                    )
                     emit(self._capsule())
                     if self.environ.get(TODAY):
                         emit(Note(text=tried_date_note(*find_today(self.environ))))

@@ -47,6 +47,7 @@ def draft_plan(catalog: Catalog, facts: Facts, request: Request) -> Draft:
     problems: list[Problem] = []
     check_given(catalog, request.env, problems)
     engine = _engine(catalog, facts, request, problems)
+    _check_made(facts, request, engine, problems)
     executor, executor_source = _executor(catalog, facts, request, engine)
     planning = EXECUTORS[executor]
     gpu_ids = planning.gpu_ids(facts)
@@ -125,6 +126,16 @@ def _engine(catalog: Catalog, facts: Facts, request: Request, problems: list[Pro
     else:
         return request.engine
     return default
+
+
+def _check_made(facts: Facts, request: Request, engine: str, problems: list[Problem]) -> None:
+    """Options of the environment that we make are invalid without one; no option is ignored."""
+    if facts.engine_build is not None:
+        return
+    given = {"--sglang": bool(request.sglang), "--only runnable": request.only_runnable}
+    what = f"has no effect with engine {engine} on {facts.hardware_class}"
+    hint = "add --engine sglang --hardware cpu, or leave it out"
+    problems += [Problem(where=name, what=what, hint=hint) for name, is_given in given.items() if is_given]
 
 
 def _executor(catalog: Catalog, facts: Facts, request: Request, engine: str) -> tuple[ExecutorKind, str]:

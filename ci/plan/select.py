@@ -9,6 +9,7 @@ from ci.catalog.registrations.parse import Registration
 from ci.catalog.stages import Suite
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem
+from ci.plan.cpu_tests import known_to_need_gpu
 from ci.plan.facts import Facts
 from ci.plan.model import LeftOut, TestWork
 from ci.plan.request import Request
@@ -46,6 +47,7 @@ def select(
         what = f"{request.shard} needs exactly one suite, {len(suites)} are selected"
         problems.append(Problem(where="--shard", what=what, hint=f"add --suite S: {counts}"))
     wanted = _wanted(catalog, facts, request, suites, problems)
+    gpu_only = _known_to_need_gpu(catalog, facts) if request.only_runnable else {}
     selected: list[Selected] = []
     left_out: list[LeftOut] = []
     notes: list[str] = []
@@ -60,6 +62,9 @@ def select(
             if registration.disabled is not None:
                 why = registration.disabled or "no reason given"
                 left_out.append(LeftOut(suite=suite.id, test=registration.file, because=f"disabled: {why}"))
+            elif registration.file in gpu_only:
+                why = f"--only runnable: needs a GPU: {gpu_only[registration.file]}"
+                left_out.append(LeftOut(suite=suite.id, test=registration.file, because=why))
             elif registration.nightly != suite.nightly:
                 kind = "nightly" if registration.nightly else "not nightly"
                 notes.append(
@@ -91,6 +96,13 @@ def select(
                 )
             )
     return Selection(suites=tuple(selected), left_out=tuple(left_out), notes=tuple(notes))
+
+
+def _known_to_need_gpu(catalog: Catalog, facts: Facts) -> Mapping[str, str]:
+    """Why a test cannot run here, by its file: for SGLang's own tests, which have rows."""
+    if facts.checkout is None or facts.hardware_class != CPU:
+        return {}
+    return known_to_need_gpu(catalog.cpu_tests, {row.file for row in facts.tests.registrations})
 
 
 def _suites(catalog: Catalog, request: Request, problems: list[Problem]) -> tuple[Suite, ...]:

@@ -26,6 +26,7 @@ __all__ = [
     "AgentEnded",
     "AgentStarted",
     "AttemptEvent",
+    "Baseline",
     "By",
     "Capsule",
     "Case",
@@ -99,6 +100,15 @@ class AttemptEvent(RunEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """An earlier run that this one is compared with; `passed` are its suites and tests that passed."""
+
+    run: str
+    commit: str
+    passed: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
     """What is run, and what is left out with the reasons; `command` is the line that repeats it."""
 
@@ -123,6 +133,7 @@ class RunStarted(Event):
     disabled: tuple[DisabledTest, ...] = ()
     quarantine: tuple[QuarantineRecord, ...] = ()
     empty_shards: tuple[EmptyShard, ...] = ()
+    baseline: Baseline | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,6 +192,13 @@ class RunRecord:
         return self.having(Status.FAILED, Status.NOT_RUN)
 
     @property
+    def regressions(self) -> tuple[TestRecord, ...]:
+        """The tests that passed in the run that this one is compared with, and failed here."""
+        baseline = self.start.baseline
+        passed = set(baseline.passed) if baseline is not None else set()
+        return tuple(test for test in self.having(Status.FAILED) if (test.suite, test.id) in passed)
+
+    @property
     def nodes_to_repeat(self) -> tuple[tuple[str, str], ...]:
         """The same as suites and node ids."""
         return tuple((test.suite, node) for test in self.to_repeat for node in test.nodes_to_repeat)

@@ -20,6 +20,7 @@ __all__ = [
     "Quarantined",
     "Result",
     "Trouble",
+    "baseline_words",
     "bound_words",
     "case_place",
     "counts",
@@ -142,6 +143,18 @@ def result(record: RunRecord) -> Result:
     if code == 0 and excused:
         words += f"; {', '.join(excused)}: no pass"
     return Result(code=code, words=words)
+
+
+def baseline_words(record: RunRecord) -> str:
+    """The headline of a comparison: what passed in the other run and fails here; empty without one."""
+    baseline = record.start.baseline
+    if baseline is None:
+        return ""
+    other = f"{baseline.run} (commit {baseline.commit[:12]})"
+    if not record.regressions:
+        return f"nothing that passed in {other} fails here"
+    names = ", ".join(test.id for test in record.regressions)
+    return f"{len(record.regressions)} passed in {other} and fail here: {names}"
 
 
 def rehearsal_words(record: RunRecord) -> str:

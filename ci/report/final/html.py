@@ -87,6 +87,7 @@ def html_report(record: RunRecord, *, tails: LogTails) -> str:
         result=model.result(record),
         facts=model.facts(record),
         counts=model.counts(record),
+        baseline=model.baseline_words(record),
         rehearsal=model.rehearsal_words(record),
         command=repeat(record),
         timeline=_timeline(record),

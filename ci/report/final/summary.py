@@ -82,6 +82,8 @@ def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator
 def _head(record: RunRecord) -> Iterator[str]:
     ended = model.result(record)
     yield f"## {'✅' if ended.ok else '❌'} {plain(record.title)}: {plain(ended.words)}"
+    if words := model.baseline_words(record):
+        yield f"\n**{plain(words)}**"
     if words := model.rehearsal_words(record):
         yield f"\n> <b>{plain(words)}</b>"
     counted = ", ".join(f"**{count}** {words}" for words, count in model.counts(record).items()) or "no tests"

@@ -278,6 +278,8 @@ def _result(record: RunRecord) -> RenderableType:
             characters="=",
         )
     ]
+    if words := model.baseline_words(record):
+        parts.append(Text(one_line(words), style="bold red" if record.regressions else "green"))
     if words := model.rehearsal_words(record):
         parts.append(Text(one_line(words), style="bold yellow"))
     shown = {

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ci.errors import ExitCode, NothingSelectedError, UsageError
-from ci.execute.earlier_run import failed_part, with_failed
+from ci.execute.earlier_run import baseline_of, failed_part, with_failed
 from ci.plan.model import Plan
 from ci.plan.request import Request
-from ci.record.event_log import line_of
+from ci.record.event_log import line_of, read_events
+from ci.record.fold import fold
+from ci.report.model import baseline_words
 from support.planning import STAGE_A, catalog, facts, planned, registration, request
 from support.records import ended, run_events
 
@@ -86,3 +89,20 @@ def test_a_run_in_which_nothing_failed_selects_nothing(tmp_path: Path) -> None:
 def test_the_plan_of_a_run_is_cut_to_what_failed(runs: Path) -> None:
     part = failed_part(catalog(), plan(), NEW, runs)
     assert [test.id for suite in part.work.suites for test in suite.tests] == [B]
+
+
+def test_a_comparison_names_what_passed_there_and_fails_here_first(runs: Path) -> None:
+    baseline = baseline_of(OLD, runs, stage=STAGE)
+    assert (baseline.run, baseline.passed) == (OLD, ((SUITE, B),))
+    here = fold(read_events(runs / NEW / "events.jsonl"))
+    compared = replace(here, start=replace(here.start, baseline=baseline))
+    assert [test.id for test in compared.regressions] == [B]
+    assert baseline_words(compared) == f"1 passed in {OLD} (commit {baseline.commit[:12]}) and fail here: {B}"
+    backwards = baseline_of(NEW, runs, stage=STAGE)
+    same = replace(compared, start=replace(compared.start, baseline=backwards))
+    assert baseline_words(same).startswith("nothing that passed in")
+
+
+def test_a_comparison_with_a_run_of_another_stage_is_refused(runs: Path) -> None:
+    with pytest.raises(UsageError, match="is a run of stage-a-amd, this is stage-b-amd"):
+        baseline_of(OLD, runs, stage="stage-b-amd")
