@@ -218,8 +218,9 @@ class Children:
             found = find()
             if not found:
                 return hit
+            # before the first kill: a parent may end with its child
+            hit |= {pid: command_of(pid) for pid in found - hit.keys()}
             for pid in found:
-                hit.setdefault(pid, command_of(pid))
                 send_signal(pid, signal.SIGKILL)
             time.sleep(SWEEP_PAUSE_S)
             self.reap()

@@ -188,13 +188,16 @@ class TestChildren:
         children = Children()
         code = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True).wait()"
         token = secrets.token_hex(8)  # this test may run twice on a machine
-        test = self.spawn(children, sys.executable, "-c", code, *SLEEP, env={"A_TOKEN": token})
+        argv = [sys.executable, "-c", code, *SLEEP]
+        test = self.spawn(children, *argv, env={"A_TOKEN": token})
         other = self.spawn(children, *SLEEP, env={"A_TOKEN": "another"})
         for _ in wait_for("the grandchild"):
             found = children.of_test(test, f"A_TOKEN={token}", 0, alone=False)
             # between its fork and its exec it has the command line of its parent, and then for a moment none
-            commands = {Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found}
-            if len(commands) == 2 and all(commands):
+            commands = sorted(
+                Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1] for pid in found
+            )
+            if commands == sorted([argv, [*SLEEP]]):
                 break
         assert test in found
         assert other not in found
