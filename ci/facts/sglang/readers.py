@@ -195,10 +195,8 @@ def _judged(read: ast.expr, file: _File, place: str, *, default: str) -> Reader:
             words = _words(other)
             if words is None:
                 return reader
-            reader = replace(reader, how=How.COMPARED, code=ast.unparse(parent))
-            if isinstance(operator, ast.Eq | ast.In):
-                return replace(reader, yes=words)
-            return replace(reader, no=words) if isinstance(operator, ast.NotEq | ast.NotIn) else reader
+            if isinstance(operator, ast.Eq | ast.NotEq | ast.In | ast.NotIn):
+                return replace(reader, how=How.COMPARED, code=ast.unparse(parent), yes=words)
         case ast.Call(func=ast.Name(id="int"), args=[only]) if only is node:
             # bool(int(...)) takes 0 and 1 as they look
             return replace(reader, how=How.INT, code=ast.unparse(parent))

@@ -26,8 +26,9 @@ class How(StrEnum):
 class Reader:
     """One place that reads a variable; `place` is file:line.
 
-    `yes` are the words that make a `bool` or `compared` reader true, in lower case if it is `folded`, and `no` those that it
-    knows as false: with none, everything else is. `default` is source text, empty for none.
+    `yes` are the words that a `bool` reader takes as true, and `no` those that it takes as false: any other is false too. A
+    `compared` one looks for the words of `yes`, which may be those for false. With `folded` they are in lower case.
+    `default` is source text, empty for none.
     """
 
     place: str

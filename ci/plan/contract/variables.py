@@ -174,12 +174,16 @@ def _as_read(value: str, reader: Reader) -> str:
         return ""
     if reader.how is How.TRUTH:
         return "True, as every text does" if not meant and value else ""
-    if reader.how not in (How.BOOL, How.COMPARED) or not all(
-        _meaning(word) is not None for word in (*reader.yes, *reader.no)
-    ):
-        return ""
     word = value.lower() if reader.folded else value
-    taken = word in reader.yes if reader.yes else word not in reader.no
+    if reader.how is How.BOOL:
+        taken = word in reader.yes
+    elif reader.how is How.COMPARED and len(looks_for := {_meaning(each) for each in reader.yes}) == 1:
+        (sought,) = looks_for
+        if sought is None:
+            return ""
+        taken = (word in reader.yes) is sought
+    else:
+        return ""
     return "" if taken == meant else str(taken)
 
 

@@ -20,7 +20,7 @@ def readers(name: str) -> tuple[Reader, ...]:
         ("SGLANG_FAST", How.FIELD, (), ()),
         ("SGLANG_HELPED", How.BOOL, ("true", "1"), ("false", "0")),
         ("SGLANG_COMPARED", How.COMPARED, ("1",), ()),
-        ("SGLANG_NOT_OFF", How.COMPARED, (), ("0",)),
+        ("SGLANG_NOT_OFF", How.COMPARED, ("0",), ()),
         ("SGLANG_NUMBER", How.INT, (), ()),
         ("SGLANG_PRESENT", How.PRESENCE, (), ()),
         ("SGLANG_TEXT", How.TEXT, (), ()),

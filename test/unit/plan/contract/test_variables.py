@@ -15,7 +15,9 @@ TRUE = Reader(place="c.py:3", how=How.COMPARED, code="getenv() == 'true'", yes=(
 HELPER = Reader(
     place="d.py:4", how=How.BOOL, code="get_bool()", yes=("true", "1"), no=("false", "0"), folded=True
 )
-NOT_OFF = Reader(place="e.py:5", how=How.COMPARED, code="getenv() != '0'", no=("0",))
+NOT_OFF = Reader(place="e.py:5", how=How.COMPARED, code="getenv() != '0'", yes=("0",))
+NOT_ONE = Reader(place="j.py:1", how=How.COMPARED, code="getenv() != '1'", yes=("1",))
+MIXED = Reader(place="k.py:1", how=How.COMPARED, code="getenv() in ('0', '1')", yes=("0", "1"))
 TRUTH = Reader(place="f.py:6", how=How.TRUTH, code="bool(getenv())")
 NUMBER = Reader(place="g.py:7", how=How.INT, code="int(getenv())")
 TEXT = Reader(place="h.py:8", how=How.TEXT, code="getenv()")
@@ -41,6 +43,7 @@ def judged(value: str, fact: VariableFact, *, versions: str = "", version: str =
         ("1", TRUE, "False"),
         ("on", HELPER, "False"),
         ("off", NOT_OFF, "True"),
+        ("true", NOT_ONE, "False"),
         ("0", TRUTH, "True, as every text does"),
         ("false", NUMBER, "an error: not a number"),
     ],
@@ -63,6 +66,9 @@ def test_a_value_that_is_read_as_something_else_is_an_error_with_what_it_becomes
         ("false", HELPER),
         ("1", NOT_OFF),
         ("0", NOT_OFF),
+        ("1", NOT_ONE),
+        ("0", NOT_ONE),
+        ("true", MIXED),
         ("1", TRUTH),
         ("7", NUMBER),
         ("off", TEXT),
