@@ -35,7 +35,8 @@ import sys
 
 from {module} import {function}
 
-sys.exit({function}())
+if __name__ == "__main__":  # servers start their processes by importing this file again
+    sys.exit({function}())
 """
 
 
