@@ -31,11 +31,15 @@ _SCRIPT: Final = """\
 #!/bin/sh
 '''exec' "$(dirname -- "$(realpath -- "$0")")"/'python3' "$0" "$@"
 ' '''
+import os
+import shlex
 import sys
 
 from {module} import {function}
 
-if __name__ == "__main__":  # servers start their processes by importing this file again
+if __name__ == "__main__":  # the processes that a server spawns import this file again
+    if sys.argv[1:2] == ["serve"]:  # before the caller's arguments, so that those win
+        sys.argv[2:2] = shlex.split(os.environ.get("AMD_CI_SERVER_ARGS", ""))
     sys.exit({function}())
 """
 

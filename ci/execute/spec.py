@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -183,7 +184,12 @@ def engine_environ(plan: Plan, path: str, *, root: str) -> dict[str, str]:
     work, place = plan.work.engine_build, plan.placement.engine_build
     if work is None or place is None:
         return {}
-    found = {"PATH": os.pathsep.join((*place.path, *([path] if path else []))), "HF_HOME": place.hf_home}
+    found = {
+        "PATH": os.pathsep.join((*place.path, *([path] if path else []))),
+        "HF_HOME": place.hf_home,
+        # the tests of a checkout start servers themselves: `sglang serve` puts these before its own arguments
+        "AMD_CI_SERVER_ARGS": shlex.join(plan.work.engine_args),
+    }
     own = plan.work.checkout and work.source is not EngineSource.RELEASE
     if folders := (*((f"{root}/python",) if own else ()), *place.pythonpath):
         found["PYTHONPATH"] = os.pathsep.join(folders)

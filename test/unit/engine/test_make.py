@@ -79,6 +79,27 @@ def test_console_scripts_of_a_checkout_run_with_the_layers_python(tmp_path: Path
     assert runpy.run_path(str(script), run_name="__mp_main__")["getpid"] is os.getpid
 
 
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        (["serve", "--tokens", "9"], ["serve", "--tokens", "16 k", "--tokens", "9"]),
+        (["version"], ["version"]),
+    ],
+)
+def test_a_server_has_our_arguments_before_its_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], got: list[str]
+) -> None:
+    wanted = small_environment(tmp_path)
+    object.__setattr__(wanted.layer, "scripts", {"sglang": "os:getpid"})
+    make(wanted, FakeUv())
+    script = str(wanted.folder / "bin" / "sglang")
+    monkeypatch.setattr(sys, "argv", [script, *given])
+    monkeypatch.setenv("AMD_CI_SERVER_ARGS", "--tokens '16 k'")
+    with pytest.raises(SystemExit):
+        runpy.run_path(script, run_name="__main__")
+    assert sys.argv[1:] == got
+
+
 @pytest.mark.parametrize("at", [1, 2, 3, 4])
 @pytest.mark.parametrize(
     "error", [KeyboardInterrupt(), InfrastructureError("no network"), OSError(28, "full")]
