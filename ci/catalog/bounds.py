@@ -1,11 +1,13 @@
 """Bounds: what a metric of a test has to be on a hardware class, the rows of `bounds.toml`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
 from ci.catalog.columns import NotNegative, OneOrMore, Row, Text
 from ci.catalog.decode import Reader
+from ci.catalog.engines import Engine
 from ci.catalog.hardware import HardwareCatalog
 
 __all__ = ["Bound", "Op", "is_ceiling", "load_bounds"]
@@ -27,6 +29,7 @@ class _Judgement(Row):
     REPEATS: ClassVar[bool] = True
 
     hardware: tuple[Text, ...]
+    engine: Text = ""
     op: Op = Op.NONE
     limit: NotNegative = 0
     unit: Text = ""
@@ -45,7 +48,10 @@ class _BoundRow(_Judgement):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound(_Judgement):
-    """What a metric of a test has to be on some hardware classes; `report_only` rows judge nothing."""
+    """What a metric of a test has to be on some hardware classes; `report_only` rows judge nothing.
+
+    `engine` is empty where it holds for every engine.
+    """
 
     test: Text
     metric: Text
@@ -56,15 +62,18 @@ def is_ceiling(bound: _Judgement) -> bool:
     return bound.op in (Op.BELOW, Op.AT_MOST)
 
 
-def load_bounds(reader: Reader, hardware: HardwareCatalog) -> tuple[Bound, ...]:
+def load_bounds(
+    reader: Reader, hardware: HardwareCatalog, engines: Mapping[str, Engine]
+) -> tuple[Bound, ...]:
     """Read bounds.toml; what is wrong with it is added to the reader's problems.
 
-    A metric of a test has on one hardware class one row, or a floor and a ceiling that leave room between them.
+    A metric of a test has for an engine on one hardware class one row, or a floor and a ceiling that leave room between them.
     `hardware` may also name a reference class, which no machine is of.
     """
     file = reader.open("bounds.toml", "bound")
     rows = file.rows("bound", _BoundRow)
     file.refer("bound", "hardware", "hardware class", (*hardware.classes, *hardware.references))
+    file.refer("bound", "engine", "engine", engines)
     bounds = []
     seen: dict[tuple[str, str, str], list[_BoundRow]] = {}
     for row in rows:
@@ -73,12 +82,17 @@ def load_bounds(reader: Reader, hardware: HardwareCatalog) -> tuple[Bound, ...]:
             reader.problem(row, "", "needs op and limit", "or report_only = true and a why")
         if row.report_only and not row.why:
             reader.problem(row, "", "why is missing", "a row that judges nothing says why")
+        engine = engines.get(row.engine)
+        for hardware_class in dict.fromkeys(row.hardware):
+            if engine and hardware_class in hardware.classes and not engine.serves(hardware_class):
+                reader.problem(row, "hardware", f"{row.engine} does not serve {hardware_class}")
         for test in dict.fromkeys(row.test):
             for metric in dict.fromkeys(row.metric):
                 for hardware_class in dict.fromkeys(row.hardware):
-                    earlier = seen.setdefault((test, metric, hardware_class), [])
-                    _check_beside(reader, row, f"{metric} of {test} on {hardware_class}", earlier)
-                    earlier.append(row)
+                    others = seen.setdefault((test, metric, hardware_class), [])
+                    name = f"{metric} of {test} on {hardware_class}"
+                    _check_beside(reader, row, name, [other for other in others if _meet(other, row)])
+                    others.append(row)
                 bounds.append(_one(row, test, metric))
                 reader.remember_part(bounds[-1], row)
     return tuple(bounds)
@@ -89,6 +103,7 @@ def _one(row: _BoundRow, test: str, metric: str) -> Bound:
         test=test,
         metric=metric,
         hardware=row.hardware,
+        engine=row.engine,
         op=row.op,
         limit=row.limit,
         unit=row.unit,
@@ -96,6 +111,11 @@ def _one(row: _BoundRow, test: str, metric: str) -> Bound:
         why=row.why,
         source=row.source,
     )
+
+
+def _meet(one: _BoundRow, other: _BoundRow) -> bool:
+    """Whether some engine has both rows."""
+    return one.engine == other.engine or not (one.engine and other.engine)
 
 
 def _check_beside(reader: Reader, row: _BoundRow, name: str, earlier: list[_BoundRow]) -> None:

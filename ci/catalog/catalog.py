@@ -141,7 +141,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         engines=engines,
         models=models,
         stand_ins=stand_ins,
-        bounds=load_bounds(reader, hardware),
+        bounds=load_bounds(reader, hardware, engines),
         capabilities=load_capabilities(reader, hardware, engines),
         quarantine=load_quarantine(reader, hardware),
         limits=load_limits(reader),

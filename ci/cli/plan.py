@@ -82,9 +82,10 @@ def _compare(catalog: Catalog, arguments: Sequence[str]) -> int:
     tests = {
         test for made in plans.values() for suite in made.work.suites for test in (t.id for t in suite.tests)
     }
+    engine = next(made.work.engine for made in plans.values())
     for name in names:
         if name in catalog.hardware.references:
-            rows = reference_column(rows, name, bounds_of(catalog, name, tests))
+            rows = reference_column(rows, name, bounds_of(catalog, name, tests, engine=engine))
     if options.json:
         result = {
             "classes": list(names),

@@ -9,6 +9,7 @@ from ci.catalog.engines import Engine
 from ci.engine.environment import KERNEL_STUB, EngineEnvironment, folder_digest
 from ci.engine.interpreter import Kernels, examine
 from ci.engine.locate import StandIns, find_environment, find_stand_ins
+from ci.engine.trees import tree_wants
 from ci.errors import CiError, InfrastructureError
 from ci.facts.interpreters import find_engine
 from ci.plan.engine_build import EngineBuild, EnginePlace, EngineSource, EngineWork
@@ -98,6 +99,7 @@ def _made(look: _Look, stand_ins: StandIns) -> tuple[EngineBuild, EngineFact]:
         ),
         place=_place(environment.folder / "bin", (), stand_ins, environment),
         ready=environment.is_ready(),
+        arguments=_arguments(look, version),
         notes=tuple(notes),
     )
     which = (
@@ -127,6 +129,7 @@ def _unresolved(
         ),
         place=_place(Path(), (), stand_ins, None),
         ready=False,
+        arguments=_arguments(look, version),
         partial=(f"the engine's environment is unresolved: {error.what}",),
     )
     fact = EngineFact(
@@ -162,6 +165,7 @@ def _given(look: _Look, stand_ins: StandIns) -> tuple[EngineBuild, EngineFact]:
         ),
         place=_place(Path(look.python).absolute().parent, path, stand_ins, None),
         ready=True,
+        arguments=_arguments(look, version),
         notes=("--python: what is installed there is not in the digest",),
     )
     return build, EngineFact(
@@ -170,6 +174,13 @@ def _given(look: _Look, stand_ins: StandIns) -> tuple[EngineBuild, EngineFact]:
         engine_version=version,
         source=f"--python ({look.python})",
     )
+
+
+def _arguments(look: _Look, version: str) -> tuple[str, ...]:
+    """What this SGLang needs on a CPU; `version` is that of a release, empty where it is not known."""
+    if look.checkout is not None and not look.version:
+        return tree_wants(look.checkout, look.catalog.sglang).arguments
+    return look.catalog.sglang.arguments_for(version) if version else ()
 
 
 def _place(

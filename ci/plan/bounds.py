@@ -1,4 +1,4 @@
-"""The bounds of a plan: the rows for its tests and its hardware class, as docs/harness.md has them."""
+"""The bounds of a plan: the rows for its tests, its engine and its hardware class, as docs/harness.md has them."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,11 +10,17 @@ from ci.plan.model import BoundWork
 __all__ = ["bounds_of"]
 
 
-def bounds_of(catalog: Catalog, hardware_class: str, tests: Iterable[str]) -> dict[str, dict[str, BoundWork]]:
+def bounds_of(
+    catalog: Catalog, hardware_class: str, tests: Iterable[str], *, engine: str
+) -> dict[str, dict[str, BoundWork]]:
     """By test, by metric: its row, the floor first; the ceiling of a floor is in it as `ceiling`."""
     files = set(tests)
     bounds: dict[str, dict[str, BoundWork]] = {}
-    rows = [row for row in catalog.bounds if row.test in files and hardware_class in row.hardware]
+    rows = [
+        row
+        for row in catalog.bounds
+        if row.test in files and hardware_class in row.hardware and row.engine in {"", engine}
+    ]
     for row in sorted(rows, key=is_ceiling):
         metrics = bounds.setdefault(row.test, {})
         floor = metrics.get(row.metric)

@@ -86,9 +86,9 @@ def unversioned_notes(
 
 
 def left_out_notes(answers: Mapping[str, CapabilityWork], asked: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Which arguments no server of this plan gets although a test asked, and why."""
+    """What no server of this plan has although a test asked, and why."""
     return [
-        f"{' '.join(answer.args)} is left out: {answer.why}"
+        f"{' '.join(answer.args) or capability} is left out: {answer.why}"
         + (f" ({answer.issue})" if answer.issue else "")
         + f"; requested as {capability} by {', '.join(asked[capability])}"
         for capability, answer in answers.items()

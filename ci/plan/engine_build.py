@@ -46,10 +46,14 @@ class EnginePlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineBuild:
-    """Both parts, and notes for the reader. `ready` is false for one that has to be made first."""
+    """Both parts, and notes for the reader. `ready` is false for one that has to be made first.
+
+    `arguments` are those that this version of the engine needs besides those of its service.
+    """
 
     work: EngineWork
     place: EnginePlace
     ready: bool
+    arguments: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     partial: tuple[str, ...] = ()

@@ -54,7 +54,7 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         engine=needs.engine,
         engine_version=part.engine.engine_version,
         engine_build=build.work if build is not None else None,
-        engine_args=service.args,
+        engine_args=(*service.args, *(build.arguments if build is not None else ())),
         features=service.features,
         models=_models(catalog, rehearsal=rehearsal, by_name=build is not None),
         image=part.image,
@@ -62,7 +62,12 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         suites=suites.works,
         skipped_suites=tuple(row.suite for row in selection.left_out if not row.test),
         # another tree's tests measure nothing for our rows, though some have the same path
-        bounds=bounds_of(catalog, facts.hardware_class, suites.files if facts.checkout is None else ()),
+        bounds=bounds_of(
+            catalog,
+            facts.hardware_class,
+            suites.files if facts.checkout is None else (),
+            engine=needs.engine,
+        ),
         capabilities=draft.capabilities,
         quarantine=tuple(row.test for row in quarantine),
         limits=WorkLimits(
@@ -193,10 +198,12 @@ def _sources(catalog: Catalog, facts: Facts, draft: Draft, engine_source: str) -
         "work.engine_build": engine_source
         if facts.engine_build is not None
         else "the engine is found, not made",
-        "work.engine_args": service,
+        "work.engine_args": f"{service}; sglang.toml: what this version needs"
+        if facts.engine_build is not None and facts.engine_build.arguments
+        else service,
         "work.features": service,
         "work.models": "models.toml",
-        "work.bounds": f"bounds.toml, rows for {facts.hardware_class}",
+        "work.bounds": f"bounds.toml, rows for {engine_id} on {facts.hardware_class}",
         "work.capabilities": f"capabilities.toml, rows for {engine_id} on {facts.hardware_class}",
         "work.quarantine": f"quarantine.toml, rows for {facts.hardware_class} on {facts.today} ({facts.today_source})",
         "work.limits": "limits.toml",

@@ -79,7 +79,7 @@ class Client:
     """Speaks to one server. `defaults` are added to every generating request that does not say otherwise.
 
     `diagnose` is asked what to raise when a connection breaks or no answer comes: a dead server is another error than
-    a slow one.
+    a slow one. `generates` is false where a completion would end the server: it is refused here.
     """
 
     def __init__(
@@ -90,12 +90,14 @@ class Client:
         timeout_s: float,
         defaults: Mapping[str, Any] | None = None,
         diagnose: Callable[[str, Exception], HarnessError] | None = None,
+        generates: bool = True,
     ) -> None:
         self.port = port
         self.model = model
         self.timeout_s = timeout_s
         self.defaults = dict(defaults or {})
         self.diagnose = diagnose or self._unanswered
+        self.generates = generates
 
     def _unanswered(self, what: str, error: Exception) -> HarnessError:
         return RequestError(f"{what}: no answer: {type(error).__name__}: {error}")
@@ -145,7 +147,15 @@ class Client:
                 f"{method} {path}: the answer is not JSON: {text[:_BODY_SHOWN]}", body=text
             ) from error
 
+    def _require_generating(self, path: str) -> None:
+        if not self.generates:
+            raise RequestError(
+                f"POST {path}: not sent, this server answers embeddings alone",
+                cause="it was started with embeddings=True, and a completion would end it: start another without",
+            )
+
     def _generate(self, path: str, body: Mapping[str, Any]) -> Reply:
+        self._require_generating(path)
         raw = self.post(path, {"model": self.model, **self.defaults, **body})
         choices = sorted(raw.get("choices", ()), key=lambda choice: int(choice["index"]))
         if not choices:
@@ -182,6 +192,7 @@ class Client:
         return self._stream("/v1/chat/completions", {"messages": list(messages), **params})
 
     def _stream(self, path: str, body: Mapping[str, Any]) -> Iterator[Chunk]:
+        self._require_generating(path)
         body = {
             "model": self.model,
             **self.defaults,

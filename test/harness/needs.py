@@ -16,7 +16,7 @@ import pytest
 from harness.errors import MissingRowError
 from harness.spec import current
 
-__all__ = ["needs", "needs_modules"]
+__all__ = ["needs", "needs_capabilities", "needs_modules"]
 
 
 def needs(*features: str) -> None:
@@ -33,6 +33,19 @@ def needs(*features: str) -> None:
         if feature not in spec.features:
             pytest.skip(
                 f"engine {spec.engine} lacks {feature!r} (row in ci/catalog/engines.toml)",
+                allow_module_level=True,
+            )
+
+
+def needs_capabilities(*names: str) -> None:
+    """Skip unless this engine has every capability on this hardware class; raises `MissingRowError` for one without a row."""
+    spec = current()
+    for name in names:
+        capability = spec.capability(name)
+        if not capability.allowed:
+            pytest.skip(
+                f"engine {spec.engine} on {spec.hardware_class} has no {name}: {capability.why}"
+                + (f" ({capability.issue})" if capability.issue else ""),
                 allow_module_level=True,
             )
 

@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,8 @@ from harness.client import Client
 from harness.engines import llamacpp, sglang
 from harness.engines.base import Command, Start
 from harness.errors import EngineCrashError, EngineError, HarnessError, InfraError, RequestError, SpecError
-from harness.needs import needs
+from harness.needs import needs, needs_capabilities
+from harness.server_log import fatal_traceback, tail
 from harness.spec import Spec, child_environment, current, with_path_of
 
 __all__ = ["Server", "ServerSpec", "launch"]
@@ -37,6 +37,9 @@ PROGRESS_EVERY_S = 5.0
 DEATH_WAIT_S = 2.0
 # lines of the server's log in the failure of a test: fits a terminal and an annotation
 LOG_TAIL_LINES = 50
+SHARED_MEMORY = Path("/dev/shm")
+# how a shell says that a process was ended by SIGKILL
+_EXIT_KILLED = 128 + signal.SIGKILL
 
 _ENGINES: Mapping[str, Callable[[Start], Command]] = {"llamacpp": llamacpp.command, "sglang": sglang.command}
 
@@ -46,8 +49,8 @@ class ServerSpec:
     """The server that a test wants.
 
     `args` and `env` are SGLang's; a stand-in ignores `args`. `asks` are ids of `ci/catalog/capabilities.toml`: the row for
-    the engine and hardware class decides whether its arguments follow `args`. `embeddings` starts it so that it answers
-    /v1/embeddings. `slots` and `context` (tokens of each slot) override the
+    the engine and hardware class decides whether its arguments follow `args`. `requires` are such ids too, and without
+    one of them the test is skipped with the reason of its row. `embeddings` starts it so that it answers /v1/embeddings. `slots` and `context` (tokens of each slot) override the
     stand-in's row and mean nothing to SGLang. `port` forces one, for tests that need to know it beforehand.
     `path_variable` names the environment variable that may replace the path of the model's row (`--env NAME=PATH`).
     """
@@ -57,6 +60,7 @@ class ServerSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
     embeddings: bool = False
     path_variable: str = ""
     launch_timeout_s: float | None = None
@@ -93,6 +97,7 @@ class Server:
             timeout_s=spec.limits.request_s,
             defaults=command.request_defaults,
             diagnose=self._diagnose,
+            generates=command.generates,
         )
         # while it starts a refused connection means "not yet" and needs no diagnosis
         self._probe = Client(port=start.port, model=start.alias, timeout_s=spec.limits.probe_s)
@@ -108,8 +113,7 @@ class Server:
 
     def log_tail(self) -> str:
         """The last lines of the server's log, at most `LOG_TAIL_LINES`."""
-        with self.log_path.open(encoding="utf-8", errors="replace") as lines:
-            return "".join(deque(lines, maxlen=LOG_TAIL_LINES)).rstrip()
+        return tail(self.log_path, LOG_TAIL_LINES)
 
     def ending(self) -> str | None:
         """How the server's process ended, e.g. `signal SIGSEGV`; None while it lives."""
@@ -124,13 +128,18 @@ class Server:
             return f"signal {-code}"
 
     def failure(self, what: str) -> EngineError:
-        """The error for a server that did not do its part, with its ending and the tail of its log."""
+        """The error for a server that did not do its part: its ending, what ended it, and the tail of its log."""
         ending = self.ending()
         state = f"it ended with {ending}" if ending else f"process {self.pid} is still alive"
         self._death_told = self._death_told or ending is not None
+        if self._process.returncode in {-signal.SIGKILL, _EXIT_KILLED} and self._command.when_killed:
+            state += f" ({self._command.when_killed})"
+        last_lines, raised = self.log_tail(), fatal_traceback(self.log_path)
+        # printed twice it would only be longer
+        cause = f"\n--- what ended it ---\n{raised}" if raised and raised not in last_lines else ""
         error = EngineCrashError if self._command.under_test else EngineError
         return error(
-            f"{what}: {state}\n--- last lines of {self.log_path} ---\n{self.log_tail()}\n---",
+            f"{what}: {state}{cause}\n--- last lines of {self.log_path} ---\n{last_lines}\n---",
             then=f"less {self.log_path}",
         )
 
@@ -191,6 +200,8 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+        for name in self._command.shared_memory:
+            (SHARED_MEMORY / name.format(pid=self.pid)).unlink(missing_ok=True)
 
     def raise_if_it_died(self) -> None:
         """Raise when the server ended by itself and no request has said so yet."""
@@ -273,12 +284,13 @@ def _new_log(spec: Spec) -> Path:
 def launch(wanted: ServerSpec) -> Iterator[Server]:
     """Start a server, wait until it is ready, hand it out, end it.
 
-    Skips when the engine lacks a feature in `wanted.needs`. Raises `EngineError` (or its kind for the engine under
+    Skips when the engine lacks a feature in `wanted.needs` or a capability in `wanted.requires`. Raises `EngineError` (or its kind for the engine under
     test) when the server does not become ready or dies, `InfraError` for a missing installation or a taken port.
 
     Call it from a thread that outlives the server, such as the main one: a stand-in dies with the thread that started it.
     """
     needs(*wanted.needs)
+    needs_capabilities(*wanted.requires)
     spec = current()
     model = with_path_of(spec.model(wanted.model), wanted.path_variable)
     if spec.engine not in _ENGINES:
@@ -289,7 +301,7 @@ def launch(wanted: ServerSpec) -> Iterator[Server]:
         model=model,
         alias=f"{(model.stand_in.id if model.stand_in else model.id).rsplit('/', 1)[-1]}-{secrets.token_hex(4)}",
         port=_free_port() if wanted.port is None else _claim(wanted.port),
-        args=(*spec.engine_args, *wanted.args, *_granted(spec, wanted.asks)),
+        args=(*spec.engine_args, *wanted.args, *_granted(spec, (*wanted.requires, *wanted.asks))),
         embeddings=wanted.embeddings,
         slots=wanted.slots,
         context=wanted.context,

@@ -2,7 +2,8 @@
 
 A metric is the literal first argument of `check(...)` or a key of the literal dict given to `check_all(...)`, both from
 `harness.bounds`; computed names are in a module-level tuple `METRICS`. A capability is a literal of the
-argument `asks=`; a file that leaves its launch to a shared module names them in a module-level tuple `ASKS`. What a module
+arguments `asks=` and `requires=`; a file that leaves its launch to a shared module, or computes them, names them in a
+module-level tuple `ASKS` or `REQUIRES`. What a module
 of `harness.suites` asks for, every test file that imports it asks for.
 """
 
@@ -14,7 +15,9 @@ from dataclasses import dataclass, replace
 __all__ = ["Requirements", "case_names", "has_case", "mentions_requirements", "read_requirements"]
 
 _CHECKS = ("check", "check_all")
-_MENTION = re.compile(rb"\bharness\b|^METRICS\b|^ASKS\b|\basks\b", re.MULTILINE)
+# arguments of a server's launch that name capabilities, and the tuple that may name them instead
+_CAPABILITIES = {"asks": "ASKS", "requires": "REQUIRES"}
+_MENTION = re.compile(rb"\bharness\b|^METRICS\b|^ASKS\b|^REQUIRES\b|\basks\b|\brequires\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,23 +62,25 @@ def read_requirements(module: ast.Module) -> Requirements:
     """Everything that the file asks for."""
     constants = dict(_constants(module))
     faults: list[tuple[int, str, str]] = []
-    for name in ("METRICS", "ASKS"):
+    for name in ("METRICS", *_CAPABILITIES.values()):
         if name in constants and constants[name] is None:
             what = f"{name} is not a tuple of literal strings"
             faults.append((_line_of(module, name), what, f'write {name} = ("...", "...")'))
-    asks: list[str] = list(constants.get("ASKS") or ())
+    asks = [name for declared in _CAPABILITIES.values() for name in constants.get(declared) or ()]
     metrics: list[str] = []
     checks = _imported_checks(module)
     for node in ast.walk(module):
         if not isinstance(node, ast.Call):
             continue
         for keyword in node.keywords:
-            if keyword.arg == "asks":
+            declared = _CAPABILITIES.get(keyword.arg or "")
+            if declared:
                 found = _strings(keyword.value, constants)
                 asks += found or ()
-                if found is None and "ASKS" not in constants:
-                    hint = 'write asks=("...",), or name them in a module-level tuple ASKS'
-                    faults.append((keyword.value.lineno, "asks= is not a tuple of literal strings", hint))
+                if found is None and declared not in constants:
+                    what = f"{keyword.arg}= is not a tuple of literal strings"
+                    hint = f'write {keyword.arg}=("...",), or name them in a module-level tuple {declared}'
+                    faults.append((keyword.value.lineno, what, hint))
         called = checks.get(ast.unparse(node.func)) if checks else None
         if called is not None:
             names = _metric_names(called, node)

@@ -32,6 +32,8 @@ class Command:
     """How to start it. `slots` is how many requests it serves at once, None when it sees to that by itself.
 
     `under_test` is false for a stand-in: its death says nothing about the product. `env` yields to what a test sets.
+    `generates` is false for a server that a completion would end. `when_killed` explains an end by SIGKILL.
+    `shared_memory` are the names that a killed server leaves in /dev/shm, `{pid}` in them is its process.
     """
 
     argv: tuple[str, ...]
@@ -40,3 +42,6 @@ class Command:
     slots: int | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     request_defaults: Mapping[str, Any] = field(default_factory=dict)
+    generates: bool = True
+    when_killed: str = ""
+    shared_memory: tuple[str, ...] = ()

@@ -33,4 +33,8 @@ def command(start: Start) -> Command:
         ),
         health_path="/health",
         under_test=True,
+        # its scheduler raises at a completion, and the server ends with it
+        generates=not start.embeddings,
+        when_killed="SGLang ends its own processes with SIGKILL when one of them dies: the cause is above that in its log",
+        shared_memory=("multi_tokenizer_args_{pid}",),
     )

@@ -67,7 +67,12 @@ METRICS = (
 def server_spec(model: str, *, path_variable: str, launch_timeout_s: float) -> ServerSpec:
     """The server of one variant; `path_variable` names the environment variable that may replace the model's path."""
     return ServerSpec(
-        model=model, args=ARGS, needs=NEEDS, path_variable=path_variable, launch_timeout_s=launch_timeout_s
+        model=model,
+        args=ARGS,
+        needs=NEEDS,
+        requires=("tensor_parallel",),
+        path_variable=path_variable,
+        launch_timeout_s=launch_timeout_s,
     )
 
 

@@ -27,9 +27,14 @@ ARGS = (
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     needs = ("completions", "stop", "streaming", "token_ids_prompt", "ignore_eos")
-    with launch(
-        ServerSpec(model=MODEL, args=ARGS, needs=needs, asks=("sparse_attention_tilelang",))
-    ) as running:
+    spec = ServerSpec(
+        model=MODEL,
+        args=ARGS,
+        needs=needs,
+        requires=("tensor_parallel",),
+        asks=("sparse_attention_tilelang",),
+    )
+    with launch(spec) as running:
         yield running
 
 

@@ -35,8 +35,13 @@ ARGS = (
 def test_accuracy(mode: str) -> None:
     args = (*ARGS, "--deepep-mode", mode)
     # what share of the memory the server may take goes by the hardware
-    with launch(
-        ServerSpec(model=MODEL, args=args, needs=("completions", "stop"), asks=("mori_ep_memory",))
-    ) as server:
+    spec = ServerSpec(
+        model=MODEL,
+        args=args,
+        needs=("completions", "stop"),
+        requires=("tensor_parallel",),
+        asks=("mori_ep_memory",),
+    )
+    with launch(spec) as server:
         evaluation = gsm8k.run(server, items=200, shots=5, parallel=128)
     check(f"{mode}_gsm8k_accuracy", evaluation.score)

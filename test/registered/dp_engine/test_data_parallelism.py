@@ -19,7 +19,10 @@ MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with launch(ServerSpec(model=MODEL, args=("--dp", "2"), needs=("completions", "stop"))) as running:
+    spec = ServerSpec(
+        model=MODEL, args=("--dp", "2"), needs=("completions", "stop"), requires=("data_parallel",)
+    )
+    with launch(spec) as running:
         yield running
 
 

@@ -15,13 +15,12 @@ from harness.server import Server, ServerSpec, launch
 register_amd_ci(est_time=1400, suite="stage-b-test-1-gpu-small-amd")
 
 MODEL = "Qwen/Qwen1.5-MoE-A2.7B"
-ARGS = ("--enable-torch-compile", "--torch-compile-max-bs", "4")
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     needs = ("completions", "streaming", "token_ids_prompt", "ignore_eos")
-    with launch(ServerSpec(model=MODEL, args=ARGS, needs=needs)) as running:
+    with launch(ServerSpec(model=MODEL, needs=needs, requires=("torch_compile",))) as running:
         yield running
 
 

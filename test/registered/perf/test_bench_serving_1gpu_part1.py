@@ -24,6 +24,7 @@ OFFLINE = {
     "no_chunked_prefill": ("--chunked-prefill-size", "-1"),
     "triton_attention": ("--attention-backend", "triton", "--context-length", "8192"),
 }
+REQUIRES = ("triton_attention",)
 ADAPTER = "nvidia/llama-3.1-nemoguard-8b-topic-control"
 UPDATED = (
     "pbevan11/llama-3.1-8b-ocr-correction",
@@ -49,7 +50,8 @@ METRICS = (
 
 @pytest.mark.parametrize("setting", OFFLINE)
 def test_offline_throughput(setting: str) -> None:
-    with launch(ServerSpec(model=MODEL, args=OFFLINE[setting], needs=NEEDS)) as server:
+    requires = tuple(name for name in REQUIRES if name == setting)
+    with launch(ServerSpec(model=MODEL, args=OFFLINE[setting], needs=NEEDS, requires=requires)) as server:
         result = serving.run(server, prompts=500, input_len=2048, output_len=1024)
     check(f"offline_{setting}_output_tok_per_s", result.output_tok_per_s)
 

@@ -22,7 +22,13 @@ ARGS = ("--tp-size", "2", "--pp-size", "2", "--chunked-prefill-size", "256")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with launch(ServerSpec(model=MODEL, args=ARGS, needs=("completions", "stop"))) as running:
+    spec = ServerSpec(
+        model=MODEL,
+        args=ARGS,
+        needs=("completions", "stop"),
+        requires=("tensor_parallel", "pipeline_parallel"),
+    )
+    with launch(spec) as running:
         yield running
 
 

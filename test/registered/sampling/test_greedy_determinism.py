@@ -20,7 +20,7 @@ from harness.server import Server, ServerSpec, launch
 register_amd_ci(est_time=90, suite="stage-a-test-1-gpu-small-amd")
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
-ARGS = ("--enable-deterministic-inference", "--attention-backend", "triton", "--disable-radix-cache")
+ARGS = ("--disable-radix-cache",)
 PROMPT = "Write a short story about a lighthouse keeper.\n\nOnce upon a time"
 OTHERS = ("The three laws of motion are", "A recipe for bread:", "List the planets:\n1. Mercury\n2.")
 REPEATS = 4
@@ -29,7 +29,10 @@ TOKENS = 32
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with launch(ServerSpec(model=MODEL, args=ARGS, needs=("completions", "logprobs"))) as running:
+    spec = ServerSpec(
+        model=MODEL, args=ARGS, needs=("completions", "logprobs"), requires=("deterministic_triton",)
+    )
+    with launch(spec) as running:
         yield running
 
 

@@ -35,7 +35,7 @@ def row(**changes: object) -> str:
 def load(folder: Path, *rows: str) -> tuple[tuple[Bound, ...], list[str]]:
     (folder / "bounds.toml").write_text("\n".join(rows))
     reader = Reader(folder)
-    bounds = load_bounds(reader, catalog().hardware)
+    bounds = load_bounds(reader, catalog().hardware, catalog().engines)
     return bounds, [str(problem) for problem in reader.problems]
 
 
@@ -76,6 +76,33 @@ def test_two_rows_of_one_direction_are_one_too_many(
     _, problems = load(tmp_path, row(**one), row(**two))
     assert len(problems) == 1
     assert f"m of {TEST} on cpu appears twice" in problems[0]
+
+
+def test_two_engines_have_rows_of_their_own(tmp_path: Path) -> None:
+    bounds, problems = load(tmp_path, row(engine="llamacpp"), row(engine="sglang", limit=2))
+    assert problems == []
+    assert [bound.engine for bound in bounds] == ["llamacpp", "sglang"]
+
+
+def test_a_row_of_every_engine_beside_that_of_one_is_one_too_many(tmp_path: Path) -> None:
+    _, problems = load(tmp_path, row(engine="llamacpp"), row())
+    assert len(problems) == 1
+    assert f"m of {TEST} on cpu appears twice" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"engine": "vllm"}, "unknown engine 'vllm'"),
+        ({"engine": "llamacpp", "hardware": ["mi300x"]}, "llamacpp does not serve mi300x"),
+    ],
+)
+def test_an_engine_that_cannot_have_the_row_is_named(
+    tmp_path: Path, changes: dict[str, object], found: str
+) -> None:
+    _, problems = load(tmp_path, row(**changes))
+    assert len(problems) == 1
+    assert found in problems[0]
 
 
 def test_a_third_row_and_two_units_are_named(tmp_path: Path) -> None:

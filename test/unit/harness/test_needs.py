@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import MissingRowError
-from harness.needs import needs, needs_modules
+from harness.needs import needs, needs_capabilities, needs_modules
 from support.harness_run import use_spec
 
 pytestmark = pytest.mark.in_container
@@ -37,6 +37,26 @@ def test_missing_feature_names_engine_feature_and_row() -> None:
 def test_feature_that_no_engine_has_is_an_error_and_not_a_skip() -> None:
     with pytest.raises(MissingRowError, match=r"'chatt'.*chat, completions, score_api"):
         needs("score_api", "chatt")
+
+
+def capability(*, allowed: bool, issue: str = "") -> dict[str, object]:
+    return {"args": [], "allowed": allowed, "why": "the server refuses --tp 2", "issue": issue}
+
+
+def test_a_capability_that_is_not_allowed_skips_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = {"dp": capability(allowed=True), "tp": capability(allowed=False, issue="https://x/1")}
+    with use_spec(monkeypatch, tmp_path, capabilities=rows):
+        needs_capabilities("dp")
+        with pytest.raises(pytest.skip.Exception) as skipped:
+            needs_capabilities("dp", "tp")
+    assert str(skipped.value) == "engine llamacpp on cpu has no tp: the server refuses --tp 2 (https://x/1)"
+
+
+def test_a_capability_without_a_row_is_an_error_and_not_a_skip() -> None:
+    with pytest.raises(MissingRowError, match="'tp' has no row for llamacpp on cpu"):
+        needs_capabilities("tp")
 
 
 def test_modules_are_handed_out_in_order() -> None:

@@ -181,6 +181,18 @@ def test_rows_decide_which_arguments_that_were_requested_are_given(
     assert "memory" not in out
 
 
+def test_what_a_test_requires_gives_its_arguments_or_skips_before_a_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with use_spec(monkeypatch, tmp_path, **SGLANG, capabilities=CAPABILITIES):
+        with pytest.raises(pytest.skip.Exception, match="has no noted: nobody tried"):
+            refuse(wanted(tmp_path, requires=("memory", "noted")))
+        assert not (tmp_path / "logs").exists(), "nothing was started"
+        with launch(wanted(tmp_path, args=("--tp", "8"), requires=("memory",))) as server:
+            argv = json.loads(server.log_path.read_text().splitlines()[0])["argv"]
+    assert argv[-4:] == ["--tp", "8", "--mem-fraction-static", "0.72"]
+
+
 def test_capability_without_a_row_names_the_row_to_add(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -201,6 +213,26 @@ def test_server_for_embeddings_gets_its_arguments(tmp_path: Path, *, embeddings:
     with launch(wanted(tmp_path, embeddings=embeddings)) as server:
         argv = json.loads(server.log_path.read_text().splitlines()[0])["argv"]
     assert ("--is-embedding" in argv) is embeddings
+
+
+def test_completion_is_not_sent_to_a_server_for_embeddings(tmp_path: Path) -> None:
+    with launch(wanted(tmp_path, embeddings=True)) as server:
+        with pytest.raises(RequestError, match="not sent, this server answers embeddings alone") as error:
+            server.client.completions("die")
+        with pytest.raises(RequestError, match="not sent"):
+            list(server.client.stream_chat([]))
+        assert "embeddings=True" in str(error.value)
+        assert server.client.models() == [server.alias], "it lives"
+
+
+def test_shared_memory_of_a_killed_server_is_swept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("harness.server.SHARED_MEMORY", tmp_path)
+    with launch(wanted(tmp_path)) as server:
+        ours, other = (tmp_path / f"multi_tokenizer_args_{pid}" for pid in (server.pid, "1"))
+        ours.touch()
+        other.touch()
+    assert not ours.exists()
+    assert other.exists()
 
 
 def test_two_servers_have_two_ports_names_and_logs(tmp_path: Path) -> None:
@@ -224,6 +256,7 @@ def test_crash_before_it_is_ready_shows_ending_and_log(
     assert f"it ended with {ending}" in str(error.value)
     assert "line 5\nline 6\nline 7\nline 8\nline 9\n" in str(error.value)
     assert "line 4" not in str(error.value)
+    assert ("SGLang ends its own processes with SIGKILL" in str(error.value)) is (do == "crash")
     assert error.value.verdict is None, "the product's own crash: the rules over the log decide"
 
 

@@ -80,6 +80,8 @@ def test_a_declaration_that_is_not_a_literal_tuple_is_a_fault(value: str) -> Non
         ('WANTED = ("a",)\nServerSpec(asks=WANTED)', ("a",)),
         ('ASKS = ("a",)\nshared.server_spec("m")', ("a",)),
         ('ASKS = ("a",)\nServerSpec(asks=computed())', ("a",)),
+        ('ServerSpec(requires=("a",), asks=("b", "a"))', ("a", "b")),
+        ('REQUIRES = ("a",)\nServerSpec(requires=computed())', ("a",)),
         ("ServerSpec()", ()),
     ],
 )
@@ -87,6 +89,12 @@ def test_capabilities_are_the_literals_of_asks(text: str, asks: tuple[str, ...])
     found = requirements(text)
     assert found.asks == asks
     assert found.faults == ()
+
+
+def test_a_computed_requires_is_a_fault_that_names_the_way_out() -> None:
+    ((line, what, hint),) = requirements('ASKS = ("a",)\nServerSpec(requires=computed())').faults
+    assert (line, what) == (2, "requires= is not a tuple of literal strings")
+    assert "REQUIRES" in hint
 
 
 def test_a_computed_asks_is_a_fault_that_names_the_way_out() -> None:

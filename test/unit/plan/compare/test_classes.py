@@ -66,6 +66,6 @@ def test_what_is_equal_on_all_classes_is_not_shown() -> None:
 
 def test_a_reference_class_is_a_column_of_bounds() -> None:
     rows = compare_classes(plans(GREEDY, SPEED))
-    found = by_name(reference_column(rows, "cuda", bounds_of(catalog(), "cuda", [SPEED])))
+    found = by_name(reference_column(rows, "cuda", bounds_of(catalog(), "cuda", [SPEED], engine="sglang")))
     assert found["ttft_s"]["cuda"] == "< 1 s"
     assert found["GPU_ARCHS"]["cuda"] == "-"
