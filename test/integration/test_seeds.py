@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 QUARTET = ("flash_fp4", "flash_fp8", "pro_fp4", "pro_fp8")
 ACCURACY_ROW = """metric = "gsm8k_accuracy"
 hardware = ["cpu"]
+engine = "llamacpp"
 op = ">="
 limit = 0.6
 """
