@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
     if plan.work.rehearsal:
         require_rehearsal(plan)
     if plan.work.engine_build is not None:
-        _make_engine(catalog, plan, environ, yes=options.yes)
+        plan = _make_engine(catalog, plan, environ, yes=options.yes)
     return act(catalog, plan, environ, json=options.json, baseline=baseline)
 
 
@@ -91,7 +91,7 @@ def act(
     ).act()
 
 
-def _make_engine(catalog: Catalog, plan: Plan, environ: Mapping[str, str], *, yes: bool) -> None:
+def _make_engine(catalog: Catalog, plan: Plan, environ: Mapping[str, str], *, yes: bool) -> Plan:
     """Make what the engine needs on this machine, which is never a surprise.
 
     Raises:
@@ -105,7 +105,7 @@ def _make_engine(catalog: Catalog, plan: Plan, environ: Mapping[str, str], *, ye
             cause="nobody has agreed to it",
             then=f"{nox} -- --yes {options}".rstrip(),
         )
-    make_engine(catalog, plan, environ, show=EngineBuildView().show, tell=say)
+    return make_engine(catalog, plan, environ, show=EngineBuildView().show, tell=say)
 
 
 @contextmanager

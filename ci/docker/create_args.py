@@ -46,6 +46,7 @@ def key_of(plan: Plan, *, root: str) -> str:
         root,
         [[mount.source, mount.target] for mount in place.mounts],
         list(place.devices),
+        list(plan.placement.engine_build.folders) if plan.placement.engine_build is not None else [],
     ]
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -74,6 +75,9 @@ def create_arguments(
         mounts.append(_bind(plan.placement.runs_dir, RUNS_DIR, read_only=False))
     else:
         mounts.append(_bind(run_dir, RUN_DIR, read_only=False))
+    if plan.placement.engine_build is not None:
+        # at their own paths: an environment is not relocatable
+        mounts += [_bind(folder, folder, read_only=True) for folder in plan.placement.engine_build.folders]
     mounts += [_bind(mount.source, mount.target, read_only=mount.read_only) for mount in place.mounts]
     options = work.options
     ulimits = [

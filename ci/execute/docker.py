@@ -36,7 +36,7 @@ from ci.health.snapshot import Health, this_machine
 from ci.images.pull import pull_image
 from ci.install.install import Installation
 from ci.plan.container.image_fact import planned_image
-from ci.plan.container.needs import BIN_DIR, ROOT_DIR, RUN_DIR, RUNS_DIR
+from ci.plan.container.needs import BIN_DIR, CHECKOUT_COPY, ROOT_DIR, RUN_DIR, RUNS_DIR
 from ci.record.events import Event, ExecutorFailed, Note
 from ci.record.phases import Phases
 from ci.system import clock
@@ -266,7 +266,12 @@ class DockerExecutor:
         """The agent's events; its spec names paths inside."""
         run_dir, log_path = self._run_dir, self._folder.agent_log
         argv = [self._plan.placement.python, f"{BIN_DIR}/{AGENT_NAME}", f"{run_dir}/spec.json"]
-        env = agent_environ(self._plan, self._environ, token=self._token)
+        env = agent_environ(
+            self._plan,
+            self._environ,
+            token=self._token,
+            root=CHECKOUT_COPY if self._plan.work.checkout else "",
+        )
         with self._phases.phase("tests", f"{self._plan.work.tests} tests") as phase:
             write_spec(self._folder.spec, self._inside(run_dir))
             with writing(log_path):

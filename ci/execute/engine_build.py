@@ -1,6 +1,7 @@
 """Making what a plan's engine needs on this machine, before the run: its environment, weights and their names."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -39,16 +40,18 @@ def make_engine(
     *,
     show: Callable[[Progress], None],
     tell: Callable[[str], None],
-) -> None:
-    """Make what is not there yet; nothing half-made stays.
+) -> Plan:
+    """Make what is not there yet; nothing half-made stays. Returns the plan with the folders that a container needs to see.
 
     Raises:
         UsageError: the plan's environment is of other pins than this repository's.
         InfrastructureError: no network, no space, no Python of that version, a conversion that failed.
     """
     work = plan.work.engine_build
-    if work is None:
-        return
+    place = plan.placement.engine_build
+    if work is None or place is None:
+        return plan
+    folders: tuple[Path, ...] = ()
     if work.source is not EngineSource.GIVEN:
         environment = _environment(catalog, plan, environ)
         if environment.digest != work.environment:
@@ -58,15 +61,19 @@ def make_engine(
                 then=f"git checkout {plan.work.commit.partition('+')[0]}, or make the plan again",
             )
         prepare(environment, uv=find_uv(environ), environ=environ, tell=show)
+        folders = environment.read_only_folders
     stand_ins = find_stand_ins(catalog.models, catalog.stand_ins, environ)
     convert(stand_ins.weights, Path(plan.placement.python), environ=environ, tell=tell)
     make_hub(stand_ins.weights, stand_ins.names, tell=tell)
+    seen = tuple(map(str, (*folders, stand_ins.hub.parent)))
     if work.weights != stand_ins.weights.digest:
         raise InfrastructureError(
             "the weights of the rehearsal are not the plan's",
             cause="another version of their package is installed",
             then="make the plan again",
         )
+    placement = replace(plan.placement, engine_build=replace(place, folders=seen))
+    return replace(plan, placement=placement)
 
 
 def _environment(catalog: Catalog, plan: Plan, environ: Mapping[str, str]) -> EngineEnvironment:

@@ -167,10 +167,14 @@ def agent_environ(plan: Plan, environ: Mapping[str, str], *, token: str, root: s
     passed = {name: environ[name] for name in plan.placement.pass_through if name in environ}
     return {
         **passed,
-        **engine_environ(plan, passed.get("PATH", ""), root=root or plan.placement.root),
+        **engine_environ(plan, passed.get("PATH", _CONTAINER_PATH), root=root or plan.placement.root),
         "AMD_CI_TOKEN": token,
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+
+
+# a container's PATH is not passed through; programs of its image are found here
+_CONTAINER_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def engine_environ(plan: Plan, path: str, *, root: str) -> dict[str, str]:
@@ -185,7 +189,7 @@ def engine_environ(plan: Plan, path: str, *, root: str) -> dict[str, str]:
     if work is None or place is None:
         return {}
     found = {
-        "PATH": os.pathsep.join((*place.path, *([path] if path else []))),
+        "PATH": os.pathsep.join((*place.path, path)),
         "HF_HOME": place.hf_home,
         # the tests of a checkout start servers themselves: `sglang serve` puts these before its own arguments
         "AMD_CI_SERVER_ARGS": shlex.join(plan.work.engine_args),
