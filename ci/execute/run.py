@@ -31,6 +31,9 @@ from ci.system.environ import TODAY
 __all__ = ["Ending", "Run", "Show"]
 
 
+# the engine whose place another takes in a rehearsal
+_UNDER_TEST = "sglang"
+
 # shows an event as it happens
 Show = Callable[[Event], None]
 
@@ -165,6 +168,16 @@ class Run:
         return worst((code, int(ExitCode.INTERRUPTED))) if self._interrupted else code
 
 
+def _stood_in(plan: Plan, catalog: Catalog) -> tuple[str, ...]:
+    """What takes the place of what in this rehearsal."""
+    work = plan.work
+    weights = {model.stand_in.package for model in work.models.values() if model.stand_in is not None}
+    found = [f"the weights of {', '.join(sorted(weights))} for those of every model"] if weights else []
+    if work.engine_build is None:
+        return (f"{work.engine} for {catalog.engines[_UNDER_TEST].package}", *found)
+    return (*found, "a stand-in for the compiled kernels of sgl_kernel, whose calls fail their test")
+
+
 def _started(plan: Plan, catalog: Catalog, environ: Mapping[str, str], folder: RunFolder) -> RunStarted:
     """What is run, and what is left out with the reasons."""
     work = plan.work
@@ -180,6 +193,7 @@ def _started(plan: Plan, catalog: Catalog, environ: Mapping[str, str], folder: R
         plan_digest=plan.digest,
         rehearsal=work.rehearsal,
         rehearsal_because=plan.sources.get("work.hardware_class", "") if work.rehearsal else "",
+        stood_in=_stood_in(plan, catalog) if work.rehearsal else (),
         hardware_class=work.hardware_class,
         engine=f"{work.engine} {work.engine_version}".strip(),
         executor=plan.placement.executor,

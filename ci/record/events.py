@@ -110,7 +110,10 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """What is run, and what is left out with the reasons; `command` is the line that repeats it."""
+    """What is run, and what is left out with the reasons; `command` is the line that repeats it.
+
+    `stood_in` says what took the place of what in a rehearsal.
+    """
 
     type: ClassVar[str] = "run-started"
 
@@ -121,6 +124,7 @@ class RunStarted(Event):
     plan_digest: str = ""
     rehearsal: bool = False
     rehearsal_because: str = ""
+    stood_in: tuple[str, ...] = ()
     hardware_class: str = ""
     engine: str = ""
     executor: str = ""

@@ -162,7 +162,8 @@ def rehearsal_words(record: RunRecord) -> str:
     if not record.start.rehearsal:
         return ""
     because = f" because {record.start.rehearsal_because}" if record.start.rehearsal_because else ""
-    return f"REHEARSAL{because}: same plan, tests and bounds table on a stand-in engine, never a pass of the stage."
+    stood_in = f" Stood in: {'; '.join(record.start.stood_in)}." if record.start.stood_in else ""
+    return f"REHEARSAL{because}: same plan, tests and bounds table, never a pass of the stage.{stood_in}"
 
 
 def counts(record: RunRecord) -> dict[str, int]:

@@ -115,6 +115,7 @@ class LogLines:
         if event.rehearsal:
             because = one_line(event.rehearsal_because)
             yield Line(text=f"REHEARSAL: {because}. This never counts as a pass of the stage.", tone="warn")
+            yield from (Line(text=f"stood in: {one_line(each)}", tone="warn") for each in event.stood_in)
         facts = {
             "hardware": event.hardware_class,
             "engine": event.engine,
