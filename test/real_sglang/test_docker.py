@@ -15,7 +15,17 @@ SANITY = "test/registered/amd/test_basic_sanity.py"
 def test_the_environment_of_the_host_serves_in_a_container(
     engine: Engine, rehearsal_image: str, tmp_path: Path
 ) -> None:
-    options = ["--executor", "docker", "--image", rehearsal_image, "--engine", "sglang", "--yes", "--test", SANITY]
+    options = [
+        "--executor",
+        "docker",
+        "--image",
+        rehearsal_image,
+        "--engine",
+        "sglang",
+        "--yes",
+        "--test",
+        SANITY,
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "ci", "run", "stage-a-amd", "--hardware", "cpu", *options],
         cwd=REPOSITORY,
