@@ -19,6 +19,12 @@ DETAILS_BYTES = 20000
 # of what an error was raised over, and of its message: enough to match a row
 CHAIN_KEPT = 4
 MESSAGE_CHARS = 500
+# functions of transformers and huggingface_hub that look for files of a model, and their argument that names it
+HUB_CALLS = {
+    "cached_files": "path_or_repo_id",
+    "hf_hub_download": "repo_id",
+    "snapshot_download": "repo_id",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +125,9 @@ class CaseReporter:
         error = excinfo.value
         file, line = self._where(excinfo)
         return Failure(
-            message=prefix + (_one_line(excinfo.exconly(tryshort=True)) or type(error).__name__),
+            message=prefix
+            + (_one_line(excinfo.exconly(tryshort=True)) or type(error).__name__)
+            + _wanted_of_the_hub(error),
             details=text,
             file=file,
             line=line,
@@ -180,12 +188,22 @@ def _chain(error: BaseException | None) -> "list[dict[str, object]]":
         module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
         raised = RaisedError(
             raises=module + kind.__qualname__,
-            message=_one_line(str(error))[:MESSAGE_CHARS],
+            message=_one_line(str(error))[:MESSAGE_CHARS] + _wanted_of_the_hub(error),
             frames=tuple(frames[-FRAMES_KEPT:]),
         )
         chain.append(asdict(raised))
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return chain
+
+
+def _wanted_of_the_hub(error: BaseException) -> str:
+    """The model that a file could not be had of: offline the Hub's errors leave its name out."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        name = HUB_CALLS.get(frame.f_code.co_name)
+        wanted = frame.f_locals.get(name) if name is not None else None
+        if isinstance(wanted, str):
+            return f" (wanted: {wanted})"
+    return ""
 
 
 def _one_line(text: str) -> str:

@@ -119,6 +119,20 @@ def test_a_teardown_that_breaks_is_not_excused_by_a_verdict_of_the_test(run: Run
     assert "too slow" in case["details"]
 
 
+def test_an_error_of_the_hub_names_the_model(run: Run) -> None:
+    source = "def cached_files(path_or_repo_id): raise OSError('cannot connect')\n"
+    source += "def test_a():\n    try: cached_files('org/model')\n"
+    source += "    except OSError as error: raise RuntimeError('retried') from error\n"
+    source += "def test_b(): cached_files('org/other')\n"
+    cases = run.cases(source)
+    assert cases["test_b"]["message"] == "OSError: cannot connect (wanted: org/other)"
+    (failure,) = cases["test_a"]["failures"]
+    assert [error["message"] for error in failure["chain"]] == [
+        "retried",
+        "cannot connect (wanted: org/model)",
+    ]
+
+
 def test_a_file_that_cannot_be_collected_is_a_failed_case(run: Run) -> None:
     cases = run.cases("import nothing_like_it\n")
     assert run.code == 2
