@@ -54,6 +54,13 @@ def test_servers_get_the_arguments_and_tests_the_variables_of_the_engines_servic
     assert "sglang_cpu.SERVER" in plan.sources["work.suites.1-gpu-small.env.SGLANG_ON_CPU"]
 
 
+def test_servers_get_what_this_version_needs_after_the_arguments_of_its_service() -> None:
+    build = replace(BUILD, arguments=("--grammar-backend", "other"))
+    plan = planned(catalog(), on_sglang(engine_build=build), request(engine="sglang"))
+    assert plan.work.engine_args == ("--device", "cpu", "--grammar-backend", "other")
+    assert "sglang.toml" in plan.sources["work.engine_args"]
+
+
 def test_models_are_asked_for_by_their_own_names_and_sized_as_their_stand_ins() -> None:
     models = planned(catalog(), on_sglang(), request(engine="sglang")).work.models
     assert models["org/small-model"].path == "org/small-model"
