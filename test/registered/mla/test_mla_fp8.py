@@ -15,13 +15,18 @@ from harness.server import Server, ServerSpec, launch
 register_amd_ci(est_time=800, suite="stage-b-test-1-gpu-small-amd")
 
 MODEL = "neuralmagic/DeepSeek-Coder-V2-Lite-Instruct-FP8"
-ARGS = ("--trust-remote-code", "--kv-cache-dtype", "fp8_e5m2")
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     # without determinism the score swings by one to three points (sgl-project/sglang#23303)
-    spec = ServerSpec(model=MODEL, args=ARGS, needs=("chat",), asks=("deterministic_inference",))
+    spec = ServerSpec(
+        model=MODEL,
+        args=("--trust-remote-code",),
+        needs=("chat",),
+        requires=("fp8_kv_cache",),
+        asks=("deterministic_inference",),
+    )
     with launch(spec) as running:
         yield running
 
