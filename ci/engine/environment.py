@@ -15,6 +15,7 @@ from ci.nox.environments import pin_files
 __all__ = [
     "KERNEL_STUB",
     "REQUIREMENTS",
+    "SCRIPT",
     "EngineEnvironment",
     "Layer",
     "Size",
@@ -31,6 +32,24 @@ REQUIREMENTS: Final = Path(__file__).parents[2] / "requirements"
 
 # Part of every digest: change it when environments are made differently, so that old ones are not used.
 _LAYOUT: Final = "1"
+
+
+# Console scripts that a layer's own wheels do not bring. Relocatable, as those that uv writes.
+SCRIPT: Final = """\
+#!/bin/sh
+'''exec' "$(dirname -- "$(realpath -- "$0")")"/'python3' "$0" "$@"
+' '''
+import os
+import shlex
+import sys
+
+from {module} import {function}
+
+if __name__ == "__main__":  # the processes that a server spawns import this file again
+    if sys.argv[1:2] == ["serve"]:  # before the caller's arguments, so that those win
+        sys.argv[2:2] = shlex.split(os.environ.get("AMD_CI_SERVER_ARGS", ""))
+    sys.exit({function}())
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +95,9 @@ class EngineEnvironment:
     @property
     def digest(self) -> str:
         """SHA-256 of all that the environment is made of."""
-        scripts = json.dumps(dict(self.layer.scripts), sort_keys=True)
+        scripts = (
+            json.dumps({"text": SCRIPT, **self.layer.scripts}, sort_keys=True) if self.layer.scripts else ""
+        )
         return _digest(self.base_digest, self.layer.name, self.layer.pins, scripts, self.stub_digest)
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from ci.engine.environment import KERNEL_STUB, EngineEnvironment, Size, is_usable
+from ci.engine.environment import KERNEL_STUB, SCRIPT, EngineEnvironment, Size, is_usable
 from ci.engine.folders import free_bytes, holding, whole
 from ci.engine.uv_process import run_uv
 from ci.errors import InfrastructureError
@@ -25,23 +25,6 @@ _FIND_PYTHON_S: Final = 600.0
 _SIZE: Final = re.compile(r"Downloading (\S+) \(([\d.]+)([KMG])iB\)")
 _DONE: Final = re.compile(r" Downloaded (\S+)")
 _MIB_PER: Final = {"K": 1 / 1024, "M": 1.0, "G": 1024.0}
-
-# Console scripts that a layer's own wheels do not bring. Relocatable, as those that uv writes.
-_SCRIPT: Final = """\
-#!/bin/sh
-'''exec' "$(dirname -- "$(realpath -- "$0")")"/'python3' "$0" "$@"
-' '''
-import os
-import shlex
-import sys
-
-from {module} import {function}
-
-if __name__ == "__main__":  # the processes that a server spawns import this file again
-    if sys.argv[1:2] == ["serve"]:  # before the caller's arguments, so that those win
-        sys.argv[2:2] = shlex.split(os.environ.get("AMD_CI_SERVER_ARGS", ""))
-    sys.exit({function}())
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +179,7 @@ class _Maker:
         for name, target in wanted.layer.scripts.items():
             module, _, function = target.partition(":")
             script = folder / "bin" / name
-            script.write_text(_SCRIPT.format(module=module, function=function), encoding="utf-8")
+            script.write_text(SCRIPT.format(module=module, function=function), encoding="utf-8")
             script.chmod(0o755)
 
     def _found_python(self) -> Path:
