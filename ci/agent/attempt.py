@@ -337,12 +337,13 @@ class Attempt:
             keys["message"], keys["assertion"] = error.text(), error.raises == "AssertionError"
         server = self._excuses.server_of(failures)
         rules = self._context.spec.verdict_rules
-        if server is not None and not any(rule.pattern.search(server.text()) for rule in rules):
+        proof = server.text() if server is not None and server.errors else ""
+        if proof and not any(rule.pattern.search(proof) for rule in rules):
             # SGLang starts a server that ended once more, and complains that the Hub is not reachable
             keys["verdict"] = "product"
 
     def _ended_server(self) -> ProcessEnd | None:
-        """The process that an exception ended first under a case: by the output, else by the log of the newest server."""
+        """The process that ended first under a case: by the output, else by the log of the newest server."""
         logs = [path for path in self._server_logs() if path not in self._older_server_logs]
         return self._ends.first() or first_end_in(logs)
 

@@ -1,6 +1,7 @@
-"""Python's tracebacks in a stream of output, and the processes that they ended; by structure, never by words in free text."""
+"""Python's tracebacks in a stream of output, and the processes that ended; by structure, never by words in free text."""
 
 import re
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,13 @@ _BEGIN = re.compile(r"(?:^|(?P<who>\w+) hit an exception: )Traceback \(most rece
 _FRAME = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
 _ERROR = re.compile(r"(?P<raises>[A-Za-z_][\w.]*)(?:: ?(?P<message>.*))?$")
 _CHILD = re.compile(r"Process (?P<who>\S+):$")
+# SGLang's word for a process of its own that ended without an exception
+_CRASHED = re.compile(
+    r"(?:\[[^]]*\] )?Subprocess (?P<who>\S+) \(pid=\d+\) crashed with exit code (?P<code>-?\d+)\."
+)
+# what Python's faulthandler prints when a signal ends a process, e.g. SIGBUS
+_FATAL = re.compile(r"Fatal Python error: (?P<message>.+)$")
+_FATAL_FRAME = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+) in (?P<function>.+)$')
 _CHAINED = (
     "During handling of the above exception, another exception occurred:",
     "The above exception was the direct cause of the following exception:",
@@ -64,15 +72,27 @@ def short(file: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessEnd:
-    """A process that an exception ended; `errors` begins with that exception, what it was raised over follows."""
+    """A process that ended; `errors` begins with the exception that ended it, what that was raised over follows.
+
+    `exit_code` is that of one that ended without an exception, negative for a signal; `errors` is empty then.
+    """
 
     who: str
-    errors: tuple[RaisedError, ...]
+    errors: tuple[RaisedError, ...] = ()
     script: str = ""
+    exit_code: int | None = None
 
     def text(self) -> str:
-        """Who it was, and the exception."""
-        return f"{self.who} ended first: {self.errors[0].text()}"
+        """Who it was, and the exception or the signal."""
+        return f"{self.who} ended first: {self.errors[0].text() if self.errors else self._end()}"
+
+    def _end(self) -> str:
+        if self.exit_code is None or self.exit_code >= 0:
+            return f"exit code {self.exit_code}, without an exception"
+        try:
+            return f"signal {signal.Signals(-self.exit_code).name}"
+        except ValueError:
+            return f"signal {-self.exit_code}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,9 +106,12 @@ class _Block:
     in_frames: bool = True
     chained: bool = False
     followed: bool = False
+    exit_code: int | None = None
 
     def end(self) -> ProcessEnd | None:
         """The end of a process; None for an exception that was caught and only printed."""
+        if self.exit_code is not None:
+            return ProcessEnd(who=self.who, exit_code=self.exit_code)
         if not self.errors or self.in_frames or self.first is None:
             return None
         uncaught = self.first.function == "<module>" or self.first.file == "<frozen runpy>"
@@ -102,13 +125,16 @@ class _Block:
 
 
 class ProcessEnds:
-    """Reads output as it comes, and remembers which exceptions ended processes, in order."""
+    """Reads output as it comes, and remembers which processes ended and by what, in order."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._ends: list[_Block] = []
         self._block: _Block | None = None
         self._who = ""
+        # of a fatal error until the frame is read that it happened in
+        self._fatal = ""
+        self._in_fatal_thread = False
         self._launched: int | None = None
         self._case_began = 0
 
@@ -151,7 +177,11 @@ class ProcessEnds:
 
     def _take(self, line: str) -> None:
         begin = _BEGIN.search(line)
-        if begin is not None:
+        if self._fatal:
+            self._in_fatal(line)
+        elif (fatal := _FATAL.match(line)) is not None:
+            self._fatal, self._in_fatal_thread, self._block = fatal["message"], False, None
+        elif begin is not None:
             self._open(begin["who"] or self._who)
         elif self._block is not None and self._block.in_frames:
             self._in_frames(self._block, line)
@@ -159,10 +189,24 @@ class ProcessEnds:
             self._launched, self._block = len(self._ends), None
         elif line in _CHAINED and self._block is not None:
             self._block.chained = True
+        elif (crashed := _CRASHED.match(line)) is not None:
+            self._keep(_Block(who=crashed["who"], exit_code=int(crashed["code"]), in_frames=False))
         elif line.strip() and self._ends:
             self._ends[-1].followed = True
         child = _CHILD.match(line)
         self._who = child["who"] if child is not None else ""
+
+    def _in_fatal(self, line: str) -> None:
+        frame = _FATAL_FRAME.match(line)
+        if frame is not None and self._in_fatal_thread:
+            at = Frame(file=frame["file"], line=int(frame["line"]), function=frame["function"])
+            error = RaisedError(raises="Fatal Python error", message=self._fatal, frames=(at,))
+            self._keep(_Block(who="the process", errors=[error], first=at, in_frames=False))
+            self._fatal = ""
+        elif line.startswith("Current thread "):
+            self._in_fatal_thread = True
+        elif line.strip() and frame is None and not line.startswith("Thread "):
+            self._fatal = ""
 
     def _open(self, who: str) -> None:
         block = self._block
@@ -170,9 +214,12 @@ class ProcessEnds:
             block.frames, block.first, block.in_frames, block.chained = [], None, True, False
             block.followed = False
             return
-        self._block = _Block(who=who)
+        self._keep(_Block(who=who))
+
+    def _keep(self, block: _Block) -> None:
+        self._block = block
         if len(self._ends) < _ENDS_KEPT:
-            self._ends.append(self._block)
+            self._ends.append(block)
 
     def _in_frames(self, block: _Block, line: str) -> None:
         frame = _FRAME.match(line)

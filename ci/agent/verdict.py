@@ -129,8 +129,10 @@ def _unmeasured(metric: str) -> str:
 
 def _ends(ends: Iterable[ProcessEnd | None], texts: Iterable[str]) -> tuple[str, ...]:
     """The processes that ended first, and how SGLang then ends the others, where the texts are about that."""
-    lines = dict.fromkeys(end.text() for end in ends if end is not None)
-    if lines and any(_KILLED.search(text) for text in texts):
+    found = [end for end in ends if end is not None]
+    lines = dict.fromkeys(end.text() for end in found)
+    # one that was killed itself may have been the kernel's victim
+    if any(end.errors for end in found) and any(_KILLED.search(text) for text in texts):
         lines["SGLang then ends its own processes with SIGKILL (-9, 137): it is no lack of memory"] = None
     return tuple(lines)
 
@@ -142,21 +144,34 @@ def _judge_cases(
     own = {case: case.verdict or ("product" if case.assertion else None) for case in facts.failed}
     explained: Judgement | None = None
     if None in own.values() and "bounds" not in own.values():
-        explained = _explain(facts, rules, read_log())
+        ends = [case.ended.text() for case in own if case.ended is not None]
+        explained = _explain(facts, rules, "\n".join([read_log(), *ends]))
     otherwise = explained.verdict if explained else "product"
     # an unknown verdict counts as the worst
     verdicts = {case: verdict if verdict in causes else "product" for case, verdict in own.items() if verdict}
     worst = min([*verdicts.values(), *([otherwise] if None in own.values() else [])], key=causes.index)
-    lines = tuple(f"{case.case}: {case.message}" for case in own if verdicts.get(case, otherwise) == worst)
+    lines = _by_message([case for case in own if verdicts.get(case, otherwise) == worst])
     lines = (*_ends((case.ended for case in own), (case.message for case in own)), *lines)
     if explained is None or explained.verdict != worst:
         return failed(worst, *lines)
     return failed(worst, *explained.evidence, *lines, rule=explained.rule)
 
 
+def _by_message(cases: Iterable[FailedCase]) -> tuple[str, ...]:
+    """A line for each message: a server that ends takes every case of a file along."""
+    names: dict[str, list[str]] = {}
+    for case in cases:
+        names.setdefault(case.message, []).append(case.case)
+    return tuple(
+        f"{first}{f' and {len(others)} more' if others else ''}: {message}"
+        for message, (first, *others) in names.items()
+    )
+
+
 def _judge_end(facts: AttemptFacts, rules: Sequence[Rule], log: str) -> Judgement:
     """No case failed, but the process did not end with success."""
-    explained = _explain(facts, rules, log)
+    ended = facts.ended.text() if facts.ended is not None else ""
+    explained = _explain(facts, rules, f"{log}\n{ended}")
     if explained is not None:
         return failed(explained.verdict, facts.end(), *explained.evidence, rule=explained.rule)
     if facts.ended is not None:

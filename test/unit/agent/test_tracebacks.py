@@ -83,6 +83,35 @@ def test_the_launcher_that_a_scheduler_took_along_is_not_the_first() -> None:
     assert "OOM" not in first(text).text()
 
 
+@pytest.mark.parametrize(
+    ("code", "says"), [(-9, "signal SIGKILL"), (-200, "signal 200"), (3, "exit code 3, without an exception")]
+)
+def test_a_process_of_sglang_that_ended_without_an_exception_is_named(code: int, says: str) -> None:
+    crash = f"[2026-11-25 22:40:58] Subprocess scheduler_0 (pid=7) crashed with exit code {code}. Triggering SIGQUIT ...\n"
+    end = first(CAUGHT + crash + "Process x:\n" + CAUGHT)
+    assert (end.text(), end.errors) == (f"scheduler_0 ended first: {says}", ())
+
+
+def test_a_fatal_error_is_named_with_the_line_that_ran_then() -> None:
+    text = """Fatal Python error: Bus error
+
+Thread 0x00007f29576ff6c0 (most recent call first):
+  File "/x/site-packages/sglang/srt/utils/watchdog.py", line 147 in _watchdog_once
+
+Current thread 0x00007f2a32b56b80 (most recent call first):
+  File "/x/site-packages/sglang/srt/managers/load_snapshot.py", line 340 in __init__
+  File "/x/site-packages/sglang/srt/managers/scheduler.py", line 845 in init_ipc_channels
+
+Extension modules: numpy
+"""
+    launcher = "Traceback (most recent call last):\n" + '  File "<frozen runpy>", line 1, in x\nEOFError\n'
+    assert first(text + launcher).text() == (
+        "the process ended first: Fatal Python error: Bus error (sglang/srt/managers/load_snapshot.py:340, __init__)"
+    )
+    without_frame = "Fatal Python error: Aborted\n\n<no Python frame>\n"
+    assert first(without_frame + launcher).errors[0].raises == "EOFError"
+
+
 @given(st.integers(1, 4000))
 def test_the_pieces_in_which_output_comes_change_nothing(size: int) -> None:
     text = (LOGS / "deterministic-inference-refused.log").read_text()

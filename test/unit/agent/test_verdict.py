@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.agent.spec import Rule, Verdict
+from ci.agent.tracebacks import ProcessEnd, RaisedError
 from ci.agent.verdict import AttemptFacts, FailedCase, Judgement, classify, covering, gates
 from support.agent_process import verdicts
 
@@ -63,6 +64,24 @@ def test_a_rule_says_what_its_named_groups_found() -> None:
     facts_of_it = facts(failed=[failed()])
     judgement = classify(facts_of_it, VERDICTS, [rule], lambda: "start\nno model org/name here\n")
     assert judgement.evidence[:2] == ("no model org/name here", 'rule absent: add "org/name"')
+
+
+def test_a_scheduler_that_was_killed_is_named_once_for_all_cases() -> None:
+    killed = ProcessEnd(who="scheduler_0", exit_code=-9)
+    cases = [FailedCase(case=name, message="ended with signal SIGKILL", ended=killed) for name in "abc"]
+    judgement = judge(failed=cases)
+    assert judgement.verdict == "product"
+    assert judgement.evidence == (
+        "scheduler_0 ended first: signal SIGKILL",
+        "a and 2 more: ended with signal SIGKILL",
+    )
+    assert judge(failed=cases, oom_kills=1).verdict == "oom"
+
+
+def test_rules_read_what_ended_the_server_too() -> None:
+    ended = ProcessEnd(who="x", errors=(RaisedError(raises="E", message="GPU Hang", frames=()),))
+    cases = [FailedCase(case="a", message="it ended", ended=ended)]
+    assert judge("the log has the end of another one", failed=cases).rule == "gpu-hang"
 
 
 def test_a_line_that_no_rule_finds_leaves_the_failure_with_the_product() -> None:

@@ -31,6 +31,7 @@ PROOFS = {
     ),
     "infra": (
         "cp: error writing 'x': No space left on device",
+        "x: Fatal Python error: Bus error (sglang/srt/managers/load_snapshot.py:340, __init__)",
         "huggingface_hub.errors.HfHubHTTPError: 429 Client Error: Too Many Requests for url: https://x",
         "OSError: We couldn't connect to 'https://huggingface.co' to load the files, and couldn't",
         "OSError: We couldn't connect to 'offline://models.toml' to load the files, and couldn't",
@@ -50,6 +51,7 @@ TRAPS = (
     "ZOOM level, BLOOM filter, headroom and room for 12 requests, OOM score adjusted",
     "we ran out of memory slots for the bloom filter; MyHIP out of memoryless",
     "RuntimeError: shapes do not match",
+    "the process ended first: Fatal Python error: Bus error (sglang/srt/layers/linear.py:9, forward)",
     "ConnectionRefusedError: [Errno 111] Connection refused",
     "AttributeError: 'NoneType' object has no attribute 'shape'",
     "RuntimeError: HIP error: invalid argument",
