@@ -104,8 +104,8 @@ def examine(
         before = f"PYTHONPATH={source} " if source else ""
         raise InfrastructureError(
             f"{asked}: SGLang cannot be imported: {answer['error']}",
-            cause="a package that this SGLang needs is missing there, or has another version",
-            then=f"{before}{python} -c 'import sglang.srt.server_args'",
+            cause="a package that it needs is missing there or has another version, or its own code is broken",
+            then=f"{before}SGLANG_USE_CPU_ENGINE=1 {python} -c 'import sglang.srt.server_args'",
         )
     if answer["kernels"] == str(KERNEL_STUB / "sgl_kernel"):
         kernels = Kernels.ABSENT

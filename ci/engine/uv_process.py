@@ -55,12 +55,13 @@ def run_uv(
                 f"cannot start {argv[0]}: {error.strerror}", then="pip install uv"
             ) from error
         lines: list[str] = []
-        try:
-            while child.poll() is None:
-                clock.sleep_s(_POLL_S)
-                _pass_on(stderr, lines, on_line)
-        finally:
-            process.kill_group(child)
+        with child:  # its pipes are closed
+            try:
+                while child.poll() is None:
+                    clock.sleep_s(_POLL_S)
+                    _pass_on(stderr, lines, on_line)
+            finally:
+                process.kill_group(child)
         _pass_on(stderr, lines, on_line)
     if child.returncode:
         raise failure_of(argv, child.returncode, "\n".join(lines))

@@ -8,6 +8,7 @@ from typing import Final
 from ci.catalog.catalog import Catalog
 from ci.engine.environment import EngineEnvironment
 from ci.engine.hub import make_hub
+from ci.engine.interpreter import examine
 from ci.engine.locate import find_environment, find_stand_ins
 from ci.engine.make import Progress, prepare
 from ci.engine.weights import convert
@@ -45,7 +46,8 @@ def make_engine(
 
     Raises:
         UsageError: the plan's environment is of other pins than this repository's.
-        InfrastructureError: no network, no space, no Python of that version, a conversion that failed.
+        InfrastructureError: no network, no space, no Python of that version, a conversion that failed, a checkout whose
+            SGLang cannot be imported.
     """
     work = plan.work.engine_build
     place = plan.placement.engine_build
@@ -62,6 +64,8 @@ def make_engine(
             )
         prepare(environment, uv=find_uv(environ), environ=environ, tell=show)
         folders = environment.read_only_folders
+        if work.source is EngineSource.CHECKOUT:
+            _examine(environment, Path(plan.placement.root), environ, tell)
     stand_ins = find_stand_ins(catalog.models, catalog.stand_ins, environ)
     convert(stand_ins.weights, Path(plan.placement.python), environ=environ, tell=tell)
     make_hub(stand_ins.weights, stand_ins.names, tell=tell)
@@ -74,6 +78,14 @@ def make_engine(
         )
     placement = replace(plan.placement, engine_build=replace(place, folders=seen))
     return replace(plan, placement=placement)
+
+
+def _examine(
+    environment: EngineEnvironment, checkout: Path, environ: Mapping[str, str], tell: Callable[[str], None]
+) -> None:
+    """Import the checkout's SGLang once, some 5 s: one that cannot be imported would fail each of its tests."""
+    tell(f"importing the SGLang of {checkout}")
+    examine(environment.python, asked=f"--checkout {checkout}", environ=environ, source=checkout / "python")
 
 
 def _environment(catalog: Catalog, plan: Plan, environ: Mapping[str, str]) -> EngineEnvironment:

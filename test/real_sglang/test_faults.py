@@ -92,7 +92,10 @@ def test_a_scheduler_that_is_killed_fails_the_test_and_is_named(tmp_path: Path, 
     run = start(tmp_path, shared_memory)
     wait_for(
         "a server that is ready",
-        lambda: list(run.runs.glob("2*")) and any(" ready after " in str(event) for event in run.events()),
+        lambda: (
+            list(run.runs.glob("2*/events.jsonl"))
+            and any(" ready after " in str(event) for event in run.events())
+        ),
         START_S,
     )
     schedulers = [pid for pid, title in run.processes().items() if title.startswith("sglang::scheduler")]
