@@ -260,7 +260,7 @@ def test_sglangs_own_tests_are_listed_and_planned_but_not_rehearsed(tmp_path: Pa
     )
     ended = ci("run", "stage-a-amd", "--checkout", str(tree), runs=runs)
     assert ended.code == 4
-    assert "llama.cpp cannot replace it" in ended.err
+    assert "so another server cannot replace it" in ended.err
 
 
 def test_two_runs_of_one_second_have_folders_of_their_own(copy: Path, runs: Path) -> None:

@@ -34,13 +34,15 @@ def rows(file: str, name: str) -> list[dict[str, Any]]:
 def harness_data() -> dict[str, Any]:
     """The `harness` object of a rehearsal, from the catalog's own rows."""
     stand_ins = {row["id"]: row for row in rows("models.toml", "stand_in")}
-    engines = {row["id"]: row for row in rows("engines.toml", "engine")}
+    services = rows("engines.toml", "service")
+    (service,) = (row for row in services if row["engine"] == "llamacpp")
     return {
         "hardware_class": "cpu",
         "rehearsal": True,
         "engine": "llamacpp",
-        "features": engines["llamacpp"]["features"],
-        "known_features": sorted({feature for row in engines.values() for feature in row["features"]}),
+        "engine_args": service.get("args", []),
+        "features": service["features"],
+        "known_features": sorted({feature for row in services for feature in row["features"]}),
         "models": {
             row["id"]: {"path": row["stand_in"], "stand_in": stand_ins[row["stand_in"]]}
             for row in rows("models.toml", "model")
@@ -53,7 +55,8 @@ def harness_data() -> dict[str, Any]:
         },
         "bounds": {},
         "limits": {
-            "launch_s": engines["llamacpp"]["launch_s"],
+            "launch_s": service["launch_s"],
+            "stop_s": service["stop_s"],
             **{
                 row["id"].removeprefix("harness."): row["value"]
                 for row in rows("limits.toml", "limit")
