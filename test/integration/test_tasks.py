@@ -72,7 +72,7 @@ def test_a_relative_path_is_the_callers(tmp_path: Path) -> None:
     (tmp_path / "ci.log").write_text("nothing of ours\n")
     done = inv("repro", "ci.log", runs=tmp_path / "runs")
     assert done.returncode == 2
-    assert "ci.log holds no run" in done.stderr
+    assert "ci.log has no run" in done.stderr
 
 
 def test_the_callers_python_path_and_environment_do_not_reach_a_verb(tmp_path: Path) -> None:
