@@ -3,7 +3,6 @@
 import glob
 import os
 import secrets
-import select
 import selectors
 import signal
 import socket
@@ -95,6 +94,7 @@ class Attempt:
         """
         started, ooms, facts = time.monotonic(), oom_kills(), self.facts
         self._output, write_end = os.pipe()
+        os.set_blocking(self._output, False)
         self._pipe = os.fstat(self._output).st_ino
         self._alone = alone
         self._messages, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -260,7 +260,10 @@ class Attempt:
 
     def _read_output(self) -> bool:
         """Take a piece of the output; false at its end."""
-        data = os.read(self._output, _READ_BYTES)
+        try:
+            data = os.read(self._output, _READ_BYTES)
+        except BlockingIOError:  # a message of the same look has taken it
+            return True
         error = self._log.error
         self._log.write(data)
         self._recent.feed(data)
@@ -300,8 +303,7 @@ class Attempt:
     def _take_case(self, keys: dict[str, Any]) -> None:
         """Count a case, and excuse one that failed where a row says so."""
         facts, case = self.facts, keys["case"]
-        if select.select([self._output], [], [], 0)[0]:
-            self._read_output()  # what was printed before the message: a pipe holds no more than one read takes
+        self._read_output()  # what was printed before the message: a pipe holds no more than one read takes
         if keys["outcome"] == "failed" and keys["verdict"] is None:
             self._explain(keys)
         outcome, message = keys["outcome"], keys["message"]
