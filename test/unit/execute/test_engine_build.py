@@ -1,6 +1,7 @@
 """What a plan's engine needs is made before the run, or refused with the cause; nothing half-made stays."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from ci.catalog.catalog import Catalog
 from ci.errors import ExitCode, InfrastructureError, UsageError
 from ci.execute.engine_build import make_engine, size_to_ask_about
 from ci.facts.engine_build import find_engine_build
+from ci.nox.environments import Interpreter
 from ci.plan.facts import Known
 from ci.plan.model import Plan
 from support.catalog_files import repository_catalog
@@ -79,7 +81,10 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    # whichever Python runs these tests, it is none that the engine's environment is made with
+    ours = Interpreter(executable=Path(sys.executable), version="3.11.7", abi="")
+    monkeypatch.setattr("ci.nox.environments.running", lambda: ours)
     return Machine(tmp_path)
 
 
