@@ -9,7 +9,10 @@ from pathlib import Path
 __all__ = ["Frame", "ProcessEnd", "ProcessEnds", "RaisedError", "first_end_in", "short"]
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_BEGIN = re.compile(r"(?:^|(?P<who>\w+) hit an exception: )Traceback \(most recent call last\):$")
+_BEGIN = "Traceback (most recent call last):"
+# SGLang's own words before it; looked for at the end of what stands before, a search from every place of a long line takes seconds
+_HIT = re.compile(r"(?P<who>\w{1,100}) hit an exception: $")
+_HIT_CHARS = 130
 _FRAME = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
 _ERROR = re.compile(r"(?P<raises>[A-Za-z_][\w.]*)(?:: ?(?P<message>.*))?$")
 _CHILD = re.compile(r"Process (?P<who>\S+):$")
@@ -176,13 +179,13 @@ class ProcessEnds:
         return end if end is not None and end.script == str(script) else None
 
     def _take(self, line: str) -> None:
-        begin = _BEGIN.search(line)
+        began = _who_raised(line)
         if self._fatal:
             self._in_fatal(line)
         elif (fatal := _FATAL.match(line)) is not None:
             self._fatal, self._in_fatal_thread, self._block = fatal["message"], False, None
-        elif begin is not None:
-            self._open(begin["who"] or self._who)
+        elif began is not None:
+            self._open(began or self._who)
         elif self._block is not None and self._block.in_frames:
             self._in_frames(self._block, line)
         elif line.startswith(_LAUNCH):
@@ -237,6 +240,17 @@ class ProcessEnds:
         message = (error["message"] or "").strip()
         block.errors.append(RaisedError(raises=error["raises"], message=message, frames=tuple(block.frames)))
         block.in_frames = False
+
+
+def _who_raised(line: str) -> str | None:
+    """Who is named at the head of a traceback, empty for nobody; None for any other line."""
+    if not line.endswith(_BEGIN):
+        return None
+    before = line.removesuffix(_BEGIN)
+    hit = _HIT.search(before[-_HIT_CHARS:])
+    if hit is not None:
+        return hit["who"]
+    return None if before else ""
 
 
 def first_end_in(logs: Sequence[Path]) -> ProcessEnd | None:

@@ -167,6 +167,7 @@ class TestListing:
         assert {row["session"] for row in listed} == {
             "stage_b_amd(2-gpu-large)",
             "stage_b_amd(sgl-kernel-unit-2-gpu)",
+            "nightly_small_amd(2-gpu)",
         }
 
     def test_each_session_says_what_it_is_for(self, project: Project) -> None:

@@ -170,3 +170,12 @@ def test_the_newest_log_of_a_server_is_read(tmp_path: Path) -> None:
     assert found.errors[0].message == "wrong"
     assert first_end_in([]) is None
     assert first_end_in([tmp_path / "gone.log"]) is None
+
+
+def test_a_flood_without_a_traceback_is_read_as_fast_as_it_comes() -> None:
+    """A search from every place of a line takes seconds for each: 60 such lines would take minutes."""
+    ends = ProcessEnds()
+    for _ in range(60):
+        ends.feed(b"x" * 62500 + b"\n")
+    ends.close()
+    assert ends.first() is None
