@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from .events import Emitter
-from .logs import LogFile, RecentLines, log_name
+from .judge import FailedCase, Judgement, failed
+from .judge.tracebacks import ProcessEnd, ProcessEnds
+from .logs import LogFile, RecentLines, first_end_in, log_name
 from .messages import MESSAGE_BYTES, parse_message
 from .processes import Children, command_of, handles, oom_kills, send_signal, signal_name
 from .proof import Excuses, Failure
 from .spec import Spec, Suite, Test, decode
 from .stop import Stop
-from .tracebacks import ProcessEnd, ProcessEnds, first_end_in
-from .verdict import AttemptFacts, FailedCase, Judgement, classify, covering, failed, gates
+from .verdict import AttemptFacts, classify, covering, gates
 
 # how often an attempt looks at its deadlines, its orphans and whether it was stopped: one look takes 1.3 ms
 POLL_S = 0.1
@@ -137,7 +138,7 @@ class Attempt:
         facts, ends = self.facts, self._ends
         ends.close()
         if facts.kind == "script":
-            facts.ended = ends.last_of(self._context.spec.root / self._test.path)
+            facts.ended = ends.last_of(str(self._context.spec.root / self._test.path))
             if facts.ended is not None:
                 facts.excuse = self._excuses.of_script(facts.ended)
         elif facts.signal == "SIGKILL":

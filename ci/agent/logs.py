@@ -3,10 +3,14 @@
 import os
 import re
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-__all__ = ["LogFile", "RecentLines", "log_name"]
+from .judge.tracebacks import ProcessEnd, ProcessEnds
+
+__all__ = ["LogFile", "RecentLines", "first_end_in", "log_name"]
+
+_READ_BYTES = 65536
 
 
 class LogFile:
@@ -113,3 +117,19 @@ def log_name(test: str, attempt: int, taken: Collection[str]) -> str:
         count += 1
         name = f"{stem}-{count}{suffix}"
     return name
+
+
+def first_end_in(logs: Sequence[Path]) -> ProcessEnd | None:
+    """The first process that ended by the newest of these logs; None where it cannot be read."""
+    ends = ProcessEnds()
+    try:
+        newest = max(logs, key=lambda path: path.stat().st_mtime_ns, default=None)
+        if newest is None:
+            return None
+        with newest.open("rb") as stream:
+            while data := stream.read(_READ_BYTES):
+                ends.feed(data)
+    except OSError:
+        return None
+    ends.close()
+    return ends.first()

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .judge.tracebacks import ProcessEnd, ProcessEnds, RaisedError
 from .spec import CpuTests, ErrorPattern
-from .tracebacks import ProcessEnd, ProcessEnds, RaisedError
 
 __all__ = ["Excuse", "Excuses", "Failure", "normal", "statement_at"]
 

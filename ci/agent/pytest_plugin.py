@@ -7,9 +7,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from .judge.tracebacks import FRAMES_KEPT, Frame, RaisedError
 from .messages import Channel
 from .spec import Spec
-from .tracebacks import FRAMES_KEPT, Frame, RaisedError
 
 if TYPE_CHECKING:
     import pytest

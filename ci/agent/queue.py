@@ -10,8 +10,8 @@ import time
 from collections import deque
 
 from .attempt import POLL_S, Attempt, RunContext, leftover_list
+from .judge import Judgement
 from .spec import Suite, Test
-from .verdict import Judgement
 
 
 class Queue:

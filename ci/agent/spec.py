@@ -9,12 +9,13 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from .judge import Rule
+
 __all__ = [
     "CpuTests",
     "ErrorPattern",
     "Limits",
     "NotJudged",
-    "Rule",
     "Spec",
     "SpecError",
     "Suite",
@@ -61,16 +62,6 @@ class Verdict:
     id: str
     cause: bool
     gates: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """A pattern in the log of a failed attempt, and the verdict that it proves."""
-
-    id: str
-    verdict: str
-    pattern: re.Pattern[str]
-    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

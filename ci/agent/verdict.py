@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from .judge import FailedCase, Judgement, Rule, failed
+from .judge.tracebacks import ESCAPES, ProcessEnd
 from .proof import Excuse
-from .spec import Rule, Verdict
-from .tracebacks import ESCAPES, ProcessEnd
+from .spec import Verdict
 
-__all__ = ["AttemptFacts", "FailedCase", "Judgement", "classify", "covering", "failed", "gates"]
+__all__ = ["AttemptFacts", "classify", "covering", "gates"]
 
 # pytest's exit codes: all is well, no case matches the selection, nothing was collected. A module that skips
 # itself ends with one of the last two.
@@ -19,20 +20,6 @@ PYTEST_CASES_FAILED, PYTEST_INTERRUPTED = 1, 2
 EXCUSED = ("needs-gpu", "not-judged")
 
 _KILLED = re.compile(r"SIGKILL|code (?:-9|137)\b|return_code=(?:-9|137)\b")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedCase:
-    """A case that failed; `verdict` is its own, `assertion` true when it failed by an assertion.
-
-    `ended` is the process that an exception ended first under it.
-    """
-
-    case: str
-    message: str = ""
-    verdict: str | None = None
-    assertion: bool = False
-    ended: ProcessEnd | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,20 +55,6 @@ class AttemptFacts:
         """How the process ended, for people."""
         end = f"was ended by {self.signal}" if self.signal else f"ended with exit code {self.exit_code}"
         return f"the test process {end}" + (f"; running: {self.running}" if self.running else "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """How an attempt ended; `rule` is the id of the rule that decided."""
-
-    outcome: str
-    verdict: str
-    evidence: tuple[str, ...] = ()
-    rule: str | None = None
-
-
-def failed(verdict: str, *evidence: str, rule: str | None = None) -> Judgement:
-    return Judgement(outcome="failed", verdict=verdict, evidence=evidence, rule=rule)
 
 
 def classify(

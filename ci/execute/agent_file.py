@@ -38,7 +38,10 @@ class AgentFile:
 @functools.cache
 def agent_file() -> AgentFile:
     """The agent of this repository: byte for byte the same for the same sources, whichever Python builds it."""
-    files = {f"{_PACKAGE}/{path.name}": path.read_bytes() for path in _SOURCE.glob("*.py")}
+    files = {
+        f"{_PACKAGE}/{path.relative_to(_SOURCE).as_posix()}": path.read_bytes()
+        for path in _SOURCE.rglob("*.py")
+    }
     data = _archive({"__main__.py": _MAIN.encode(), **files})
     return AgentFile(data=data, sha256=hashlib.sha256(data).hexdigest())
 

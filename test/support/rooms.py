@@ -41,7 +41,7 @@ ROOMS: Final = (
     "cli",
     "__main__",
 )
-# A program of its own in another interpreter: imports nothing of ci/, and nothing imports it.
+# A program of its own in another interpreter: imports nothing of ci/, and nothing but its judge is imported (decision 0022).
 APART: Final = "agent"
 
 # Copied into the engine's environment, where it is a package of its own.

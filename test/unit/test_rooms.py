@@ -39,6 +39,8 @@ DOORS = {
     "subprocess": {"ci/system/process.py"},
     "time": {"ci/system/clock.py"},
 }
+# the part of the agent that rooms of the host may import
+JUDGE = "agent/judge"
 # programs of their own in another interpreter
 PROGRAMS = {
     "ci/docker/container_init.py",
@@ -144,14 +146,25 @@ def test_what_nox_and_inv_start_with_needs_the_standard_library_alone() -> None:
 
 def test_the_agent_imports_nothing_else() -> None:
     """It is carried to where nothing of `ci` is: the standard library and pytest are all that it has there."""
-    for module in MODULES.values():
-        theirs = {each.module for each in module.imports if room_of(each.module) == APART}
-        assert (room_of(module.name) == APART) or not theirs, module.name
-    for path in (REPOSITORY / "ci" / APART).glob("*.py"):
-        name = f"{APART}/{path.stem}".removesuffix("/__init__")
+    for path in (REPOSITORY / "ci" / APART).rglob("*.py"):
+        name = path.relative_to(REPOSITORY / "ci").with_suffix("").as_posix().removesuffix("/__init__")
         assert all(room_of(each.module) == APART for each in MODULES[name].imports), name
         foreign = {each.partition(".")[0] for each in touched(path)} - (sys.stdlib_module_names - {"tomllib"})
         assert foreign <= {"pytest"}, f"{name} imports {foreign}"
+
+
+def test_nothing_imports_the_agent_but_the_judge_of_it() -> None:
+    for module in MODULES.values():
+        theirs = {each.module for each in module.imports if room_of(each.module) == APART}
+        assert room_of(module.name) == APART or theirs <= {JUDGE}, module.name
+
+
+def test_the_judge_is_pure_and_alone() -> None:
+    outside = {"io", "os", "pathlib", "random", "socket", "subprocess", "tempfile", "time"}
+    for path in (REPOSITORY / "ci" / JUDGE).glob("*.py"):
+        name = f"{JUDGE}/{path.stem}".removesuffix("/__init__")
+        assert all(each.module.startswith(JUDGE) for each in MODULES[name].imports), name
+        assert not {each.partition(".")[0] for each in touched(path)} & outside, name
 
 
 @pytest.mark.parametrize("path", sorted(PROGRAMS))

@@ -14,10 +14,11 @@ from ci.agent import queue
 from ci.agent import spec as agent_spec
 from ci.agent.attempt import RunContext
 from ci.agent.events import Emitter
+from ci.agent.judge import Judgement
 from ci.agent.processes import Children
 from ci.agent.queue import Queue
 from ci.agent.stop import Stop
-from ci.agent.verdict import AttemptFacts, Judgement
+from ci.agent.verdict import AttemptFacts
 from support.agent_process import AgentProcess, a_suite, a_test
 
 pytestmark = pytest.mark.in_container

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.agent.spec import Rule, Verdict
-from ci.agent.tracebacks import ProcessEnd, RaisedError
-from ci.agent.verdict import AttemptFacts, FailedCase, Judgement, classify, covering, gates
+from ci.agent.judge import FailedCase, Judgement, Rule
+from ci.agent.judge.tracebacks import ProcessEnd, RaisedError
+from ci.agent.spec import Verdict
+from ci.agent.verdict import AttemptFacts, classify, covering, gates
 from support.agent_process import verdicts
 
 pytestmark = pytest.mark.in_container

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.agent.spec import Rule, Verdict
-from ci.agent.verdict import AttemptFacts, FailedCase, Judgement, classify
+from ci.agent.judge import FailedCase, Judgement, Rule
+from ci.agent.spec import Verdict
+from ci.agent.verdict import AttemptFacts, classify
 from ci.catalog import verdicts
 from support.catalog_files import repository_catalog
 

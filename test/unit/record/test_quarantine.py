@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.agent import verdict as agent
+from ci.agent.judge import FailedCase, Judgement
 from ci.agent.spec import Verdict as AgentVerdict
 from ci.catalog.limits import ReportLimits
 from ci.catalog.quarantine import Quarantine
@@ -56,9 +57,9 @@ def gating(rows: list[str], failed: list[str], *, verdict: Verdict, code: int | 
         kind="pytest",
         exit_code=code,
         cases=Counter(failed=len(failed)),
-        failed=[agent.FailedCase(case=node) for node in failed],
+        failed=[FailedCase(case=node) for node in failed],
     )
-    return agent.gates(rows, attempt, agent.Judgement(outcome="failed", verdict=verdict), TABLE)
+    return agent.gates(rows, attempt, Judgement(outcome="failed", verdict=verdict), TABLE)
 
 
 @given(st.lists(nodes, min_size=1, max_size=3), verdicts, st.sampled_from([None, 1]))

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.agent.tracebacks import ProcessEnd, ProcessEnds, first_end_in
+from ci.agent.judge.tracebacks import ProcessEnd, ProcessEnds
+from ci.agent.logs import first_end_in
 
 pytestmark = pytest.mark.in_container
 
-LOGS = Path(__file__).parents[2] / "data" / "sglang_logs"
+LOGS = Path(__file__).parents[3] / "data" / "sglang_logs"
 
 CAUGHT = """Traceback (most recent call last):
   File "/srt/utils.py", line 3, in retry

@@ -2,11 +2,9 @@
 
 import re
 import signal
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-__all__ = ["Frame", "ProcessEnd", "ProcessEnds", "RaisedError", "first_end_in", "short"]
+__all__ = ["Frame", "ProcessEnd", "ProcessEnds", "RaisedError", "short"]
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _BEGIN = "Traceback (most recent call last):"
@@ -31,7 +29,6 @@ _CHAINED = (
 _LAUNCH = "command="
 # a longer line is not one of a traceback that we read
 _LINE_BYTES = 16384
-_READ_BYTES = 65536
 # frames of each error that matter: the first, and the innermost ones
 FRAMES_KEPT = 8
 # ends of processes in one attempt that are kept, the first ones after each start of a server
@@ -58,7 +55,7 @@ class RaisedError:
     @property
     def asserted(self) -> Frame | None:
         """The innermost frame outside unittest, whose own frames are those of its assertions."""
-        frames = (frame for frame in reversed(self.frames) if Path(frame.file).parent.name != "unittest")
+        frames = (frame for frame in reversed(self.frames) if frame.file.split("/")[-2:-1] != ["unittest"])
         return next(frames, None)
 
     def text(self) -> str:
@@ -70,7 +67,7 @@ class RaisedError:
 def short(file: str) -> str:
     """The last parts of a path, from the package on where it is an installed one."""
     _, package, rest = file.rpartition("site-packages/")
-    return rest if package else "/".join(Path(file).parts[-4:])
+    return rest if package else "/".join(file.split("/")[-4:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,14 +166,14 @@ class ProcessEnds:
         ends = (block.end() for block in self._ends[since:])
         return next((end for end in ends if end is not None), None)
 
-    def last_of(self, script: Path) -> ProcessEnd | None:
+    def last_of(self, script: str) -> ProcessEnd | None:
         """The exception that ended this program, if its traceback is the last of the output.
 
         One that the program prints itself is the same only when nothing but its end follows.
         """
         newest = self._ends[-1] if self._ends else None
         end = newest.end() if newest is not None and not newest.followed else None
-        return end if end is not None and end.script == str(script) else None
+        return end if end is not None and end.script == script else None
 
     def _take(self, line: str) -> None:
         began = _who_raised(line)
@@ -251,19 +248,3 @@ def _who_raised(line: str) -> str | None:
     if hit is not None:
         return hit["who"]
     return None if before else ""
-
-
-def first_end_in(logs: Sequence[Path]) -> ProcessEnd | None:
-    """The first process that ended by the newest of these logs; None where it cannot be read."""
-    ends = ProcessEnds()
-    try:
-        newest = max(logs, key=lambda path: path.stat().st_mtime_ns, default=None)
-        if newest is None:
-            return None
-        with newest.open("rb") as stream:
-            while data := stream.read(_READ_BYTES):
-                ends.feed(data)
-    except OSError:
-        return None
-    ends.close()
-    return ends.first()

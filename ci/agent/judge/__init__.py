@@ -1,0 +1,10 @@
+"""Why something failed, from its log and from what else is known about it. Pure: no files, no processes, no clock.
+
+The standard library of Python 3.10 alone, and nothing of ours outside this package: it is carried in the agent's archive, and
+rooms of the host judge logs with it too (decision 0022).
+"""
+
+from .judge import judge_log
+from .values import Earlier, Facts, FailedCase, Judgement, Rule, failed
+
+__all__ = ["Earlier", "Facts", "FailedCase", "Judgement", "Rule", "failed", "judge_log"]
