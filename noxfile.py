@@ -63,6 +63,7 @@ from ci.nox.exit_codes import (  # noqa: E402
     targets_among,
     unknown_sessions,
 )
+from ci.system.output import outlive_readers  # noqa: E402
 from ci.system.signals import die_with_parent, parent_command, stop_once  # noqa: E402
 
 REQUIREMENTS = ROOT / "requirements"
@@ -571,6 +572,7 @@ def pins(session: nox.Session) -> None:
 
 # --- how Nox starts and ends --------------------------------------------------------------------------------
 
+outlive_readers()
 for line in unknown_sessions(sys.argv[1:], NAMES):
     sys.stderr.write(f"{line}\n")
 

@@ -22,6 +22,7 @@ from ci.cli.verb_options import (
 )
 from ci.system import clock
 from ci.system.environ import read_environ
+from ci.system.output import outlive_readers
 
 # A verb imports what it needs when it runs: `./inv --list` needs neither rich nor Docker's SDK.
 # ruff: noqa: PLC0415
@@ -189,4 +190,5 @@ def deps_check(options: DepsOptions) -> None:
 
 
 if __name__ == "__main__":
+    outlive_readers()
     Inv(namespace).run()

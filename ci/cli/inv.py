@@ -154,14 +154,6 @@ class Inv(Program):
         """A program of these verbs."""
         super().__init__(namespace=namespace, name="inv", binary="./inv", binary_names=["inv"])
 
-    def run(self, argv: list[str] | None = None, exit: bool = True) -> None:  # noqa: A002, FBT001, FBT002 - Invoke's
-        """Run the verbs of `argv` and exit the process."""
-        try:
-            super().run(argv, exit=exit)
-        except BrokenPipeError:
-            # the reader is gone, as in `./inv --list | head -1`
-            sys.stdout = sys.stderr
-
     def core_args(self) -> list[Argument]:
         """Invoke's own options that have a meaning here."""
         return [argument for argument in super().core_args() if argument.name in _CORE_OPTIONS]

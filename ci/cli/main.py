@@ -29,10 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # the reader of the output is gone: `... --list | head -1` is not an error
-        sys.stdout = sys.stderr
-        return int(ExitCode.OK)
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
