@@ -19,6 +19,8 @@ DETAILS_BYTES = 20000
 # of what an error was raised over, and of its message: enough to match a row
 CHAIN_KEPT = 4
 MESSAGE_CHARS = 500
+# different errors of one case that are sent: subtests fail by the hundred, and a message has its limit
+FAILURES_KEPT = 8
 # functions of transformers and huggingface_hub that look for files of a model, and their argument that names it
 HUB_CALLS = {
     "cached_files": "path_or_repo_id",
@@ -172,8 +174,18 @@ class CaseReporter:
             line=keys.line,
             verdict=keys.verdict,
             assertion=keys.assertion and outcome == "failed",
-            failures=[{"identity": id(error), "chain": _chain(error)} for error in errors],
+            failures=_failures(errors),
         )
+
+
+def _failures(errors: "Sequence[BaseException | None]") -> "list[dict[str, object]]":
+    """Each different chain of errors once; one without an error, which nothing excuses, stands for those left out."""
+    found: dict[str, dict[str, object]] = {}
+    for error in errors:
+        chain = _chain(error)
+        found.setdefault(repr(chain), {"identity": id(error), "chain": chain})
+    kept = list(found.values())
+    return kept if len(kept) <= FAILURES_KEPT else [*kept[:FAILURES_KEPT], {"identity": 0, "chain": []}]
 
 
 def _chain(error: BaseException | None) -> "list[dict[str, object]]":

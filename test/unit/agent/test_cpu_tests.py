@@ -104,6 +104,7 @@ NEEDS_GPU: Mapping[str, str] = {
     "stand_in": case("kernels.call()"),
     "in_set_up_class": set_up("_lazy_init()"),
     "in_a_subtest": case("with self.subTest('x'): _lazy_init()"),
+    "in_hundreds_of_subtests": case("for n in range(300):\n          with self.subTest(n=n): _lazy_init()"),
     "at_import": f"{BEGIN}\n_lazy_init()\n",
     "in_a_fixture": "import pytest\nfrom torch.cuda import _lazy_init\n@pytest.fixture\ndef gpu(): _lazy_init()\ndef test_a(gpu): pass\n",
     "server": set_up("popen_launch_server('gpu')"),
@@ -130,6 +131,12 @@ FAILED: Mapping[str, str] = {
     "only_printed": case(f"print('RuntimeError: {NO_DRIVER}')\n        self.assertEqual(1, 2)"),
     "one_of_two_subtests": case(
         "for gpu in (1, 0):\n          with self.subTest(gpu=gpu): _lazy_init() if gpu else add(1)"
+    ),
+    "one_of_hundreds_of_subtests": case(
+        "for n in range(300):\n          with self.subTest(n=n): _lazy_init() if n < 299 else add(1)"
+    ),
+    "hundreds_of_different_errors": case(
+        "for n in range(300):\n          with self.subTest(n=n): _lazy_init() if n < 8 else [][n]"
     ),
     "another_case_fails": case("_lazy_init()") + "    def test_other(self): self.assertEqual(1, 2)\n",
     "the_teardown_fails_too": case("_lazy_init()") + "    def tearDown(self): raise OSError('left behind')\n",
