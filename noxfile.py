@@ -63,8 +63,13 @@ from ci.nox.exit_codes import (  # noqa: E402
     targets_among,
     unknown_sessions,
 )
+from ci.system.inert import guard_output  # noqa: E402
 from ci.system.output import outlive_readers  # noqa: E402
 from ci.system.signals import die_with_parent, parent_command, stop_once  # noqa: E402
+
+# Nox itself prints each command line: a value in it must not be a workflow command.
+outlive_readers()
+guard_output(os.environ)
 
 REQUIREMENTS = ROOT / "requirements"
 
@@ -572,7 +577,6 @@ def pins(session: nox.Session) -> None:
 
 # --- how Nox starts and ends --------------------------------------------------------------------------------
 
-outlive_readers()
 for line in unknown_sessions(sys.argv[1:], NAMES):
     sys.stderr.write(f"{line}\n")
 

@@ -22,6 +22,7 @@ from ci.cli.verb_options import (
 )
 from ci.system import clock
 from ci.system.environ import read_environ
+from ci.system.inert import guard_output
 from ci.system.output import outlive_readers
 
 # A verb imports what it needs when it runs: `./inv --list` needs neither rich nor Docker's SDK.
@@ -191,4 +192,5 @@ def deps_check(options: DepsOptions) -> None:
 
 if __name__ == "__main__":
     outlive_readers()
+    guard_output(read_environ())
     Inv(namespace).run()

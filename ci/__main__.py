@@ -4,11 +4,14 @@ import sys
 
 from ci.cli.main import main
 from ci.errors import InfrastructureError, worst
+from ci.system.environ import read_environ
+from ci.system.inert import guard_output
 from ci.system.output import finish, outlive_readers
 
 
 def _run() -> int:
     outlets = outlive_readers()
+    guard_output(read_environ())
     code = main()
     if lost := finish(outlets):
         error = InfrastructureError(

@@ -14,9 +14,12 @@ from ci.catalog.versions import Versions
 from ci.errors import Problem
 from ci.system.codec import DecodeError, decode
 
-__all__ = ["ENVS_DIR", "EnvSet", "EnvVariable", "is_secret", "load_env_sets"]
+__all__ = ["ENVS_DIR", "STEP_FILES", "EnvSet", "EnvVariable", "is_secret", "load_env_sets"]
 
 ENVS_DIR = Path(__file__).parent.parent.parent / "envs"
+
+# Files by which a step changes the job that it is in: no test gets their names.
+STEP_FILES = frozenset({"GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY"})
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TABLE = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -86,6 +89,9 @@ def _variable(
     name, label = path[1], ".".join(path)
     if not _VARIABLE.fullmatch(name):
         toml.problem("invalid variable name", "letters, digits and underscores", path=path, label=label)
+    if name in STEP_FILES:
+        toml.problem("is for the steps of a job, not for tests", "remove it", path=path, label=label)
+        return None
     if is_secret(name, secrets):
         hint = "export it in the caller's environment and add its name to [[pass_through]]"
         toml.problem("looks like a secret and has a literal value", hint, path=path, label=label)

@@ -7,6 +7,7 @@ from importlib import import_module
 from ci.catalog.toml_reader import closest
 from ci.errors import CiError, ExitCode, UsageError
 from ci.system.environ import read_environ
+from ci.system.inert import inert, send_command
 
 __all__ = ["main"]
 
@@ -46,4 +47,5 @@ def _annotate(error: CiError) -> None:
     if read_environ().get("GITHUB_ACTIONS") == "true":
         from ci.report.live.github import command  # noqa: PLC0415
 
-        sys.stderr.write(command("error", {"title": f"exit {int(error.exit_code)}"}, error.render()) + "\n")
+        title = {"title": f"exit {int(error.exit_code)}"}
+        send_command(sys.stderr, command("error", title, inert(error.render())))

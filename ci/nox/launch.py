@@ -15,6 +15,7 @@ from ci.nox.exit_codes import UNSET
 from ci.system import process
 from ci.system.environ import read_environ
 from ci.system.file_lock import cache_dir
+from ci.system.inert import guard_output
 
 __all__ = ["launch"]
 
@@ -25,6 +26,7 @@ _POLL_S: Final = 0.05
 
 def launch(root: Path, groups: Sequence[str], command: Sequence[str]) -> NoReturn:
     """Become `python COMMAND` in the environment of these dependency groups; an error ends the process with its code."""
+    guard_output(read_environ())
     caller = {name: value for name, value in read_environ().items() if name not in UNSET}
     try:
         python = _python(root, groups, caller)

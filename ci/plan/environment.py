@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.envsets import EnvSet, EnvVariable, is_secret
+from ci.catalog.envsets import STEP_FILES, EnvSet, EnvVariable, is_secret
 from ci.catalog.stages import Stage, Suite
 from ci.catalog.versions import Version, span_of
 from ci.errors import Problem
@@ -128,13 +128,16 @@ def resolve(layers: Sequence[Layer], problems: list[Problem], *, release: Versio
 
 
 def check_given(catalog: Catalog, given: Sequence[tuple[str, str]], problems: list[Problem]) -> None:
-    """What --env may not name: secrets, which would be in the plan, and the agent's own variables."""
+    """What --env may not name: secrets, which would be in the plan, the agent's own variables and a step's files."""
     for name, _ in given:
         if is_secret(name, catalog.secrets):
             what = f"{name} looks like a secret: its value would be in argv, plan and log"
             problems.append(
                 Problem(where="--env", what=what, hint=f"export {name} instead; see [[pass_through]]")
             )
+        if name in STEP_FILES:
+            what = f"{name} is for the steps of a job, not for tests"
+            problems.append(Problem(where="--env", what=what, hint="remove it"))
         if name.startswith(_RESERVED_PREFIX):
             problems.append(
                 Problem(where="--env", what=f"{name} is the agent's own", hint="choose another name")
@@ -149,5 +152,9 @@ def pass_through_names(
     prefixes = tuple(prefix for row in rows for prefix in row.prefixes)
     names = {name for row in rows for name in row.names}
     return tuple(
-        sorted(name for name in environ if name in names or (prefixes and name.startswith(prefixes)))
+        sorted(
+            name
+            for name in environ
+            if name not in STEP_FILES and (name in names or (prefixes and name.startswith(prefixes)))
+        )
     )

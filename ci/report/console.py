@@ -19,6 +19,8 @@ from rich.table import Column, Table
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
+from ci.system.inert import inert_json
+
 __all__ = [
     "Console",
     "ConsoleOptions",
@@ -114,7 +116,7 @@ def confirmed(question: str) -> bool:
 
 def print_json(value: object, *, sort_keys: bool = False) -> None:
     """A result for machines on standard output."""
-    sys.stdout.write(json_module.dumps(value, indent=1, sort_keys=sort_keys) + "\n")
+    sys.stdout.write(inert_json(json_module.dumps(value, indent=1, sort_keys=sort_keys)) + "\n")
 
 
 def new_table(*columns: str, title: str = "", headed: bool = True) -> Table:

@@ -2,7 +2,7 @@
 
     python -m ci.system.signals MODULE [ARGUMENTS]
 
-runs a module as `python -m MODULE` does, with both: Nox sessions start pytest this way.
+runs a module as `python -m MODULE` does, with both and with inert output in Actions: Nox sessions start pytest this way.
 """
 
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from ci.system.environ import read_environ
+from ci.system.inert import guard_output
 
 __all__ = ["STOP_SIGNALS", "die_with_parent", "main", "parent_command", "stop_once", "stop_requested"]
 
@@ -85,13 +86,14 @@ def stop_requested() -> Callable[[], bool]:
 
 
 def main(arguments: list[str]) -> None:
-    """Run `MODULE [ARGUMENTS]` as the main program, tied to the parent when Nox is above us."""
+    """Run `MODULE [ARGUMENTS]` as the main program, tied to the parent when Nox is above us, its output inert in Actions."""
     if not arguments:
         sys.stderr.write("usage: python -m ci.system.signals MODULE [ARGUMENTS]\n")
         raise SystemExit(2)
     if read_environ().get("NOX_CURRENT_SESSION"):  # else `nohup python -m ... &` would end with its shell
         die_with_parent()
     stop_once(lambda _number: None)
+    guard_output(read_environ())
     sys.argv = arguments
     runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
 

@@ -13,6 +13,7 @@ from ci.report.live.log_lines import Line, LogLines
 from ci.report.live.progress import LiveRun
 from ci.report.log_tail import LogTails
 from ci.report.text import case_name, clip, one_line, strip_ansi, visible
+from ci.system.inert import guarded, inert, send_command
 
 __all__ = ["ActionsView", "command", "mask", "mask_commands", "workspace_prefix"]
 
@@ -39,7 +40,8 @@ def mask_commands(secrets: Sequence[str]) -> list[str]:
 
 def mask(stream: IO[str], secrets: Sequence[str]) -> None:
     """Have the runner hide these values from here on."""
-    stream.writelines(f"{line}\n" for line in mask_commands(secrets))
+    for line in mask_commands(secrets):
+        send_command(stream, line)
     stream.flush()
 
 
@@ -68,7 +70,7 @@ class ActionsView:
         secrets: Sequence[str] = (),
         prefix: str = "",
     ) -> None:
-        self._stream = stream
+        self._stream = guarded(stream)
         self._place = prefix
         self._limits = limits
         self._tails = tails
@@ -194,7 +196,7 @@ class ActionsView:
         for properties, words in annotations:
             self._annotated[level] += 1
             if self._annotated[level] <= self._limits.annotations_max:
-                self._write(command(level, properties, words))
+                self._send(level, properties, words)
 
     def _group(self, key: Key, title: str, lines: Sequence[Line], *, tail: bool) -> None:
         inside = [line.text for line in [*self._grouped.pop(key, []), *lines]]
@@ -210,20 +212,16 @@ class ActionsView:
         self._write_group(title, inside)
 
     def _write_group(self, title: str, inside: Sequence[str]) -> None:
-        self._write(command("group", {}, f"{self._time} {_plain(title)}"))
+        self._send("group", {}, f"{self._time} {title}")
         for line in inside:
-            # the bar keeps the runner from reading a line that begins with :: as a command
-            self._write(f"| {_plain(line)}")
-        self._write("::endgroup::")
+            self._stream.write(f"| {line}\n")
+        self._send("endgroup", {}, "")
 
     def _say(self, lines: Sequence[Line]) -> None:
         for line in lines:
-            self._write(f"{self._time} {_plain(line.text)}")
+            self._stream.write(f"{self._time} {line.text}\n")
 
-    def _write(self, line: str) -> None:
-        self._stream.write(line + "\n")
-
-
-def _plain(line: str) -> str:
-    """A line in which the runner finds no command: it looks for its older form, `##[`, in the middle as well."""
-    return line.replace("##[", "# #[")
+    def _send(self, name: str, properties: Mapping[str, str], data: str) -> None:
+        # what a command shows is a line of the log again, on a page that reads `##[` by itself
+        values = {key: inert(value) for key, value in properties.items()}
+        self._stream.send(command(name, values, inert(data)))

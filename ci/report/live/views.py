@@ -36,6 +36,7 @@ from ci.report.live.log_lines import Line, LogLines, count_words
 from ci.report.live.progress import LiveRun, Running, RunningPhase
 from ci.report.log_tail import LogTails
 from ci.report.text import duration, one_line
+from ci.system.inert import inert_json
 
 __all__ = ["ActionsView", "JsonView", "LogView", "TerminalView", "View", "Views", "open_view"]
 
@@ -93,7 +94,7 @@ class JsonView:
         self._stream = stream
 
     def show(self, event: Event) -> None:
-        self._stream.write(line_of(event).decode("ascii"))
+        self._stream.write(inert_json(line_of(event).decode("ascii")))
         self._stream.flush()
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from ci.plan.model import BoundWork, CapabilityWork, Plan, SuiteWork
 from ci.plan.shards import balance
 from ci.report.console import Console, Rule, Table, Text, new_table, open_console, print_json, say
 from ci.report.text import duration
+from ci.system.inert import inert_json
 
 __all__ = ["list_tests", "print_plan", "show_class_differences", "show_differences"]
 
@@ -20,7 +21,7 @@ _SHOWN_TESTS = 40
 def print_plan(plan: Plan, environ: Mapping[str, str], *, as_json: bool) -> None:
     """The plan as tables, or as JSON that `--plan` reads."""
     if as_json:
-        sys.stdout.write(plan.text())
+        sys.stdout.write(inert_json(plan.text()))
     else:
         _show_plan(open_console(environ), plan)
 

@@ -48,6 +48,7 @@ def test_an_unchanged_copy_has_no_problem(catalog_copy: CatalogCopy) -> None:
         ("catalog/engines.toml", "default = true\nlaunch_s = 60", "launch_s = 60", "0 engines are the default for cpu"),
         ("catalog/models.toml", 'stand_in = "tiny"', 'stand_in = "tinny"', "unknown stand-in 'tinny'"),
         (BASE, 'IN_CI = { value = "1"', "IN_CI = { value = 1", "IN_CI.value: is 1, not a string"),
+        (BASE, "[BASE]\n", '[BASE]\nGITHUB_ENV = { value = "x", why = "y" }\n', "GITHUB_ENV: is for the steps of a job"),
         (BASE, "[BASE]\n", '[BASE]\nHF_TOKEN = { value = "x", why = "y" }\n', "looks like a secret and has a literal"),
         (BASE, "[BASE]\n", '[BASE]\nX = "1"\n', 'write { value = "...", why = "..." }'),
         (BASE, "[BASE]\n", '[BASE]\nX = { value = "1" }\n', "X.why: is missing"),

@@ -1,11 +1,15 @@
 """Plans: what is selected, what is refused, what the digest sees."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from ci.catalog.environment import PassThrough
+from ci.catalog.envsets import STEP_FILES
 from ci.catalog.executors import ExecutorKind
 from ci.errors import ExitCode, InfrastructureError, NothingSelectedError, Problem, UsageError
+from ci.plan.environment import pass_through_names
 from ci.plan.facts import Known
 from ci.plan.model import SCHEMA, Plan
 from ci.plan.request import Request
@@ -112,7 +116,7 @@ def test_every_problem_of_a_request_is_reported_at_once() -> None:
     asked = request(
         suites=("1-gpu-smal",),
         tests=("test_9.py",),
-        env=(("HF_TOKEN", "x"), ("AMD_CI_SPEC", "y")),
+        env=(("HF_TOKEN", "x"), ("AMD_CI_SPEC", "y"), ("GITHUB_ENV", "z")),
         engine="vllm",
     )
     with pytest.raises(UsageError) as caught:
@@ -123,6 +127,7 @@ def test_every_problem_of_a_request_is_reported_at_once() -> None:
         "'test_9.py'",
         "HF_TOKEN looks like a secret",
         "AMD_CI_SPEC",
+        "GITHUB_ENV is for the steps of a job",
         "'vllm'",
     ):
         assert part in text
@@ -229,6 +234,13 @@ def test_passed_through_variables_stand_in_the_plan_by_name_only() -> None:
     plan = planned(catalog(), here, request())
     assert plan.placement.pass_through == ("HF_TOKEN", "LC_ALL", "PATH")
     assert "hf_canary" not in json.dumps(plan.to_json())
+
+
+def test_files_of_a_step_are_never_passed_through() -> None:
+    row = PassThrough(names=(), prefixes=("GITHUB_",), why="test")
+    environ = dict.fromkeys([*STEP_FILES, "GITHUB_SHA"], "x")
+    rows = replace(catalog(), pass_through=(row,))
+    assert pass_through_names(rows, environ, in_container=False) == ("GITHUB_SHA",)
 
 
 @pytest.mark.parametrize(

@@ -150,4 +150,4 @@ class TestActions:
     def test_a_log_that_talks_to_the_runner_is_quoted(self, report_limits: ReportLimits) -> None:
         lines = acted(events_of("rehearsal"), report_limits)
         assert "|     ::error::not a command" in lines
-        assert "|     # #[add-mask]e" in lines
+        assert "|     ## [add-mask]e" in lines
