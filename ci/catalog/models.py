@@ -14,9 +14,10 @@ Sizes = Mapping[str, Mapping[str, int | float | tuple[int, ...]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandIn(Row):
-    """The small model that takes a model's place in rehearsal, and the sizes that it can bear."""
+    """The small model that takes a model's place in rehearsal, and the sizes that it can bear; `name` is as people know it."""
 
     id: Text
+    name: Text
     package: Text
     file: Text
     slots: Count

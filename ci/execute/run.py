@@ -171,7 +171,8 @@ class Run:
 def _stood_in(plan: Plan, catalog: Catalog) -> tuple[str, ...]:
     """What takes the place of what in this rehearsal."""
     work = plan.work
-    weights = {model.stand_in.package for model in work.models.values() if model.stand_in is not None}
+    stand_ins = {model.stand_in.id for model in work.models.values() if model.stand_in is not None}
+    weights = {catalog.stand_ins[each].name if each in catalog.stand_ins else each for each in stand_ins}
     found = [f"the weights of {', '.join(sorted(weights))} for those of every model"] if weights else []
     if work.engine_build is None:
         return (f"{work.engine} for {catalog.engines[_UNDER_TEST].package}", *found)
