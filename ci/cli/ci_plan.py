@@ -11,7 +11,7 @@ from ci.cli.options import Parser
 from ci.docker.client import docker_host
 from ci.errors import CiError, ExitCode, Problem, UsageError
 from ci.facts.changed_files import changes_since
-from ci.facts.tree import tree_facts
+from ci.facts.tree_tests import tree_facts
 from ci.github.ci_request import Asked, base_of, event_of, read_ask
 from ci.github.job_plan import JobPlan, plan_jobs
 from ci.github.matrix import matrix_json

@@ -10,7 +10,7 @@ from ci.catalog.stages import Stage
 from ci.catalog.workflows import WorkflowRow
 from ci.errors import NothingSelectedError
 from ci.facts.gather import Place, gather_machine
-from ci.facts.tree import tree_facts
+from ci.facts.tree_tests import tree_facts
 from ci.github.matrix import Ask, Job, make_waves, stage_waves, suites_of
 from ci.github.parity.compare import PlanOf, Side
 from ci.github.parity.machine import stand_in_container, stand_in_image

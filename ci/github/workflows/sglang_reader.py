@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ci.errors import Problem
+from ci.facts.tree.workflow_file import load_workflow
 
 __all__ = ["Job", "Label", "SuiteCall", "Wait", "Workflow", "read_workflows", "workflow_files"]
 
@@ -111,23 +112,12 @@ def workflow_files(
 
 def read_workflows(files: Iterable[tuple[str, bytes]], problems: list[Problem]) -> tuple[Workflow, ...]:
     """Read workflows; one that cannot be read or has no jobs is added to `problems`."""
-    from ruamel.yaml import YAML  # noqa: PLC0415 - 60 ms that only `check` has a use for
-    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
-
     found = []
     for file, text in files:
-        try:
-            document = YAML().load(text.decode())
-        except (UnicodeDecodeError, YAMLError) as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f"{file}:{mark.line + 1}" if mark else file
-            what = f"cannot be read: {getattr(error, 'problem', None) or error}"
-            problems.append(Problem(where=where, what=what))
+        document = load_workflow(file, text, problems)
+        if document is None:
             continue
-        jobs = document.get("jobs") if isinstance(document, dict) else None
-        if not isinstance(jobs, dict):
-            problems.append(Problem(where=f"{file}:1", what="has no jobs", hint="is it a workflow?"))
-            continue
+        jobs = document["jobs"]
         read = [_job(name, jobs[name], _line(jobs, name)) for name in jobs if isinstance(jobs[name], dict)]
         found.append(Workflow(file=file, jobs=tuple(read)))
     return tuple(found)

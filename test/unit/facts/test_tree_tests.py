@@ -6,7 +6,7 @@ import pytest
 
 from ci.catalog.catalog import Catalog
 from ci.errors import UsageError
-from ci.facts.tree import tree_facts
+from ci.facts.tree_tests import tree_facts
 from support.trees import OWN_TESTS
 
 pytestmark = pytest.mark.processes  # git says the commit

@@ -1,0 +1,1 @@
+"""A checkout's own facts, read from its files: nothing of it is imported or run."""

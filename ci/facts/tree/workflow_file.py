@@ -1,0 +1,27 @@
+"""The door to YAML: a workflow file as tables that keep their lines."""
+
+from typing import Any
+
+from ci.errors import Problem
+
+__all__ = ["load_workflow"]
+
+
+def load_workflow(file: str, text: bytes, problems: list[Problem]) -> Any:
+    """The file as ruamel's tables; None for one that is invalid or has no jobs, which is added to `problems`."""
+    from ruamel.yaml import YAML  # noqa: PLC0415 - 60 ms that only a tree's facts have a use for
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+
+    try:
+        document = YAML().load(text.decode())
+    except (UnicodeDecodeError, YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file}:{mark.line + 1}" if mark else file
+        what = f"cannot be read: {getattr(error, 'problem', None) or error}"
+        problems.append(Problem(where=where, what=what))
+        return None
+    jobs = document.get("jobs") if isinstance(document, dict) else None
+    if not isinstance(jobs, dict):
+        problems.append(Problem(where=f"{file}:1", what="has no jobs", hint="is it a workflow?"))
+        return None
+    return document
