@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .device_aborts import DeviceAborts
 from .events import Emitter
 from .judge import FailedCase, Judgement, failed
 from .judge.tracebacks import ProcessEnd, ProcessEnds
@@ -48,6 +49,7 @@ class RunContext:
     children: Children
     stop: Stop
     log_names: set[str]
+    device_aborts: DeviceAborts
 
 
 class Attempt:
@@ -131,7 +133,9 @@ class Attempt:
         facts.oom_kills = oom_kills() - ooms
         facts.log_error = self._log.error
         spec = self._context.spec
-        return self._ended(classify(facts, spec.verdicts, spec.verdict_rules, self._log.text), duration_s)
+        judgement = classify(facts, spec.verdicts, spec.verdict_rules, self._log.text)
+        judgement = self._context.device_aborts.weigh(self._test.id, self._gpu_ids, judgement)
+        return self._ended(judgement, duration_s)
 
     def _take_last_end(self) -> None:
         """What the output says about the end of a process that left no failed case."""
@@ -363,7 +367,8 @@ class Attempt:
     def _emit_started(self, pid: int | None) -> None:
         test, log = self._test, f"logs/{self._log_name}"
         times = {"timeout_s": test.timeout_s, "est_s": test.est_s}
-        self._emit("test-started", of=self._suite.attempts, log=log, pid=pid, gpu_ids=self._gpu_ids, **times)
+        of = max(self._suite.attempts, self._number)
+        self._emit("test-started", of=of, log=log, pid=pid, gpu_ids=self._gpu_ids, **times)
         if self._log.error:
             self._emit("note", text=self._log.error)
 

@@ -1,5 +1,6 @@
 """The order of the work: suites, tests, attempts, deadlines."""
 
+import itertools
 import math
 import os
 import platform
@@ -10,8 +11,9 @@ import time
 from collections import deque
 
 from .attempt import POLL_S, Attempt, RunContext, leftover_list
+from .gpus import Gpus
 from .judge import Judgement
-from .spec import Suite, Test
+from .spec import Retry, Suite, Test
 
 
 class Queue:
@@ -41,7 +43,7 @@ class Queue:
                 self._run_suite(suite)
             else:
                 for test in suite.tests:
-                    self._run_test(suite, test, [], alone=True, deadline=math.inf)
+                    self._run_test(suite, test, Gpus(()), alone=True, deadline=math.inf)
         # What an attempt beside others could not claim, and whatever else has the token.
         token = f"AMD_CI_TOKEN={self._spec.token}"
         swept = self._context.children.kill(lambda: self._context.children.of_run(token))
@@ -54,10 +56,10 @@ class Queue:
         started = time.monotonic()
         ids = [test.id for test in suite.tests]
         self._emit("suite-started", suite=suite.id, tests=ids, timeout_s=suite.timeout_s)
-        queue, free_gpus = deque(suite.tests), list(self._spec.gpu_ids)
+        queue, gpus = deque(suite.tests), Gpus(self._spec.gpu_ids)
         jobs = min(self._spec.jobs, len(queue))
-        if free_gpus and suite.gpus:
-            jobs = min(jobs, len(free_gpus) // suite.gpus)
+        if self._spec.gpu_ids and suite.gpus:
+            jobs = min(jobs, len(self._spec.gpu_ids) // suite.gpus)
 
         def work() -> None:
             try:
@@ -66,10 +68,7 @@ class Queue:
                         if not queue:
                             return
                         test = queue.popleft()
-                        gpu_ids = [free_gpus.pop(0) for _ in range(suite.gpus)] if free_gpus else []
-                    self._run_test(suite, test, gpu_ids, alone=jobs == 1, deadline=started + suite.timeout_s)
-                    with self._lock:
-                        free_gpus[:] = sorted([*free_gpus, *gpu_ids], key=self._spec.gpu_ids.index)
+                    self._run_test(suite, test, gpus, alone=jobs == 1, deadline=started + suite.timeout_s)
             except BaseException as error:  # noqa: BLE001 - raised again by `run`, after the sweep
                 self._broken = error
                 self._stop.request(f"internal error of the agent: {error!r}")
@@ -81,9 +80,7 @@ class Queue:
             time.sleep(POLL_S)  # and not join: signals are handled in this thread
         self._emit("suite-ended", suite=suite.id, duration_s=round(time.monotonic() - started, 3))
 
-    def _run_test(
-        self, suite: Suite, test: Test, gpu_ids: list[str], *, alone: bool, deadline: float
-    ) -> None:
+    def _run_test(self, suite: Suite, test: Test, gpus: Gpus, *, alone: bool, deadline: float) -> None:
         """One test with all its attempts, or the reason why it is not run."""
         cancelled = self._why_cancelled()
         if cancelled is not None or time.monotonic() >= deadline:
@@ -94,30 +91,44 @@ class Queue:
             verdict = "cancelled" if cancelled else "timeout"
             self._emit("test-not-run", suite=suite.id, test=test.id, verdict=verdict, because=because)
             return
-        for number in range(1, suite.attempts + 1):
+        gpu_ids = gpus.take(suite.gpus)
+        for number in itertools.count(1):
             attempt = Attempt(self._context, suite, test, number, gpu_ids)
             judgement = attempt.run(deadline, alone=alone)
-            if not self._may_retry(suite, test, number, judgement, deadline):
+            retry = _policy(suite, number, judgement)
+            if retry is None or (retry.gpu == "other" and not gpus.has_others(gpu_ids)):
                 break
+            elsewhere = retry.gpu != "same" and gpus.has_others(gpu_ids)
+            if not self._wait_to_retry(suite, test, number, retry, deadline, elsewhere=elsewhere):
+                break
+            if elsewhere:
+                gpu_ids = gpus.exchange(
+                    gpu_ids,
+                    poll_s=POLL_S,
+                    give_up=lambda: self._stop.reason is not None or time.monotonic() >= deadline,
+                )
+                if not gpu_ids:
+                    text = "no further attempt: no other GPU was free before the end"
+                    self._emit("note", text=text, suite=suite.id, test=test.id, attempt=number)
+                    break
+        gpus.give(gpu_ids)
         if self._spec.fail_fast and attempt.gates and self._failed_by is None:
             self._failed_by = f"{test.id} of suite {suite.id} failed ({judgement.verdict})"
 
-    def _may_retry(
-        self, suite: Suite, test: Test, number: int, judgement: Judgement, deadline: float
+    def _wait_to_retry(
+        self, suite: Suite, test: Test, number: int, retry: Retry, deadline: float, *, elsewhere: bool
     ) -> bool:
-        """Whether there is another attempt; if so, its time has come on return."""
-        if (
-            judgement.outcome != "failed"
-            or number >= suite.attempts
-            or judgement.verdict not in suite.retry_on
-        ):
-            return False
+        """Whether there is time for another attempt; if so, its time has come on return."""
         tags = {"suite": suite.id, "test": test.id, "attempt": number}
         resume = time.monotonic() + suite.retry_wait_s
         if resume >= deadline:
             self._emit("note", text="no time for another attempt before the suite's time limit", **tags)
             return False
-        because = f"attempt {number} of {suite.attempts} ended with the verdict {judgement.verdict}"
+        because = f"attempt {number} of {retry.attempts} ended with the verdict {retry.verdict}"
+        if retry.gpu != "same":
+            because += (
+                "; next on another GPU" if elsewhere else "; next on the same GPU, the run has no other"
+            )
         self._emit("retry", wait_s=suite.retry_wait_s, because=because, **tags)
         while self._stop.reason is None and (left := resume - time.monotonic()) > 0:
             time.sleep(min(POLL_S, left))
@@ -129,3 +140,11 @@ class Queue:
         if self._stop.reason is not None:
             return f"stopped: {self._stop.reason}"
         return f"fail-fast: {self._failed_by}" if self._failed_by is not None else None
+
+
+def _policy(suite: Suite, number: int, judgement: Judgement) -> Retry | None:
+    """The row after which there is another attempt."""
+    if judgement.outcome != "failed":
+        return None
+    rows = (row for row in suite.retries if row.verdict == judgement.verdict)
+    return next((row for row in rows if number < row.attempts), None)

@@ -16,6 +16,7 @@ __all__ = [
     "ErrorPattern",
     "Limits",
     "NotJudged",
+    "Retry",
     "Spec",
     "SpecError",
     "Suite",
@@ -32,6 +33,9 @@ GIVEN = ("product", "infra", "oom", "unknown", "timeout", "timeout-while-passing
 GIVEN_CAUSES = ("product", "infra", "oom")
 # How a verdict may gate: see docs/agent.md, "Quarantine".
 GATES = ("never", "unless-quarantined", "unless-file-quarantined", "always")
+
+# Where an attempt is tried again: on the same GPUs, on others where the run has them, on others or not at all
+RETRY_GPUS = ("same", "other-if-any", "other")
 
 
 class SpecError(Exception):
@@ -119,6 +123,15 @@ class Test:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """A verdict that is tried again, up to so many attempts; `gpu` is one of `RETRY_GPUS`."""
+
+    verdict: str
+    attempts: int
+    gpu: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
     """Tests with one environment, one deadline and one retry policy."""
 
@@ -127,7 +140,7 @@ class Suite:
     gpus: int
     attempts: int
     retry_wait_s: float
-    retry_on: tuple[str, ...]
+    retries: tuple[Retry, ...]
     env: Mapping[str, str]
     tests: tuple[Test, ...]
 
@@ -223,6 +236,11 @@ def _wrong_values(spec: Spec) -> list[str]:
         found += [] if suite.attempts else [f"{where}: attempts is 0"]
         if spec.gpu_ids and suite.gpus > len(spec.gpu_ids):
             found.append(f"{where} needs {suite.gpus} GPUs, gpu_ids has {len(spec.gpu_ids)}")
+        for retry in suite.retries:
+            if retry.gpu not in RETRY_GPUS:
+                found.append(
+                    f"{where}: retry of {retry.verdict}: gpu is {retry.gpu!r}, not one of {', '.join(RETRY_GPUS)}"
+                )
         for name, count in Counter(test.id for test in suite.tests).items():
             found += [f"{where}: {count} tests have the id {name!r}"] if count > 1 else []
         for test in suite.tests:

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from ci.catalog.columns import Count, Minutes, NotNegative, Positive, Slug, Sourced, Text, matching
+from ci.catalog.columns import Count, Minutes, NotNegative, Positive, Slug, Sourced, Text, Whole, matching
 from ci.catalog.decode import Reader
 from ci.catalog.toml_reader import closest
 from ci.catalog.verdicts import RETRIABLE, Verdict
 
-__all__ = ["Preflight", "Retry", "Stage", "StageTable", "Suite", "load_stages"]
+__all__ = ["Preflight", "Retry", "RetryGpu", "Stage", "StageTable", "Suite", "load_stages"]
 
 _EnvSetId = Annotated[str, matching(r"[a-z0-9_]+\.[A-Z0-9_]+", "FILE.TABLE, e.g. stage_c.FOUR_GPU")]
 
@@ -64,13 +65,24 @@ class Preflight(Sourced):
     env: Mapping[str, str] = field(default_factory=dict)
 
 
+class RetryGpu(StrEnum):
+    """On which GPUs an attempt is tried again."""
+
+    SAME = "same"
+    OTHER_IF_ANY = "other-if-any"
+    # not at all where the run has no others
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry(Sourced):
-    """A verdict that may be tried again where a suite has more than one attempt."""
+    """A verdict that may be tried again. `attempts` are those of any suite; 0: as many as the suite has."""
 
     KEY: ClassVar[str] = "verdict"
 
     verdict: Verdict
+    attempts: Whole = 0
+    gpu: RetryGpu = RetryGpu.SAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -312,7 +312,8 @@ def _users(
         case "stages", "preflight":
             return [suite for suite in catalog.suites if suite.preflight == row.get("id")], ()
         case "stages", "retry":
-            return [suite for suite in catalog.suites if suite.attempts > 1], ()
+            in_any = row.get("attempts", 0)
+            return [suite for suite in catalog.suites if in_any or suite.attempts > 1], ()
     return None
 
 

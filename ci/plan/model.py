@@ -14,6 +14,7 @@ from ci.catalog.executors import ExecutorKind
 from ci.catalog.limits import AgentLimits, HarnessLimits
 from ci.catalog.models import Sizes
 from ci.catalog.registrations.parse import Kind
+from ci.catalog.stages import RetryGpu
 from ci.catalog.verdicts import Verdict
 from ci.errors import Problem, UsageError
 from ci.plan.container.needs import ContainerPlace, ContainerWork
@@ -32,6 +33,7 @@ __all__ = [
     "NotJudgedWork",
     "Placement",
     "Plan",
+    "RetryWork",
     "RuleWork",
     "StandInWork",
     "SuiteWork",
@@ -148,6 +150,15 @@ class TestWork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetryWork:
+    """A verdict after which a test is tried again, up to so many attempts in all."""
+
+    verdict: Verdict
+    attempts: int
+    gpu: RetryGpu
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteWork:
     """A suite's part of the work: its tests in running order, its environment and its limits in seconds."""
 
@@ -158,7 +169,7 @@ class SuiteWork:
     timeout_s: float
     attempts: int
     retry_wait_s: float
-    retry_on: tuple[Verdict, ...]
+    retries: tuple[RetryWork, ...]
     env: Mapping[str, str]
     tests: tuple[TestWork, ...]
 

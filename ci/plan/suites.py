@@ -9,7 +9,7 @@ from ci.catalog.versions import Version
 from ci.errors import Problem
 from ci.plan.environment import Resolved, Setting, layers_for, resolve
 from ci.plan.facts import Facts
-from ci.plan.model import SuiteWork
+from ci.plan.model import RetryWork, SuiteWork
 from ci.plan.request import Request
 from ci.plan.select import Selected, Selection, within
 
@@ -122,7 +122,11 @@ def _suite_work(
         timeout_s=timeout_s,
         attempts=suite.attempts,
         retry_wait_s=suite.retry_wait_s,
-        retry_on=tuple(row.verdict for row in catalog.retries) if suite.attempts > 1 else (),
+        retries=tuple(
+            RetryWork(verdict=row.verdict, attempts=row.attempts or suite.attempts, gpu=row.gpu)
+            for row in catalog.retries
+            if (row.attempts or suite.attempts) > 1
+        ),
         env=resolved.values,
         tests=tuple(within(test, timeout_s, env) for test, env in tests),
     )

@@ -6,7 +6,16 @@ import time
 
 import pytest
 
-from support.agent_process import QUICK, STUBBORN, AgentProcess, a_suite, is_alive, pid_in, wait_for
+from support.agent_process import (
+    QUICK,
+    STUBBORN,
+    AgentProcess,
+    a_suite,
+    is_alive,
+    pid_in,
+    retry,
+    wait_for,
+)
 
 # time for pytest to start on a busy machine and come to the case that hangs
 STARTED_S = 6
@@ -160,7 +169,7 @@ class TestStop:
 
     def test_a_stop_cuts_the_wait_before_another_attempt(self, agent: AgentProcess) -> None:
         test = agent.write("test_a.py", "def test(): raise OSError(28, 'No space left on device')\n")
-        agent.start(a_suite([test], attempts=2, retry_wait_s=100, retry_on=["infra"]))
+        agent.start(a_suite([test], attempts=2, retry_wait_s=100, retries=[retry("infra", 2)]))
         for _ in wait_for("the retry"):
             if agent.of("retry"):
                 break

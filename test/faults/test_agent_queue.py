@@ -9,6 +9,7 @@ from support.agent_process import (
     a_suite,
     a_test,
     agent_limits,
+    retry,
 )
 
 
@@ -20,15 +21,18 @@ class TestQueue:
         self, agent: AgentProcess
     ) -> None:
         suite = a_suite(
-            [agent.write("t/test_a.py", self.FLAKY)], attempts=2, retry_wait_s=0.3, retry_on=["infra"]
+            [agent.write("t/test_a.py", self.FLAKY)],
+            attempts=2,
+            retry_wait_s=0.3,
+            retries=[retry("infra", 2)],
         )
         agent.run(suite)
         first, second = agent.of("test-ended")
         assert (first["verdict"], first["rule"], first["attempt"]) == ("infra", "disk-full", 1)
         assert (second["verdict"], second["attempt"]) == ("passed", 2)
-        (retry,) = agent.of("retry")
-        assert (retry["attempt"], retry["wait_s"]) == (1, 0.3)
-        assert "infra" in retry["because"]
+        (again,) = agent.of("retry")
+        assert (again["attempt"], again["wait_s"]) == (1, 0.3)
+        assert "infra" in again["because"]
         logs = [event["log"] for event in agent.of("test-started")]
         assert logs == ["logs/t_test_a.py.log", "logs/t_test_a.py.attempt-2.log"]
         assert "No space left" in agent.log("t/test_a.py", 1)
@@ -36,13 +40,13 @@ class TestQueue:
 
     def test_a_failure_of_the_product_is_not_tried_again(self, agent: AgentProcess) -> None:
         test = agent.write("test_a.py", "def test(): assert 0, 'No space left on device'\n")
-        agent.run(a_suite([test], attempts=3, retry_on=["infra", "hardware"]))
+        agent.run(a_suite([test], attempts=3, retries=[retry("infra", 3), retry("hardware", 3)]))
         assert [event["verdict"] for event in agent.of("test-ended")] == ["product"]
         assert agent.of("retry") == []
 
     def test_no_retry_beyond_the_suites_time_limit(self, agent: AgentProcess) -> None:
         suite = a_suite(
-            [agent.write("test_a.py", self.FLAKY)], attempts=2, retry_wait_s=50, retry_on=["infra"]
+            [agent.write("test_a.py", self.FLAKY)], attempts=2, retry_wait_s=50, retries=[retry("infra", 2)]
         )
         agent.run({**suite, "timeout_s": 30})
         assert len(agent.of("test-ended")) == 1
@@ -127,6 +131,74 @@ class TestQueue:
         for test in started:
             kinds = [event["type"] for event in agent.events if event.get("test") == test]
             assert (kinds[0], kinds[-1]) == ("test-started", "test-ended")
+
+
+# What the HSA runtime and the driver print where a GPU stops, by a test that does so on the GPUs of `BAD`.
+DEVICE_RULES = [
+    {
+        "id": "gpu-memory-fault",
+        "verdict": "device",
+        "pattern": "Memory access fault by GPU node",
+        "why": "the GPU stopped",
+    }
+]
+FAULTS = """
+import os
+def test_a():
+    if os.environ.get("HIP_VISIBLE_DEVICES") in {bad!r}:
+        print("Memory access fault by GPU node-2 (Agent handle: 0x5581c0) on address 0x7f2c00000000.", flush=True)
+        print("Reason: Page not present or supervisor privilege.", flush=True)
+        os.abort()
+"""
+DEVICE_RETRIES = (retry("device", 2, "other-if-any"), retry("hardware", 2, "other"))
+
+
+class TestDeviceAborts:
+    """GPUs are only ids here, and tests print what ROCm prints."""
+
+    def ended(
+        self, agent: AgentProcess, bad: "dict[str, list[str | None]]", ids: "list[str]"
+    ) -> "list[tuple[str, int, list[str], str]]":
+        tests = [agent.write(name, FAULTS.format(bad=where)) for name, where in bad.items()]
+        suite = a_suite(tests, gpus=1 if ids else 0, retries=DEVICE_RETRIES)
+        agent.run(suite, gpu_ids=ids, verdict_rules=DEVICE_RULES)
+        gpus = {(event["test"], event["attempt"]): event["gpu_ids"] for event in agent.of("test-started")}
+        return [
+            (event["test"], event["attempt"], gpus[event["test"], event["attempt"]], event["verdict"])
+            for event in agent.of("test-ended")
+        ]
+
+    def test_the_same_on_another_gpu_is_the_products(self, agent: AgentProcess) -> None:
+        found = self.ended(agent, {"test_a.py": ["0", "1"]}, ["0", "1"])
+        assert found == [("test_a.py", 1, ["0"], "device"), ("test_a.py", 2, ["1"], "product")]
+        evidence = agent.ended("test_a.py", 2)["evidence"]
+        assert evidence[0] == "the same test stopped GPU 0 and then GPU 1: what they share is the code"
+        assert any("Memory access fault by GPU node-2" in line for line in evidence)
+
+    def test_the_same_on_the_only_gpu_stays_undecided_and_is_not_tried_a_third_time(
+        self, agent: AgentProcess
+    ) -> None:
+        found = self.ended(agent, {"test_a.py": ["0"]}, ["0"])
+        assert found == [("test_a.py", 1, ["0"], "device"), ("test_a.py", 2, ["0"], "device")]
+        assert "stays undecided" in agent.ended("test_a.py", 2)["evidence"][-1]
+
+    def test_without_a_gpu_too(self, agent: AgentProcess) -> None:
+        found = self.ended(agent, {"test_a.py": [None]}, [])
+        assert [verdict for *_, verdict in found] == ["device", "device"]
+
+    def test_two_tests_that_stop_one_gpu_and_pass_on_another_prove_a_fault_of_the_first(
+        self, agent: AgentProcess
+    ) -> None:
+        found = self.ended(agent, {"test_a.py": ["0"], "test_b.py": ["0"], "test_c.py": []}, ["0", "1"])
+        assert found == [
+            ("test_a.py", 1, ["0"], "device"),
+            ("test_a.py", 2, ["1"], "passed"),
+            ("test_b.py", 1, ["0"], "hardware"),
+            ("test_b.py", 2, ["1"], "passed"),
+            ("test_c.py", 1, ["0"], "passed"),
+        ]
+        line = "test_a.py stopped GPU 0 too, and passed on GPU 1: two tests stopped this GPU and no other"
+        assert agent.ended("test_b.py")["evidence"][0] == line
 
 
 class TestSpec:

@@ -89,6 +89,7 @@ def verdicts() -> list[dict[str, object]]:
     cases, file = "unless-quarantined", "unless-file-quarantined"
     causes = {
         "product": cases,
+        "device": cases,
         "unknown": cases,
         "bounds": cases,
         "timeout": file,
@@ -109,7 +110,12 @@ def a_test(path: str, **keys: object) -> dict[str, object]:
 def a_suite(tests: Sequence[Mapping[str, object]], **keys: object) -> dict[str, object]:
     """A suite of the spec: no GPU, one attempt."""
     suite = {"id": "suite", "name": "suite", "timeout_s": 120, "gpus": 0, "attempts": 1, "retry_wait_s": 0}
-    return {**suite, "retry_on": [], "env": measured_environ(), "tests": list(tests), **keys}
+    return {**suite, "retries": [], "env": measured_environ(), "tests": list(tests), **keys}
+
+
+def retry(verdict: str, attempts: int, gpu: str = "same") -> dict[str, object]:
+    """A verdict after which a test of the suite is tried again."""
+    return {"verdict": verdict, "attempts": attempts, "gpu": gpu}
 
 
 class AgentProcess:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 
+from ci.catalog.stages import RetryGpu
 from ci.plan.compare.classes import ClassDifference, bound_text
 from ci.plan.compare.diff import Difference
 from ci.plan.model import BoundWork, CapabilityWork, Plan, SuiteWork
@@ -117,6 +118,15 @@ def _row(table: Table, plan: Plan, path: str, value: object) -> None:
     table.add_row(name, shown or "-", Text(plan.sources.get(path, ""), style="dim"))
 
 
+def _retries(suite: SuiteWork) -> str:
+    """`; 2 after infra, 2 after device (other-if-any GPU)`."""
+    shown = [
+        f"{row.attempts} after {row.verdict}{'' if row.gpu is RetryGpu.SAME else f' ({row.gpu} GPU)'}"
+        for row in suite.retries
+    ]
+    return f": {', '.join(shown)}" if shown else ""
+
+
 def _show_suite(console: Console, plan: Plan, suite: SuiteWork) -> None:
     path = f"work.suites.{suite.id}"
     shard = f"  shard {suite.shard}" if suite.shard is not None else ""
@@ -126,12 +136,7 @@ def _show_suite(console: Console, plan: Plan, suite: SuiteWork) -> None:
     label = plan.placement.runner_labels.get(suite.id, "")
     facts = (
         f"  limit {duration(suite.timeout_s)} ({plan.sources.get(f'{path}.timeout_s', '')})",
-        f"  attempts {suite.attempts}"
-        + (
-            f", {suite.retry_wait_s:g} s apart, after {', '.join(suite.retry_on)}"
-            if suite.attempts > 1
-            else ""
-        ),
+        f"  attempts {suite.attempts}, {suite.retry_wait_s:g} s apart" + _retries(suite),
         f"  {suite.gpus} GPU{'s' if suite.gpus > 1 else ''}, runner in Actions {label} ({plan.sources.get(f'placement.runner_labels.{suite.id}', '')})",
     )
     for line in facts:

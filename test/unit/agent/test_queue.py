@@ -13,13 +13,14 @@ import pytest
 from ci.agent import queue
 from ci.agent import spec as agent_spec
 from ci.agent.attempt import RunContext
+from ci.agent.device_aborts import DeviceAborts
 from ci.agent.events import Emitter
 from ci.agent.judge import Judgement
 from ci.agent.processes import Children
 from ci.agent.queue import Queue
 from ci.agent.stop import Stop
 from ci.agent.verdict import AttemptFacts
-from support.agent_process import AgentProcess, a_suite, a_test
+from support.agent_process import AgentProcess, a_suite, a_test, retry
 
 pytestmark = pytest.mark.in_container
 
@@ -99,6 +100,7 @@ def work(script: Script, folder: Path, *suites: dict[str, object], **keys: objec
         children=NoChildren(),
         stop=script.stop,
         log_names=set(),
+        device_aborts=DeviceAborts(),
     )
     try:
         Queue(context).run()
@@ -150,7 +152,7 @@ class TestRetries:
         self, script: Script, tmp_path: Path
     ) -> None:
         script.verdicts = {"a": ["infra", "passed"], "b": ["infra"], "c": ["product"]}
-        work(script, tmp_path, a_suite(files(*"abc"), attempts=3, retry_on=["infra"]))
+        work(script, tmp_path, a_suite(files(*"abc"), attempts=3, retries=[retry("infra", 3)]))
         assert [(test, number) for test, number, _ in script.ran] == [
             *(("a", 1), ("a", 2)),
             *(("b", 1), ("b", 2), ("b", 3)),
@@ -168,7 +170,7 @@ class TestRetries:
         work(
             script,
             tmp_path,
-            a_suite(files("a"), attempts=2, retry_on=["infra"], retry_wait_s=50, timeout_s=30),
+            a_suite(files("a"), attempts=2, retries=[retry("infra", 2)], retry_wait_s=50, timeout_s=30),
         )
         assert len(script.ran) == 1
         assert script.of("retry") == []
@@ -179,7 +181,7 @@ class TestRetries:
         timer = threading.Timer(0.1, script.stop.request, ["got SIGTERM"])
         timer.start()
         begin = time.monotonic()
-        work(script, tmp_path, a_suite(files("a"), attempts=2, retry_on=["infra"], retry_wait_s=60))
+        work(script, tmp_path, a_suite(files("a"), attempts=2, retries=[retry("infra", 2)], retry_wait_s=60))
         timer.join()
         assert time.monotonic() - begin < 10
         assert len(script.ran) == 1
@@ -232,3 +234,76 @@ def test_a_fault_of_the_agent_itself_is_raised_after_the_sweep_and_nothing_is_re
         work(script, tmp_path, a_suite(files("a", "b")))
     assert script.of("agent-ended") == []
     assert len(script.ran) == 1
+
+
+class TestRetriesOnOtherGpus:
+    POLICY = (retry("device", 2, "other-if-any"), retry("hardware", 2, "other"))
+
+    def test_a_device_abort_is_tried_once_more_on_another_gpu_in_any_suite(
+        self, script: Script, tmp_path: Path
+    ) -> None:
+        script.verdicts = {"a": ["device", "device"], "b": ["passed"]}
+        work(script, tmp_path, a_suite(files("a", "b"), gpus=1, retries=self.POLICY), gpu_ids=["4", "5"])
+        assert script.ran == [("a", 1, ["4"]), ("a", 2, ["5"]), ("b", 1, ["4"])]
+        because = "attempt 1 of 2 ended with the verdict device; next on another GPU"
+        assert [event["because"] for event in script.of("retry")] == [because]
+
+    @pytest.mark.parametrize(("gpus", "ids"), [(1, ["0"]), (0, []), (2, ["0", "1", "2"])])
+    def test_without_another_it_is_tried_on_the_same(
+        self, script: Script, tmp_path: Path, gpus: int, ids: list[str]
+    ) -> None:
+        script.verdicts = {"a": ["device", "device"]}
+        work(script, tmp_path, a_suite(files("a"), gpus=gpus, retries=self.POLICY), gpu_ids=ids)
+        assert script.ran == [("a", number, ids[:gpus]) for number in (1, 2)]
+        assert script.of("retry")[0]["because"].endswith("next on the same GPU, the run has no other")
+
+    @pytest.mark.parametrize("ids", [["0"], ["0", "1"]])
+    def test_broken_hardware_is_tried_on_another_gpu_or_not_at_all(
+        self, script: Script, tmp_path: Path, ids: list[str]
+    ) -> None:
+        script.verdicts = {"a": ["hardware", "passed"]}
+        ran = [("a", number + 1, [gpu]) for number, gpu in enumerate(ids)]
+        work(script, tmp_path, a_suite(files("a"), gpus=1, retries=self.POLICY), gpu_ids=ids)
+        assert script.ran == ran
+
+    def test_a_test_waits_until_another_gpu_is_free(self, script: Script, tmp_path: Path) -> None:
+        both, over = threading.Barrier(2), threading.Event()
+
+        def during(test: str) -> None:
+            if test in ("a", "b") and len(script.ran) <= 2:
+                both.wait(10)
+            if test == "b":
+                over.wait(0.3)
+
+        script.during = during
+        script.verdicts = {"a": ["device", "passed"]}
+        work(
+            script,
+            tmp_path,
+            a_suite(files("a", "b"), gpus=1, retries=self.POLICY),
+            jobs=2,
+            gpu_ids=["0", "1"],
+        )
+        of_a = {number: gpus for test, number, gpus in script.ran if test == "a"}
+        assert sorted([*of_a[1], *of_a[2]]) == ["0", "1"]
+
+    def test_a_stop_ends_the_wait_for_another_gpu(self, script: Script, tmp_path: Path) -> None:
+        both = threading.Barrier(2)
+
+        def during(test: str) -> None:
+            both.wait(10)
+            if test == "b":
+                time.sleep(0.3)
+                script.stop.request("got SIGTERM")
+                time.sleep(0.3)
+
+        script.during = during
+        script.verdicts = {"a": ["device"]}
+        work(
+            script,
+            tmp_path,
+            a_suite(files("a", "b"), gpus=1, retries=self.POLICY),
+            jobs=2,
+            gpu_ids=["0", "1"],
+        )
+        assert [number for test, number, _ in script.ran if test == "a"] == [1]

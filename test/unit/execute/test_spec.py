@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from ci.agent.messages import MESSAGES
 from ci.agent.spec import parse_spec
 from ci.catalog.limits import AgentLimits
+from ci.catalog.stages import RetryGpu
 from ci.catalog.verdicts import CAUSES, Gates, Verdict
 from ci.errors import InfrastructureError
 from ci.execute.agent_file import AGENT_NAME, agent_file
@@ -42,6 +43,7 @@ from ci.plan.model import (
     ErrorWork,
     ModelWork,
     NotJudgedWork,
+    RetryWork,
     RuleWork,
     StandInWork,
 )
@@ -95,7 +97,7 @@ suites = st.builds(
     gpus=st.just(0),
     attempts=st.integers(1, 3),
     retry_wait_s=seconds,
-    retry_on=st.lists(st.sampled_from(Verdict), max_size=2).map(tuple),
+    retries=st.lists(st.builds(RetryWork), max_size=2).map(tuple),
     env=env,
     tests=st.lists(tests, max_size=2, unique_by=lambda test: test.id).map(tuple),
 )
@@ -247,7 +249,7 @@ def test_every_event_of_the_agent_is_one_of_the_host(tmp_path: Path) -> None:
         env={**suite.env, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         attempts=2,
         retry_wait_s=0,
-        retry_on=(Verdict.PRODUCT,),
+        retries=(RetryWork(verdict=Verdict.PRODUCT, attempts=2, gpu=RetryGpu.SAME),),
         tests=tuple(
             replace(
                 test,

@@ -150,6 +150,7 @@ def test_a_stand_in_selects_the_tests_of_its_models() -> None:
         (row("ci/catalog/stages.toml", "suite", name="gone"), []),
         (row("ci/catalog/stages.toml", "preflight", id="all-reduce"), [EIGHT_GPU]),
         (row("ci/catalog/stages.toml", "retry", verdict="infra"), [FOUR_GPU]),
+        (row("ci/catalog/stages.toml", "retry", verdict="device", attempts=2), ALL),
         (row("ci/catalog/stages.toml", "stage", id="stage-a-amd"), [STAGE_A]),
         (row("ci/catalog/environment.toml", "secret", words=["X"]), ALL),
         (row("ci/catalog/bounds.toml", "surprise"), ALL),
