@@ -97,7 +97,7 @@ suites = st.builds(
     gpus=st.just(0),
     attempts=st.integers(1, 3),
     retry_wait_s=seconds,
-    retries=st.lists(st.builds(RetryWork), max_size=2).map(tuple),
+    retries=st.lists(st.builds(RetryWork, attempts=st.integers(1, 3)), max_size=2).map(tuple),
     env=env,
     tests=st.lists(tests, max_size=2, unique_by=lambda test: test.id).map(tuple),
 )
