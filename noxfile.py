@@ -283,7 +283,9 @@ def plan(session: nox.Session) -> None:
     A and B are plan.json files or run folders; differences are shown field by field. `-- --compare
     mi300x,mi325x STAGE [options]` shows only what differs between hardware classes.
     """
-    ci(session, HOST, "plan", *session.posargs)
+    # a rehearsal's plan names the engine's version, so it needs the same environment as the stage
+    groups = HOST if session.posargs[:1] in ([], ["--diff"]) else STAGE
+    ci(session, groups, "plan", *session.posargs)
 
 
 @register()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ci.catalog.catalog import Catalog
+from ci.catalog.engines import Engine
 from ci.catalog.hardware import CPU
 from ci.catalog.stages import Suite
 from ci.errors import InfrastructureError
@@ -40,11 +41,7 @@ def part(catalog: Catalog, facts: Facts, needs: Needs, _found: DockerFacts | Non
     """
     engine = facts.engines.get(needs.engine)
     if engine is None:
-        raise InfrastructureError(
-            f"engine {needs.engine} is not installed where the tests would run",
-            cause=f"no python3 on the PATH has the package {catalog.engines[needs.engine].package!r}",
-            then="name the interpreter that has it: --python PATH; or rehearse on the CPU: --hardware cpu",
-        )
+        raise _missing(catalog.engines[needs.engine], needs.request, rehearsal=facts.hardware_class == CPU)
     suites = () if facts.hardware_class == CPU else needs.suites
     return Part(
         engine=engine,
@@ -54,4 +51,20 @@ def part(catalog: Catalog, facts: Facts, needs: Needs, _found: DockerFacts | Non
             "work.image": "default: no image, the host's own files",
             "work.container": "the executor is not docker",
         },
+    )
+
+
+def _missing(engine: Engine, request: Request, *, rehearsal: bool) -> InfrastructureError:
+    """What to do about an engine that no interpreter has; in a rehearsal ours should have it."""
+    what = f"engine {engine.id} is not installed where the tests would run"
+    if rehearsal:
+        return InfrastructureError(
+            what,
+            cause=f"this environment does not have the package {engine.package!r}",
+            then=f"the session makes one that has it: nox -s plan -- {request.stage}; a real stage's plan: --hardware mi300x --dry-run",
+        )
+    return InfrastructureError(
+        what,
+        cause=f"no python3 on the PATH has the package {engine.package!r}",
+        then="name the interpreter that has it: --python PATH; or rehearse on the CPU: --hardware cpu",
     )

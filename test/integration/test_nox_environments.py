@@ -58,6 +58,7 @@ class TestOnce:
         other = make_project(tmp_path / "a second checkout", envdir=project.envdir)
         assert project.nox("-s", "stage_a_amd", "stage_b_amd(1-gpu-small)", "stage_c_amd").code == 0
         assert other.nox("-s", "nightly_dsv4_amd").code == 0
+        assert other.nox("-s", "plan", "--", "stage_a_amd").code == 0  # it names the engine's version
         assert len(environments(project)) == 1
 
     def test_other_pins_are_another_environment(self, project: Project) -> None:

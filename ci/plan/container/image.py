@@ -169,7 +169,8 @@ def image_request(
         raise UsageError(
             "no image is published for a machine without an AMD GPU",
             cause="SGLang's images are made for mi30x and mi35x",
-            then="./inv image.build --rehearsal, then add: --image sglang-amd-ci/rehearsal:latest",
+            then="./inv image.build --rehearsal, then add: --image sglang-amd-ci/rehearsal:latest; "
+            "a real stage's plan: --hardware mi300x --dry-run",
         )
     return ImageRequest(
         family=family,

@@ -188,6 +188,13 @@ def test_an_engine_that_is_not_installed_is_infrastructure() -> None:
     assert "--python PATH" in caught.value.render()
 
 
+def test_a_rehearsal_without_its_engine_names_the_session_that_has_it() -> None:
+    with pytest.raises(InfrastructureError, match="llamacpp is not installed") as caught:
+        planned(catalog(), facts(ROWS, engines={}), request())
+    assert "nox -s plan -- stage-a-amd" in caught.value.render()
+    assert "--hardware cpu" not in caught.value.render()
+
+
 def test_the_digest_sees_what_decides_a_verdict_and_nothing_else() -> None:
     base = planned(catalog(), facts(ROWS), request())
     elsewhere = facts(
