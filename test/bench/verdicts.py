@@ -142,11 +142,11 @@ def kinds(cases: Sequence[LabelledCase]) -> list[str]:
 
 
 def own_rows(kind: str, results: Sequence[Result], rules: Sequence[Rule]) -> list[str]:
-    """The rows that are a kind's own: those that its cases name, else those that decided a case of it."""
+    """The rows that are a kind's own: those that its cases name, else those that decided a case of it rightly."""
     known = [rule.id for rule in rules]
     of_kind = [result for result in results if result.case.kind == kind]
     named = {row for result in of_kind for row in result.case.rules}
-    own = named or {result.judgement.rule or "" for result in of_kind}
+    own = named or {result.judgement.rule or "" for result in of_kind if result.right}
     return [row for row in known if row in own]
 
 
@@ -161,7 +161,7 @@ def show(
     matrices: bool,
 ) -> None:
     console = open_console(os.environ)
-    console.print(matrix_table(results, "rows: what is right; columns: what the judge said"))
+    console.print(matrix_table(results, "rows: right; columns: judged"))
     if ablation:
         console.print()
         console.print(ablation_table(results, removed, ablation))
@@ -171,7 +171,7 @@ def show(
             console.print(matrix_table(again, f"without the rows of {kind}: {', '.join(removed[kind])}"))
     show_wrong(console, results)
     console.print()
-    console.print(str(figures(results)))
+    console.print(str(figures(results)), soft_wrap=True)
 
 
 def matrix_table(results: Sequence[Result], title: str) -> Table:
@@ -229,11 +229,11 @@ def show_wrong(console: Console, results: Sequence[Result]) -> None:
         )
         grave = " EXCUSED" if result.excused else " BLAMED" if result.blamed else ""
         console.print()
-        console.print(f"{case.name}: {what}{grave}")
-        console.print(f"    right because {case.why} ({case.source})")
+        console.print(f"{case.name}: {what}{grave}", soft_wrap=True)
+        console.print(f"    right because {case.why} ({case.source})", soft_wrap=True)
         console.print(f"    decided by {f'rule {said.rule}' if said.rule else 'no rule'}")
         for line in said.evidence[:EVIDENCE_LINES_MAX]:
-            console.print(f"    | {line[:200]}")
+            console.print(f"    | {line[:200]}", soft_wrap=True)
 
 
 def as_json(
