@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from harness.needs import needs
 from harness.register import register_amd_ci
+from harness.replies import wrong_variety
 from harness.server import Server, ServerSpec, launch
 
 register_amd_ci(est_time=66, suite="stage-b-test-1-gpu-small-amd")
@@ -37,6 +38,14 @@ def test_greedy(server: Server) -> None:
     assert len(set(together)) == 1, (
         f"{len(set(together))} different replies in one batch: {sorted(set(together))}"
     )
+
+
+def test_a_reply_depends_on_its_prompt(server: Server) -> None:
+    prompts = (PROMPT, "Three colors are", "One, two, three,")
+    replies = {
+        prompt: server.client.completions(prompt, max_tokens=16, temperature=0).text for prompt in prompts
+    }
+    assert wrong_variety(replies) is None
 
 
 def test_greedy_knows_the_capital_of_germany(server: Server) -> None:
