@@ -17,7 +17,7 @@ from typing import Any
 from .device_aborts import DeviceAborts
 from .events import Emitter
 from .judge import FailedCase, Judgement, failed
-from .judge.tracebacks import ProcessEnd, ProcessEnds
+from .judge.tracebacks import ProcessEnd, ProcessEnds, RaisedError
 from .logs import LogFile, RecentLines, first_end_in, log_name
 from .messages import MESSAGE_BYTES, parse_message
 from .processes import Children, command_of, handles, oom_kills, send_signal, signal_name
@@ -132,6 +132,7 @@ class Attempt:
         self._take_last_end()
         facts.oom_kills = oom_kills() - ooms
         facts.log_error = self._log.error
+        facts.serves = bool(self._server_logs())
         spec = self._context.spec
         judgement = classify(facts, spec.verdicts, spec.verdict_rules, self._log.text)
         judgement = self._context.device_aborts.weigh(self._test.id, self._gpu_ids, judgement)
@@ -309,8 +310,9 @@ class Attempt:
         """Count a case, and excuse one that failed where a row says so."""
         facts, case = self.facts, keys["case"]
         self._read_output()  # what was printed before the message: a pipe holds no more than one read takes
+        chains: tuple[tuple[RaisedError, ...], ...] = ()
         if keys["outcome"] == "failed" and keys["verdict"] is None:
-            self._explain(keys)
+            chains = self._explain(keys)
         outcome, message = keys["outcome"], keys["message"]
         del keys["failures"]
         keys["quarantine"] = covering(self._test.quarantine, case)
@@ -322,6 +324,7 @@ class Attempt:
                 message=message,
                 verdict=keys["verdict"],
                 assertion=keys["assertion"],
+                chains=chains,
                 ended=self._ended_server(),
             )
             facts.failed.append(failed)
@@ -329,25 +332,20 @@ class Attempt:
             facts.skip_reasons.append(message)
         self._ends.begin_case()
 
-    def _explain(self, keys: dict[str, Any]) -> None:
-        """Excuse a failed case, or name the error that a retry hides."""
+    def _explain(self, keys: dict[str, Any]) -> tuple[tuple[RaisedError, ...], ...]:
+        """Excuse a failed case, or name the error that a retry hides; the errors that failed it, if it is not excused."""
         problems: list[str] = []
         failures: tuple[Failure, ...] = decode(tuple[Failure, ...], keys["failures"], "failures", problems)
         if problems:
-            return
+            return ()
         excuse, error = self._excuses.of(failures), self._excuses.wrapped(failures)
         if excuse is not None:
             keys["outcome"], keys["message"] = excuse.outcome, excuse.reason
             self.facts.excuses.append(f"{keys['case']}: {excuse.reason}")
-            return
+            return ()
         if error is not None:
             keys["message"], keys["assertion"] = error.text(), error.raises == "AssertionError"
-        server = self._excuses.server_of(failures)
-        rules = self._context.spec.verdict_rules
-        proof = server.text() if server is not None and server.errors else ""
-        if proof and not any(rule.pattern.search(proof) for rule in rules):
-            # SGLang starts a server that ended once more, and complains that the Hub is not reachable
-            keys["verdict"] = "product"
+        return tuple(failure.chain for failure in failures if failure.chain)
 
     def _ended_server(self) -> ProcessEnd | None:
         """The process that ended first under a case: by the output, else by the log of the newest server."""

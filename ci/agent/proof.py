@@ -52,11 +52,6 @@ class Excuses:
         error = self._unwrapped(failures[0].chain) if failures else None
         return None if error is None or error == failures[0].chain[0] else error
 
-    def server_of(self, failures: Sequence[Failure]) -> ProcessEnd | None:
-        """The process that ended first of the server that the case waited for; None where it did not wait for one."""
-        found = (self._server_of(failure) for failure in failures)
-        return next((end for end in found if end is not None), None)
-
     def of_end(self, end: ProcessEnd) -> Excuse | None:
         """The excuse for what a process ended with."""
         error = self._unwrapped(end.errors)

@@ -202,6 +202,7 @@ def _chain(error: BaseException | None) -> "list[dict[str, object]]":
             raises=module + kind.__qualname__,
             message=_one_line(str(error))[:MESSAGE_CHARS] + _wanted_of_the_hub(error),
             frames=tuple(frames[-FRAMES_KEPT:]),
+            caused=error.__cause__ is not None,
         )
         chain.append(asdict(raised))
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

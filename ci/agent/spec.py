@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from .judge import Rule
+from .judge import ABOUT, CONDITIONS, Rule
 
 __all__ = [
     "CpuTests",
@@ -220,9 +220,12 @@ def _wrong_values(spec: Spec) -> list[str]:
     found = [] if spec.schema == SCHEMA else [f"schema is {spec.schema}; this agent reads schema {SCHEMA}"]
     found += [] if spec.jobs else ["jobs is 0"]
     causes = [verdict.id for verdict in spec.verdicts if verdict.cause]
+    known = [verdict.id for verdict in spec.verdicts if verdict.id != "passed"]
     for rule in spec.verdict_rules:
-        if rule.verdict not in causes:
-            found.append(f"rule {rule.id}: verdict {rule.verdict!r} is not one of {', '.join(causes)}")
+        if rule.verdict not in known:
+            found.append(f"rule {rule.id}: verdict {rule.verdict!r} is not one of {', '.join(known)}")
+        found += [f"rule {rule.id}: unknown about {each!r}" for each in rule.about if each not in ABOUT]
+        found += [] if rule.only_if in CONDITIONS else [f"rule {rule.id}: unknown only_if {rule.only_if!r}"]
     names = {verdict.id for verdict in spec.verdicts}
     found += [f"verdicts has no row {name!r}" for name in GIVEN if name not in names]
     found += [f"verdict {name}: cause is false" for name in GIVEN_CAUSES if name in names - {*causes}]

@@ -1,12 +1,11 @@
 """The verdict of an attempt: by its process, its cases, the kernel and the log, in this order; and whether it gates."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from .judge import FailedCase, Judgement, Rule, failed
-from .judge.tracebacks import ESCAPES, ProcessEnd
+from .judge import Facts, FailedCase, Judgement, Rule, failed, judge_log
+from .judge.tracebacks import ProcessEnd
 from .proof import Excuse
 from .spec import Verdict
 
@@ -19,8 +18,6 @@ PYTEST_CASES_FAILED, PYTEST_INTERRUPTED = 1, 2
 # outcomes of cases that failed with an excuse; the first of them decides
 EXCUSED = ("needs-gpu", "not-judged")
 
-_KILLED = re.compile(r"SIGKILL|code (?:-9|137)\b|return_code=(?:-9|137)\b")
-
 
 @dataclass(slots=True, kw_only=True)
 class AttemptFacts:
@@ -29,7 +26,7 @@ class AttemptFacts:
     `exit_code` and `signal` are the process's own end; `session_code` is pytest's exit code, None when pytest did
     not finish; `stopped` and `deadline` are why the agent ended the attempt, None when it ended by itself. `asked` are the
     metrics that it has to record, `metrics` those that it has. `ended` is the process that an exception ended first where the
-    test process left no failed case, `excuse` what excuses that, `excuses` are the reasons of excused cases.
+    test process left no failed case, `serves` whether the test started a server with a log of its own, `excuse` what excuses that, `excuses` are the reasons of excused cases.
     """
 
     path: str
@@ -46,6 +43,7 @@ class AttemptFacts:
     skip_reasons: list[str] = field(default_factory=list)
     running: str = ""
     oom_kills: int = 0
+    serves: bool = False
     log_error: str | None = None
     ended: ProcessEnd | None = None
     excuse: Excuse | None = None
@@ -62,6 +60,7 @@ def classify(
 ) -> Judgement:
     """The verdict of one attempt; `read_log` is called only when the log can change it."""
     done = facts.cases.total()
+    causes = [row.id for row in verdicts if row.cause]
     if facts.stopped is not None:
         return failed("cancelled", f"stopped: {facts.stopped}")
     if facts.deadline is not None:
@@ -69,7 +68,7 @@ def classify(
         during = f"; running: {facts.running}" if facts.running else ""
         return failed(verdict, f"{facts.deadline}; cases ended: {done}, failed: {len(facts.failed)}{during}")
     if facts.failed:
-        return _judge_cases(facts, [row.id for row in verdicts if row.cause], rules, read_log)
+        return _judge_cases(facts, causes, rules, read_log)
     excused = next((outcome for outcome in EXCUSED if facts.cases[outcome]), None)
     if excused is not None and facts.exit_code == facts.session_code in (
         PYTEST_CASES_FAILED,
@@ -93,89 +92,51 @@ def classify(
         return Judgement(
             outcome=outcome, verdict="passed", evidence=(facts.log_error,) if facts.log_error else ()
         )
-    return _judge_end(facts, rules, read_log())
+    return _judge_end(facts, causes, rules, read_log())
 
 
 def _unmeasured(metric: str) -> str:
     return f"no metric {metric!r} was recorded, and ci/catalog/bounds.toml has a row for it; next: measure it or remove the row"
 
 
-def _ends(ends: Iterable[ProcessEnd | None], texts: Iterable[str]) -> tuple[str, ...]:
-    """The processes that ended first, and how SGLang then ends the others, where the texts are about that."""
-    found = [end for end in ends if end is not None]
-    lines = dict.fromkeys(end.text() for end in found)
-    # one that was killed itself may have been the kernel's victim
-    if any(end.errors for end in found) and any(_KILLED.search(text) for text in texts):
-        lines["SGLang then ends its own processes with SIGKILL (-9, 137): it is no lack of memory"] = None
-    return tuple(lines)
+def _judged(facts: AttemptFacts, log: str, rules: Sequence[Rule], causes: Sequence[str]) -> Judgement:
+    known = Facts(
+        log=log,
+        exit_code=facts.exit_code,
+        signal=facts.signal,
+        failed=tuple(facts.failed),
+        ended=facts.ended,
+        oom_kills=facts.oom_kills,
+        serves=facts.serves,
+    )
+    return judge_log(known, rules, causes)
 
 
 def _judge_cases(
     facts: AttemptFacts, causes: Sequence[str], rules: Sequence[Rule], read_log: Callable[[], str]
 ) -> Judgement:
-    """Some case failed: each has its own verdict, or is the product's by an assertion, or the log explains it."""
-    own = {case: case.verdict or ("product" if case.assertion else None) for case in facts.failed}
-    explained: Judgement | None = None
-    if None in own.values() and "bounds" not in own.values():
-        ends = [case.ended.text() for case in own if case.ended is not None]
-        explained = _explain(facts, rules, "\n".join([read_log(), *ends]))
-    otherwise = explained.verdict if explained else "product"
-    # an unknown verdict counts as the worst
-    verdicts = {case: verdict if verdict in causes else "product" for case, verdict in own.items() if verdict}
-    worst = min([*verdicts.values(), *([otherwise] if None in own.values() else [])], key=causes.index)
-    lines = _by_message([case for case in own if verdicts.get(case, otherwise) == worst])
-    lines = (*_ends((case.ended for case in own), (case.message for case in own)), *lines)
-    if explained is None or explained.verdict != worst:
-        return failed(worst, *lines)
-    return failed(worst, *explained.evidence, *lines, rule=explained.rule)
+    """Some case failed: the log is read when one of them does not say why itself."""
+    own = all(case.verdict or case.assertion for case in facts.failed)
+    judgement = _judged(facts, "" if own else read_log(), rules, causes)
+    if facts.log_error and judgement.verdict == "product" and not own and judgement.rule is None:
+        return failed("infra", facts.log_error, *judgement.evidence)
+    return judgement
 
 
-def _by_message(cases: Iterable[FailedCase]) -> tuple[str, ...]:
-    """A line for each message: a server that ends takes every case of a file along."""
-    names: dict[str, list[str]] = {}
-    for case in cases:
-        names.setdefault(case.message, []).append(case.case)
-    return tuple(
-        f"{first}{f' and {len(others)} more' if others else ''}: {message}"
-        for message, (first, *others) in names.items()
-    )
-
-
-def _judge_end(facts: AttemptFacts, rules: Sequence[Rule], log: str) -> Judgement:
+def _judge_end(facts: AttemptFacts, causes: Sequence[str], rules: Sequence[Rule], log: str) -> Judgement:
     """No case failed, but the process did not end with success."""
-    ended = facts.ended.text() if facts.ended is not None else ""
-    explained = _explain(facts, rules, f"{log}\n{ended}")
-    if explained is not None:
-        return failed(explained.verdict, facts.end(), *explained.evidence, rule=explained.rule)
-    if facts.ended is not None:
-        return failed("product", *_ends((facts.ended,), (facts.end(),)), facts.end())
-    if facts.signal == "SIGKILL":
-        return failed("unknown", facts.end(), "the agent did not send it, and the kernel counted no OOM kill")
-    last = _clean(log[-4096:])[-3:]
-    if facts.kind == "pytest" and facts.signal is None and facts.session_code != facts.exit_code:
+    judgement = _judged(facts, log, rules, causes)
+    unexplained = judgement.verdict in ("product", "unknown") and judgement.rule is None
+    if facts.log_error and unexplained:
+        return failed("infra", facts.log_error, facts.end())
+    if facts.signal is not None or facts.ended is not None or not unexplained:
+        return replace(judgement, evidence=(*judgement.evidence, facts.end()))
+    if facts.kind == "pytest" and facts.session_code != facts.exit_code:
         session = "had not ended" if facts.session_code is None else f"had ended with {facts.session_code}"
-        return failed("unknown", facts.end(), f"pytest's session {session}", *last)
-    return failed("product", facts.end(), *last)
-
-
-def _explain(facts: AttemptFacts, rules: Sequence[Rule], log: str) -> Judgement | None:
-    """What machine, network or kernel did during this attempt; the first rule in the order of the catalog wins."""
-    killed = f"the kernel counted {facts.oom_kills} OOM kills during this attempt"
-    if facts.oom_kills and facts.signal == "SIGKILL":
-        return failed("oom", killed)
-    log = ESCAPES.sub("", log)  # a colour in front of a word would hide where the word begins
-    for rule in rules:
-        match = rule.pattern.search(log)
-        if match is not None:
-            start, end = log.rfind("\n", 0, match.start()) + 1, log.find("\n", match.end())
-            lines = _clean(log[start : end if end >= 0 else len(log)])
-            why = rule.why
-            for name, value in match.groupdict().items():
-                why = why.replace(f"{{{name}}}", value or "")
-            return failed(rule.verdict, *lines, f"rule {rule.id}: {why}", rule=rule.id)
-    if facts.oom_kills:
-        return failed("oom", killed)
-    return failed("infra", facts.log_error) if facts.log_error else None
+        return failed("unknown", facts.end(), f"pytest's session {session}", *judgement.evidence)
+    if judgement.verdict == "unknown":
+        return failed("product", facts.end(), *judgement.evidence)
+    return replace(judgement, evidence=(*judgement.evidence, facts.end()))
 
 
 def covering(quarantine: Iterable[str], node: str) -> list[str]:
@@ -201,8 +162,3 @@ def gates(
     if rule == "unless-file-quarantined" or facts.exit_code != PYTEST_CASES_FAILED or not facts.failed:
         return True
     return not all(covering(quarantine, case.case) for case in facts.failed)
-
-
-def _clean(text: str) -> tuple[str, ...]:
-    lines = (ESCAPES.sub("", line).strip() for line in text.splitlines())
-    return tuple(line for line in lines if line)

@@ -77,7 +77,14 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
             stop_s=service.stop_s,
         ),
         verdict_rules=tuple(
-            RuleWork(id=rule.id, verdict=rule.verdict, pattern=rule.pattern, why=rule.why)
+            RuleWork(
+                id=rule.id,
+                verdict=rule.verdict,
+                about=rule.about,
+                only_if=rule.only_if,
+                pattern=rule.pattern,
+                why=rule.why,
+            )
             for rule in catalog.verdict_rules
         ),
         cpu_tests=cpu_tests_of(catalog.cpu_tests, suites.files)

@@ -15,6 +15,7 @@ from ci.catalog.limits import AgentLimits, HarnessLimits
 from ci.catalog.models import Sizes
 from ci.catalog.registrations.parse import Kind
 from ci.catalog.stages import RetryGpu
+from ci.catalog.verdict_rules import About, OnlyIf
 from ci.catalog.verdicts import Verdict
 from ci.errors import Problem, UsageError
 from ci.plan.container.needs import ContainerPlace, ContainerWork
@@ -43,7 +44,7 @@ __all__ = [
     "digest_of",
 ]
 
-SCHEMA = 6
+SCHEMA = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +92,12 @@ class CapabilityWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleWork:
-    """A pattern in the log of a failed attempt, and the verdict that it proves."""
+    """A pattern in the evidence about a failure, and the verdict that it proves."""
 
     id: str
     verdict: Verdict
+    about: tuple[About, ...]
+    only_if: OnlyIf
     pattern: str
     why: str
 

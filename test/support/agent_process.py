@@ -55,10 +55,11 @@ def agent_limits() -> dict[str, float]:
     return {row["id"].removeprefix("agent."): row["value"] for row in rows if row["id"].startswith("agent.")}
 
 
-def verdict_rules() -> list[dict[str, str]]:
+def verdict_rules() -> list[dict[str, object]]:
     """The verdict rules as the executor writes them into a spec."""
     rows = tomllib.loads((CATALOG / "verdicts.toml").read_text())["rule"]
-    return [{key: row[key] for key in ("id", "verdict", "pattern", "why")} for row in rows]
+    keys = ("id", "verdict", "about", "only_if", "pattern", "why")
+    return [{"only_if": "", **{key: row[key] for key in keys if key in row}} for row in rows]
 
 
 def cpu_tests() -> dict[str, list[dict[str, object]]]:

@@ -4,7 +4,18 @@ The standard library of Python 3.10 alone, and nothing of ours outside this pack
 rooms of the host judge logs with it too (decision 0022).
 """
 
+from .conditions import CONDITIONS
 from .judge import judge_log
-from .values import Earlier, Facts, FailedCase, Judgement, Rule, failed
+from .values import ABOUT, Earlier, Facts, FailedCase, Judgement, Rule, failed
 
-__all__ = ["Earlier", "Facts", "FailedCase", "Judgement", "Rule", "failed", "judge_log"]
+__all__ = [
+    "ABOUT",
+    "CONDITIONS",
+    "Earlier",
+    "Facts",
+    "FailedCase",
+    "Judgement",
+    "Rule",
+    "failed",
+    "judge_log",
+]

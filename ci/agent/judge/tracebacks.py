@@ -2,31 +2,29 @@
 
 import re
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 __all__ = ["Frame", "ProcessEnd", "ProcessEnds", "RaisedError", "short"]
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_BEGIN = "Traceback (most recent call last):"
+BEGIN = "Traceback (most recent call last):"
 # SGLang's own words before it; looked for at the end of what stands before, a search from every place of a long line takes seconds
-_HIT = re.compile(r"(?P<who>\w{1,100}) hit an exception: $")
+HIT = re.compile(r"(?P<who>\w{1,100}) hit an exception: $")
 _HIT_CHARS = 130
 _FRAME = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
 _ERROR = re.compile(r"(?P<raises>[A-Za-z_][\w.]*)(?:: ?(?P<message>.*))?$")
-_CHILD = re.compile(r"Process (?P<who>\S+):$")
+CHILD = re.compile(r"Process (?P<who>\S+):$")
 # SGLang's word for a process of its own that ended without an exception
-_CRASHED = re.compile(
+CRASHED = re.compile(
     r"(?:\[[^]]*\] )?Subprocess (?P<who>\S+) \(pid=\d+\) crashed with exit code (?P<code>-?\d+)\."
 )
 # what Python's faulthandler prints when a signal ends a process, e.g. SIGBUS
-_FATAL = re.compile(r"Fatal Python error: (?P<message>.+)$")
-_FATAL_FRAME = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+) in (?P<function>.+)$')
-_CHAINED = (
-    "During handling of the above exception, another exception occurred:",
-    "The above exception was the direct cause of the following exception:",
-)
+FATAL = re.compile(r"Fatal Python error: (?P<message>.+)$")
+FATAL_FRAME = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+) in (?P<function>.+)$')
+CAUSED = "The above exception was the direct cause of the following exception:"
+CHAINED = ("During handling of the above exception, another exception occurred:", CAUSED)
 # what SGLang's tests print when they start a server
-_LAUNCH = "command="
+LAUNCH = "command="
 # a longer line is not one of a traceback that we read
 _LINE_BYTES = 16384
 # frames of each error that matter: the first, and the innermost ones
@@ -43,14 +41,23 @@ class Frame:
     line: int
     function: str
 
+    @property
+    def place(self) -> str:
+        """`sglang/srt/utils/common.py:754, get_device`."""
+        return f"{short(self.file)}:{self.line}" + (f", {self.function}" if self.function else "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaisedError:
-    """An exception: its class with its module (none for built-in ones), the first line of its message, its innermost frames."""
+    """An exception: its class with its module (none for built-in ones), the first line of its message, its innermost frames.
+
+    `caused`: it was raised *from* the one that follows in its chain, and not only while that was handled.
+    """
 
     raises: str
     message: str
-    frames: tuple[Frame, ...]
+    frames: tuple[Frame, ...] = ()
+    caused: bool = False
 
     @property
     def asserted(self) -> Frame | None:
@@ -60,8 +67,13 @@ class RaisedError:
 
     def text(self) -> str:
         """`RuntimeError: no accelerator (sglang/srt/utils/common.py:754, get_device)`."""
-        words, last = f"{self.raises}: {self.message}" if self.message else self.raises, self.asserted
-        return words if last is None else f"{words} ({short(last.file)}:{last.line}, {last.function})"
+        words, last = self.words, self.asserted
+        return words if last is None else f"{words} ({last.place})"
+
+    @property
+    def words(self) -> str:
+        """`RuntimeError: no accelerator`."""
+        return f"{self.raises}: {self.message}" if self.message else self.raises
 
 
 def short(file: str) -> str:
@@ -96,7 +108,7 @@ class ProcessEnd:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Block:
+class Block:
     """A traceback while its lines come in; `errors` in the order of the text."""
 
     who: str
@@ -104,9 +116,53 @@ class _Block:
     frames: list[Frame] = field(default_factory=list)
     first: Frame | None = None
     in_frames: bool = True
-    chained: bool = False
+    chained: str = ""
     followed: bool = False
     exit_code: int | None = None
+
+    def chain(self) -> tuple[RaisedError, ...]:
+        """The error that the traceback ends with, then what each was raised over."""
+        return tuple(reversed(self.errors))
+
+    def go_on(self) -> bool:
+        """Another traceback begins; whether it is one of this chain."""
+        if not self.chained or self.in_frames:
+            return False
+        self.frames, self.first, self.in_frames, self.followed = [], None, True, False
+        return True
+
+    def extend(self, line: str) -> bool:
+        """A line after the error; true when it goes on with a message that is not complete yet."""
+        last = self.errors[-1] if self.errors else None
+        if last is None or self.chained or not line.strip():
+            return False
+        of_rccl = "NCCL" in last.message and line.startswith(("nccl", "Last error:"))
+        if not (last.message.endswith(":") or of_rccl):
+            return False
+        self.errors[-1] = replace(last, message=f"{last.message} {line.strip()}")
+        return True
+
+    def take(self, line: str) -> bool:
+        """The next line; false when it cannot be one of this traceback."""
+        frame = _FRAME.match(line)
+        if frame is not None:
+            found = Frame(file=frame["file"], line=int(frame["line"]), function=frame["function"] or "")
+            self.first = self.first or found
+            self.frames = [*self.frames, found][-FRAMES_KEPT:]
+            return True
+        if line.startswith("  "):  # source lines, carets, repeated frames
+            return True
+        error = _ERROR.match(line)
+        if error is None or self.first is None:
+            return False
+        message = (error["message"] or "").strip()
+        caused = self.chained == CAUSED
+        raised = RaisedError(
+            raises=error["raises"], message=message, frames=tuple(self.frames), caused=caused
+        )
+        self.errors.append(raised)
+        self.in_frames, self.chained = False, ""
+        return True
 
     def end(self) -> ProcessEnd | None:
         """The end of a process; None for an exception that was caught and only printed."""
@@ -119,7 +175,7 @@ class _Block:
             return None
         return ProcessEnd(
             who=self.who or "the process",
-            errors=tuple(reversed(self.errors)),
+            errors=self.chain(),
             script=self.first.file if self.first.function == "<module>" else "",
         )
 
@@ -129,8 +185,8 @@ class ProcessEnds:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._ends: list[_Block] = []
-        self._block: _Block | None = None
+        self._ends: list[Block] = []
+        self._block: Block | None = None
         self._who = ""
         # of a fatal error until the frame is read that it happened in
         self._fatal = ""
@@ -179,29 +235,30 @@ class ProcessEnds:
         began = _who_raised(line)
         if self._fatal:
             self._in_fatal(line)
-        elif (fatal := _FATAL.match(line)) is not None:
+        elif (fatal := FATAL.match(line)) is not None:
             self._fatal, self._in_fatal_thread, self._block = fatal["message"], False, None
         elif began is not None:
             self._open(began or self._who)
         elif self._block is not None and self._block.in_frames:
-            self._in_frames(self._block, line)
-        elif line.startswith(_LAUNCH):
+            if not self._block.take(line):  # another process wrote into it
+                self._block = None
+        elif line.startswith(LAUNCH):
             self._launched, self._block = len(self._ends), None
-        elif line in _CHAINED and self._block is not None:
-            self._block.chained = True
-        elif (crashed := _CRASHED.match(line)) is not None:
-            self._keep(_Block(who=crashed["who"], exit_code=int(crashed["code"]), in_frames=False))
+        elif line in CHAINED and self._block is not None:
+            self._block.chained = line
+        elif (crashed := CRASHED.match(line)) is not None:
+            self._keep(Block(who=crashed["who"], exit_code=int(crashed["code"]), in_frames=False))
         elif line.strip() and self._ends:
             self._ends[-1].followed = True
-        child = _CHILD.match(line)
+        child = CHILD.match(line)
         self._who = child["who"] if child is not None else ""
 
     def _in_fatal(self, line: str) -> None:
-        frame = _FATAL_FRAME.match(line)
+        frame = FATAL_FRAME.match(line)
         if frame is not None and self._in_fatal_thread:
             at = Frame(file=frame["file"], line=int(frame["line"]), function=frame["function"])
             error = RaisedError(raises="Fatal Python error", message=self._fatal, frames=(at,))
-            self._keep(_Block(who="the process", errors=[error], first=at, in_frames=False))
+            self._keep(Block(who="the process", errors=[error], first=at, in_frames=False))
             self._fatal = ""
         elif line.startswith("Current thread "):
             self._in_fatal_thread = True
@@ -209,42 +266,21 @@ class ProcessEnds:
             self._fatal = ""
 
     def _open(self, who: str) -> None:
-        block = self._block
-        if block is not None and block.chained and not block.in_frames:
-            block.frames, block.first, block.in_frames, block.chained = [], None, True, False
-            block.followed = False
-            return
-        self._keep(_Block(who=who))
+        if self._block is None or not self._block.go_on():
+            self._keep(Block(who=who))
 
-    def _keep(self, block: _Block) -> None:
+    def _keep(self, block: Block) -> None:
         self._block = block
         if len(self._ends) < _ENDS_KEPT:
             self._ends.append(block)
 
-    def _in_frames(self, block: _Block, line: str) -> None:
-        frame = _FRAME.match(line)
-        if frame is not None:
-            found = Frame(file=frame["file"], line=int(frame["line"]), function=frame["function"] or "")
-            block.first = block.first or found
-            block.frames = [*block.frames, found][-FRAMES_KEPT:]
-            return
-        if line.startswith("  "):  # source lines, carets, repeated frames
-            return
-        error = _ERROR.match(line)
-        if error is None or block.first is None:  # another process wrote into it
-            self._block = None
-            return
-        message = (error["message"] or "").strip()
-        block.errors.append(RaisedError(raises=error["raises"], message=message, frames=tuple(block.frames)))
-        block.in_frames = False
-
 
 def _who_raised(line: str) -> str | None:
     """Who is named at the head of a traceback, empty for nobody; None for any other line."""
-    if not line.endswith(_BEGIN):
+    if not line.endswith(BEGIN):
         return None
-    before = line.removesuffix(_BEGIN)
-    hit = _HIT.search(before[-_HIT_CHARS:])
+    before = line.removesuffix(BEGIN)
+    hit = HIT.search(before[-_HIT_CHARS:])
     if hit is not None:
         return hit["who"]
     return None if before else ""

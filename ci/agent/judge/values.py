@@ -5,32 +5,42 @@ from dataclasses import dataclass
 
 from .tracebacks import ProcessEnd, RaisedError
 
-__all__ = ["Earlier", "Facts", "FailedCase", "Judgement", "Rule", "failed"]
+__all__ = ["ABOUT", "Earlier", "Facts", "FailedCase", "Judgement", "Rule", "failed"]
+
+
+# Kinds of evidence: the exception that ended a case or a process; how a process ended without one; what the GPU's runtime
+# printed; the kernel's log; messages of tools outside of tests.
+ABOUT = ("exception", "end", "device", "kernel", "setup")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A pattern in the evidence about a failure, and the verdict that it proves."""
+    """A pattern in the evidence about a failure, and the verdict that it proves.
+
+    `about` are the kinds of evidence in which it is looked for, of `ABOUT`; `only_if` is a key of `conditions.CONDITIONS`.
+    """
 
     id: str
     verdict: str
+    about: tuple[str, ...]
     pattern: re.Pattern[str]
     why: str
+    only_if: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedCase:
     """A case that failed; `verdict` is its own, `assertion` true when it failed by an assertion.
 
-    `chain` is the exception that ended it, then what each was raised over; `ended` the process that an exception ended first
-    under it.
+    `chains` are the exceptions that failed it (a phase, a subtest), each followed by what it was raised over; `ended` is the
+    process that an exception ended first under it.
     """
 
     case: str
     message: str = ""
     verdict: str | None = None
     assertion: bool = False
-    chain: tuple[RaisedError, ...] = ()
+    chains: tuple[tuple[RaisedError, ...], ...] = ()
     ended: ProcessEnd | None = None
 
 
@@ -48,7 +58,8 @@ class Facts:
 
     `log` is the whole text, `kernel_log` the kernel's lines of that time. `exit_code` or `signal` is the end of the process,
     `failed` are the cases that failed by their events, `ended` is the process of the engine that ended first. `phase` is the
-    set-up phase that failed, empty for a test. `gpu_ids` are this attempt's, `earlier` the attempts before it, the first first.
+    set-up phase that failed, empty for a test. `gpu_ids` are this attempt's, `earlier` the attempts before it, the first first. `holders` are processes of others that
+    hold memory of these GPUs, in words. `serves`: the test started a server of its own, whose output may be elsewhere.
     """
 
     log: str
@@ -61,6 +72,8 @@ class Facts:
     phase: str = ""
     gpu_ids: tuple[str, ...] = ()
     earlier: tuple[Earlier, ...] = ()
+    holders: tuple[str, ...] = ()
+    serves: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
