@@ -22,6 +22,7 @@ from .logs import LogFile, RecentLines, first_end_in, log_name
 from .messages import MESSAGE_BYTES, parse_message
 from .processes import Children, command_of, handles, oom_kills, send_signal, signal_name
 from .proof import Excuses, Failure
+from .shared_memory import SharedMemory
 from .spec import Spec, Suite, Test, decode
 from .stop import Stop
 from .verdict import AttemptFacts, classify, covering, gates
@@ -85,6 +86,8 @@ class Attempt:
         self._excuses = Excuses(context.spec.cpu_tests, root, test.path, self._ends)
         self._selector = selectors.DefaultSelector()
         self._leftovers: dict[int, str] = {}
+        self._shared_memory = SharedMemory(context.spec.shared_memory)
+        self._left_in_memory: list[str] = []
         self._next_output = 0.0
         self._next_reap = 0.0
 
@@ -120,6 +123,7 @@ class Attempt:
                 self._wait(started, suite_deadline)
                 duration_s = time.monotonic() - started
                 self._clear_away()
+                self._left_in_memory = self._shared_memory.sweep()
                 self._pump(0)
         finally:
             os.close(self._output)
@@ -186,6 +190,7 @@ class Attempt:
         facts, limit_s = self.facts, self._test.timeout_s
         while self._process.poll() is None:
             self._pump(POLL_S)
+            self._shared_memory.look(self._members)
             now = time.monotonic()
             if self._context.stop.reason is not None:
                 facts.stopped = self._context.stop.reason
@@ -209,6 +214,7 @@ class Attempt:
         """End what outlived the test process, after a moment in which it may end by itself."""
         until = time.monotonic() + self._limits.settle_s
         while self._members() and time.monotonic() < until and self._context.stop.reason is None:
+            self._shared_memory.look(self._members)
             self._pump(POLL_S)
         self._escalate()
 
@@ -391,12 +397,16 @@ class Attempt:
             duration_s=round(duration_s, 3),
             cases=dict(self.facts.cases),
             skip_reasons=self.facts.skip_reasons,
-            leftovers=leftover_list(self._leftovers),
+            leftovers=leftover_list(self._leftovers, self._left_in_memory),
             log_bytes=self._log.kept_bytes,
             log_omitted_bytes=self._log.total_bytes - self._log.kept_bytes,
         )
         return judgement
 
 
-def leftover_list(commands: Mapping[int, str]) -> list[dict[str, object]]:
-    return [{"pid": pid, "command": command} for pid, command in commands.items()]
+def leftover_list(commands: Mapping[int, str], paths: Sequence[str] = ()) -> list[dict[str, object]]:
+    """Processes that were killed, and files that were removed."""
+    killed: list[dict[str, object]] = [
+        {"pid": pid, "command": command, "path": ""} for pid, command in commands.items()
+    ]
+    return [*killed, *({"pid": 0, "command": "", "path": path} for path in paths)]

@@ -162,6 +162,7 @@ class Spec:
     verdicts: tuple[Verdict, ...]
     verdict_rules: tuple[Rule, ...]
     cpu_tests: CpuTests
+    shared_memory: tuple[str, ...]
     suites: tuple[Suite, ...]
 
 

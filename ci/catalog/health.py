@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from ci.catalog.columns import Sourced, Text
 from ci.catalog.decode import Reader
 from ci.catalog.verdicts import Verdict
 
-__all__ = ["Counter", "Growth", "HealthRows", "HealthTool", "Smi", "load_health"]
+__all__ = ["Counter", "Growth", "HealthRows", "HealthTool", "SharedMemoryName", "Smi", "load_health"]
 
 
 class Growth(StrEnum):
@@ -43,14 +44,28 @@ class HealthTool(Sourced):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedMemoryName(Sourced):
+    """How names in /dev/shm begin that a killed process of an attempt leaves there."""
+
+    KEY: ClassVar[str] = "prefix"
+
+    prefix: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HealthRows:
     """All rows of health.toml."""
 
     counters: tuple[Counter, ...]
     tools: tuple[HealthTool, ...]
+    shared_memory: tuple[SharedMemoryName, ...]
 
 
 def load_health(reader: Reader) -> HealthRows:
     """Read health.toml; what is wrong with it is added to the reader's problems."""
-    file = reader.open("health.toml", "counter", "tool")
-    return HealthRows(counters=file.rows("counter", Counter), tools=file.rows("tool", HealthTool))
+    file = reader.open("health.toml", "counter", "tool", "shared_memory")
+    return HealthRows(
+        counters=file.rows("counter", Counter),
+        tools=file.rows("tool", HealthTool),
+        shared_memory=file.rows("shared_memory", SharedMemoryName),
+    )

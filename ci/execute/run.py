@@ -149,6 +149,7 @@ class Run:
             run_dir=str(folder.path),
             token=self._token,
             known_features=tuple(sorted(features)),
+            shared_memory=tuple(row.prefix for row in self.catalog.health.shared_memory),
         )
         with executor:
             executor.start(spec)

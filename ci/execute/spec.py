@@ -109,12 +109,21 @@ class Spec:
     verdicts: tuple[VerdictSpec, ...]
     verdict_rules: tuple[RuleWork, ...]
     cpu_tests: CpuTestsWork
+    shared_memory: tuple[str, ...]
     suites: tuple[SuiteSpec, ...]
     harness: HarnessSpec
 
 
-def make_spec(plan: Plan, *, run: str, run_dir: str, token: str, known_features: tuple[str, ...]) -> Spec:
-    """The spec of a plan on this machine."""
+def make_spec(
+    plan: Plan,
+    *,
+    run: str,
+    run_dir: str,
+    token: str,
+    known_features: tuple[str, ...],
+    shared_memory: tuple[str, ...] = (),
+) -> Spec:
+    """The spec of a plan on this machine; `shared_memory` are prefixes of names in /dev/shm that are swept."""
     work = plan.work
     return Spec(
         schema=SCHEMA,
@@ -133,6 +142,7 @@ def make_spec(plan: Plan, *, run: str, run_dir: str, token: str, known_features:
         ),
         verdict_rules=work.verdict_rules,
         cpu_tests=work.cpu_tests,
+        shared_memory=shared_memory,
         suites=tuple(_suite(suite, work) for suite in work.suites if suite.tests),
         harness=HarnessSpec(
             hardware_class=work.hardware_class,

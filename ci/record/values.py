@@ -82,10 +82,18 @@ class BoundRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """A process that outlived its test and had to be killed."""
+    """What outlived its test: a process that had to be killed, or a file in /dev/shm that had to be removed (pid 0)."""
 
     pid: int
     command: str
+    path: str = ""
+
+    @property
+    def words(self) -> str:
+        """`leftover process killed: 12, python3 -m http.server`."""
+        if self.path:
+            return f"leftover shared memory removed: {self.path}"
+        return f"leftover process killed: {self.pid}, {self.command}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -291,8 +291,8 @@ def case_place(case: Case) -> str:
 
 
 def leftover_words(leftover: Leftover) -> str:
-    """A process that had to be killed."""
-    return f"leftover process killed: {leftover.pid}, {leftover.command}"
+    """What outlived a test, and what was done with it."""
+    return leftover.words
 
 
 def ending(attempt: Attempt) -> str:

@@ -165,7 +165,7 @@ class AgentProcess:
         top: dict[str, Any] = {"schema": 2, "run": "run", "token": self.token, "root": str(self.root)}
         top |= {"run_dir": str(self.run_dir), "pythonpath": [], "jobs": 1, "gpu_ids": [], "fail_fast": False}
         top |= {"pytest_args": [], "limits": merged, "verdicts": verdicts(), "suites": list(suites)}
-        top |= {"verdict_rules": verdict_rules(), "cpu_tests": no_cpu_tests()}
+        top |= {"verdict_rules": verdict_rules(), "cpu_tests": no_cpu_tests(), "shared_memory": ["psm_"]}
         return {**top, "harness": {}, **keys}
 
     def start(self, *suites: Mapping[str, object], **keys: object) -> "AgentProcess":

@@ -241,7 +241,7 @@ def _trouble(
             Text("\n".join(one_line(strip_ansi(line)) for line in attempt.end.evidence)), (0, 0, 0, 4)
         )
     for leftover in attempt.end.leftovers:
-        yield Text(f"leftover process killed: {leftover.pid}, {one_line(leftover.command)}", style="yellow")
+        yield Text(one_line(model.leftover_words(leftover)), style="yellow")
     tail = tails.of(attempt)
     note = f" ({tail.note})" if tail.note else ""
     yield Text(f"last lines of {one_line(attempt.start.log) or 'the log'}{note}:", style="bold")

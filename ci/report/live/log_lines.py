@@ -210,8 +210,7 @@ class LogLines:
 
 def _leftovers(leftovers: Iterable[Leftover], *, indent: str) -> Iterator[Line]:
     for leftover in leftovers:
-        text = f"leftover process killed: {leftover.pid}, {one_line(leftover.command)}"
-        yield Line(text=indent + text, tone="warn")
+        yield Line(text=indent + one_line(leftover.words), tone="warn")
 
 
 def _metric(event: ev.Metric) -> Line:

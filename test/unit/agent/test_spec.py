@@ -29,6 +29,7 @@ SPEC: dict[str, Any] = {
     "verdicts": verdicts(),
     "verdict_rules": verdict_rules(),
     "cpu_tests": cpu_tests(),
+    "shared_memory": ["psm_"],
     "suites": [a_suite([a_test("test_a.py"), a_test("test_b.py")])],
     "harness": {"anything": [1, None]},
 }
