@@ -15,6 +15,7 @@ __all__ = ["Engine", "Service", "load_engines"]
 class _EngineRow(Explained):
     id: Text
     package: Text
+    also: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +43,13 @@ class Service(Sourced):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """An inference server: the Python package that holds it, and its service by hardware class."""
+    """An inference server: the Python package that holds it, others whose files decide what it computes, and its service
+    by hardware class.
+    """
 
     id: str
     package: str
+    also: tuple[str, ...] = ()
     why: str
     services: Mapping[str, Service] = field(default_factory=dict)
 
@@ -80,5 +84,6 @@ def load_engines(reader: Reader, hardware: HardwareCatalog) -> Mapping[str, Engi
                 what = f"{len(defaults)} engines are the default for {hardware_class}: {', '.join(defaults) or 'none'}"
                 file.problem("service", what, "write default = true in exactly one of its rows")
     return {
-        row.id: Engine(id=row.id, package=row.package, why=row.why, services=found[row.id]) for row in rows
+        row.id: Engine(id=row.id, package=row.package, also=row.also, why=row.why, services=found[row.id])
+        for row in rows
     }

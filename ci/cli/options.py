@@ -260,7 +260,12 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
         problems.append(Problem(where="--failed", what="of which run's plan?", hint=hint))
     if problems:
         raise UsageError("invalid options", problems=problems, then=f"{prog} --help")
-    place = Place(checkout=known.checkout, python=known.python, planning_only=known.dry_run or known.list)
+    place = Place(
+        checkout=known.checkout,
+        python=known.python,
+        planning_only=known.dry_run or known.list,
+        names_only=known.list,
+    )
     return RunOptions(known, request, place)
 
 

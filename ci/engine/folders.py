@@ -3,8 +3,8 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +13,13 @@ from typing import Final
 
 from ci.errors import InfrastructureError
 from ci.system import clock
+from ci.system.file_digests import FileDigests, digest_of_files
 from ci.system.file_lock import held
 
 __all__ = [
     "ENGINES",
     "Made",
+    "changed_files",
     "free_bytes",
     "holding",
     "is_whole",
@@ -32,6 +34,9 @@ ENGINES: Final = "engines"
 
 # Written last: a folder without it is not complete.
 _MARKER: Final = "ready"
+# What the files were when it was made, for a reader who wants to know which of them has changed.
+_FILES: Final = "files.json"
+_OURS: Final = frozenset({_MARKER, _FILES})
 _UNFINISHED: Final = ".making-"
 # what `st_blocks` counts
 _BLOCK_BYTES: Final = 512
@@ -64,14 +69,56 @@ def note_use(folder: Path) -> None:
         os.utime(folder / _MARKER)
 
 
-def whole(folder: Path, make: Callable[[Path], None]) -> None:
-    """Make a folder under another name and give it its own when `make` has filled it; called with the lock held."""
+def changed_files(folder: Path) -> Mapping[str, str] | None:
+    """The files that are not as they were made, with their digests now (empty: removed); None where that is not known."""
+    digests = _digests(folder.parent)
+    try:
+        made = json.loads((folder / _MARKER).read_text(encoding="utf-8")).get("files", "")
+        if not made:
+            return None
+        if digests.of_folder(folder, skip=_OURS) == made:
+            return {}
+        before = json.loads((folder / _FILES).read_text(encoding="utf-8"))
+    except (OSError, ValueError, AttributeError):
+        return None
+    now = digests.files(folder, skip=_OURS)
+    return {
+        path: now.get(path, "")
+        for path in sorted(before.keys() | now.keys())
+        if now.get(path) != before.get(path)
+    }
+
+
+def _digests(engines: Path) -> FileDigests:
+    return FileDigests(engines.parent / "digests")
+
+
+def _record(folder: Path) -> str:
+    """Write down what the files are; returns the digest of them all."""
+    digests = _digests(folder.parent)
+    digest = digests.of_folder(folder, skip=_OURS)
+    files = dict(digests.files(folder, skip=_OURS))
+    (folder / _FILES).write_text(json.dumps(files, indent=0), encoding="utf-8")
+    return digest if digest_of_files(files) == digest else ""
+
+
+def whole(
+    folder: Path,
+    make: Callable[[Path], None],
+    *,
+    recording: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> None:
+    """Make a folder under another name and give it its own when `make` has filled it; called with the lock held.
+
+    What its files are is written down in it; `recording` is entered while they are read.
+    """
     unfinished = folder.with_name(f"{_UNFINISHED}{folder.name}")
     try:
         make(unfinished)
-        (unfinished / _MARKER).write_text(
-            json.dumps({"made": clock.iso(clock.utc_now()), "name": folder.name}) + "\n", encoding="utf-8"
-        )
+        with recording():
+            files = _record(unfinished)
+        made = {"made": clock.iso(clock.utc_now()), "name": folder.name, "files": files}
+        (unfinished / _MARKER).write_text(json.dumps(made) + "\n", encoding="utf-8")
         if folder.exists():  # one whose Python was removed
             shutil.rmtree(folder)
         unfinished.rename(folder)

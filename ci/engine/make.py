@@ -84,7 +84,7 @@ def prepare(
         maker = _Maker(wanted, uv=uv, environ=environ, run=run, steps=steps, python=python)
         for folder, make in ((wanted.base_folder, maker.base), (wanted.folder, maker.layer)):
             if not is_usable(folder):
-                whole(folder, make)
+                whole(folder, make, recording=lambda: steps.step("checksums of its files"))
 
 
 def _check_space(folder: Path, size: Size, free: Callable[[Path], int]) -> None:

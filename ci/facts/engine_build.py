@@ -1,21 +1,27 @@
 """The engine's environment that is made here: looked up for a plan, without making it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.engines import Engine
 from ci.engine.environment import KERNEL_STUB, EngineEnvironment, folder_digest
+from ci.engine.folders import changed_files, is_whole
 from ci.engine.interpreter import Kernels, examine
 from ci.engine.locate import StandIns, find_environment, find_stand_ins
 from ci.engine.trees import tree_wants
 from ci.errors import CiError, InfrastructureError
+from ci.facts.content import file_digests, package_digests, packages_of
 from ci.facts.interpreters import find_engine
 from ci.plan.engine_build import EngineBuild, EnginePlace, EngineSource, EngineWork
 from ci.plan.facts import EngineFact
+from ci.system.file_digests import digest_of_files
 
 __all__ = ["find_engine_build"]
+
+# changed files that a note names
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +92,9 @@ def _made(look: _Look, stand_ins: StandIns) -> tuple[EngineBuild, EngineFact]:
         notes.append(
             f"not pinned here: {layer.name} was resolved on this machine, its versions are in the plan"
         )
+    changed = _changed(
+        (environment.base_folder, environment.folder, stand_ins.weights.made, stand_ins.hub.parent)
+    )
     size = environment.size()
     if not environment.is_ready():
         notes.append(f"the engine's environment is made first: {size.disk_mib / 1024:.1f} GiB on disk")
@@ -96,11 +105,13 @@ def _made(look: _Look, stand_ins: StandIns) -> tuple[EngineBuild, EngineFact]:
             requirements=unpinned,
             kernels=environment.stub_digest,
             weights=stand_ins.weights.digest,
+            changed=changed.digest,
         ),
         place=_place(environment.folder / "bin", (), stand_ins, environment),
         ready=environment.is_ready(),
         arguments=_arguments(look, version),
-        notes=tuple(notes),
+        notes=(*notes, *changed.notes),
+        partial=changed.partial,
     )
     which = (
         "the checkout's own SGLang"
@@ -112,6 +123,37 @@ def _made(look: _Look, stand_ins: StandIns) -> tuple[EngineBuild, EngineFact]:
         python_version=environment.python_minor,
         engine_version=version,
         source=f"{which}, in an environment that is made here ({environment.folder})",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Changed:
+    """What is no longer as it was made; `digest` is empty when nothing is."""
+
+    digest: str
+    notes: tuple[str, ...]
+    partial: tuple[str, ...]
+
+
+def _changed(folders: Sequence[Path]) -> _Changed:
+    """Compare what has been made with what was written down when it was made."""
+    files, notes, partial = dict[str, str](), list[str](), list[str]()
+    for folder in folders:
+        if not is_whole(folder):
+            continue
+        found = changed_files(folder)
+        if found is None:
+            what = f"{folder.name} was made before its files were written down: whether they changed since is unknown"
+            partial.append(f"{what} (./inv engine.remove, then it is made again)")
+        elif found:
+            files |= {f"{folder.name}/{path}": digest for path, digest in found.items()}
+            more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            shown = ", ".join(list(found)[:_SHOWN])
+            notes.append(
+                f"{folder.name} is not as it was made: {shown}{more} (./inv engine.remove undoes it)"
+            )
+    return _Changed(
+        digest=digest_of_files(files) if files else "", notes=tuple(notes), partial=tuple(partial)
     )
 
 
@@ -166,13 +208,20 @@ def _given(look: _Look, stand_ins: StandIns) -> tuple[EngineBuild, EngineFact]:
         place=_place(Path(look.python).absolute().parent, path, stand_ins, None),
         ready=True,
         arguments=_arguments(look, version),
-        notes=("--python: what is installed there is not in the digest",),
+        notes=(
+            "--python: of what is installed there the digest has the engine, its kernels and pytest alone",
+        ),
+    )
+    names = packages_of(look.catalog, look.engine, rehearsal=True)
+    packages = package_digests(
+        Path(look.python), names, environ=look.environ, digests=file_digests(look.environ)
     )
     return build, EngineFact(
         python=look.python,
         python_version=python_version,
         engine_version=version,
         source=f"--python ({look.python})",
+        packages=packages,
     )
 
 

@@ -4,7 +4,7 @@ import os
 import platform
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from ci.catalog.registrations.roots import require_sglang_tree
 from ci.catalog.toml_reader import closest
 from ci.errors import UsageError
 from ci.facts.container_host import count_render_nodes
+from ci.facts.content import file_digests, package_digests, packages_of, tree_content
 from ci.facts.engine_build import find_engine_build
 from ci.facts.git import commit_of
 from ci.facts.hardware import Hardware, detect
 from ci.facts.interpreters import find_engine
+from ci.plan.content import TreeContent
 from ci.plan.engine_build import EngineBuild
 from ci.plan.facts import EngineFact, Facts, Known
 from ci.plan.registry import EXECUTORS
@@ -43,7 +45,8 @@ REPOSITORY = Path(__file__).parent.parent.parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """`--checkout` and `--python`, empty when not given; `planning_only` when nothing will be run.
+    """`--checkout` and `--python`, empty when not given; `planning_only` when nothing will be run, `names_only` when only
+    the tests' names are wanted.
 
     `tell` takes events of what takes long while facts are gathered: the build of an image.
     """
@@ -51,6 +54,7 @@ class Place:
     checkout: str = ""
     python: str = ""
     planning_only: bool = False
+    names_only: bool = False
     tell: Emit = field(default=lambda _event: None, compare=False)
 
 
@@ -111,6 +115,10 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
     hardware_class, source, gpu_ids = _hardware(catalog, request, place, environ)
     build, engines = _engines(catalog, request, place, environ, hardware_class, root)
     today, today_source = find_today(environ)
+    fixed = frozenset(file for suite in catalog.suites for file in suite.files if (root / file).is_file())
+    content = TreeContent()
+    if not place.names_only:
+        content = tree_content(root, REPOSITORY, fixed=fixed, digests=file_digests(environ))
     return Facts(
         hardware_class=hardware_class,
         hardware_source=source,
@@ -120,9 +128,7 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
         checkout=commit_of(root) if place.checkout else None,
         runs_dir=str(runs_dir(environ)),
         tests=tests,
-        fixed_files=frozenset(
-            file for suite in catalog.suites for file in suite.files if (root / file).is_file()
-        ),
+        fixed_files=fixed,
         engines=engines,
         environ=environ,
         event=_event(environ),
@@ -134,6 +140,7 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
         elsewhere=_elsewhere(request, place),
         render_nodes=count_render_nodes(),
         engine_build=build,
+        content=content,
     )
 
 
@@ -214,6 +221,10 @@ def _found_engines(
     )
     if fact is None:
         return {wanted: unknown} if only_planned else {}
+    if not place.names_only:
+        names = packages_of(catalog, catalog.engines[wanted], rehearsal=hardware_class == CPU)
+        packages = package_digests(Path(fact.python), names, environ=environ, digests=file_digests(environ))
+        fact = replace(fact, packages=packages)
     return {wanted: fact}
 
 

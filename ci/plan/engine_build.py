@@ -20,7 +20,8 @@ class EngineWork:
 
     `environment` is the digest of all that it is made of, empty for an interpreter that was given. `requirements` are the
     versions and hashes of what has no pins in this repository. `kernels` is the digest of what stands in for the
-    compiled kernels, `weights` that of what stands in for the models.
+    compiled kernels, `weights` that of what stands in for the models. `changed` is over the files that are not as they were
+    made, empty when all are.
     """
 
     source: EngineSource
@@ -28,6 +29,7 @@ class EngineWork:
     requirements: tuple[str, ...]
     kernels: str
     weights: str
+    changed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

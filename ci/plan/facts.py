@@ -1,13 +1,14 @@
 """What a plan depends on, gathered by ci/facts and handed in as values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from ci.catalog.registrations.parse import Discovery
 from ci.plan.container.image_fact import ImageFact
 from ci.plan.container.install import CheckoutFacts
 from ci.plan.container.needs import ContainerFacts
+from ci.plan.content import TreeContent
 from ci.plan.engine_build import EngineBuild
 
 __all__ = ["DockerFacts", "EngineFact", "Facts", "Known"]
@@ -30,7 +31,8 @@ class Known:
 class EngineFact:
     """The interpreter that runs the tests: its path, its version, and the engine's package version in it.
 
-    `found` is false for one that is only looked for when the tests run.
+    `found` is false for one that is only looked for when the tests run. `packages` are the digests of what it has of the
+    engine and of pytest, by name.
     """
 
     python: str
@@ -38,6 +40,7 @@ class EngineFact:
     engine_version: str
     source: str
     found: bool = True
+    packages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,7 @@ class Facts:
 
     `elsewhere`: the plan is for another machine of `hardware_class`, which cannot be seen. `render_nodes` is how many GPUs a
     container here can get. `fixed_files` are files of the catalog's suites that the tree has. `engine_build` is the environment
-    that we make for the engine, None where it is found.
+    that we make for the engine, None where it is found. `content` is what is on disk of the tree and of this repository.
     """
 
     hardware_class: str
@@ -84,3 +87,4 @@ class Facts:
     elsewhere: bool = False
     render_nodes: int = 0
     engine_build: EngineBuild | None = None
+    content: TreeContent = field(default_factory=TreeContent)

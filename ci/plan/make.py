@@ -8,6 +8,7 @@ from ci.catalog.quarantine import Quarantine
 from ci.catalog.versions import release_of
 from ci.plan.bounds import bounds_of
 from ci.plan.capabilities import left_out_notes, unversioned_notes
+from ci.plan.content import ContentWork
 from ci.plan.cpu_tests import cpu_tests_of
 from ci.plan.draft import Draft, for_version
 from ci.plan.executor import Part
@@ -49,6 +50,9 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         stage=request.stage,
         commit=facts.commit.text,
         checkout=facts.checkout.text if facts.checkout is not None else "",
+        content=ContentWork(
+            tests=facts.content.tests, tools=facts.content.tools, packages=part.engine.packages
+        ),
         hardware_class=facts.hardware_class,
         rehearsal=rehearsal,
         engine=needs.engine,
@@ -198,6 +202,7 @@ def _sources(catalog: Catalog, facts: Facts, draft: Draft, engine_source: str) -
         "work.checkout": facts.checkout.source
         if facts.checkout is not None
         else "default: this repository's tests",
+        "work.content": "the files on disk",
         "work.hardware_class": facts.hardware_source,
         "work.rehearsal": f"hardware class {facts.hardware_class}",
         "work.engine": "--engine" if request.engine == engine_id else default_engine,

@@ -19,6 +19,7 @@ from ci.catalog.verdict_rules import About, OnlyIf
 from ci.catalog.verdicts import Verdict
 from ci.errors import Problem, UsageError
 from ci.plan.container.needs import ContainerPlace, ContainerWork
+from ci.plan.content import ContentWork
 from ci.plan.engine_build import EnginePlace, EngineWork
 from ci.plan.shards import Shard
 from ci.system.codec import DecodeError, canonical, decode, encode
@@ -194,7 +195,7 @@ class Work:
     """What decides a verdict. `models` are by id, `bounds` by test and metric, `capabilities` by id; `quarantine` are the
     ids that hold.
 
-    `engine_build` is the environment that we make for the engine, None where it is found; `engine_args` are given to every
+    `content` is what is on disk. `engine_build` is the environment that we make for the engine, None where it is found; `engine_args` are given to every
     server. `image` is a config digest, None for a run on the host, empty when it could not be resolved; `container` is what else
     a run in a container depends on.
     """
@@ -202,6 +203,7 @@ class Work:
     stage: str
     commit: str
     checkout: str
+    content: ContentWork
     hardware_class: str
     rehearsal: bool
     engine: str

@@ -4,7 +4,7 @@ import secrets
 import time
 from datetime import UTC, date, datetime
 
-__all__ = ["folder_stamp", "iso", "monotonic_s", "new_token", "sleep_s", "today", "utc_now"]
+__all__ = ["folder_stamp", "iso", "monotonic_s", "new_token", "sleep_s", "today", "utc_now", "wall_ns"]
 
 
 def utc_now() -> datetime:
@@ -15,6 +15,11 @@ def utc_now() -> datetime:
 def today() -> date:
     """The date in UTC: rows that hold until a day end everywhere at the same moment."""
     return utc_now().date()
+
+
+def wall_ns() -> int:
+    """Wall-clock time in nanoseconds since 1970, as the times of files are."""
+    return time.time_ns()
 
 
 def monotonic_s() -> float:
