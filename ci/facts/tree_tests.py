@@ -23,7 +23,9 @@ def tree_facts(catalog: Catalog, checkout: str, environ: Mapping[str, str]) -> F
     request = Request(
         stage=catalog.stages[0].id, hardware=hardware, executor=ExecutorKind.HOST, compared=True
     )
-    facts = gather_machine(catalog, request, Place(checkout=checkout, planning_only=True), environ)
+    facts = gather_machine(
+        catalog, request, Place(checkout=checkout, planning_only=True, names_only=True), environ
+    )
     if facts.tests.problems:
         raise UsageError(
             "cannot read the registered tests",

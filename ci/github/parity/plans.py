@@ -69,7 +69,8 @@ def planner(catalog: Catalog, machine: Path, read: ReadOptions, checkout: str = 
         if key not in known:
             # a side that names a tree means the one that we have; one that names none tests this repository
             tree = checkout if place.checkout else ""
-            looked = replace(place, planning_only=True, checkout=tree)
+            # its files are the same for both sides
+            looked = replace(place, planning_only=True, names_only=True, checkout=tree)
             known[key] = gather_machine(catalog, request, looked, environ)
         facts = known[key]
         try:
