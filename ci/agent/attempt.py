@@ -20,10 +20,11 @@ from .judge import FailedCase, Judgement, failed
 from .judge.tracebacks import ProcessEnd, ProcessEnds, RaisedError
 from .logs import LogFile, RecentLines, first_end_in, log_name
 from .messages import MESSAGE_BYTES, parse_message
-from .processes import Children, command_of, handles, oom_kills, send_signal, signal_name
+from .processes import Children, command_of, oom_kills, send_signal, signal_name
 from .proof import Excuses, Failure
 from .shared_memory import SharedMemory
 from .spec import Spec, Suite, Test, decode
+from .stacks import Hang
 from .stop import Stop
 from .verdict import AttemptFacts, classify, covering, gates
 
@@ -37,6 +38,9 @@ LINE_CHARS = 2000
 # lines that prove a verdict; an annotation has no room for more
 EVIDENCE_LINES = 8
 _READ_BYTES = 65536
+# of a server that hangs: enough for its threads
+_TAIL_BYTES = 65536
+_TAIL_LINES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,7 @@ class Attempt:
         self._leftovers: dict[int, str] = {}
         self._shared_memory = SharedMemory(context.spec.shared_memory)
         self._left_in_memory: list[str] = []
+        self._hang: Hang | None = None
         self._next_output = 0.0
         self._next_reap = 0.0
 
@@ -173,6 +178,8 @@ class Attempt:
             "AMD_CI_SUITE": suite.id,
             "AMD_CI_EVENTS_FD": str(events),
             "PYTHONDONTWRITEBYTECODE": "1",
+            # a Python process that a signal ends prints where it was
+            "PYTHONFAULTHANDLER": "1",
             "PYTHONUNBUFFERED": "1",
         }
         env["PYTHONPATH"] = os.pathsep.join(p for p in (*spec.pythonpath, env.get("PYTHONPATH")) if p)
@@ -203,12 +210,38 @@ class Attempt:
             if self._process.poll() is not None:  # it had already ended by itself
                 facts.stopped = facts.deadline = None
                 return
-            if facts.deadline is not None and handles(self._process.pid, signal.SIGUSR1):
-                # our child mode answers with the stacks of all its threads: where it hangs
-                send_signal(self._process.pid, signal.SIGUSR1)
-                self._pump(POLL_S)
+            if facts.deadline is not None:
+                self._look_where_it_hangs()
             self._escalate()
             return
+
+    def _look_where_it_hangs(self) -> None:
+        """Stacks of the test and of its servers, and what the servers printed last, into the log and as evidence."""
+        self._hang = hang = Hang(self._context.spec.root.resolve(), self._test.path)
+        hang.take(
+            self._process.pid,
+            self._members(),
+            may_abort=self._may_abort,
+            write=self._write,
+            pump=self._pump,
+        )
+        logs = {path: _tail(path) for path in self._new_server_logs()}
+        for path, lines in logs.items():
+            text = "\n".join(lines)
+            self._write(f"[agent] the last lines of {path.name}:\n{text}\n")
+        self.facts.hang = hang.evidence(server_logs=["\n".join(lines) for lines in logs.values()])
+        self._hang = None
+
+    def _may_abort(self, pid: int) -> bool:
+        """A pytest process prints its stacks without it, and has cases to tear down."""
+        is_pytest = pid == self._process.pid and self._test.kind == "pytest"
+        return not self._context.spec.gpu_ids and not is_pytest
+
+    def _write(self, text: str) -> None:
+        """Lines of our own in the log."""
+        data = text.encode("utf-8", "replace")
+        self._log.write(data)
+        self._recent.feed(data)
 
     def _clear_away(self) -> None:
         """End what outlived the test process, after a moment in which it may end by itself."""
@@ -280,6 +313,8 @@ class Attempt:
         self._log.write(data)
         self._recent.feed(data)
         self._ends.feed(data)
+        if self._hang is not None:
+            self._hang.feed(data)
         if self._log.error != error:
             self._emit("note", text=self._log.error)
         return bool(data)
@@ -355,8 +390,10 @@ class Attempt:
 
     def _ended_server(self) -> ProcessEnd | None:
         """The process that ended first under a case: by the output, else by the log of the newest server."""
-        logs = [path for path in self._server_logs() if path not in self._older_server_logs]
-        return self._ends.first() or first_end_in(logs)
+        return self._ends.first() or first_end_in(self._new_server_logs())
+
+    def _new_server_logs(self) -> list[Path]:
+        return [path for path in self._server_logs() if path not in self._older_server_logs]
 
     def _server_logs(self) -> list[Path]:
         """Where the harness has the output of servers: beside our log, under the same name."""
@@ -402,6 +439,16 @@ class Attempt:
             log_omitted_bytes=self._log.total_bytes - self._log.kept_bytes,
         )
         return judgement
+
+
+def _tail(path: Path) -> list[str]:
+    """The last lines of a file, the newest last."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            return stream.read().decode("utf-8", "replace").splitlines()[-_TAIL_LINES:]
+    except OSError:
+        return []
 
 
 def leftover_list(commands: Mapping[int, str], paths: Sequence[str] = ()) -> list[dict[str, object]]:

@@ -2,6 +2,7 @@
 
 import faulthandler
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ def be_the_test(kind: str, parent: str, spec_path: str, suite_id: str, test_id: 
         if number != signal.SIGPIPE and signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # a dump of a crash is gigabytes, in the tree
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     spec = parse_spec(Path(spec_path).read_text(encoding="utf-8"))
     test = next(t for suite in spec.suites if suite.id == suite_id for t in suite.tests if t.id == test_id)
     if kind == "script":

@@ -26,7 +26,8 @@ class AttemptFacts:
     `exit_code` and `signal` are the process's own end; `session_code` is pytest's exit code, None when pytest did
     not finish; `stopped` and `deadline` are why the agent ended the attempt, None when it ended by itself. `asked` are the
     metrics that it has to record, `metrics` those that it has. `ended` is the process that an exception ended first where the
-    test process left no failed case, `serves` whether the test started a server with a log of its own, `excuse` what excuses that, `excuses` are the reasons of excused cases.
+    test process left no failed case, `serves` whether the test started a server with a log of its own, `excuse` what excuses that,
+    `excuses` are the reasons of excused cases. `hang` says where a test was at its deadline, its own line first.
     """
 
     path: str
@@ -48,6 +49,7 @@ class AttemptFacts:
     ended: ProcessEnd | None = None
     excuse: Excuse | None = None
     excuses: list[str] = field(default_factory=list)
+    hang: tuple[str, ...] = ()
 
     def end(self) -> str:
         """How the process ended, for people."""
@@ -66,7 +68,8 @@ def classify(
     if facts.deadline is not None:
         verdict = "timeout-while-passing" if done and not facts.failed else "timeout"
         during = f"; running: {facts.running}" if facts.running else ""
-        return failed(verdict, f"{facts.deadline}; cases ended: {done}, failed: {len(facts.failed)}{during}")
+        ended = f"{facts.deadline}; cases ended: {done}, failed: {len(facts.failed)}{during}"
+        return failed(verdict, *facts.hang[:1], ended, *facts.hang[1:])
     if facts.failed:
         return _judge_cases(facts, causes, rules, read_log)
     excused = next((outcome for outcome in EXCUSED if facts.cases[outcome]), None)

@@ -133,6 +133,7 @@ class AgentProcess:
         self.events: list[Event] = []
         self.arrived: list[float] = []
         self.token = secrets.token_hex(8)
+        self.path = ""  # a folder to be searched first
         self.root.mkdir()
         self.run_dir.mkdir()
 
@@ -174,6 +175,8 @@ class AgentProcess:
         path.write_text(json.dumps(self.spec(*suites, **keys)))
         environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # they would be most of the time
+        if self.path:
+            environment["PATH"] = os.pathsep.join([self.path, environment.get("PATH", "")])
         self.process = subprocess.Popen(
             [sys.executable, str(self.program), str(path)],
             stdin=subprocess.PIPE,
