@@ -317,6 +317,17 @@ def contract(session: nox.Session) -> None:
 
 
 @register()
+def tree(session: nox.Session) -> None:
+    """Show what an SGLang tree says of its own CI: `-- --checkout PATH [--against catalog [--write]] [--json]`.
+
+    Registrars, suites, folders and limits of its runner, and every AMD job of its workflows, each with its file and line.
+    With `--against catalog` it shows what our rows say otherwise; `--write` writes the tree's values into them, `--new` adds
+    a row for each suite that only the tree has.
+    """
+    ci(session, HOST, "tree", *session.posargs)
+
+
+@register()
 def ci_plan(session: nox.Session) -> None:
     """Show the jobs that CI would start for a change: `-- --base REF --why`. In Actions the event gives the rest.
 

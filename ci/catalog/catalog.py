@@ -33,7 +33,15 @@ from ci.catalog.verdict_rules import VerdictRule, load_verdict_rules
 from ci.catalog.workflows import ActionsCatalog, load_actions
 from ci.errors import Problem, UsageError
 
-__all__ = ["Catalog", "load_catalog", "read_catalog"]
+__all__ = ["Catalog", "Followed", "load_catalog", "read_catalog"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """What a checkout says of a suite: its runner's label, empty when it does not say, and the place of each value by field."""
+
+    label: str
+    sources: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +82,8 @@ class Catalog:
     actions: ActionsCatalog
     sglang: SglangRows
     reader: Reader = field(repr=False, compare=False)
+    # suites whose row follows a checkout, by name
+    followed: Mapping[str, Followed] = field(default_factory=dict)
 
     def where(self, row: Row, key: str = "") -> str:
         """File, line and name of a row, for problems that are found when the catalog is used."""
@@ -99,6 +109,12 @@ class Catalog:
                 return stage
         known = [stage.id for stage in self.stages]
         raise UsageError(f"unknown stage {stage_id!r}", cause=closest(stage_id, known), then="nox -l")
+
+    def source_of(self, suite: Suite, column: str) -> str:
+        """Where a value of a suite comes from: the checkout that it follows, else its row."""
+        followed = self.followed.get(suite.name)
+        stated = followed.sources.get(column, "") if followed is not None else ""
+        return f"the tree's {stated}" if stated else f"suite[{suite.id}]"
 
     def suites_of(self, stage_id: str) -> tuple[Suite, ...]:
         """The suites of a stage, in the catalog's order."""

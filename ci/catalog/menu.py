@@ -84,11 +84,12 @@ def _stage_row(stage: _Table, suites: Sequence[_Table]) -> MenuRow:
     span = _count(gpus[0], "GPU") if len(gpus) == 1 else f"{gpus[0]}-{gpus[-1]} GPUs"
     shards = _count(sum(suite["shards"] for suite in suites), "shard")
     longest = max((suite["timeout_min"] for suite in suites), default=0)
+    what = f"{_count(len(suites), 'suite')}, {span}, {shards}, up to {longest:g} min a shard"
     return MenuRow(
         session=stage["session"],
         suite="",
         name=stage["session"],
-        title=f"{stage['title']}: {_count(len(suites), 'suite')}, {span}, {shards}, up to {longest:g} min a shard",
+        title=f"{stage['title']}: {what if suites else '-- --checkout PATH'}",
         description=f"{stage['why']}\n\nSource: {stage['source']}",
         tags=("stage",),
         stage_id=stage["id"],

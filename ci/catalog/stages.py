@@ -17,13 +17,17 @@ _EnvSetId = Annotated[str, matching(r"[a-z0-9_]+\.[A-Z0-9_]+", "FILE.TABLE, e.g.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage(Sourced):
-    """A gate of CI; `session` is its Nox session, `after` the stages it waits for on pull requests."""
+    """A gate of CI; `session` is its Nox session, `after` the stages it waits for on pull requests.
+
+    `suites_like` are patterns of the names of a checkout's suites that lie in it, where we have no row; the longest one counts.
+    """
 
     id: Slug
     session: Annotated[str, matching(r"[a-z0-9_]+", "lower case letters, digits and _, e.g. stage_b_amd")]
     title: Text
     after: tuple[Text, ...] = ()
     env_sets: tuple[_EnvSetId, ...] = ()
+    suites_like: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +128,11 @@ def load_stages(reader: Reader) -> StageTable:
             reader.problem(suite, "id", what, f"rename one; first in {reader.line(first)}")
     if file.complete("suite"):
         for stage in table.stages:
-            if stage.id not in {suite.stage for suite in table.suites}:
-                reader.problem(stage, "", "has no suite", "add a [[suite]] with this stage")
+            if stage.id not in {suite.stage for suite in table.suites} and not stage.suites_like:
+                reader.problem(
+                    stage,
+                    "",
+                    "has no suite",
+                    "add a [[suite]] with this stage, or suites_like for a checkout's",
+                )
     return table

@@ -14,7 +14,7 @@ __all__ = ["main"]
 Command = Callable[[Sequence[str]], int]
 
 # each is a function in the module of its name
-_COMMANDS = ("run", "plan", "envs", "check", "contract", "ci_plan", "parity", "workflows", "repro")
+_COMMANDS = ("run", "plan", "envs", "check", "contract", "tree", "ci_plan", "parity", "workflows", "repro")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

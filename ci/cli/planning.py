@@ -12,6 +12,7 @@ from ci.execute.earlier_run import failed_part, with_failed
 from ci.execute.run_folder import read_plan
 from ci.facts.container import gather_container
 from ci.facts.gather import Place, gather_machine, runs_dir
+from ci.facts.tree.catalog import catalog_for
 from ci.plan.compare.replay import needs_again, place_again
 from ci.plan.docker import require_docker
 from ci.plan.draft import draft_plan
@@ -28,6 +29,7 @@ __all__ = ["plan_for"]
 
 def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) -> Plan:
     """The plan of a request, or the one of `--plan`, placed on this machine."""
+    catalog = catalog_for(catalog, options.place.checkout)
     if options.plan_file:
         return _again(catalog, options, environ)
     request = options.request

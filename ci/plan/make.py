@@ -25,7 +25,7 @@ from ci.plan.model import (
 )
 from ci.plan.quarantine import applying, expiring, tried_date_note
 from ci.plan.registry import EXECUTORS
-from ci.plan.route import label_of
+from ci.plan.route import label_of, label_source
 
 __all__ = ["make_plan"]
 
@@ -230,10 +230,6 @@ def _sources(catalog: Catalog, facts: Facts, draft: Draft, engine_source: str) -
         "placement.gpu_ids": facts.hardware_source,
         "placement.event": facts.event.source,
     }
-    for selected_suite in catalog.suites_of(request.stage):
-        sources[f"placement.runner_labels.{selected_suite.id}"] = next(
-            f"runners.toml: routing[{row.id}]"
-            for row in catalog.routings
-            if row.family == selected_suite.family and row.in_force
-        )
+    for suite in draft.needs.suites:
+        sources[f"placement.runner_labels.{suite.id}"] = label_source(catalog, suite)
     return sources

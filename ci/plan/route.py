@@ -5,13 +5,15 @@ from ci.catalog.runners import Label
 from ci.catalog.stages import Suite
 from ci.errors import Problem, UsageError
 
-__all__ = ["check_routes", "label_of", "pools_with_a_choice"]
+__all__ = ["check_routes", "label_of", "label_source", "pools_with_a_choice"]
 
 _DEFAULT_EVENT = "pull_request"
 
 
 def label_of(catalog: Catalog, suite: Suite, event: str, *, pool: str = "") -> Label:
     """The runner label of a suite for an event; an event that no row names is routed as a pull request.
+
+    A suite that follows a checkout has the label that its job has there.
 
     Args:
         catalog: for routing, labels and pools.
@@ -22,6 +24,10 @@ def label_of(catalog: Catalog, suite: Suite, event: str, *, pool: str = "") -> L
     Raises:
         UsageError: the pool has no such label.
     """
+    followed = catalog.followed.get(suite.name)
+    if followed is not None and followed.label and not pool:
+        known = next((row for row in catalog.labels if row.label == followed.label), None)
+        return known or Label(label=followed.label, pool="", gpus=suite.gpus, fabric=suite.fabric)
     found = _find(catalog, suite, event, pool)
     if isinstance(found, Label):
         return found
@@ -30,6 +36,18 @@ def label_of(catalog: Catalog, suite: Suite, event: str, *, pool: str = "") -> L
         problems=[found],
         cause="a pool, a label or a routing was edited",
         then="fix ci/catalog/runners.toml, then: nox -s check",
+    )
+
+
+def label_source(catalog: Catalog, suite: Suite) -> str:
+    """Where a suite's runner label comes from: the checkout that it follows, else the routing in force."""
+    followed = catalog.followed.get(suite.name)
+    if followed is not None and followed.label:
+        return catalog.source_of(suite, "family")
+    return next(
+        f"runners.toml: routing[{row.id}]"
+        for row in catalog.routings
+        if row.family == suite.family and row.in_force
     )
 
 

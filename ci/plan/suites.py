@@ -105,13 +105,12 @@ def _suite_work(
             notes.append(f"{setting.name} of your shell is ignored: {setting.source} says {setting.value!r}")
     whole = selected.shard is None and suite.shards > 1
     timeout_s = suite.timeout_s * suite.shards if whole else suite.timeout_s
-    row = f"suite[{suite.id}]"
     share = (
         f"{suite.shards} shards of {suite.timeout_s / 60:g} min, all in this run" if whole else "one shard"
     )
-    sources[f"{path}.timeout_s"] = f"{row}: {share}"
-    sources[f"{path}.attempts"] = row
-    sources[f"{path}.gpus"] = row
+    sources[f"{path}.timeout_s"] = f"{catalog.source_of(suite, 'timeout_s')}: {share}"
+    sources[f"{path}.attempts"] = catalog.source_of(suite, "attempts")
+    sources[f"{path}.gpus"] = catalog.source_of(suite, "gpus")
     sources[f"{path}.shard"] = "--shard" if selected.shard is not None else "default: the whole suite"
     sources[f"{path}.tests"] = request.tests_source if request.names_tests else f"registered for {suite.name}"
     return SuiteWork(

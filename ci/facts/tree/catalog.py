@@ -1,0 +1,46 @@
+"""The catalog for a checkout: read what the tree says, and follow it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ci.catalog.catalog import Catalog
+from ci.catalog.registrations.parse import Discovery, discover
+from ci.catalog.registrations.roots import require_sglang_tree
+from ci.facts.tree.gather import gather_tree
+from ci.plan.tree.follow import discovery_of_tree, follow_tree
+from ci.plan.tree.model import TreeFacts
+
+__all__ = ["TreeView", "catalog_for", "view_tree"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeView:
+    """A checkout's own facts, its AMD registrations, and our catalog as it follows both."""
+
+    facts: TreeFacts
+    tests: Discovery
+    catalog: Catalog
+
+
+def view_tree(catalog: Catalog, checkout: str) -> TreeView:
+    """Look at an SGLang checkout.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    root = Path(checkout).expanduser().absolute()
+    require_sglang_tree(root, catalog.discovery)
+    facts = gather_tree(root, catalog.hardware)
+    rules = discovery_of_tree(catalog.discovery, facts.registry)
+    tests = discover(root, rules, layout="sglang", backends=("amd",))
+    followed = follow_tree(replace(catalog, discovery=rules), facts, tests.registrations)
+    return TreeView(facts=facts, tests=tests, catalog=followed)
+
+
+def catalog_for(catalog: Catalog, checkout: str) -> Catalog:
+    """The catalog that holds for a checkout; ours as it is without one.
+
+    Raises:
+        UsageError: the checkout is not SGLang's.
+    """
+    return view_tree(catalog, checkout).catalog if checkout else catalog

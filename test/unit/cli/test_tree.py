@@ -1,0 +1,101 @@
+"""`nox -s tree`: a checkout's own facts, what differs from our rows, and writing them."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ci.catalog.catalog import load_catalog
+from ci.cli.main import main
+from support.catalog_files import CATALOG_DIR, ENVS_DIR
+from support.workflow_trees import write_workflow_tree
+
+SUITE = "stage-b-test-1-gpu-small-amd"
+GATE = f"""
+on: [pull_request]
+jobs:
+  job:
+    runs-on: linux-south-1gpu
+    strategy: {{ matrix: {{ part: [0, 1] }} }}
+    steps:
+      - timeout-minutes: 33
+        run: python3 test/run_suite.py --hw amd --suite {SUITE} --auto-partition-id ${{{{ matrix.part }}}} --auto-partition-size 2
+  fresh:
+    runs-on: linux-west-8gpu
+    steps:
+      - timeout-minutes: 70
+        run: python3 test/run_suite.py --hw amd --suite stage-c-fresh-amd
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> str:
+    return str(write_workflow_tree(tmp_path / "tree", {".github/workflows/pr-amd.yml": GATE}))
+
+
+@pytest.fixture
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "stages.toml"
+    path.write_text((CATALOG_DIR / "stages.toml").read_text())
+    monkeypatch.setattr("ci.cli.tree.CATALOG_DIR", tmp_path)
+    return path
+
+
+def test_the_facts_are_one_table_and_what_was_not_read(tree: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tree", "--checkout", tree]) == 0
+    out = capsys.readouterr().out
+    assert "register_local_ci" in out
+    assert "pr-amd.yml:9" in out
+    assert "2 workflows, 3 AMD jobs with 4 names, 3 suites; 0 not read" in out
+
+
+def test_the_names_of_jobs_are_for_a_pipe(tree: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tree", "--checkout", tree, "--names"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["nightly-two", "job (0)", "job (1)", "fresh"]
+
+
+def test_the_facts_for_machines_have_every_cell(tree: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tree", "--checkout", tree, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    jobs = {job["id"]: job for workflow in data["workflows"] for job in workflow["jobs"]}
+    assert [cell["calls"][0]["part"] for cell in jobs["job"]["cells"]] == [0, 1]
+
+
+def test_what_differs_from_our_rows(tree: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tree", "--checkout", tree, "--against", "catalog", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    of_suite = {row["column"]: row["theirs"] for row in data["differences"] if row["suite"] == SUITE}
+    assert (of_suite["shards"], of_suite["timeout_min"]) == (2, 33)
+    assert "stage-c-fresh-amd" in data["only_in_the_tree"]
+
+
+@pytest.mark.processes
+def test_our_rows_follow_the_tree_on_request(tree: str, rows: Path, tmp_path: Path) -> None:
+    before = rows.read_text()
+    assert main(["tree", "--checkout", tree, "--against", "catalog"]) == 0
+    assert rows.read_text() == before
+    assert main(["tree", "--checkout", tree, "--against", "catalog", "--write", "--new"]) == 0
+    found = {row["name"]: row for row in tomllib.loads(rows.read_text())["suite"]}
+    assert (found[SUITE]["shards"], found[SUITE]["timeout_min"]) == (2, 33)
+    assert found["stage-c-fresh-amd"]["stage"] == "stage-c-amd"
+    for file in CATALOG_DIR.glob("*.toml"):
+        if file.name != rows.name:
+            (tmp_path / file.name).write_text(file.read_text())
+    written = load_catalog(tmp_path, ENVS_DIR).suites
+    fresh = next(suite for suite in written if suite.name == "stage-c-fresh-amd")
+    assert (fresh.gpus, fresh.family, fresh.timeout_s) == (8, "mi35x", 4200)
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ([], "--checkout: is missing"),
+        (["--checkout", "x", "--write"], "--write: needs --against catalog"),
+        (["--checkout", "x", "--against", "rows"], "unknown value 'rows'"),
+        (["--checkout", "x", "--names", "--json"], "--names: goes with neither"),
+    ],
+)
+def test_invalid_options_are_named(words: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tree", *words]) == 2
+    assert what in capsys.readouterr().err
