@@ -17,6 +17,7 @@ from typing import Any
 from .device_aborts import DeviceAborts
 from .events import Emitter
 from .judge import FailedCase, Judgement, failed
+from .judge.symptom import symptom_of
 from .judge.tracebacks import ProcessEnd, ProcessEnds, RaisedError
 from .logs import LogFile, RecentLines, first_end_in, log_name
 from .messages import MESSAGE_BYTES, parse_message
@@ -429,6 +430,7 @@ class Attempt:
             gates=self.gates,
             evidence=[line[:LINE_CHARS] for line in evidence],
             rule=judgement.rule,
+            symptom=_symptom(judgement),
             exit_code=self.facts.exit_code,
             signal=self.facts.signal,
             duration_s=round(duration_s, 3),
@@ -449,6 +451,12 @@ def _tail(path: Path) -> list[str]:
             return stream.read().decode("utf-8", "replace").splitlines()[-_TAIL_LINES:]
     except OSError:
         return []
+
+
+def _symptom(judgement: Judgement) -> str:
+    if judgement.outcome != "failed" or judgement.symptom:
+        return judgement.symptom
+    return symptom_of(None, judgement.evidence[0] if judgement.evidence else judgement.verdict)
 
 
 def leftover_list(commands: Mapping[int, str], paths: Sequence[str] = ()) -> list[dict[str, object]]:

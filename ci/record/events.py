@@ -338,7 +338,10 @@ class Output(AttemptEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestEnded(AttemptEvent):
-    """How an attempt ended. `gates`: it counts against the run if it failed and decides its test."""
+    """How an attempt ended. `gates`: it counts against the run if it failed and decides its test.
+
+    `symptom` is a short line that the same failure has in each run; empty where nothing failed.
+    """
 
     __test__ = False
     type: ClassVar[str] = "test-ended"
@@ -348,6 +351,7 @@ class TestEnded(AttemptEvent):
     gates: bool = True
     evidence: tuple[str, ...] = ()
     rule: str | None = None
+    symptom: str = ""
     exit_code: int | None = None
     signal: str | None = None
     duration_s: float = 0.0

@@ -3,18 +3,21 @@
 import re
 from collections.abc import Sequence
 
-from .tracebacks import CAUSED, CHAINED, Frame, RaisedError
+from .tracebacks import CAUSED, CHAINED, FRAMES_KEPT, Frame, RaisedError
 from .values import FailedCase
 
 __all__ = ["CaseReader", "is_same_case"]
 
 _SECTION = re.compile(r"={3,} (?P<name>[^=].*?) ={3,}$")
-_CASE = re.compile(r"_+ (?P<name>\S.*?) _+$")
+# not the line between two entries of a traceback, `_ _ _`
+_CASE = re.compile(r"(?!(?:_ )+_?$)_+ (?P<name>\S.*?) _+$")
 _CAPTURED = re.compile(r"-{3,} ?(?:Captured|generated xml|coverage|live log).*-{3,}$")
 _LINE = re.compile(r"E(?: {2,}(?P<text>.*))?$")
 _PLACE = re.compile(
     r"(?P<file>[\w./<>@+ -]+\.py):(?P<line>\d+):(?: in (?P<function>\S+)| (?P<raises>[\w.]+))?$"
 )
+# the head of a function whose source pytest shows, decorators before it
+_DEF = re.compile(r"[> ]   +(?:async )?def (?P<function>\w+)\(")
 _ERROR = re.compile(r"(?P<raises>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*): ?(?P<message>.*)$")
 _CLASS = re.compile(
     r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Failed|Timeout|Group|Warning)$"
@@ -36,7 +39,8 @@ class CaseReader:
         self._name = ""  # of pytest's case while its own lines come
         self._chain: list[RaisedError] = []
         self._lines: list[str] = []  # of the error that comes in
-        self._frame: Frame | None = None
+        self._frames: list[Frame] = []
+        self._function = ""  # whose source is shown
         self._link = ""
         self._ruled = False  # the line before was a rule of `=`
         self._unittest = ""  # unittest's case until its traceback has come
@@ -113,16 +117,18 @@ class CaseReader:
             return True
         place = _PLACE.match(line) if line[:1].strip() else None
         if place is not None:
-            frame = Frame(file=place["file"], line=int(place["line"]), function=place["function"] or "")
+            function = place["function"] or self._function
+            self._frames.append(Frame(file=place["file"], line=int(place["line"]), function=function))
+            self._function = ""
             if self._lines:
-                self._end_error(frame, place["raises"] or "")
-            else:
-                self._frame = frame
+                self._end_error(place["raises"] or "")
             return True
         if line.strip() in CHAINED:
-            self._end_error(self._frame, "")
+            self._end_error("")
             self._link = line.strip()
             return True
+        if not self._function and (source := _DEF.match(line)) is not None:
+            self._function = source["function"]
         # source lines, or output that ran into it; a traceback in the native style is read as one
         return line[:1] in (" ", ">", "") and "Traceback (most recent" not in line and not self._native(line)
 
@@ -131,7 +137,7 @@ class CaseReader:
             line.startswith("    ") and not self._lines and not self._chain
         )
 
-    def _end_error(self, frame: Frame | None, raises: str) -> None:
+    def _end_error(self, raises: str) -> None:
         if not self._lines:
             return
         first = next((line.strip() for line in self._lines if line.strip()), "")
@@ -146,17 +152,17 @@ class CaseReader:
             RaisedError(
                 raises=error.raises,
                 message=message,
-                frames=(frame,) if frame is not None else (),
+                frames=tuple(self._frames[-FRAMES_KEPT:]),
                 caused=self._link == CAUSED,
             )
         )
-        self._lines, self._frame, self._link = [], None, ""
+        self._lines, self._frames, self._function, self._link = [], [], "", ""
 
     def _finish(self) -> None:
-        self._end_error(self._frame, "")
+        self._end_error("")
         if self._name:
             self._add(self._name, tuple(reversed(self._chain)))
-        self._name, self._chain, self._lines, self._frame = "", [], [], None
+        self._name, self._chain, self._lines, self._frames, self._function = "", [], [], [], ""
 
     def _add(self, name: str, chain: Sequence[RaisedError]) -> None:
         message = chain[0].text() if chain else "it failed"

@@ -8,6 +8,7 @@ from .cases import is_same_case
 from .chains import is_of_a_server, is_programming, is_stand_in, links, says_peer_lost
 from .conditions import CONDITIONS, Context
 from .reading import End, Message, Reading, read_log
+from .symptom import symptom_of_failure
 from .tracebacks import Frame, ProcessEnd, RaisedError
 from .values import Facts, FailedCase, Judgement, Rule, failed
 
@@ -46,7 +47,7 @@ def judge_log(facts: Facts, rules: Sequence[Rule], causes: Sequence[str]) -> Jud
         rules: the rows of `verdicts.toml`, in order.
         causes: the verdicts that a failed case or a rule may give, the worst for the code under test first.
     """
-    return _Judge(facts, rules, causes).judge()
+    return _Judge(facts, rules, causes).judge_with_symptom()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,10 @@ class _Judge:
         kernel = (line for line in facts.kernel_log.splitlines() if line.strip())
         self._kernel = [*(message.text for message in self._log.kernel), *kernel]
         self._ends: list[End] = self._log.ends
+
+    def judge_with_symptom(self) -> Judgement:
+        judgement = self.judge()
+        return replace(judgement, symptom=symptom_of_failure(self._facts, self._log, judgement))
 
     def judge(self) -> Judgement:
         """The worst of what the failures are, for the code under test."""

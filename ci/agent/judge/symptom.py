@@ -8,9 +8,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from .tracebacks import ESCAPES, Frame, RaisedError
+from .chains import is_of_a_server, links
+from .reading import Reading
+from .tracebacks import ESCAPES, Frame, ProcessEnd, RaisedError
+from .values import Facts, FailedCase, Judgement
 
-__all__ = ["normal_text", "symptom_of"]
+__all__ = ["normal_text", "symptom_of", "symptom_of_failure"]
 
 # A symptom is read in a table; what is longer is told apart by a digest.
 _CHARS = 160
@@ -44,9 +47,9 @@ _REPLACED = (
     (rf"(?i)(?<![a-z])((?:{_NUMBERED})[ :=_#-]{{0,2}})\d+", r"\1#"),
     (rf"{_NUMBER}(?:\s?(?:{_UNITS})(?![A-Za-z0-9_]))?", "#"),
     # text that a model or a program made
-    (r"'[^']*\s[^']*'", "'...'"),
-    (r'"[^"]*\s[^"]*"', '"..."'),
-    (r"(#)(?:(?:\s*[,:x/-]\s*|\s+)#)+", r"\1"),
+    (r"(?<!\w)'[^']*\s[^']*'", "'...'"),
+    (r'(?<!\w)"[^"]*\s[^"]*"', '"..."'),
+    (r"(#)(?:(?:\s*[,:x/.-]\s*|\s+)#)+", r"\1"),
     (r"([\w#]+)(?:, \1)+", r"\1"),
     (r"\s+", " "),
 )
@@ -58,15 +61,63 @@ _LIBRARY = re.compile(
 _PRODUCT = re.compile(r"/(?:sglang|sgl_kernel|sgl-kernel|aiter|sgl_\w+)/")
 
 
-def symptom_of(errors: Sequence[RaisedError], text: str = "") -> str:
-    """The symptom of a failure: of the error that ended it, else of a line about it; empty without both."""
-    if not errors:
+def symptom_of_failure(facts: Facts, log: Reading, judgement: Judgement) -> str:
+    """The symptom of what was judged: of the error that the verdict is about, else of the line that says most."""
+    first = judgement.evidence[0] if judgement.evidence else ""
+    cases = facts.failed or tuple(log.cases)
+    if cases:
+        named = (case for case in cases if any(case.message in line for line in judgement.evidence))
+        error = _error_of(next(named, cases[0]), facts, log)
+    else:
+        error = _printed(first, log) or _error_of_end(facts.ended, log)
+    if error is not None and (judgement.rule is None or error.words in first):
+        return symptom_of(error)
+    if judgement.rule is None and judgement.verdict == "unknown":
+        if facts.signal is not None:
+            return f"ended by {facts.signal}"
+        if facts.exit_code:
+            return f"ended with exit code {facts.exit_code}"
+        if first in log.newest:
+            return "no reason in the log"
+    return symptom_of(None, first)
+
+
+def _printed(line: str, log: Reading) -> RaisedError | None:
+    """The error that a line of evidence is about."""
+    chains = [*(end.process.errors for end in log.ends), *(chain for _, chain in log.printed)]
+    return next((error for chain in chains for error in chain if error.words in line), None)
+
+
+def _error_of(case: FailedCase, facts: Facts, log: Reading) -> RaisedError | None:
+    """What a case failed by: its own error, or what ended the server that this is about."""
+    chain = next((chain for chain in case.chains if chain), ())
+    if not chain:
+        name, separator, message = case.message.partition(": ")
+        named = separator and name.replace(".", "_").isidentifier()
+        return RaisedError(raises=name if named else "", message=message if named else case.message)
+    if not case.assertion and is_of_a_server(chain):
+        return _error_of_end(case.ended or facts.ended, log) or chain[0]
+    return next(links(chain), chain[0])
+
+
+def _error_of_end(ended: ProcessEnd | None, log: Reading) -> RaisedError | None:
+    """What a process ended with: this one, else the first that did not end because of another."""
+    ends = [ended] if ended is not None else [end.process for end in log.ends]
+    errors = [end.errors for end in ends if end.errors]
+    root = next((chain for chain in errors if not is_of_a_server(chain)), errors[0] if errors else ())
+    return next(links(root), None)
+
+
+def symptom_of(error: RaisedError | None, text: str = "") -> str:
+    """The symptom of an error, else of a line about a failure; empty without both."""
+    if error is None:
         return _short(normal_text(text))
-    error = errors[0]
     name, message = error.raises.rpartition(".")[2], normal_text(error.message)
     frame = _own_frame(error.frames)
-    place = f" @ {frame.file.rpartition('/')[2]}:{frame.function}" if frame is not None else ""
-    return _short(f"{name}: {message}" if message else name, place)
+    place = ""
+    if frame is not None:
+        place = f" @ {frame.file.rpartition('/')[2]}" + (f":{frame.function}" if frame.function else "")
+    return _short(": ".join(part for part in (name, message) if part), place)
 
 
 def normal_text(text: str) -> str:

@@ -78,12 +78,13 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """How an attempt ended; `rule` is the id of the rule that decided."""
+    """How an attempt ended; `rule` is the id of the rule that decided, `symptom` what the same failure has in each run."""
 
     outcome: str
     verdict: str
     evidence: tuple[str, ...] = ()
     rule: str | None = None
+    symptom: str = ""
 
 
 def failed(verdict: str, *evidence: str, rule: str | None = None) -> Judgement:

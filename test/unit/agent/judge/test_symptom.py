@@ -1,11 +1,14 @@
 """The same failure has the same symptom in another run; another failure has another."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci.agent.judge import Facts, FailedCase, judge_log
 from ci.agent.judge.symptom import normal_text, symptom_of
-from ci.agent.judge.tracebacks import Frame, RaisedError
+from ci.agent.judge.tracebacks import Frame, ProcessEnd, RaisedError
 
 SGLANG = "/usr/lib/python3.10/site-packages/sglang/srt/managers/scheduler.py"
 
@@ -68,27 +71,27 @@ def test_the_place_is_the_innermost_of_the_test_or_the_product() -> None:
     test = ("/home/x/test/registered/a/test_x.py", "test_x")
     harness = ("/home/x/test/harness/client.py", "_exchange")
     product = (SGLANG, "event_loop")
-    assert symptom_of([error("a.b.Boom", "x", test, product, library)]) == "Boom: x @ scheduler.py:event_loop"
-    assert symptom_of([error("Boom", "", test, harness, standard)]) == "Boom @ test_x.py:test_x"
-    assert symptom_of([error("Boom", "x", library, standard)]) == "Boom: x"
+    assert symptom_of(error("a.b.Boom", "x", test, product, library)) == "Boom: x @ scheduler.py:event_loop"
+    assert symptom_of(error("Boom", "", test, harness, standard)) == "Boom @ test_x.py:test_x"
+    assert symptom_of(error("Boom", "x", library, standard)) == "Boom: x"
     moved = [
         Frame(file="/other/" + frame.file, line=99, function=frame.function)
         for frame in error("", "", test).frames
     ]
     assert (
-        symptom_of([RaisedError(raises="Boom", message="", frames=tuple(moved))]) == "Boom @ test_x.py:test_x"
+        symptom_of(RaisedError(raises="Boom", message="", frames=tuple(moved))) == "Boom @ test_x.py:test_x"
     )
 
 
 def test_without_an_error_a_line_about_the_end_is_the_symptom() -> None:
-    assert symptom_of([], "the test process was ended by SIGSEGV; running: a.py::test_x") == (
+    assert symptom_of(None, "the test process was ended by SIGSEGV; running: a.py::test_x") == (
         "the test process was ended by SIGSEGV; running: a.py::test_x"
     )
-    assert symptom_of([]) == ""
+    assert symptom_of(None) == ""
 
 
 def test_a_long_symptom_is_told_apart_by_its_end() -> None:
-    one, other = (symptom_of([error("E", "word " * 40 + end, ("a.py", "f"))]) for end in ("x", "y"))
+    one, other = (symptom_of(error("E", "word " * 40 + end, ("a.py", "f"))) for end in ("x", "y"))
     assert one != other
     assert max(len(one), len(other)) <= 160
     assert one.endswith(" @ a.py:f")
@@ -119,4 +122,55 @@ def test_other_numbers_paths_ids_and_ranks_are_the_same_symptom(
 def test_any_text_has_a_symptom_of_one_line_that_is_its_own_symptom(text: str) -> None:
     found = normal_text(text)
     assert len(found.splitlines()) <= 1
-    assert len(symptom_of([], text)) <= 160
+    assert len(symptom_of(None, text)) <= 160
+
+
+CAUSES = ("product", "device", "bounds", "hardware", "oom", "infra")
+
+
+def log_of_ranks(ranks: Sequence[int], number: int, root: str) -> str:
+    """A server whose ranks all end by one failure, in this order."""
+    return "".join(
+        f"[2026-05-29 07:{number % 60:02}:0{rank} TP{rank}] Scheduler hit an exception: Traceback (most recent call last):\n"
+        f'  File "{root}/site-packages/sglang/srt/managers/scheduler.py", line {number}, in run_scheduler\n'
+        "    scheduler.event_loop()\n"
+        f'  File "{root}/site-packages/torch/nn/module.py", line {number + 1}, in _call_impl\n'
+        "    return forward(*args)\n"
+        f"RuntimeError: rank {rank}: shape ({number}, {number + 7}) does not fit at {hex(number)}\n\n"
+        for rank in ranks
+    )
+
+
+@given(
+    ranks=st.permutations(range(4)),
+    number=st.integers(10, 10**6),
+    root=PATHS,
+)
+def test_order_of_ranks_lines_of_code_and_folders_are_the_same_symptom(
+    ranks: list[int], number: int, root: str
+) -> None:
+    facts = Facts(log="Server is starting\n" + log_of_ranks(ranks, number, root))
+    symptom = judge_log(facts, (), CAUSES).symptom
+    assert symptom == "RuntimeError: shape (#) does not fit at # @ scheduler.py:run_scheduler"
+
+
+def test_a_server_that_ended_gives_the_symptom_of_what_ended_it() -> None:
+    client = error("RuntimeError", "Server process exited with code -9", ("/w/test/test_x.py", "test_x"))
+    server = ProcessEnd(who="scheduler", errors=(error("KeyError", "'w_scale'", (SGLANG, "load")),))
+    case = FailedCase(
+        case="test_x", message="RuntimeError: Server process exited", chains=((client,),), ended=server
+    )
+    symptom = judge_log(Facts(log="", failed=(case,)), (), CAUSES).symptom
+    assert symptom == "KeyError: 'w_scale' @ scheduler.py:load"
+
+
+@pytest.mark.parametrize(
+    ("facts", "symptom"),
+    [
+        (Facts(log="12 of 40", signal="SIGTERM"), "ended by SIGTERM"),
+        (Facts(log="12 of 40\n"), "no reason in the log"),
+        (Facts(log=""), "the log is empty"),
+    ],
+)
+def test_without_a_reason_the_newest_line_is_no_symptom(facts: Facts, symptom: str) -> None:
+    assert judge_log(facts, (), CAUSES).symptom == symptom
