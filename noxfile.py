@@ -327,6 +327,15 @@ def tree(session: nox.Session) -> None:
     ci(session, HOST, "tree", *session.posargs)
 
 
+def amd_coverage(session: nox.Session) -> None:
+    """List an SGLang tree's tests that run for CUDA and not for AMD, the likeliest to run there first: `-- --checkout PATH`.
+
+    Each with its reasons, an AMD suite, est_time and the line to add. `--backtest LATER_TREE` judges the list by what a
+    later tree enables for AMD.
+    """
+    ci(session, HOST, "amd_coverage", *session.posargs)
+
+
 @register()
 def ci_plan(session: nox.Session) -> None:
     """Show the jobs that CI would start for a change: `-- --base REF --why`. In Actions the event gives the rest.

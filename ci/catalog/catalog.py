@@ -9,6 +9,7 @@ from ci.catalog.capabilities import Capability, load_capabilities
 from ci.catalog.change_rules import ChangeRules, check_changes, load_changes
 from ci.catalog.columns import Row
 from ci.catalog.containers import Containers, load_containers
+from ci.catalog.coverage import CoverageRules, load_coverage
 from ci.catalog.cpu_tests import CpuTests, load_cpu_tests
 from ci.catalog.decode import Reader
 from ci.catalog.dependencies import Dependencies, load_dependencies
@@ -65,6 +66,7 @@ class Catalog:
     limits: Limits
     verdict_rules: tuple[VerdictRule, ...]
     cpu_tests: CpuTests
+    coverage: CoverageRules
     env_sets: Mapping[str, EnvSet]
     env_layers: tuple[EnvLayer, ...]
     test_envs: tuple[TestEnv, ...]
@@ -163,6 +165,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         limits=load_limits(reader),
         verdict_rules=load_verdict_rules(reader),
         cpu_tests=load_cpu_tests(reader),
+        coverage=load_coverage(reader),
         env_sets=load_env_sets(reader.problems, environment.secrets, envs),
         env_layers=environment.layers,
         test_envs=environment.tests,

@@ -14,7 +14,19 @@ __all__ = ["main"]
 Command = Callable[[Sequence[str]], int]
 
 # each is a function in the module of its name
-_COMMANDS = ("run", "plan", "envs", "check", "contract", "tree", "ci_plan", "parity", "workflows", "repro")
+_COMMANDS = (
+    "run",
+    "plan",
+    "envs",
+    "check",
+    "contract",
+    "tree",
+    "amd_coverage",
+    "ci_plan",
+    "parity",
+    "workflows",
+    "repro",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
