@@ -16,12 +16,14 @@ from typing import Any
 
 from .device_aborts import DeviceAborts
 from .events import Emitter
+from .gpu_memory import Kfd
 from .judge import FailedCase, Judgement, failed
 from .judge.symptom import symptom_of
 from .judge.tracebacks import ProcessEnd, ProcessEnds, RaisedError
 from .logs import LogFile, RecentLines, first_end_in, log_name
+from .machine import MachineWatch
 from .messages import MESSAGE_BYTES, parse_message
-from .processes import Children, command_of, oom_kills, send_signal, signal_name
+from .processes import Children, carries, command_of, send_signal, signal_name
 from .proof import Excuses, Failure
 from .shared_memory import SharedMemory
 from .spec import Spec, Suite, Test, decode
@@ -104,7 +106,8 @@ class Attempt:
             suite_deadline: on the monotonic clock.
             alone: no other attempt runs beside this one.
         """
-        started, ooms, facts = time.monotonic(), oom_kills(), self.facts
+        started, facts = time.monotonic(), self.facts
+        watch = self._watch_machine(alone=alone)
         self._output, write_end = os.pipe()
         os.set_blocking(self._output, False)
         self._pipe = os.fstat(self._output).st_ino
@@ -140,13 +143,22 @@ class Attempt:
         self._log.close()
         self._emit_output(all_of_it=True)
         self._take_last_end()
-        facts.oom_kills = oom_kills() - ooms
+        facts.take_machine(watch.end())
         facts.log_error = self._log.error
         facts.serves = bool(self._server_logs())
         spec = self._context.spec
         judgement = classify(facts, spec.verdicts, spec.verdict_rules, self._log.text)
         judgement = self._context.device_aborts.weigh(self._test.id, self._gpu_ids, judgement)
         return self._ended(judgement, duration_s)
+
+    def _watch_machine(self, *, alone: bool) -> MachineWatch:
+        token = f"AMD_CI_TOKEN={self._context.spec.token}"
+        return MachineWatch(
+            gpu_ids=self._gpu_ids,
+            is_own=lambda pid: carries(pid, token),
+            alone=alone,
+            kfd=Kfd(renumbered="ROCR_VISIBLE_DEVICES" in os.environ),
+        )
 
     def _take_last_end(self) -> None:
         """What the output says about the end of a process that left no failed case."""
@@ -436,6 +448,10 @@ class Attempt:
             duration_s=round(duration_s, 3),
             cases=dict(self.facts.cases),
             skip_reasons=self.facts.skip_reasons,
+            oom_kills=self.facts.oom_kills,
+            kernel_log=list(self.facts.kernel_log),
+            memory_holders=list(self.facts.holders),
+            unknown=list(self.facts.unknown),
             leftovers=leftover_list(self._leftovers, self._left_in_memory),
             log_bytes=self._log.kept_bytes,
             log_omitted_bytes=self._log.total_bytes - self._log.kept_bytes,

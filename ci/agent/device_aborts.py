@@ -5,9 +5,9 @@ One abort proves that a GPU stopped, and not whose fault that is.
 
 import threading
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .judge import Judgement, failed
+from .judge import Judgement
 
 __all__ = ["DeviceAborts"]
 
@@ -50,7 +50,7 @@ class DeviceAborts:
         elsewhere = next((each for each in own if _apart(each, here)), None)
         if elsewhere is not None:
             line = f"the same test stopped {_words(elsewhere.gpu_ids)} and then {_words(here.gpu_ids)}: what they share is the code"
-            return failed("product", line, *judgement.evidence, rule=judgement.rule)
+            return _with(judgement, "product", line)
         for other in earlier:
             shared = here.gpu_ids & other.gpu_ids
             if other.test == here.test or not other.aborted or not shared:
@@ -62,12 +62,18 @@ class DeviceAborts:
                     f"{other.test} stopped {_words(shared)} too, and passed on {_words(passed[0].gpu_ids)}: two tests stopped"
                     " this GPU and no other"
                 )
-                return failed("hardware", line, *judgement.evidence, rule=judgement.rule)
+                return _with(judgement, "hardware", line)
         if own:
             where = f"on {_words(here.gpu_ids)}" if here.gpu_ids else "on this machine"
             line = f"the device stopped again {where}: whether the code or the hardware is at fault stays undecided"
-            return failed(ABORTED, *judgement.evidence, line, rule=judgement.rule)
+            return _with(judgement, ABORTED, line)
         return judgement
+
+
+def _with(judgement: Judgement, verdict: str, line: str) -> Judgement:
+    """The same with another verdict and what proves it, after the message itself."""
+    evidence = (*judgement.evidence[:1], line, *judgement.evidence[1:])
+    return replace(judgement, verdict=verdict, evidence=evidence)
 
 
 def _apart(one: _Seen, other: _Seen) -> bool:

@@ -102,8 +102,16 @@ def send_signal(pid: int, number: signal.Signals) -> None:
         return
 
 
-def oom_kills() -> int:
-    """How many processes the kernel has killed for lack of memory: in our cgroup if it can be read, else anywhere."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OomKills:
+    """How many processes the kernel has killed for lack of memory; `own`: in our cgroup, else on the whole machine."""
+
+    count: int
+    own: bool
+
+
+def oom_kills() -> OomKills:
+    """The count of our own cgroup where it can be read, in its root inside a container, else the machine's."""
     counters = []
     for line in _read("/proc/self/cgroup").decode().splitlines():
         _, controllers, group = line.split(":", 2)
@@ -116,8 +124,8 @@ def oom_kills() -> int:
     for counter in (*counters, "/proc/vmstat"):
         found = re.search(rb"^oom_kill (\d+)$", _read(counter), re.MULTILINE)
         if found is not None:
-            return int(found[1])
-    return 0
+            return OomKills(count=int(found[1]), own=counter in counters)
+    return OomKills(count=0, own=True)
 
 
 def prctl(option: int, value: int) -> None:

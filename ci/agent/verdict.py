@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from .judge import Facts, FailedCase, Judgement, Rule, failed, judge_log
 from .judge.tracebacks import ProcessEnd
+from .machine import MachineFacts
 from .proof import Excuse
 from .spec import Verdict
 
@@ -15,6 +16,12 @@ __all__ = ["AttemptFacts", "classify", "covering", "gates"]
 # itself ends with one of the last two.
 PYTEST_OK, PYTEST_USAGE, PYTEST_NO_TESTS = 0, 4, 5
 PYTEST_CASES_FAILED, PYTEST_INTERRUPTED = 1, 2
+# the exit code of a process that SIGKILL ended, as a shell has it
+KILLED = 137
+# more processes than these are not worth a line each
+HOLDERS_NAMED = 3
+# verdicts for which it matters that the kernel could not be asked
+ASKS_THE_KERNEL = ("device", "unknown")
 # outcomes of cases that failed with an excuse; the first of them decides
 EXCUSED = ("needs-gpu", "not-judged")
 
@@ -27,7 +34,8 @@ class AttemptFacts:
     not finish; `stopped` and `deadline` are why the agent ended the attempt, None when it ended by itself. `asked` are the
     metrics that it has to record, `metrics` those that it has. `ended` is the process that an exception ended first where the
     test process left no failed case, `serves` whether the test started a server with a log of its own, `excuse` what excuses that,
-    `excuses` are the reasons of excused cases. `hang` says where a test was at its deadline, its own line first.
+    `excuses` are the reasons of excused cases. `hang` says where a test was at its deadline, its own line first. `kernel_log`,
+    `holders` and `unknown` are the machine's, see `MachineFacts`.
     """
 
     path: str
@@ -50,6 +58,14 @@ class AttemptFacts:
     excuse: Excuse | None = None
     excuses: list[str] = field(default_factory=list)
     hang: tuple[str, ...] = ()
+    kernel_log: tuple[str, ...] = ()
+    holders: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    def take_machine(self, machine: MachineFacts) -> None:
+        """What the machine did meanwhile; called when the end of the process is known."""
+        self.oom_kills = machine.kills_of(was_killed=self.signal == "SIGKILL" or self.exit_code == KILLED)
+        self.kernel_log, self.holders, self.unknown = machine.kernel_log, machine.holders, machine.unknown
 
     def end(self) -> str:
         """How the process ended, for people."""
@@ -111,8 +127,16 @@ def _judged(facts: AttemptFacts, log: str, rules: Sequence[Rule], causes: Sequen
         ended=facts.ended,
         oom_kills=facts.oom_kills,
         serves=facts.serves,
+        kernel_log="\n".join(facts.kernel_log),
+        holders=facts.holders,
     )
-    return judge_log(known, rules, causes)
+    judgement = judge_log(known, rules, causes)
+    first, others = judgement.evidence[:1], judgement.evidence[1:]
+    if judgement.verdict == "oom":
+        return replace(judgement, evidence=(*first, *facts.holders[:HOLDERS_NAMED], *others))
+    if judgement.verdict in ASKS_THE_KERNEL:
+        return replace(judgement, evidence=(*judgement.evidence, *facts.unknown))
+    return judgement
 
 
 def _judge_cases(

@@ -357,6 +357,10 @@ class TestEnded(AttemptEvent):
     duration_s: float = 0.0
     cases: Mapping[str, int] = field(default_factory=dict)
     skip_reasons: tuple[str, ...] = ()
+    oom_kills: int = 0
+    kernel_log: tuple[str, ...] = ()
+    memory_holders: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
     log_bytes: int = 0
     log_omitted_bytes: int = 0

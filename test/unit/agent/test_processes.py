@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ci.agent import processes
 from ci.agent.processes import (
     Children,
+    OomKills,
     Process,
     carries,
     command_of,
@@ -132,23 +133,32 @@ class TestOomKills:
                     "/proc/self/cgroup": V2,
                     "/sys/fs/cgroup/user.slice/run/memory.events": "oom 9\noom_kill 3\n",
                 },
-                3,
+                OomKills(count=3, own=True),
             ),
-            ({"/proc/self/cgroup": V2, "/sys/fs/cgroup/memory.events": "oom_kill 2\n"}, 2),
-            ({"/proc/self/cgroup": V2, "/sys/fs/cgroup/unified/memory.events": "oom_kill 4\n"}, 4),
+            (
+                {"/proc/self/cgroup": V2, "/sys/fs/cgroup/memory.events": "oom_kill 2\n"},
+                OomKills(count=2, own=True),
+            ),
+            (
+                {"/proc/self/cgroup": V2, "/sys/fs/cgroup/unified/memory.events": "oom_kill 4\n"},
+                OomKills(count=4, own=True),
+            ),
             (
                 {
                     "/proc/self/cgroup": V1,
                     "/sys/fs/cgroup/memory/a/memory.oom_control": "under_oom 0\noom_kill 5\n",
                 },
-                5,
+                OomKills(count=5, own=True),
             ),
-            ({"/proc/self/cgroup": V1, "/proc/vmstat": "pgfault 1\noom_kill 6\n"}, 6),
-            ({}, 0),
+            (
+                {"/proc/self/cgroup": V1, "/proc/vmstat": "pgfault 1\noom_kill 6\n"},
+                OomKills(count=6, own=False),
+            ),
+            ({}, OomKills(count=0, own=True)),
         ],
     )
     def test_they_are_counted_where_the_counter_is(
-        self, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], kills: int
+        self, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], kills: OomKills
     ) -> None:
         monkeypatch.setattr(processes, "_read", lambda path: files.get(path, "").encode())
         assert oom_kills() == kills

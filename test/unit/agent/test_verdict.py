@@ -249,3 +249,51 @@ class TestGating:
         rows = ["test_a.py", "test_a.py::TestA", "test_a.py::TestA::test_b[1]", "test_b.py"]
         assert covering(rows, "test_a.py::TestA::test_b[1]") == rows[:3]
         assert covering(rows, "test_a.py::TestAB::test_b") == rows[:1]
+
+
+class TestTheMachine:
+    """What the agent saw of the machine meanwhile is part of the evidence."""
+
+    MEMORY = Rule(
+        id="gpu-oom",
+        verdict="oom",
+        about=("exception",),
+        pattern=re.compile("out of memory"),
+        why="no free memory on the GPU",
+        only_if="memory-of-others",
+    )
+    FAULT = Rule(
+        id="gpu-ecc", verdict="hardware", about=("kernel",), pattern=re.compile("uncorrectable"), why="broken"
+    )
+    ABORT = Rule(
+        id="gpu-fault",
+        verdict="device",
+        about=("exception", "device"),
+        pattern=re.compile("Memory access fault"),
+        why="the GPU stopped",
+    )
+    HOLDER = "process 12 (python3 train.py) holds 130.0 GiB of GPU 0"
+    UNKNOWN = "the kernel log is unknown: /dev/kmsg: Operation not permitted"
+
+    def judged(self, error: RaisedError, **keys: object) -> Judgement:
+        rules = [self.MEMORY, self.FAULT, self.ABORT]
+        return classify(facts(failed=[failed(None, error)], **keys), VERDICTS, rules, lambda: "")
+
+    def test_memory_that_others_hold_names_them(self) -> None:
+        error = RaisedError(raises="torch.OutOfMemoryError", message="HIP out of memory.")
+        found = self.judged(error, holders=(self.HOLDER,) * 9)
+        assert found.verdict == "oom"
+        assert "out of memory" in found.evidence[0]
+        assert found.evidence.count(self.HOLDER) == 3
+        assert self.judged(error).verdict == "product"
+
+    def test_a_device_abort_with_a_fault_in_the_kernel_log_is_the_hardwares(self) -> None:
+        error = RaisedError(raises="RuntimeError", message="Memory access fault by GPU node-2")
+        line = "amdgpu 0000:9d:00.0: amdgpu: 2 uncorrectable hardware errors detected in umc block"
+        assert self.judged(error, kernel_log=(line,)).verdict == "hardware"
+
+    def test_a_device_abort_says_when_the_kernel_could_not_be_asked(self) -> None:
+        error = RaisedError(raises="RuntimeError", message="Memory access fault by GPU node-2")
+        found = self.judged(error, unknown=(self.UNKNOWN,))
+        assert (found.verdict, found.evidence[-1]) == ("device", self.UNKNOWN)
+        assert self.UNKNOWN not in self.judged(DISK_FULL, unknown=(self.UNKNOWN,)).evidence
