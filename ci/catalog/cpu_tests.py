@@ -81,11 +81,15 @@ class NotJudged(Sourced):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeedsGpu(Sourced):
-    """A test file that is known to need a GPU, for `--only runnable`; a run of it is judged by what it ends with."""
+    """A test file that is known to need a GPU, for `--only runnable`; a run of it is judged by what it ends with.
+
+    `endless`: without a GPU it waits without end, so it is left out unless `--test` names it.
+    """
 
     KEY: ClassVar[str] = "test"
 
     test: _File
+    endless: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

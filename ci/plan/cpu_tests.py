@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from ci.catalog.cpu_tests import CpuTests, ErrorRow
 from ci.plan.model import CpuTestsWork, ErrorWork, NotJudgedWork
 
-__all__ = ["cpu_tests_of", "known_to_need_gpu"]
+__all__ = ["cpu_tests_of", "known_to_be_endless", "known_to_need_gpu"]
 
 
 def cpu_tests_of(rows: CpuTests, files: Iterable[str]) -> CpuTestsWork:
@@ -26,6 +26,12 @@ def cpu_tests_of(rows: CpuTests, files: Iterable[str]) -> CpuTestsWork:
 def known_to_need_gpu(rows: CpuTests, files: Iterable[str]) -> Mapping[str, str]:
     """Why a test cannot run without a GPU, by its file; for `--only runnable`."""
     why = {row.test: row.why for row in rows.needs_gpu}
+    return {file: why[file] for file in files if file in why}
+
+
+def known_to_be_endless(rows: CpuTests, files: Iterable[str]) -> Mapping[str, str]:
+    """The same for those that wait without end then."""
+    why = {row.test: row.why for row in rows.needs_gpu if row.endless}
     return {file: why[file] for file in files if file in why}
 
 

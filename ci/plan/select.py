@@ -1,15 +1,16 @@
 """Which suites and tests a request means on this machine."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ci.catalog.catalog import Catalog
+from ci.catalog.cpu_tests import CpuTests
 from ci.catalog.hardware import CPU
 from ci.catalog.registrations.parse import Registration
 from ci.catalog.stages import Suite
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem
-from ci.plan.cpu_tests import known_to_need_gpu
+from ci.plan.cpu_tests import known_to_be_endless, known_to_need_gpu
 from ci.plan.facts import Facts
 from ci.plan.model import LeftOut, TestWork
 from ci.plan.request import Request
@@ -47,7 +48,8 @@ def select(
         what = f"{request.shard} needs exactly one suite, {len(suites)} are selected"
         problems.append(Problem(where="--shard", what=what, hint=f"add --suite S: {counts}"))
     wanted = _wanted(catalog, facts, request, suites, problems)
-    gpu_only = _known_to_need_gpu(catalog, facts) if request.only_runnable else {}
+    gpu_only = _without_gpu(catalog, facts, known_to_need_gpu) if request.only_runnable else {}
+    endless = {} if request.names_tests else _without_gpu(catalog, facts, known_to_be_endless)
     selected: list[Selected] = []
     left_out: list[LeftOut] = []
     notes: list[str] = []
@@ -64,6 +66,9 @@ def select(
                 left_out.append(LeftOut(suite=suite.id, test=registration.file, because=f"disabled: {why}"))
             elif registration.file in gpu_only:
                 why = f"--only runnable: needs a GPU: {gpu_only[registration.file]}"
+                left_out.append(LeftOut(suite=suite.id, test=registration.file, because=why))
+            elif registration.file in endless:
+                why = f"waits without end for a GPU: {endless[registration.file]}; --test {registration.file} runs it"
                 left_out.append(LeftOut(suite=suite.id, test=registration.file, because=why))
             elif registration.nightly != suite.nightly:
                 kind = "nightly" if registration.nightly else "not nightly"
@@ -98,11 +103,13 @@ def select(
     return Selection(suites=tuple(selected), left_out=tuple(left_out), notes=tuple(notes))
 
 
-def _known_to_need_gpu(catalog: Catalog, facts: Facts) -> Mapping[str, str]:
+def _without_gpu(
+    catalog: Catalog, facts: Facts, known: Callable[[CpuTests, Iterable[str]], Mapping[str, str]]
+) -> Mapping[str, str]:
     """Why a test cannot run here, by its file: for SGLang's own tests, which have rows."""
     if facts.checkout is None or facts.hardware_class != CPU:
         return {}
-    return known_to_need_gpu(catalog.cpu_tests, {row.file for row in facts.tests.registrations})
+    return known(catalog.cpu_tests, {row.file for row in facts.tests.registrations})
 
 
 def _suites(catalog: Catalog, request: Request, problems: list[Problem]) -> tuple[Suite, ...]:

@@ -138,6 +138,8 @@ DEVICE_RULES = [
     {
         "id": "gpu-memory-fault",
         "verdict": "device",
+        "about": ["device", "exception"],
+        "only_if": "",
         "pattern": "Memory access fault by GPU node",
         "why": "the GPU stopped",
     }

@@ -79,6 +79,18 @@ def test_only_runnable_leaves_out_what_is_known_to_need_a_gpu_with_the_reason() 
     assert planned(rows, given, request(engine="sglang")).work.tests == 2
 
 
+def test_a_file_that_waits_without_end_is_left_out_unless_it_is_named() -> None:
+    rows = catalog()
+    endless = next(row for row in rows.cpu_tests.needs_gpu if row.endless)
+    given = on_sglang(tests=facts([registration(RUNS), registration(endless.test)]).tests)
+    plan = planned(rows, given, request(engine="sglang"))
+    assert [test.id for suite in plan.work.suites for test in suite.tests] == [RUNS]
+    (left,) = [row for row in plan.left_out if row.test == endless.test]
+    assert left.because == f"waits without end for a GPU: {endless.why}; --test {endless.test} runs it"
+    named = planned(rows, given, request(engine="sglang", tests=(endless.test,)))
+    assert [test.id for suite in named.work.suites for test in suite.tests] == [endless.test]
+
+
 @pytest.mark.parametrize(
     ("asked", "option"), [({"sglang": "0.5.23"}, "--sglang"), ({"only_runnable": True}, "--only runnable")]
 )
