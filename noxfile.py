@@ -327,6 +327,7 @@ def tree(session: nox.Session) -> None:
     ci(session, HOST, "tree", *session.posargs)
 
 
+@register()
 def amd_coverage(session: nox.Session) -> None:
     """List an SGLang tree's tests that run for CUDA and not for AMD, the likeliest to run there first: `-- --checkout PATH`.
 

@@ -16,7 +16,7 @@ _REASONS = 3
 
 def show_coverage(console: Console, found: Coverage, *, title: str, limit: int) -> None:
     """Shares by stage and area, the first candidates with their reasons, their lines, and the load that they add."""
-    console.print(Rule(Text(f"{title}: {_words(found.total)} CUDA tests run on AMD too", style="bold")))
+    console.print(Rule(Text(f"{_words(found.total)} CUDA tests run on AMD too: {title}", style="bold")))
     for name, shares in (("stage", found.stages), ("area", found.areas)):
         table = new_table(name, "CUDA", "AMD too", "CUDA alone", "share")
         for group, share in sorted(shares.items(), key=lambda item: item[1].both - item[1].cuda):
