@@ -9,6 +9,8 @@ from ci.catalog.stages import Suite
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem, UsageError
 from ci.plan.shards import Shard
+from ci.plan.tree.model import TreeFacts
+from ci.plan.tree.names import NamedJob, find_job
 
 __all__ = ["JobName", "find_suite", "job_name", "looks_like_a_job"]
 
@@ -22,7 +24,8 @@ _NIGHTLY, _NIGHTLY_SUITE = "nightly-", "nightly-amd-"
 class JobName:
     """A job's name understood; `readings` say how each part was taken, for the name alone may mean two things.
 
-    `shard` is None for a job without one, `label` for a name without a runner, `rocm` empty when the name has none.
+    `shard` is None for a job without one, `label` for a name without a runner, `rocm` empty when the name has none. Of a job of
+    a checkout, `others` are the further suites that it runs, `env` what its command gives beyond the suite's own variables.
     """
 
     suite: Suite
@@ -30,10 +33,16 @@ class JobName:
     shard: Shard | None
     rocm: str
     readings: tuple[str, ...]
+    others: tuple[Suite, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
 
 
-def looks_like_a_job(text: str, catalog: Catalog) -> bool:
-    """Whether the text can be a job's name: it ends with brackets or is the name of a suite or nearly one."""
+def looks_like_a_job(text: str, catalog: Catalog, tree: TreeFacts | None = None) -> bool:
+    """Whether the text can be a job's name: it ends with brackets, is the name of a suite or nearly one, or a job of the tree."""
+    if tree is not None and any(
+        cell.is_named(_own_name(text)[1]) for job in tree.amd_jobs for cell in job.cells
+    ):
+        return True
     match = _JOB.fullmatch(text.rpartition(" / ")[2].strip())
     if match is None:
         return False
@@ -60,14 +69,19 @@ def find_suite(catalog: Catalog, name: str) -> tuple[Suite, str, str] | None:
     return None
 
 
-def job_name(text: str, catalog: Catalog) -> JobName:
+def job_name(text: str, catalog: Catalog, tree: TreeFacts | None = None) -> JobName:
     """Understand `[wave / ]suite (label, i/n)` and SGLang's `suite (label, part)`.
+
+    With a `tree`, which `catalog` follows, a name that a job of it has is that job.
 
     Raises:
         UsageError: with every part that is invalid.
     """
-    callers, _, name = text.strip().rpartition(" / ")
-    match = _JOB.fullmatch(name.strip())
+    callers, name = _own_name(text)
+    found_job = find_job(catalog, tree, name) if tree is not None else None
+    if found_job is not None:
+        return _of_tree(catalog, found_job, callers)
+    match = _JOB.fullmatch(name)
     if match is None:
         raise UsageError(
             f"{text!r} is not a job name",
@@ -111,6 +125,38 @@ def job_name(text: str, catalog: Catalog) -> JobName:
     if shard is None and found[0].shards > 1:
         readings.append(f"the name has no shard: all {found[0].shards} are selected")
     return JobName(suite=found[0], label=label, shard=shard, rocm=found[1], readings=tuple(readings))
+
+
+def _own_name(text: str) -> tuple[str, str]:
+    """The jobs that called it, and the job's own name."""
+    callers, _, name = text.strip().rpartition(" / ")
+    return callers, name.strip()
+
+
+def _of_tree(catalog: Catalog, job: NamedJob, callers: str) -> JobName:
+    """A job of a checkout, with everything that its file says of it."""
+    first, *more = job.runs
+    readings = [f"{callers} is the workflow's job that called it"] if callers else []
+    readings.append(f"a job of the tree: {job.source}")
+    if first.shard is not None:
+        readings.append(
+            f"part {first.shard.index - 1} of {first.shard.count}, counted from 0: shard {first.shard}"
+        )
+    readings += job.notes
+    label = next((row for row in catalog.labels if row.label == job.label), None)
+    others = {run.suite.name: run.suite for run in more if run.suite.name != first.suite.name}
+    for suite in others.values():
+        if suite.stage != first.suite.stage:
+            readings.append(f"it also runs {suite.name}: nox -s {catalog.stage(suite.stage).session}")
+    return JobName(
+        suite=first.suite,
+        label=label,
+        shard=first.shard,
+        rocm=job.rocm,
+        readings=tuple(readings),
+        others=tuple(suite for suite in others.values() if suite.stage == first.suite.stage),
+        env=first.env,
+    )
 
 
 def _shard(word: str, suite: Suite | None, readings: list[str], problems: list[Problem]) -> Shard | None:

@@ -10,6 +10,7 @@ from ci.catalog.catalog import Catalog
 from ci.errors import NothingSelectedError, Problem, UsageError
 from ci.execute.run_folder import RunFolder, read_plan
 from ci.facts.gather import discover_tests
+from ci.facts.tree.catalog import view_tree
 from ci.github.api import GitHub, api_base, parse_link
 from ci.github.job_names import job_name, looks_like_a_job
 from ci.report.console import say
@@ -29,6 +30,9 @@ def find_run(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]
         NothingSelectedError: it is a run of Actions in which no job failed.
     """
     source, digest = options.source, options.digest
+    view = view_tree(catalog, options.checkout) if options.checkout else None
+    tree = view.facts if view is not None else None
+    catalog = view.catalog if view is not None else catalog
     if source == "-":
         text = decode_log(sys.stdin.buffer.read(), where="standard input")
         return from_log(text, catalog, where="standard input", digest=digest)
@@ -39,8 +43,8 @@ def find_run(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]
         return _from_folder(path)
     if path.is_file():
         return _from_file(path, catalog, digest)
-    if looks_like_a_job(source, catalog):
-        return from_name(job_name(source, catalog), where="the name")
+    if looks_like_a_job(source, catalog, tree):
+        return from_name(job_name(source, catalog, tree), where="the name", sglang=tree is not None)
     if ".py" in source or "::" in source or source.startswith("test_"):
         root, tests = discover_tests(catalog, options.checkout)
         return from_test(source, catalog, tests, root=root, sglang=bool(options.checkout))

@@ -21,10 +21,14 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The request to a stage session, as far as it is known. `sglang` means a test of SGLang's own tree."""
+    """The request to a stage session, as far as it is known. `sglang` means a test of SGLang's own tree.
+
+    `others` are further suites of the same job. `rocm` is for a job whose ROCm version is not its suite's.
+    """
 
     stage: str
     suite: str = ""
+    others: tuple[str, ...] = ()
     shard: Shard | None = None
     tests: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
@@ -39,13 +43,15 @@ class Asked:
             # after `nox -s SESSION --`, with the tree of that machine replaced by the one here
             return _moved(self.command[4:], checkout)
         if self.suite:
-            words += ["--suite", self.suite]
+            words += [word for suite in (self.suite, *self.others) for word in ("--suite", suite)]
         if self.shard is not None:
             words += ["--shard", str(self.shard)]
         for test in self.tests:
             words += ["--test", test]
         for name, value in self.env:
             words += ["--env", f"{name}={value}"]
+        if self.rocm and self.sglang:
+            words += ["--executor", "docker", "--rocm", self.rocm]
         if self.sglang:
             words += ["--checkout", checkout]
         return tuple(words)
@@ -129,21 +135,30 @@ def _moved(words: Sequence[str], checkout: str) -> tuple[str, ...]:
     return tuple(moved)
 
 
-def from_name(job: JobName, *, where: str, problem: str = "") -> Understood:
-    """A job's name: suite, runner and shard, and nothing of the tests."""
+def from_name(job: JobName, *, where: str, problem: str = "", sglang: bool = False) -> Understood:
+    """A job's name: suite, runner and shard, and nothing of the tests; `sglang` when it is a job of SGLang's tree here."""
     values = {
-        "suite": job.suite.name,
+        "suite": ", ".join(suite.name for suite in (job.suite, *job.others)),
         "stage": job.suite.stage,
         "runner": job.label.label if job.label is not None else "",
         "shard": str(job.shard) if job.shard is not None else "",
         "ROCm": job.rocm,
+        "environment": " ".join(f"{name}={value}" for name, value in job.env),
     }
     facts = [Fact(what=name, value=value, source=where) for name, value in values.items() if value]
     facts += [Fact(what="reading", value=words, source=where) for words in job.readings]
     return Understood(
         kind="job name",
         facts=tuple(facts),
-        asked=Asked(stage=job.suite.stage, suite=job.suite.id, shard=job.shard, rocm=job.rocm),
+        asked=Asked(
+            stage=job.suite.stage,
+            suite=job.suite.id,
+            others=tuple(suite.id for suite in job.others),
+            shard=job.shard,
+            env=job.env,
+            rocm=job.rocm,
+            sglang=sglang,
+        ),
         missing=("commit", "tests", "environment") if problem else (),
         problem=problem,
         fatal=bool(problem),

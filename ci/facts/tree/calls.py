@@ -24,6 +24,7 @@ _NUMBER: Final = re.compile(r"\d{1,9}")
 # options of either runner, by what they say
 _PART: Final = ("--auto-partition-id", "--partition-id")
 _PARTS: Final = ("--auto-partition-size", "--total-partitions")
+_FOLDER: Final = ("-w", "--workdir")
 _FLAGS: Final = frozenset(
     {"--nightly", "--continue-on-error", "--enable-retry", "--timeout-from-est-time", "--list"}
 )
@@ -46,7 +47,8 @@ class Step:
 def test_calls(command: Command, step: Step, line: int) -> Iterator[TestCall]:
     """What of a command runs tests; nothing for any other command."""
     words = list(command.words)
-    at = next((n for n, word in enumerate(words) if _PYTHON.fullmatch(word) or _PYTEST.fullmatch(word)), None)
+    programs = (n for n, word in enumerate(words) if _PYTHON.fullmatch(word) or _PYTEST.fullmatch(word))
+    at = next((n for n in programs if n == 0 or words[n - 1] not in _FOLDER), None)
     if at is None:
         return
     before, rest = words[:at], words[at:]
@@ -133,7 +135,7 @@ def _wrapped(words: Sequence[str]) -> tuple[tuple[tuple[str, str], ...], str]:
     env: list[tuple[str, str]] = []
     workdir = ""
     for word, following in itertools.pairwise(words):
-        if word in ("-w", "--workdir"):
+        if word in _FOLDER:
             workdir = following
         elif word in ("-e", "--env"):
             name, _, value = following.partition("=")

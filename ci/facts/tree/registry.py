@@ -13,6 +13,7 @@ from typing import Final
 
 from ci.errors import Problem
 from ci.plan.tree.model import (
+    ANY,
     ListedSuite,
     Partition,
     Registrar,
@@ -179,10 +180,18 @@ def _suites(source: _Source) -> Iterator[ListedSuite]:
 
 
 def _checked(source: _Source) -> Iterator[str]:
+    """The backends that the runner names; where a call of the check names others, which goes by the run, `*` is each."""
     node = source.consts.get("_SUITE_CHECKED_BACKENDS")
     for item in getattr(node, "elts", ()):
         if isinstance(item, ast.Attribute):
             yield item.attr.lower()
+    for call in ast.walk(source.module):
+        if (
+            isinstance(call, ast.Call)
+            and _dotted(call.func) == "validate_all_suites"
+            and any(each.arg == "checked_backends" for each in call.keywords)
+        ):
+            yield ANY
 
 
 def _roots(source: _Source) -> Iterator[TreeRoot]:

@@ -98,7 +98,8 @@ class Registry:
     """What `ci_register.py` and `run_suite.py` know.
 
     `positional` and `keyword_only` are the arguments of a registrar; `exempt` are names of files, or ends of paths, that are
-    not collected; `checked` are the backends whose suite names the runner validates; `options` are the runner's own.
+    not collected; `checked` are the backends whose suite names the runner validates, `ANY` for the one that is run; `options` are
+    the runner's own.
     """
 
     registrars: tuple[Registrar, ...]

@@ -25,7 +25,16 @@ from ci.plan.tree.model import (
 )
 from ci.plan.tree.stages import stage_for
 
-__all__ = ["Lane", "TreeSuite", "lanes_of", "main_lane", "rocm_number", "suites_of_tree"]
+__all__ = [
+    "Lane",
+    "TreeSuite",
+    "job_suite_name",
+    "lanes_of",
+    "main_lane",
+    "rocm_number",
+    "suite_env",
+    "suites_of_tree",
+]
 
 _GITHUB_LIMIT_MIN: Final = 360
 _GITHUB: Final = "GitHub's own limit of 6 h: the job and its step have none"
@@ -153,7 +162,7 @@ def _of_lane(
     rocm = cell.container.rocm if cell.container is not None else None
     number = _rocm(catalog, rocm.value) if rocm is not None and rocm.value else (ours.rocm if ours else "")
     label = f"runs-on of {lane.job.source}"
-    env = _env(catalog, call)
+    env = suite_env(catalog, call)
     sources = {
         "family": label,
         "gpus": label,
@@ -233,7 +242,7 @@ def _per_file(tree: TreeFacts, call: TestCall, timeout_s: float) -> tuple[float,
     return min(limit + more, timeout_s), f"{source}, and {more:g} s more for a retry" if more else source
 
 
-def _env(catalog: Catalog, call: TestCall) -> EnvSet | None:
+def suite_env(catalog: Catalog, call: TestCall) -> EnvSet | None:
     """The variables of a command; those of Actions itself, and what only a run can tell, are none of the tests'."""
     variables = tuple(
         EnvVariable(name=name, value=value, why="given by the job's command", place=call.source)

@@ -1,0 +1,156 @@
+"""A job's name, as Actions shows it, among a checkout's own jobs: what it runs there."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ci.catalog.catalog import Catalog
+from ci.catalog.stages import Suite
+from ci.errors import Problem, UsageError
+from ci.plan.shards import Shard
+from ci.plan.tree.model import CallKind, JobCell, TestCall, TreeFacts, TreeJob, source_at
+from ci.plan.tree.suites import job_suite_name, rocm_number, suite_env
+
+__all__ = ["NamedJob", "SuiteRun", "find_job"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteRun:
+    """One suite that a job runs: its part, and what its command gives beyond the suite's row in the followed catalog."""
+
+    suite: Suite
+    shard: Shard | None
+    env: tuple[tuple[str, str], ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedJob:
+    """The job of a name. `runs` has one entry for each call of the suite runner; `notes` say what no option can repeat.
+
+    `rocm` is its ROCm version where that is not the suite's own, `label` its runner's.
+    """
+
+    runs: tuple[SuiteRun, ...]
+    rocm: str
+    label: str
+    source: str
+    notes: tuple[str, ...]
+
+
+def find_job(catalog: Catalog, tree: TreeFacts, name: str) -> NamedJob | None:
+    """What the job of that name runs; `catalog` follows the tree. None when no job of AMD's has the name.
+
+    Raises:
+        UsageError: several jobs have it and run different things, or it runs nothing that can be planned.
+    """
+    found = [(job, cell) for job in tree.amd_jobs for cell in job.cells if cell.is_named(name)]
+    exact = [(job, cell) for job, cell in found if cell.name == name]
+    read: dict[tuple[object, ...], tuple[TreeJob, JobCell]] = {}
+    for job, cell in exact or found:
+        read.setdefault(_what(job, cell), (job, cell))
+    if not read:
+        return None
+    if len(read) > 1:
+        raise UsageError(
+            f"{len(read)} jobs of the tree are named {name!r}",
+            problems=[
+                Problem(
+                    where=job.source, what=", ".join(_words(call) for call in cell.calls) or "runs no tests"
+                )
+                for job, cell in read.values()
+            ],
+            then="name the suite: ./inv repro 'SUITE (LABEL, I/N)' --checkout PATH",
+        )
+    ((job, cell),) = read.values()
+    return _named(catalog, job, cell)
+
+
+def _what(job: TreeJob, cell: JobCell) -> tuple[object, ...]:
+    """What makes two jobs of one name the same."""
+    rocm = cell.container.rocm.value if cell.container is not None else ""
+    calls = tuple((call.suite, call.part, call.parts, call.env, call.files) for call in cell.calls)
+    return (job.id if not cell.calls else "", cell.label, rocm, calls)
+
+
+def _named(catalog: Catalog, job: TreeJob, cell: JobCell) -> NamedJob:
+    suites = {suite.name: suite for suite in catalog.suites}
+    runs = tuple(_runs(catalog, job, cell, suites))
+    if not runs:
+        words = ", ".join(f"{_words(call)} ({call.source})" for call in cell.calls)
+        raise UsageError(
+            f"the job {cell.name!r} runs no suite that can be planned",
+            cause=f"it runs {words}" if words else f"{job.source} runs no tests",
+            then="run its own command in the container: nox -s tree -- --checkout PATH shows it",
+        )
+    container = cell.container
+    rocm = rocm_number(container.rocm.value) if container is not None and container.rocm.value else ""
+    row = runs[0].suite.rocm or catalog.images.default_flavour.rocm
+    return NamedJob(
+        runs=runs,
+        rocm=rocm if rocm not in ("", row) else "",
+        label=cell.label,
+        source=job.source,
+        notes=tuple(_notes(cell, runs)),
+    )
+
+
+def _runs(catalog: Catalog, job: TreeJob, cell: JobCell, suites: Mapping[str, Suite]) -> Iterator[SuiteRun]:
+    for call in cell.calls:
+        if call.kind is CallKind.SUITE and call.suite in suites:
+            suite = suites[call.suite]
+            whole = call.parts is None or call.part is None
+            yield SuiteRun(
+                suite=suite,
+                shard=None if whole else Shard(index=(call.part or 0) + 1, count=call.parts or 1),
+                env=tuple(_beyond(catalog, suite, call)),
+                source=call.source,
+            )
+    name = job_suite_name(job.id)
+    if cell.calls and all(call.kind is CallKind.FILES for call in cell.calls) and name in suites:
+        call = cell.calls[0]
+        env = tuple(_beyond(catalog, suites[name], call))
+        yield SuiteRun(suite=suites[name], shard=None, env=env, source=call.source)
+
+
+def _beyond(catalog: Catalog, suite: Suite, call: TestCall) -> Iterator[tuple[str, str]]:
+    """Variables that the call has and the suite's row has not."""
+    ours = {
+        variable.name: variable.value
+        for name in suite.env_sets
+        if name in catalog.env_sets
+        for variable in catalog.env_sets[name].variables
+    }
+    env = suite_env(catalog, call)
+    return (
+        (variable.name, variable.value)
+        for variable in (env.variables if env is not None else ())
+        if ours.get(variable.name) != variable.value
+    )
+
+
+def _notes(cell: JobCell, runs: Sequence[SuiteRun]) -> Iterator[str]:
+    if len({run.suite.name for run in runs}) < len(runs):
+        yield "it runs a suite several times: " + "; ".join(
+            f"{run.suite.name} with {' '.join(f'{name}={value}' for name, value in run.env) or 'its own variables'} ({run.source})"
+            for run in runs
+        )
+    for call in cell.calls:
+        if call.kind is CallKind.SUITE:
+            row = next((run.suite for run in runs if run.source == call.source), None)
+            limit = call.timeout_per_file_s
+            if row is not None and limit is not None and limit != row.timeout_per_file_s:
+                yield f"a file has {limit:g} s there ({call.source}), {row.timeout_per_file_s:g} s here: no option says so"
+        elif any(run.source != call.source for run in runs) and not _is_only_files(cell):
+            yield f"it also runs {_words(call)} ({source_at(call.file, call.line)})"
+
+
+def _is_only_files(cell: JobCell) -> bool:
+    return all(call.kind is CallKind.FILES for call in cell.calls)
+
+
+def _words(call: TestCall) -> str:
+    if call.kind is CallKind.FILES:
+        return " ".join(call.files)
+    part = f", part {call.part} of {call.parts}" if call.parts is not None else ""
+    by = f" by {call.runner}" if call.kind is CallKind.OTHER_RUNNER else ""
+    return f"{call.suite}{part}{by}"
