@@ -1,6 +1,6 @@
 """What all final reports say about a record, in words and rows; each report decides how it looks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -34,12 +34,16 @@ __all__ = [
     "quarantined",
     "rehearsal_words",
     "result",
+    "shared_symptoms",
     "slowest",
+    "symptom_words",
     "troubles",
     "value_words",
     "verdict_words",
 ]
 
+# statuses of tests that have an attempt that did not pass, in the order of the reports
+_TROUBLED = (Status.FAILED, Status.QUARANTINED, Status.FLAKY)
 # a screen's worth
 _SLOWEST = 10
 
@@ -194,16 +198,45 @@ def facts(record: RunRecord) -> dict[str, str]:
 
 
 def troubles(record: RunRecord) -> tuple[Trouble, ...]:
-    """Every attempt that did not pass, those of tests that failed for good first, then those in quarantine."""
-    tests = tuple(
-        test for status in (Status.FAILED, Status.QUARANTINED, Status.FLAKY) for test in record.having(status)
-    )
+    """Every attempt that did not pass, those of tests that failed for good first, then those in quarantine.
+
+    Tests with the same symptom follow each other.
+    """
+    tests = tuple(test for status in _TROUBLED for test in _by_symptom(record.having(status)))
     return tuple(
         Trouble(test=test, attempt=attempt)
         for test in tests
         for attempt in reversed(test.attempts)
         if not attempt.harmless
     )
+
+
+def _by_symptom(tests: Iterable[TestRecord]) -> Iterator[TestRecord]:
+    groups: dict[str, list[TestRecord]] = {}
+    for test in tests:
+        groups.setdefault(_symptom(test) or test.id, []).append(test)
+    for group in groups.values():
+        yield from group
+
+
+def _symptom(test: TestRecord) -> str:
+    """What the newest attempt that did not pass ended with; empty where its agent named none."""
+    return next((attempt.end.symptom for attempt in reversed(test.attempts) if not attempt.harmless), "")
+
+
+def shared_symptoms(record: RunRecord) -> dict[str, tuple[TestRecord, ...]]:
+    """Symptoms that several tests have, the most frequent first, with these tests."""
+    groups: dict[str, list[TestRecord]] = {}
+    for test in record.having(*_TROUBLED):
+        if symptom := _symptom(test):
+            groups.setdefault(symptom, []).append(test)
+    shared = {symptom: tuple(tests) for symptom, tests in groups.items() if len(tests) > 1}
+    return dict(sorted(shared.items(), key=lambda item: -len(item[1])))
+
+
+def symptom_words(symptom: str, tests: Sequence[TestRecord]) -> str:
+    """`3 tests with the same symptom: RuntimeError: no GPU`."""
+    return f"{len(tests)} tests with the same symptom: {symptom}"
 
 
 def measured(record: RunRecord) -> tuple[Measured, ...]:

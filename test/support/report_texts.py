@@ -111,6 +111,7 @@ def full_of(words: str) -> RunRecord:
         evidence=(words,),
         notes=(words,),
         rule=words or None,
+        symptom=words,
     )
     disabled = (DisabledTest(suite="s", test=words, because=words),)
     everything: dict[str, Any] = {

@@ -88,6 +88,8 @@ def _suite(record: RunRecord, name: str, tests: Sequence[TestRecord], tails: Log
     for test in tests:
         found += _cases(test, tails)
         own[f"verdict: {test.id}"] = f"{test.status.value} ({test.verdict})"
+        if test.last is not None and test.last.end.symptom:
+            own[f"symptom: {test.id}"] = test.last.end.symptom
         if len(test.attempts) > 1:
             tries = (
                 f"{attempt.number} {attempt.end.outcome} ({attempt.end.verdict})" for attempt in test.attempts

@@ -68,6 +68,9 @@ def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator
     yield from _head(record)
     yield from _outside(record)
     yield from _phases(record, tails)
+    for symptom, tests in model.shared_symptoms(record).items():
+        names = "\n".join(f"- {code(test.id)}" for test in tests)
+        yield f"\n**{plain(model.symptom_words(symptom, tests))}**\n\n{names}"
     for trouble in model.troubles(record):
         yield _trouble(record, trouble, tails, limits)
     yield from _tests(record)
@@ -140,6 +143,8 @@ def _trouble(record: RunRecord, trouble: model.Trouble, tails: LogTails, limits:
     lines = [f"\n<details{opened}><summary>{icon} {code(test.id)} {words}</summary>\n"]
     if ending := model.ending(attempt):
         lines.append(f"{plain(ending)}\n")
+    if attempt.end.symptom:
+        lines.append(f"Symptom: {code(attempt.end.symptom)}\n")
     for case in attempt.failed_cases:
         lines.append(f"{code(model.case_place(case))} <b>{plain(case_name(case.case, test.id))}</b>\n")
         lines.append(block(clip(case.details or case.message, limits.case_lines)) + "\n")

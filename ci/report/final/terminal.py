@@ -214,6 +214,10 @@ def _troubles(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Rende
     if not found:
         return None
     parts: list[RenderableType] = []
+    for symptom, tests in model.shared_symptoms(record).items():
+        parts.append(Text(one_line(model.symptom_words(symptom, tests)), style="bold"))
+        parts += [Text(f"    {one_line(test.id)}", style="dim") for test in tests]
+        parts.append(Text(""))
     for trouble in found:
         parts += _trouble(record, trouble, tails, limits)
     return Group(*parts)
@@ -229,6 +233,8 @@ def _trouble(
     yield Rule(Text(heading, style=f"bold {style}"), align="left", style=style, characters="-")
     if ending := model.ending(attempt):
         yield Text(f"{one_line(ending)} after {duration(attempt.end.duration_s)}", style="dim")
+    if attempt.end.symptom:
+        yield Text.assemble(("symptom: ", "dim"), one_line(attempt.end.symptom), overflow="fold")
     for case in attempt.failed_cases:
         name = one_line(case_name(case.case, test.id))
         yield Text.assemble((f"{one_line(model.case_place(case))} ", "cyan"), (name, "bold"), overflow="fold")
