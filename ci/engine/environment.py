@@ -16,6 +16,8 @@ __all__ = [
     "KERNEL_STUB",
     "REQUIREMENTS",
     "SCRIPT",
+    "SERVER_ARGUMENTS",
+    "SERVER_ARGUMENTS_NAME",
     "EngineEnvironment",
     "Layer",
     "Size",
@@ -39,17 +41,40 @@ SCRIPT: Final = """\
 #!/bin/sh
 '''exec' "$(dirname -- "$(realpath -- "$0")")"/'python3' "$0" "$@"
 ' '''
-import os
-import shlex
 import sys
 
 from {module} import {function}
 
 if __name__ == "__main__":  # the processes that a server spawns import this file again
-    if sys.argv[1:2] == ["serve"]:  # before the caller's arguments, so that those win
-        sys.argv[2:2] = shlex.split(os.environ.get("AMD_CI_SERVER_ARGS", ""))
     sys.exit({function}())
 """
+
+# A checkout's tests start servers by `sglang serve`, by `python3 -m sglang.launch_server` and by benches that hold a server: every
+# Python of the layer reads this at its start, by a .pth file.
+SERVER_ARGUMENTS_NAME: Final = "amd_ci_server_arguments"
+SERVER_ARGUMENTS: Final = '''\
+"""Gives the servers that a checkout's tests start the arguments of this run."""
+
+import os
+import sys
+
+MODULES = ("sglang.launch_server", "sglang.bench_one_batch", "sglang.bench_offline_throughput")
+
+
+def place(command, arguments):
+    """Where our arguments go: before the caller's, so that those win; None where no server is started."""
+    if arguments[:1] == ["-m"]:
+        return 1 if command[len(command) - len(arguments)].removeprefix("-m") in MODULES else None
+    is_serve = arguments[1:2] == ["serve"] and os.path.basename(arguments[0]) == "sglang"
+    return 2 if is_serve else None
+
+
+given = os.environ.get("AMD_CI_SERVER_ARGS")
+if given and (at := place(sys.orig_argv, sys.argv)) is not None:
+    import shlex
+
+    sys.argv[at:at] = shlex.split(given)
+'''
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +121,9 @@ class EngineEnvironment:
     def digest(self) -> str:
         """SHA-256 of all that the environment is made of."""
         scripts = (
-            json.dumps({"text": SCRIPT, **self.layer.scripts}, sort_keys=True) if self.layer.scripts else ""
+            json.dumps({"text": SCRIPT, "start": SERVER_ARGUMENTS, **self.layer.scripts}, sort_keys=True)
+            if self.layer.scripts
+            else ""
         )
         return _digest(self.base_digest, self.layer.name, self.layer.pins, scripts, self.stub_digest)
 

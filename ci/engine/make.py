@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from ci.engine.environment import KERNEL_STUB, SCRIPT, EngineEnvironment, Size, is_usable
+from ci.engine.environment import (
+    KERNEL_STUB,
+    SCRIPT,
+    SERVER_ARGUMENTS,
+    SERVER_ARGUMENTS_NAME,
+    EngineEnvironment,
+    Size,
+    is_usable,
+)
 from ci.engine.folders import free_bytes, holding, whole
 from ci.engine.uv_process import run_uv
 from ci.errors import InfrastructureError
@@ -176,6 +184,10 @@ class _Maker:
         beyond = _packages(wanted.base_folder, wanted.python_minor)
         line = os.path.relpath(beyond, wanted.engines / "x" / packages.relative_to(folder))
         (packages / "base.pth").write_text(f"{line}\n", encoding="utf-8")
+        if wanted.layer.scripts:
+            name = SERVER_ARGUMENTS_NAME
+            (packages / f"{name}.py").write_text(SERVER_ARGUMENTS, encoding="utf-8")
+            (packages / f"{name}.pth").write_text(f"import {name}\n", encoding="utf-8")
         for name, target in wanted.layer.scripts.items():
             module, _, function = target.partition(":")
             script = folder / "bin" / name

@@ -4,6 +4,7 @@ import os
 import runpy
 import shutil
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -79,24 +80,39 @@ def test_console_scripts_of_a_checkout_run_with_the_layers_python(tmp_path: Path
     assert runpy.run_path(str(script), run_name="__mp_main__")["getpid"] is os.getpid
 
 
+OURS = ["--tokens", "16 k"]
+
+
 @pytest.mark.parametrize(
-    ("given", "got"),
+    ("command", "arguments", "got"),
     [
-        (["serve", "--tokens", "9"], ["serve", "--tokens", "16 k", "--tokens", "9"]),
-        (["version"], ["version"]),
+        # the whole command line, and what `sys.argv` is before a script or a module has begun
+        ("sglang serve --tokens 9", "bin/sglang serve --tokens 9", ["serve", *OURS, "--tokens", "9"]),
+        ("sglang version", "bin/sglang version", ["version"]),
+        ("other serve", "bin/other serve", ["serve"]),
+        ("-m sglang.launch_server --tokens 9", "-m --tokens 9", [*OURS, "--tokens", "9"]),
+        ("-X dev -m sglang.launch_server", "-m", OURS),
+        ("-msglang.launch_server --port 1", "-m --port 1", [*OURS, "--port", "1"]),
+        ("-m sglang.bench_serving --tokens 9", "-m --tokens 9", ["--tokens", "9"]),
+        ("-c pass sglang.launch_server", "-c sglang.launch_server", ["sglang.launch_server"]),
+        ("", "", []),
     ],
 )
 def test_a_server_has_our_arguments_before_its_callers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], got: list[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, arguments: str, got: list[str]
 ) -> None:
     wanted = small_environment(tmp_path)
     object.__setattr__(wanted.layer, "scripts", {"sglang": "os:getpid"})
     make(wanted, FakeUv())
-    script = str(wanted.folder / "bin" / "sglang")
-    monkeypatch.setattr(sys, "argv", [script, *given])
+    (start,) = wanted.folder.rglob("amd_ci_server_arguments.py")
+    assert start.with_suffix(".pth").read_text() == "import amd_ci_server_arguments\n"
+    monkeypatch.setattr(sys, "orig_argv", ["python3", *command.split()])
+    monkeypatch.setattr(sys, "argv", arguments.split() or [""])
     monkeypatch.setenv("AMD_CI_SERVER_ARGS", "--tokens '16 k'")
-    with pytest.raises(SystemExit):
-        runpy.run_path(script, run_name="__main__")
+    spec = spec_from_file_location("started", start)
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(module_from_spec(spec))
     assert sys.argv[1:] == got
 
 
