@@ -1,6 +1,7 @@
 """What is wrong with a reply."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,12 @@ def test_an_honest_reply_has_nothing_wrong() -> None:
     assert wrong_logprobs(reply(token("\ufffd"), token("\ufffd", -0.6), text="é")) is None, (
         "bytes of one character"
     )
+    end = replace(
+        reply(*TOKENS, token("<end>", -0.9, "!"), text="Once upon a time").choices[0], finish_reason="stop"
+    )
+    for count in (4, 5):
+        ended = Reply(choices=(end,), usage={"completion_tokens": count}, raw={})
+        assert wrong_logprobs(ended) is None, "the token that ends it is no text"
     assert difference(TOKENS, TOKENS) is None
     assert wrong_extension(reply(*TOKENS[:2]), reply(*TOKENS)) is None
     assert wrong_continuation(TOKENS, 2, TOKENS[2:]) is None

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -162,3 +163,20 @@ def test_a_traceback_and_the_program_that_a_session_starts_are_guarded() -> None
     )
     assert ": :error::second ## [error]third" in done.stderr
     assert strict_commands(done.stderr) == []
+
+
+@pytest.mark.processes
+def test_a_pytest_that_a_session_starts_is_guarded(tmp_path: Path) -> None:
+    talk = "x\\n::add-path::/evil\\n##[group]x\\n"
+    file = tmp_path / "test_talk.py"
+    file.write_text(
+        f"import os, pytest, sys\n@pytest.mark.parametrize('name', ['{talk}'])\ndef test_it(name):\n"
+        f"    print('{talk}')\n    sys.stderr.write('{talk}')\n    os.write(1, b'{talk}')\n    assert name == '{talk}y', '{talk}'\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "ci.system.signals", "pytest", "-p", "no:cacheprovider", "-c", "/dev/null", str(file)],
+        cwd=ROOT, env={**os.environ, **ACTIONS}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert ": :add-path::/evil" in done.stdout
+    assert strict_commands(done.stdout + done.stderr) == []
