@@ -78,7 +78,7 @@ def job_name(text: str, catalog: Catalog, tree: TreeFacts | None = None) -> JobN
         UsageError: with every part that is invalid.
     """
     callers, name = _own_name(text)
-    found_job = find_job(catalog, tree, name) if tree is not None else None
+    found_job = find_job(catalog, tree, name, callers) if tree is not None else None
     if found_job is not None:
         return _of_tree(catalog, found_job, callers)
     match = _JOB.fullmatch(name)

@@ -27,8 +27,19 @@ from ci.plan.tree.model import (
     source_at,
 )
 
-__all__ = ["Launchers", "WorkflowScope", "input_scope", "line_of", "listed", "permissions_of", "read_job"]
+__all__ = [
+    "EVENT",
+    "Launchers",
+    "WorkflowScope",
+    "input_scope",
+    "line_of",
+    "listed",
+    "permissions_of",
+    "read_job",
+]
 
+# the event that starts a run is chosen like an input where a job's name or runner goes by it
+EVENT: Final = "github.event_name"
 _INPUT: Final = re.compile(r"inputs\.([\w-]+)")
 _AMD_LABEL: Final = re.compile(r"(?<![a-z0-9])(?:mi\d{2,3}x?|gfx9\d+)(?![a-z0-9])")
 _AMD_SCRIPTS: Final = "scripts/ci/amd/"
@@ -126,11 +137,13 @@ def input_scope(
 ) -> Scope:
     """What every expression of a file may name: `chosen` values of inputs, the first of the others."""
     values = {name: known[0] for name, known in inputs.items()} | dict(chosen or {})
+    # what goes by the event is known for a chosen one alone
+    github = {"event_name": chosen[EVENT]} if chosen and EVENT in chosen else {}
     return Scope(
         contexts={
             "inputs": values | dict.fromkeys(unknown, UNKNOWN),
             "env": env or {},
-            "github": {},
+            "github": github,
         },
         closed=frozenset({"inputs"}),
     )
@@ -142,6 +155,9 @@ def _choices(
     """Each combination of the inputs that the job names, beginning with a run without inputs."""
     text = json.dumps(_without_conditions(job), default=str)
     named = [name for name in dict.fromkeys(_INPUT.findall(text)) if len(shared.inputs.get(name, ())) > 1]
+    shown = json.dumps([job.get(key) for key in ("name", "runs-on", "strategy")], default=str)
+    if EVENT in shown and len(shared.inputs[EVENT]) > 1:
+        named.append(EVENT)
     first = {name: shared.inputs[name][0] for name in named}
     every = itertools.product(*(shared.inputs[name] for name in named))
     # of many combinations only those that differ from a plain run in one input

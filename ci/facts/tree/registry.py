@@ -5,6 +5,7 @@ unread and our own row is used.
 """
 
 import ast
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -213,19 +214,21 @@ def _roots(source: _Source) -> Iterator[TreeRoot]:
                         )
                     )
                     continue
-                folder, _, pattern = path.partition("/**/")
+                # it is started in its own folder
+                whole = path if path.startswith("/") else f"/{RUNNER_FILE.rpartition('/')[0]}/{path}"
+                folder, _, pattern = whole.partition("/**/")
                 yield TreeRoot(path=folder.strip("/"), glob=pattern, source=source.at(node))
 
 
 def _path(node: ast.expr, names: dict[str, ast.expr], depth: int = 0) -> str | None:
-    """A path within the tree that an expression makes; `__file__` is `test/run_suite.py`."""
+    """A path that an expression makes: with a slash before it within the tree, where `__file__` is `/test/run_suite.py`."""
     if depth > 20:
         return None
     match node:
         case ast.Constant(value=str() as text):
             return text
         case ast.Name(id="__file__"):
-            return RUNNER_FILE
+            return f"/{RUNNER_FILE}"
         case ast.Name(id=name) if name in names:
             return _path(names[name], names, depth + 1)
         case ast.Call(func=func, args=[*arguments]):
@@ -245,16 +248,16 @@ def _path(node: ast.expr, names: dict[str, ast.expr], depth: int = 0) -> str | N
             )
         case ast.Attribute(value=value, attr="parent"):
             inner = _path(value, names, depth + 1)
-            return None if inner is None else inner.rpartition("/")[0]
+            return None if inner is None else posixpath.dirname(inner)
     return None
 
 
 def _applied(function: str, paths: Sequence[str]) -> str | None:
     match function.rpartition(".")[2]:
         case "join":
-            return "/".join(path for path in paths if path)
+            return posixpath.join(*paths)
         case "dirname":
-            return paths[0].rpartition("/")[0]
+            return posixpath.dirname(paths[0])
         case "abspath" | "realpath" | "normpath" | "Path" | "str" | "resolve":
             return paths[0]
     return None

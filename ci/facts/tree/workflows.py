@@ -9,6 +9,7 @@ from typing import Any, Final
 from ci.errors import Problem
 from ci.facts.tree.expressions import UNKNOWN, fill, text_of
 from ci.facts.tree.jobs import (
+    EVENT,
     Launchers,
     WorkflowScope,
     input_scope,
@@ -67,7 +68,7 @@ def read_workflows(
         calls = _calls_of(file, documents)
         shared = WorkflowScope(
             file=file,
-            inputs=_inputs(document, calls),
+            inputs={**_inputs(document, calls), EVENT: _events(document)},
             unknown=frozenset(_unknown_inputs(document)),
             env={},
             launchers=launchers,
@@ -91,7 +92,7 @@ def read_workflows(
                 choices={
                     name: tuple(text_of(value) for value in values if value is not None)
                     for name, values in shared.inputs.items()
-                    if len(values) > 1
+                    if len(values) > 1 and name != EVENT
                 },
                 jobs=read,
             )
@@ -121,6 +122,12 @@ def _with_callers(workflows: Sequence[TreeWorkflow]) -> tuple[TreeWorkflow, ...]
 def _triggers(document: Mapping[str, Any]) -> Sequence[Any]:
     events = document.get("on")
     return list(events) if isinstance(events, Mapping) else listed(events)
+
+
+def _events(document: Mapping[str, Any]) -> list[str]:
+    """Events that a run may have, that of pull requests first; a called workflow has those of its callers."""
+    events = [str(event) for event in _triggers(document) if event != "workflow_call"]
+    return sorted(events, key=lambda event: event != "pull_request") or [""]
 
 
 def _declared(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -37,42 +37,67 @@ class NamedJob:
     notes: tuple[str, ...]
 
 
-def find_job(catalog: Catalog, tree: TreeFacts, name: str) -> NamedJob | None:
+def find_job(catalog: Catalog, tree: TreeFacts, name: str, workflow: str = "") -> NamedJob | None:
     """What the job of that name runs; `catalog` follows the tree. None when no job of AMD's has the name.
 
+    `workflow` is the name or the file of a workflow, where it is known: checks are named `WORKFLOW / JOB`. Of several jobs with
+    one name that run the same tests that of the gate of pull requests is taken, and the others are noted.
+
     Raises:
-        UsageError: several jobs have it and run different things, or it runs nothing that can be planned.
+        UsageError: several jobs have it and run different tests, or it runs nothing that can be planned.
     """
-    found = [(job, cell) for job in tree.amd_jobs for cell in job.cells if cell.is_named(name)]
-    exact = [(job, cell) for job, cell in found if cell.name == name]
-    read: dict[tuple[object, ...], tuple[TreeJob, JobCell]] = {}
-    for job, cell in exact or found:
-        read.setdefault(_what(job, cell), (job, cell))
-    if not read:
+    every = [
+        (each, job, cell)
+        for each in tree.workflows
+        for job in each.jobs
+        for cell in (job.cells if job.amd else ())
+        if cell.is_named(name)
+    ]
+    every = [row for row in every if row[2].name == name] or every
+    every = [
+        row for row in every if workflow and workflow in (row[0].name, row[0].file.rpartition("/")[2])
+    ] or every
+    every.sort(key=lambda row: "pull_request" not in row[0].triggers)
+    if not every:
         return None
-    if len(read) > 1:
+    if len({_tests_of(job, cell) for _, job, cell in every}) > 1:
         raise UsageError(
-            f"{len(read)} jobs of the tree are named {name!r}",
+            f"{len(every)} jobs of the tree are named {name!r} and run different tests",
             problems=[
                 Problem(
-                    where=job.source, what=", ".join(_words(call) for call in cell.calls) or "runs no tests"
+                    where=job.source,
+                    what=", ".join(map(_words, cell.calls)) or "runs no tests",
+                    hint=f"./inv repro '{each.name} / {name}'",
                 )
-                for job, cell in read.values()
+                for each, job, cell in every
             ],
-            then="name the suite: ./inv repro 'SUITE (LABEL, I/N)' --checkout PATH",
+            then="run one of these lines, with --checkout PATH",
         )
-    ((job, cell),) = read.values()
-    return _named(catalog, job, cell)
+    (_, job, cell), *others = every
+    same = tuple(
+        f"{each.source} has a job of this name too: {', '.join(map(_words, its.calls))}, ROCm {_rocm_of(its) or 'unknown'}"
+        for _, each, its in others
+        if _what(its) != _what(cell)
+    )
+    return _named(catalog, job, cell, tuple(dict.fromkeys(same)))
 
 
-def _what(job: TreeJob, cell: JobCell) -> tuple[object, ...]:
-    """What makes two jobs of one name the same."""
-    rocm = cell.container.rocm.value if cell.container is not None else ""
-    calls = tuple((call.suite, call.part, call.parts, call.env, call.files) for call in cell.calls)
-    return (job.id if not cell.calls else "", cell.label, rocm, calls)
+def _tests_of(job: TreeJob, cell: JobCell) -> tuple[object, ...]:
+    """What decides which tests a job runs."""
+    calls = tuple((call.suite, call.nightly, call.part, call.parts, call.files) for call in cell.calls)
+    return (job.id if not calls else "", calls)
 
 
-def _named(catalog: Catalog, job: TreeJob, cell: JobCell) -> NamedJob:
+def _what(cell: JobCell) -> tuple[object, ...]:
+    """What else makes a difference."""
+    return (cell.label, _rocm_of(cell), tuple(call.env for call in cell.calls))
+
+
+def _rocm_of(cell: JobCell) -> str:
+    return rocm_number(cell.container.rocm.value) if cell.container is not None else ""
+
+
+def _named(catalog: Catalog, job: TreeJob, cell: JobCell, notes: tuple[str, ...]) -> NamedJob:
     suites = {suite.name: suite for suite in catalog.suites}
     runs = tuple(_runs(catalog, job, cell, suites))
     if not runs:
@@ -82,15 +107,14 @@ def _named(catalog: Catalog, job: TreeJob, cell: JobCell) -> NamedJob:
             cause=f"it runs {words}" if words else f"{job.source} runs no tests",
             then="run its own command in the container: nox -s tree -- --checkout PATH shows it",
         )
-    container = cell.container
-    rocm = rocm_number(container.rocm.value) if container is not None and container.rocm.value else ""
+    rocm = _rocm_of(cell)
     row = runs[0].suite.rocm or catalog.images.default_flavour.rocm
     return NamedJob(
         runs=runs,
         rocm=rocm if rocm not in ("", row) else "",
         label=cell.label,
         source=job.source,
-        notes=tuple(_notes(cell, runs)),
+        notes=(*notes, *_notes(cell, runs)),
     )
 
 

@@ -136,3 +136,28 @@ def test_a_tree_without_a_runner_has_facts(tmp_path: Path) -> None:
         "test/run_suite.py",
         "python/sglang/test/ci/ci_register.py",
     }
+
+
+def test_a_folder_without_the_runners_own_path_lies_beside_the_runner(tmp_path: Path) -> None:
+    text = 'import glob\n\n\ndef main():\n    return glob.glob("registered/**/*.py", recursive=True)\n'
+    facts = read(write_workflow_tree(tmp_path, {"test/run_suite.py": text}))
+    assert [(root.path, root.source) for root in facts.registry.roots] == [
+        ("test/registered", "run_suite.py:5")
+    ]
+
+
+def test_a_runner_that_goes_by_the_event_is_that_of_a_pull_request_first(tmp_path: Path) -> None:
+    text = """
+    on: [schedule, pull_request, workflow_call]
+    jobs:
+      one:
+        name: ${{ format('one ({0})', github.event_name == 'pull_request' && 'north' || 'south') }}
+        runs-on: linux-south-1gpu
+        steps: [{ run: python3 test/run_suite.py --hw amd --suite one-amd }]
+    """
+    facts = read(write_workflow_tree(tmp_path, {GATE: text}))
+    assert [(cell.name, cell.inputs) for cell in cells(facts, "one")] == [
+        ("one (north)", ()),
+        ("one (south)", (("github.event_name", "schedule"),)),
+    ]
+    assert facts.unread == ()

@@ -89,18 +89,29 @@ def test_a_job_that_cannot_be_planned_says_what_it_runs(tmp_path: Path, lines: s
     assert words in error.value.cause
 
 
-def test_two_jobs_of_one_name_that_run_different_things_are_a_question(tmp_path: Path) -> None:
-    tree = write_workflow_tree(
-        tmp_path,
-        {
-            ".github/workflows/odd-amd.yml": JOB.format(lines=call()),
-            ".github/workflows/other-amd.yml": JOB.format(lines=call("listed-amd")),
-        },
-    )
-    view = view_tree(catalog(), str(tree))
+def two_jobs(tree: Path, lines: str) -> TreeView:
+    files = {
+        ".github/workflows/odd-amd.yml": JOB.format(lines=call()),
+        ".github/workflows/other-amd.yml": "name: Other\n" + JOB.format(lines=lines),
+    }
+    return view_tree(catalog(), str(write_workflow_tree(tree, files)))
+
+
+def test_two_jobs_of_one_name_with_different_tests_are_a_question(tmp_path: Path) -> None:
+    view = two_jobs(tmp_path, call("listed-amd"))
     with pytest.raises(UsageError) as error:
         job_name("odd-amd", view.catalog, view.facts)
-    assert [problem.where for problem in error.value.problems] == ["odd-amd.yml:4", "other-amd.yml:4"]
+    assert [problem.hint for problem in error.value.problems] == [
+        "./inv repro 'odd-amd.yml / odd-amd'",
+        "./inv repro 'Other / odd-amd'",
+    ]
+    assert named(view, "Other / odd-amd").suite.name == "listed-amd"
+
+
+def test_of_two_jobs_with_the_same_tests_the_other_is_said(tmp_path: Path) -> None:
+    found = named(two_jobs(tmp_path, call(env=" -e MORE=1")), "odd-amd")
+    assert (found.suite.name, found.env) == ("one-amd", ())
+    assert any("other-amd.yml:5 has a job of this name too" in words for words in found.readings)
 
 
 def test_another_name_is_read_as_without_a_tree(view: TreeView) -> None:
