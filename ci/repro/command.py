@@ -2,14 +2,14 @@
 
 import shlex
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.envsets import is_secret
-from ci.errors import CiError, ExitCode, NothingSelectedError, UsageError
+from ci.errors import CiError, ExitCode, NothingSelectedError, Problem, UsageError
 from ci.execute.run_folder import read_plan
 from ci.facts.gather import REPOSITORY, find_today, runs_dir
 from ci.facts.git import commit_of
@@ -21,7 +21,7 @@ from ci.repro.find import find_run
 from ci.repro.image import check_image
 from ci.repro.options import EXAMPLE, ReproOptions
 from ci.repro.rerun import ABORT, Again, Bisected, read_step
-from ci.repro.source import Understood
+from ci.repro.source import Asked, Understood
 from ci.repro.view import show_report, show_result, show_understood
 from ci.repro.worktree import resolve_commit, stop_after_owner, sweep_trees, work_tree
 
@@ -67,6 +67,7 @@ class Repro:
         for tree in sweep_trees(self._runs):
             say(f"removed the work tree {tree} of a killed call")
         found = find_run(self._options, self._catalog, self._environ)
+        self._refuse_ignored(found)
         plan = self._plan(found)
         self._show(found, plan)
         if plan is not None and plan.work.container is not None:
@@ -74,7 +75,29 @@ class Repro:
         if found.fatal:
             self._finish(int(ExitCode.USAGE))
             raise UsageError(found.problem, cause="what was understood so far is above", then=EXAMPLE)
-        return self._finish(self._run(found, plan) if self._options.run else 0)
+        if self._options.run:
+            return self._finish(self._run(found, plan))
+        # a job that never came to its tests ends as what ended it
+        return self._finish(int(found.stopped.verdict.row.exit_code) if found.stopped is not None else 0)
+
+    def _refuse_ignored(self, found: Understood) -> None:
+        """Stop when an option can have no effect on this source.
+
+        Raises:
+            UsageError: one has none.
+        """
+        plan = found.plan
+        if self._options.checkout and plan is not None and not plan.work.checkout:
+            raise UsageError(
+                "--checkout has no effect: the plan is of this repository's own tests",
+                then="leave out --checkout",
+            )
+        if self._options.digest and plan is None and not found.missing:
+            raise UsageError(
+                f"--digest has no effect: a {found.kind} holds one run, or none",
+                cause="it names a run of a log that holds several",
+                then="leave out --digest",
+            )
 
     # --- what it means here -------------------------------------------------------------------------------
 
@@ -94,12 +117,11 @@ class Repro:
             )
         return only_tests(self._catalog, plan, found.failed) if plan is not None else None
 
-    def _arguments(self, found: Understood) -> tuple[str, ...]:
-        """The options of the session as originally called."""
-        asked = found.asked
+    def _arguments(self, asked: Asked, failed: Sequence[str]) -> tuple[str, ...]:
+        """The options of the session as originally called, or for the failed tests alone."""
         if self._options.failed and not asked.tests:
-            asked = replace(asked, tests=found.failed_nodes, shard=None, command=())
-        return asked.arguments(self._options.checkout or "SGLANG_TREE")
+            asked = _only(asked, failed)
+        return asked.arguments(self._options.checkout)
 
     def _again(self, found: Understood) -> Again:
         return Again(
@@ -121,6 +143,8 @@ class Repro:
             "failed": list(found.failed_nodes),
             "missing": list(found.missing),
             "problem": found.problem,
+            "dropped": list(found.dropped),
+            "verdict": str(found.stopped.verdict) if found.stopped is not None else "",
             "lines": lines,
         }
         if not self._options.json:
@@ -128,20 +152,54 @@ class Repro:
 
     def _lines(self, found: Understood, plan: Plan | None) -> dict[str, str]:
         """What to type to repeat it, by what each line is for."""
-        session = self._catalog.stage(found.asked.stage).session
         lines: dict[str, str] = {}
         if plan is not None:
             file = self._again(found).write(plan)
-            lines["the same plan"] = shlex.join(("nox", "-s", session, "--", "--plan", str(file)))
-        words = self._arguments(found)
-        lines["the original command"] = shlex.join(("nox", "-s", session, *(("--", *words) if words else ())))
+            lines["the same plan"] = self._line(found.asked.stage, ("--plan", str(file)))
+        if found.asked.stage:
+            lines["the original command"] = self._line(
+                found.asked.stage, self._arguments(found.asked, found.failed_nodes)
+            )
+        if plan is None:
+            lines |= self._failed_line(found.asked, found.failed_nodes, "the failed tests")
+        for each in found.more:
+            if each.asked.stage:
+                nodes = tuple(node for _, node in each.failed)
+                lines[each.what] = self._line(each.asked.stage, self._arguments(each.asked, nodes))
+                lines |= self._failed_line(each.asked, nodes, f"{each.what}, the failed tests")
         lines |= self._docker(found, plan)
         if plan is not None:
             lines |= _commit_lines(plan)
-        return lines
+        return lines | self._tree_lines(found)
+
+    def _line(self, stage: str, words: Sequence[str]) -> str:
+        session = self._catalog.stage(stage).session
+        return shlex.join(("nox", "-s", session, *(("--", *words) if words else ())))
+
+    def _failed_line(self, asked: Asked, nodes: Sequence[str], what: str) -> dict[str, str]:
+        """The line for what failed, where that is less than what was asked for."""
+        if not asked.stage or not nodes or asked.tests or self._options.failed:
+            return {}
+        return {what: self._line(asked.stage, _only(asked, nodes).arguments(self._options.checkout))}
+
+    def _tree_lines(self, found: Understood) -> dict[str, str]:
+        """What to do when the tree here is not at the commit that failed."""
+        wanted = found.asked.commit
+        if not (wanted and self._options.checkout):
+            return {}
+        tree = Path(self._options.checkout).expanduser().absolute()
+        here = commit_of(tree).text
+        if here.startswith(wanted) or wanted.startswith(here):
+            return {}
+        return {
+            "note": f"the job ran SGLang at {wanted}, {tree} is at {here}",
+            "its commit": shlex.join(("git", "-C", str(tree), "checkout", wanted)),
+        }
 
     def _docker(self, found: Understood, plan: Plan | None) -> dict[str, str]:
         """The container by hand, and what to type in it."""
+        if plan is None and found.asked.image:
+            return {}  # the line has the image
         if plan is None:
             return {"docker": f"(none: a {found.kind} does not say which image it was)"}
         if plan.work.container is None:
@@ -172,6 +230,10 @@ class Repro:
     # --- doing it -----------------------------------------------------------------------------------------
 
     def _run(self, found: Understood, plan: Plan | None) -> int:
+        if not found.asked.stage:
+            raise UsageError(
+                found.problem or "no session runs this", cause="what was understood is above", then=EXAMPLE
+            )
         again = self._again(found)
         here = plan is not None and Path(plan.placement.root, "test").is_dir()
         if found.asked.sglang and not self._options.checkout and not here:
@@ -190,7 +252,15 @@ class Repro:
             )
         if found.missing:
             say(f"not the same plan: {', '.join(found.missing)} are not known")
-        words = self._arguments(found)
+        if found.more:
+            raise UsageError(
+                f"{1 + len(found.more)} commands of this source failed",
+                problems=[
+                    Problem(where=each.what, what="has a line of its own above") for each in found.more
+                ],
+                then="run one of these lines",
+            )
+        words = self._arguments(found.asked, found.failed_nodes)
         return self._do(again, lambda: again.nox(words))
 
     def _run_plan(self, again: Again, plan: Plan) -> int:
@@ -234,6 +304,11 @@ class Repro:
         if self._options.json:
             show_report({**self._report, "exit_code": code})
         return code
+
+
+def _only(asked: Asked, nodes: Sequence[str]) -> Asked:
+    """The same for these tests alone."""
+    return replace(asked, tests=tuple(dict.fromkeys(nodes)), shard=None, command=())
 
 
 def _commit_lines(plan: Plan) -> dict[str, str]:

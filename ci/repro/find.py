@@ -14,7 +14,8 @@ from ci.facts.tree.catalog import view_tree
 from ci.github.api import GitHub, api_base, parse_link
 from ci.github.job_names import job_name, looks_like_a_job
 from ci.report.console import say
-from ci.repro.log_text import decode_log
+from ci.repro.log.names import looks_like_a_test
+from ci.repro.log.text import decode_log
 from ci.repro.options import EXAMPLE, ReproOptions
 from ci.repro.source import Understood, from_name, from_plan
 from ci.repro.understand import from_job, from_log, from_test
@@ -43,11 +44,11 @@ def find_run(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]
         return _from_folder(path)
     if path.is_file():
         return _from_file(path, catalog, digest)
-    if looks_like_a_job(source, catalog, tree):
-        return from_name(job_name(source, catalog, tree), where="the name", sglang=tree is not None)
-    if ".py" in source or "::" in source or source.startswith("test_"):
+    if looks_like_a_test(source):
         root, tests = discover_tests(catalog, options.checkout)
         return from_test(source, catalog, tests, root=root, sglang=bool(options.checkout))
+    if looks_like_a_job(source, catalog, tree):
+        return from_name(job_name(source, catalog, tree), where="the name", sglang=tree is not None)
     raise UsageError(
         f"{source!r} is not a file, a folder, a link, a job name or a test",
         cause="a job's name is SUITE (LABEL, I/N), a test's ends with .py",

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ci.catalog.verdicts import Verdict
 from ci.github.job_names import JobName
 from ci.plan.model import Plan
 from ci.plan.shards import Shard
 
-__all__ = ["Asked", "Fact", "Understood", "from_name", "from_plan"]
+__all__ = ["Asked", "Fact", "More", "Stopped", "Understood", "from_name", "from_plan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +22,9 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The request to a stage session, as far as it is known. `sglang` means a test of SGLang's own tree.
+    """The request to a stage session, as far as it is known. `sglang` means a test of SGLang's own tree, at `commit`.
 
-    `others` are further suites of the same job. `rocm` is for a job whose ROCm version is not its suite's.
+    `stage` is empty when no session runs it. `others` are further suites of the same job. `rocm` and `image` are the container's.
     """
 
     stage: str
@@ -33,11 +34,14 @@ class Asked:
     tests: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     rocm: str = ""
+    image: str = ""
+    commit: str = ""
     sglang: bool = False
     command: tuple[str, ...] = ()
 
     def arguments(self, checkout: str) -> tuple[str, ...]:
-        """The session's options. `checkout` is SGLang's tree here, a placeholder when unknown."""
+        """The session's options. `checkout` is SGLang's tree here; without one its place says which tree is needed."""
+        checkout = checkout or self.tree_words
         words: list[str] = []
         if self.command:
             # after `nox -s SESSION --`, with the tree of that machine replaced by the one here
@@ -50,11 +54,42 @@ class Asked:
             words += ["--test", test]
         for name, value in self.env:
             words += ["--env", f"{name}={value}"]
-        if self.rocm and self.sglang:
+        if self.image:
+            words += ["--executor", "docker", "--image", self.image]
+        elif self.rocm:
             words += ["--executor", "docker", "--rocm", self.rocm]
         if self.sglang:
             words += ["--checkout", checkout]
         return tuple(words)
+
+    @property
+    def tree_words(self) -> str:
+        """What stands for the tree that is needed: not a path, so nothing else is run in its place."""
+        return f"<your SGLang tree at {self.commit}>" if self.commit else "<your SGLang tree>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class More:
+    """Another command of the same source that failed too: what it was, and how it is repeated."""
+
+    what: str
+    asked: Asked
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """A job that ended before a test began: in which step, why, and what proves it."""
+
+    step: str
+    verdict: Verdict
+    evidence: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """The same in a sentence."""
+        first = self.evidence[0] if self.evidence else self.verdict.row.words
+        return f"the job ended in {self.step}: {first}; no test ran; verdict {self.verdict}: {self.verdict.row.words}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +98,8 @@ class Understood:
 
     `plan` is set when it could be rebuilt completely. `failed` are suites, empty where the source does not name them, and
     files or node ids. `missing` names what is not available, `problem` says why; `fatal` means that the source itself is
-    bad.
+    bad. `more` are further commands that failed, `dropped` is what is known and stands in no line, with the reason. `stopped` is
+    set for a job that ended before its tests.
     """
 
     kind: str
@@ -74,6 +110,9 @@ class Understood:
     missing: tuple[str, ...] = ()
     problem: str = ""
     fatal: bool = False
+    more: tuple[More, ...] = ()
+    dropped: tuple[str, ...] = ()
+    stopped: Stopped | None = None
 
     @property
     def failed_nodes(self) -> tuple[str, ...]:
@@ -112,13 +151,14 @@ def _asked_of(plan: Plan) -> Asked:
     work = plan.work
     command = plan.placement.command
     if command[:2] == ("nox", "-s"):
-        return Asked(stage=work.stage, sglang=bool(work.checkout), command=command)
+        return Asked(stage=work.stage, sglang=bool(work.checkout), commit=work.checkout, command=command)
     one = work.suites[0] if len(work.suites) == 1 else None
     return Asked(
         stage=work.stage,
         suite=one.id if one is not None else "",
         shard=one.shard if one is not None else None,
         sglang=bool(work.checkout),
+        commit=work.checkout,
     )
 
 

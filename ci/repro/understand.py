@@ -8,15 +8,16 @@ from typing import Any
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.registrations.parse import Discovery
-from ci.catalog.stages import Suite
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem, UsageError
-from ci.github.job_names import JobName, find_suite, job_name
+from ci.github.job_names import JobName, job_name
 from ci.plan.compare.capsule import Capsule, decode, find
 from ci.plan.select import resolve_file
 from ci.plan.shards import Shard
-from ci.repro.log_text import LogLine, clean
-from ci.repro.sglang_log import SglangRun, read_sglang_log
+from ci.repro.log.names import node_of
+from ci.repro.log.reader import read_jobs
+from ci.repro.log.text import LogLine, clean
+from ci.repro.sglang_job import from_jobs
 from ci.repro.source import Asked, Fact, Understood, from_name, from_plan
 
 __all__ = ["from_job", "from_log", "from_test"]
@@ -28,7 +29,13 @@ _ENDED = re.compile(r"(?P<word>PASS|FLAKY|FAIL|SKIP|QUARANTINED|UNFINISHED) (?P<
 
 
 def from_log(
-    text: str, catalog: Catalog, *, where: str, digest: str = "", job: JobName | None = None
+    text: str,
+    catalog: Catalog,
+    *,
+    where: str,
+    digest: str = "",
+    job: JobName | None = None,
+    checkout: str = "",
 ) -> Understood:
     """Our own log (it holds a capsule) or one of SGLang's present CI (it holds calls of `run_suite.py`).
 
@@ -39,13 +46,19 @@ def from_log(
     capsules = [decode(line, limit_bytes=_CAPSULE_BYTES) for line in find(line.text for line in lines)]
     if capsules:
         return _from_capsules(capsules, lines, where=where, digest=digest)
-    runs = read_sglang_log(lines)
-    if runs:
-        return _from_sglang(_one_run(runs, job, where), catalog, where=where)
+    if digest:
+        raise UsageError(
+            f"--digest: {where} has no capsule",
+            cause="it is no log of this project",
+            then="leave out --digest",
+        )
+    found = from_jobs(read_jobs(lines), catalog, where=where, named=job, checkout=checkout)
+    if found is not None:
+        return found
     if job is not None:
         return from_name(job, where=where, problem=f"{where} holds no capsule and no call of run_suite.py")
     raise UsageError(
-        f"{where} has no run: neither a capsule nor a call of run_suite.py --hw amd",
+        f"{where} has no run: neither a capsule nor a call of run_suite.py for AMD",
         cause=f"{len(lines)} lines were read; it was truncated before the run's start, or is the log of another job",
         then="name the job as Actions shows it: ./inv repro 'SUITE (LABEL, I/N)'",
     )
@@ -152,84 +165,15 @@ def _of_any_suite(nodes: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple(("", node) for node in nodes)
 
 
-def _one_run(runs: Sequence[SglangRun], job: JobName | None, where: str) -> SglangRun:
-    """The call to use: the job's own, else the only one in which something failed, else the only one."""
-    if job is not None:
-        runs = [run for run in runs if run.suite == job.suite.name] or list(runs)
-    failing = [run for run in runs if run.failed or run.unfinished]
-    chosen = failing or list(runs)
-    if len(chosen) > 1:
-        problems = [
-            Problem(
-                where=f"line {run.line}", what=f"{run.job} {run.suite} part {run.part} of {run.parts}".strip()
-            )
-            for run in chosen
-        ]
-        raise UsageError(
-            f"{where} holds several calls of run_suite.py",
-            problems=problems,
-            then="save the log of one job",
-        )
-    return chosen[0]
-
-
-def _from_sglang(run: SglangRun, catalog: Catalog, *, where: str) -> Understood:
-    found = find_suite(catalog, run.suite)
-    shard = Shard(index=run.part + 1, count=run.parts) if run.part is not None and run.parts else None
-    source = f"{where}, line {run.line}"
-    failed = list(run.failed)
-    if run.unfinished and run.unfinished not in failed:
-        failed.append(run.unfinished)
-    values = {
-        "suite": run.suite,
-        "shard": f"{shard} (SGLang's part {run.part}, counted from 0)" if shard is not None else "",
-        "limit of a file": f"{run.timeout_per_file_s:g} s" if run.timeout_per_file_s is not None else "",
-        "options": " ".join(run.options),
-        "environment": " ".join(f"{name}={value}" for name, value in run.env.items()),
-        "failed": ", ".join(run.failed),
-        "failed cases": ", ".join(f"{file}::{case}" for file, cases in run.cases.items() for case in cases),
-        "running when the log ends": run.unfinished,
-    }
-    facts = tuple(Fact(what=name, value=value, source=source) for name, value in values.items() if value)
-    if found is None:
-        hint = closest(run.suite, [suite.name for suite in catalog.suites])
-        raise UsageError(
-            f"{where} is a log of a suite that the catalog does not have: {run.suite!r}",
-            problems=[Problem(where=fact.what, what=fact.value) for fact in facts],
-            cause=hint,
-            then="add its row to ci/catalog/stages.toml, then: nox -s check",
-        )
-    return Understood(
-        kind="log of SGLang's run_suite.py",
-        facts=facts,
-        asked=Asked(
-            stage=found[0].stage,
-            suite=found[0].id,
-            shard=shard,
-            env=_own_env(run, found[0], catalog),
-            rocm=found[1],
-            sglang=True,
-        ),
-        failed=_of_any_suite(failed),
-    )
-
-
-def _own_env(run: SglangRun, suite: Suite, catalog: Catalog) -> tuple[tuple[str, str], ...]:
-    """What the call was given beyond the environment that the suite has here anyway."""
-    names = [*(name for layer in catalog.env_layers for name in layer.sets), *suite.env_sets]
-    ours = {
-        variable.name: variable.value
-        for name in names
-        if name in catalog.env_sets
-        for variable in catalog.env_sets[name].variables
-    }
-    return tuple(
-        (name, value) for name, value in run.env.items() if ours.get(name) != value and "$" not in value
-    )
-
-
 def from_job(
-    job: Mapping[str, Any], log: str, problem: str, catalog: Catalog, *, where: str, digest: str = ""
+    job: Mapping[str, Any],
+    log: str,
+    problem: str,
+    catalog: Catalog,
+    *,
+    where: str,
+    digest: str = "",
+    checkout: str = "",
 ) -> Understood:
     """A job as GitHub's API describes it, with its log; `problem` says why there is no log.
 
@@ -258,7 +202,9 @@ def from_job(
     if problem and named is not None:
         found = from_name(named, where="the job's name", problem=problem)
     else:
-        found = from_log(log, catalog, where=f"the log of {where}", digest=digest, job=named)
+        found = from_log(
+            log, catalog, where=f"the log of {where}", digest=digest, job=named, checkout=checkout
+        )
         if named is not None and found.plan is None:
             readings = tuple(
                 Fact(what="reading", value=words, source="the job's name") for words in named.readings
@@ -273,7 +219,13 @@ def from_test(name: str, catalog: Catalog, tests: Discovery, *, root: Path, sgla
     Raises:
         UsageError: no such test is registered, or it is for several suites.
     """
-    file, _, case = name.partition("::")
+    file, case = node_of(name)
+    if not file:
+        raise UsageError(
+            f"{name!r} names no file",
+            cause="a case alone may be in many files",
+            then=f"./inv repro FILE.py::{case or 'TestX::test_y'}",
+        )
     rows = [row for row in tests.registrations if row.backend == "amd"]
     path = resolve_file(file, {row.file for row in rows})
     suites = {suite.name: suite for suite in catalog.suites}

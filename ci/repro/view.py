@@ -21,6 +21,8 @@ def show_understood(console: Console, found: Understood, lines: Mapping[str, str
         console.print(Text(one_line(found.problem), style="bold yellow"), soft_wrap=True)
     if found.missing:
         console.print(Text(f"missing: {', '.join(found.missing)}", style="yellow"), soft_wrap=True)
+    for text in found.dropped:
+        console.print(Text(f"not in the line: {one_line(text)}", style="yellow"), soft_wrap=True)
     for name, line in lines.items():
         # a line that wraps cannot be copied
         console.print(Text.assemble((f"{name}: ", "dim"), (one_line(line), "bold")), soft_wrap=True)

@@ -1,6 +1,10 @@
 """A log as SGLang's own scripts write it, and what is put around its lines."""
 
-__all__ = ["SGLANG_LOG", "stamped"]
+from pathlib import Path
+
+__all__ = ["SGLANG_LOG", "job_log", "stamped"]
+
+_LOGS = Path(__file__).parents[1] / "data" / "job_logs"
 
 # as the files of SGLang's run_suite.py, ci_utils.py and amd_ci_exec.sh print, written down for this test
 SGLANG_LOG = """\
@@ -36,3 +40,8 @@ Fail. Time elapsed: 99.00s
 def stamped(text: str) -> str:
     """As the API hands it out."""
     return "\ufeff" + "".join(f"2026-05-29T07:12:03.1234567Z {line}\r\n" for line in text.splitlines())
+
+
+def job_log(name: str) -> str:
+    """A log of `test/data/job_logs`: as Actions has it, in our own words."""
+    return (_LOGS / f"{name}.log").read_text()

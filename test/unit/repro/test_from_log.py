@@ -13,7 +13,7 @@ def test_sglangs_part_3_of_5_is_our_shard_4() -> None:
     found = from_log(stamped(SGLANG_LOG), catalog(), where="log")
     assert found.asked.suite == "1-gpu-small"
     assert found.asked.shard == Shard(index=4, count=5)
-    assert found.failed_nodes == ("test/registered/core/test_srt_endpoint.py",)
+    assert found.failed_nodes == ("test/registered/core/test_srt_endpoint.py::TestSRTEndpoint::test_logprob",)
     assert found.asked.arguments("/sgl") == (
         "--suite", "1-gpu-small", "--shard", "4/5", "--env", "SGLANG_USE_ROCM700A=1", "--checkout", "/sgl",
     )  # fmt: skip
@@ -40,19 +40,34 @@ def test_a_timeout_and_a_nightly_call_are_understood() -> None:
     assert found.failed_nodes == ("test/registered/amd/test_deepseek_v4_flash_fp4.py",)
 
 
-def test_a_log_of_an_unknown_suite_says_what_was_understood() -> None:
-    log = "python3 run_suite.py --hw amd --suite stage-b-test-1-gpu-smal-amd --auto-partition-id 1 --auto-partition-size 4"
-    with pytest.raises(UsageError) as caught:
-        from_log(log, catalog(), where="log")
-    assert "shard: 2/4" in caught.value.render()
-    assert "did you mean" in caught.value.render()
+def test_a_suite_that_only_a_tree_has_is_repeated_with_that_tree() -> None:
+    log = "python3 run_suite.py --hw amd --suite stage-b-test-9-gpu-amd --auto-partition-id 1 --auto-partition-size 4"
+    asked = from_log(log, catalog(), where="log").asked
+    assert asked.stage == "stage-b-amd"
+    assert asked.arguments("") == (
+        "--suite", "stage-b-test-9-gpu-amd", "--shard", "2/4", "--checkout", "<your SGLang tree>",
+    )  # fmt: skip
 
 
-def test_a_log_of_two_failing_suites_asks_which() -> None:
+def test_a_suite_that_the_tree_here_does_not_have_is_named_with_the_nearest() -> None:
+    log = "python3 run_suite.py --hw amd --suite stage-b-test-1-gpu-smal-amd"
+    found = from_log(log, catalog(), where="log", checkout="/sgl")
+    assert found.fatal
+    assert found.problem.startswith("/sgl has no suite 'stage-b-test-1-gpu-smal-amd': did you mean")
+
+
+def test_each_of_two_failing_commands_has_its_own_line() -> None:
     other = SGLANG_LOG.replace("--auto-partition-id 3", "--auto-partition-id 4")
-    with pytest.raises(UsageError) as caught:
-        from_log(SGLANG_LOG + other, catalog(), where="log")
-    assert len(caught.value.problems) == 2
+    found = from_log(SGLANG_LOG + other, catalog(), where="log")
+    assert [str(asked.shard) for asked in (found.asked, *(each.asked for each in found.more))] == [
+        "4/5",
+        "5/5",
+    ]
+
+
+def test_a_digest_of_a_log_without_a_capsule_is_refused() -> None:
+    with pytest.raises(UsageError, match="--digest: log has no capsule"):
+        from_log(SGLANG_LOG, catalog(), where="log", digest="123")
 
 
 def test_a_log_that_holds_nothing_says_how_much_was_read() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from ci.errors import UsageError
-from ci.repro.log_text import clean, decode_log
+from ci.repro.log.text import clean, decode_log
 
 
 @pytest.mark.parametrize("magic", [b"PK\x03\x04x", b"\x1f\x8bx"])

@@ -12,24 +12,30 @@ __all__ = ["LogLine", "clean", "decode_log"]
 _TIME = re.compile(r"\ufeff?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)(?: |$)")
 # `gh run view --log`: job, step and line, with tabs between them; the line begins with its time
 _GH = re.compile(r"(?P<job>[^\t]*)\t(?P<step>[^\t]*)\t(?P<rest>\ufeff?\d{4}-\d\d-\d\dT.*)", re.DOTALL)
-# act: `[workflow/job] ` and, for what a step prints, a bar
-_ACT = re.compile(r"\[(?P<job>[^\]]+)\]\s+(?:\| )?(?P<rest>.*)", re.DOTALL)
-# what the runner turns `::group::`, `::error::` and the like into
-_COMMAND = re.compile(r"##\[[a-z]+\]")
+# act: `[workflow/job] ` and, for what a step prints, a bar; not a logger's `[2026-06-02 10:00:00 TP0] `
+_ACT = re.compile(r"\[(?P<job>(?!\d{4}-)[^\]/]+/[^\]]+)\]\s+(?:\| )?(?P<rest>.*)", re.DOTALL)
+# what the runner turns `::group::`, `::error::` and the like into, and what it began as
+_COMMAND = re.compile(
+    r"##\[(?P<mark>[a-z]+)\]|::(?P<plain>group|endgroup|error|warning|notice|debug)(?: [^:]*)?::"
+)
 # the time that our own views put before a line, and the bar that they put into groups
 _OURS = re.compile(r"(?:\d\d:\d\d:\d\d |\| )")
 
 _ARCHIVES = {b"PK\x03\x04": "zip archive", b"\x1f\x8b": "gzip file"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line as the program printed it, with its number in the log and, where the log says so, its job and step."""
+    """A line as the program printed it, with its number in the log and, where the log says so, its job and step.
+
+    `mark` is the runner's command that stood before the text, e.g. `group`, `endgroup` or `error`; empty for most lines.
+    """
 
     number: int
     job: str
     step: str
     text: str
+    mark: str = ""
 
 
 def decode_log(data: bytes, *, where: str) -> str:
@@ -51,13 +57,23 @@ def decode_log(data: bytes, *, where: str) -> str:
 
 def clean(text: str) -> Iterator[LogLine]:
     """The lines of a log without what was put around them."""
-    for number, raw in enumerate(re.split(r"\r?\n", text), start=1):
-        job, step, line = "", "", strip_ansi(raw).removeprefix("\ufeff")
-        if found := _GH.match(line):
+    for number, raw in enumerate(text.split("\n"), start=1):
+        job, step, mark, line = "", "", "", raw
+        if "\x1b" in line:
+            line = strip_ansi(line)
+        if line[:1] == "\ufeff":
+            line = line[1:]
+        # most lines have the time and nothing else: no pattern is tried that cannot match
+        if "\t" in line and (found := _GH.match(line)):
             job, step, line = found["job"], found["step"], found["rest"]
-        elif found := _ACT.match(line):
+        elif line[:1] == "[" and (found := _ACT.match(line)):
             job, line = found["job"], found["rest"]
-        line = _TIME.sub("", line, count=1) if _TIME.match(line) else line
-        line = _COMMAND.sub("", line, count=1) if _COMMAND.match(line) else line
-        line = _OURS.sub("", line, count=1) if _OURS.match(line) else line
-        yield LogLine(number=number, job=job, step=step, text=line.rstrip("\r"))
+        if line[5:6] == "-" or line[4:5] == "-":
+            line = _TIME.sub("", line, count=1) if _TIME.match(line) else line
+            line = strip_ansi(line) if "\x1b" in line else line
+        if line[:2] in ("##", "::") and (found := _COMMAND.match(line)):
+            mark = found["mark"] or found["plain"]
+            line = line[found.end() :]
+        if (line[2:3] == ":" or line[:1] == "|") and (found := _OURS.match(line)):
+            line = line[found.end() :]
+        yield LogLine(number, job, step, line.rstrip("\r"), mark)
