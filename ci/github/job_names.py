@@ -26,6 +26,7 @@ class JobName:
 
     `shard` is None for a job without one, `label` for a name without a runner, `rocm` empty when the name has none. Of a job of
     a checkout, `others` are the further suites that it runs, `env` what its command gives beyond the suite's own variables.
+    `sglang`: it is a job of SGLang's, whose names have a bare part or none, where ours always have `i/n`.
     """
 
     suite: Suite
@@ -35,6 +36,7 @@ class JobName:
     readings: tuple[str, ...]
     others: tuple[Suite, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+    sglang: bool = False
 
 
 def looks_like_a_job(text: str, catalog: Catalog, tree: TreeFacts | None = None) -> bool:
@@ -120,11 +122,18 @@ def job_name(text: str, catalog: Catalog, tree: TreeFacts | None = None) -> JobN
             f"the job name {text!r} cannot be understood",
             problems=problems,
             cause="understood so far: " + ("; ".join(understood) or "nothing"),
-            then="nox -l lists the suites",
+            then="add --checkout PATH: SGLang's tree says what its jobs run; our suites: nox -l",
         )
     if shard is None and found[0].shards > 1:
         readings.append(f"the name has no shard: all {found[0].shards} are selected")
-    return JobName(suite=found[0], label=label, shard=shard, rocm=found[1], readings=tuple(readings))
+    return JobName(
+        suite=found[0],
+        label=label,
+        shard=shard,
+        rocm=found[1],
+        readings=tuple(readings),
+        sglang=not any("/" in word for word in inside),
+    )
 
 
 def _own_name(text: str) -> tuple[str, str]:
@@ -156,6 +165,7 @@ def _of_tree(catalog: Catalog, job: NamedJob, callers: str) -> JobName:
         readings=tuple(readings),
         others=tuple(suite for suite in others.values() if suite.stage == first.suite.stage),
         env=first.env,
+        sglang=True,
     )
 
 
@@ -184,4 +194,7 @@ def _shard(word: str, suite: Suite | None, readings: list[str], problems: list[P
         return None
     shard = Shard(index=index + 1, count=suite.shards)
     readings.append(f"{word} is SGLang's part number, counted from 0: shard {shard}")
+    readings.append(
+        f"{suite.shards} parts are by our row; the tree of the job may have another number: --checkout says"
+    )
     return shard

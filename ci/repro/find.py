@@ -13,6 +13,7 @@ from ci.facts.gather import discover_tests
 from ci.facts.tree.catalog import view_tree
 from ci.github.api import GitHub, api_base, parse_link
 from ci.github.job_names import job_name, looks_like_a_job
+from ci.plan.tree.model import TreeFacts
 from ci.report.console import say
 from ci.repro.log.names import looks_like_a_test
 from ci.repro.log.text import decode_log
@@ -36,19 +37,19 @@ def find_run(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]
     catalog = view.catalog if view is not None else catalog
     if source == "-":
         text = decode_log(sys.stdin.buffer.read(), where="standard input")
-        return from_log(text, catalog, where="standard input", digest=digest)
+        return from_log(text, catalog, where="standard input", digest=digest, checkout=options.checkout)
     if source.startswith(("http://", "https://")):
-        return _from_link(options, catalog, environ)
+        return _from_link(options, catalog, environ, tree)
     path = Path(source).expanduser()
     if path.is_dir():
         return _from_folder(path)
     if path.is_file():
-        return _from_file(path, catalog, digest)
+        return _from_file(path, catalog, options)
     if looks_like_a_test(source):
         root, tests = discover_tests(catalog, options.checkout)
         return from_test(source, catalog, tests, root=root, sglang=bool(options.checkout))
     if looks_like_a_job(source, catalog, tree):
-        return from_name(job_name(source, catalog, tree), where="the name", sglang=tree is not None)
+        return from_name(job_name(source, catalog, tree), where="the name", checkout=tree is not None)
     raise UsageError(
         f"{source!r} is not a file, a folder, a link, a job name or a test",
         cause="a job's name is SUITE (LABEL, I/N), a test's ends with .py",
@@ -62,7 +63,7 @@ def _from_folder(folder: Path) -> Understood:
     return from_plan(plan, kind="run folder", where=str(folder), failed=failed)
 
 
-def _from_file(path: Path, catalog: Catalog, digest: str) -> Understood:
+def _from_file(path: Path, catalog: Catalog, options: ReproOptions) -> Understood:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -71,10 +72,13 @@ def _from_file(path: Path, catalog: Catalog, digest: str) -> Understood:
         return _from_folder(path.parent)
     if data.lstrip()[:1] == b"{" and path.suffix == ".json":
         return from_plan(read_plan(path), kind="plan", where=str(path))
-    return from_log(decode_log(data, where=str(path)), catalog, where=str(path), digest=digest)
+    text = decode_log(data, where=str(path))
+    return from_log(text, catalog, where=str(path), digest=options.digest, checkout=options.checkout)
 
 
-def _from_link(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]) -> Understood:
+def _from_link(
+    options: ReproOptions, catalog: Catalog, environ: Mapping[str, str], tree: TreeFacts | None
+) -> Understood:
     link = parse_link(options.source)
     base = api_base(link, environ, options.api)
     say(f"asking {base.url} ({base.why})")
@@ -89,7 +93,16 @@ def _from_link(options: ReproOptions, catalog: Catalog, environ: Mapping[str, st
             log = decode_log(github.log(link), where=f"the log of job {link.job}")
         except UsageError as error:
             problem = f"{error.what}; {error.cause}"
-    return from_job(job, log, problem, catalog, where=f"job {link.job}", digest=options.digest)
+    return from_job(
+        job,
+        log,
+        problem,
+        catalog,
+        where=f"job {link.job}",
+        digest=options.digest,
+        checkout=options.checkout,
+        tree=tree,
+    )
 
 
 def _failed_job(jobs: Sequence[Mapping[str, Any]], run: int, catalog: Catalog) -> Mapping[str, Any]:

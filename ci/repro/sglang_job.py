@@ -291,7 +291,7 @@ def _from_stopped(
             _Found(job=job, call=calls[0]), catalog, where=where, named=named, checkout=checkout
         )
     elif named is not None:
-        found = from_name(named, where="the job's name", sglang=True)
+        found = from_name(named, where="the job's name", checkout=True)
         asked = replace(
             found.asked, commit=job.set_up.merged or job.set_up.commit, image=job.set_up.image, sglang=True
         )

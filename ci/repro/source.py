@@ -175,8 +175,8 @@ def _moved(words: Sequence[str], checkout: str) -> tuple[str, ...]:
     return tuple(moved)
 
 
-def from_name(job: JobName, *, where: str, problem: str = "", sglang: bool = False) -> Understood:
-    """A job's name: suite, runner and shard, and nothing of the tests; `sglang` when it is a job of SGLang's tree here."""
+def from_name(job: JobName, *, where: str, problem: str = "", checkout: bool = False) -> Understood:
+    """A job's name: suite, runner and shard, and nothing of the tests; with a `checkout` it is a job of that tree."""
     values = {
         "suite": ", ".join(suite.name for suite in (job.suite, *job.others)),
         "stage": job.suite.stage,
@@ -197,7 +197,7 @@ def from_name(job: JobName, *, where: str, problem: str = "", sglang: bool = Fal
             shard=job.shard,
             env=job.env,
             rocm=job.rocm,
-            sglang=sglang,
+            sglang=job.sglang or checkout,
         ),
         missing=("commit", "tests", "environment") if problem else (),
         problem=problem,

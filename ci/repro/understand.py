@@ -14,6 +14,7 @@ from ci.github.job_names import JobName, job_name
 from ci.plan.compare.capsule import Capsule, decode, find
 from ci.plan.select import resolve_file
 from ci.plan.shards import Shard
+from ci.plan.tree.model import TreeFacts
 from ci.repro.log.names import node_of
 from ci.repro.log.reader import read_jobs
 from ci.repro.log.text import LogLine, clean
@@ -56,7 +57,8 @@ def from_log(
     if found is not None:
         return found
     if job is not None:
-        return from_name(job, where=where, problem=f"{where} holds no capsule and no call of run_suite.py")
+        problem = f"{where} holds no capsule and no call of run_suite.py"
+        return from_name(job, where=where, problem=problem, checkout=bool(checkout))
     raise UsageError(
         f"{where} has no run: neither a capsule nor a call of run_suite.py for AMD",
         cause=f"{len(lines)} lines were read; it was truncated before the run's start, or is the log of another job",
@@ -174,6 +176,7 @@ def from_job(
     where: str,
     digest: str = "",
     checkout: str = "",
+    tree: TreeFacts | None = None,
 ) -> Understood:
     """A job as GitHub's API describes it, with its log; `problem` says why there is no log.
 
@@ -189,7 +192,7 @@ def from_job(
     }
     facts = tuple(Fact(what=key, value=value, source=where) for key, value in known.items() if value)
     try:
-        named = job_name(name, catalog)
+        named = job_name(name, catalog, tree)
     except UsageError as error:
         if problem:
             raise UsageError(
@@ -200,7 +203,7 @@ def from_job(
             ) from error
         named = None
     if problem and named is not None:
-        found = from_name(named, where="the job's name", problem=problem)
+        found = from_name(named, where="the job's name", problem=problem, checkout=bool(checkout))
     else:
         found = from_log(
             log, catalog, where=f"the log of {where}", digest=digest, job=named, checkout=checkout
