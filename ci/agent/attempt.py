@@ -22,6 +22,7 @@ from .judge.symptom import symptom_of
 from .judge.tracebacks import ProcessEnd, ProcessEnds, RaisedError
 from .logs import LogFile, RecentLines, first_end_in, log_name
 from .machine import MachineWatch
+from .measures import Measures
 from .messages import MESSAGE_BYTES, parse_message
 from .processes import Children, carries, command_of, send_signal, signal_name
 from .proof import Excuses, Failure
@@ -74,7 +75,10 @@ class Attempt:
     ) -> None:
         limits = context.spec.limits
         self.gates = False
-        self.facts = AttemptFacts(path=test.path, kind=test.kind, asked=test.metrics)
+        self.facts = AttemptFacts(path=test.path, kind=test.kind)
+        self._measures = Measures(
+            test.metrics, path=test.path, narrowed=bool(test.cases or context.spec.pytest_args)
+        )
         self._context = context
         self._limits = limits
         self._suite = suite
@@ -143,6 +147,7 @@ class Attempt:
         self._log.close()
         self._emit_output(all_of_it=True)
         self._take_last_end()
+        self._take_bounds()
         facts.take_machine(watch.end())
         facts.log_error = self._log.error
         facts.serves = bool(self._server_logs())
@@ -159,6 +164,16 @@ class Attempt:
             alone=alone,
             kfd=Kfd(renumbered="ROCR_VISIBLE_DEVICES" in os.environ),
         )
+
+    def _take_bounds(self) -> None:
+        """What was broken outside a case that says so, and what was not measured."""
+        facts = self.facts
+        if broken := self._measures.take_broken():
+            facts.failed.append(
+                FailedCase(case=self._test.path, message=broken, verdict="bounds", assertion=True)
+            )
+        if facts.stopped is None:
+            facts.unmeasured = self._measures.unmeasured()
 
     def _take_last_end(self) -> None:
         """What the output says about the end of a process that left no failed case."""
@@ -346,12 +361,15 @@ class Attempt:
         """Count a message of the test process, and pass it on."""
         facts = self.facts
         if kind == "session":
-            facts.session_code = keys["exit_code"]
+            facts.session_code, facts.problems = keys["exit_code"], tuple(map(str, keys["problems"]))
+            return
+        if kind == "collected":
+            self._measures.collect(keys["names"])
             return
         if kind == "progress":
             facts.running = keys["text"]
         if kind == "metric":
-            facts.metrics.add(keys["metric"])
+            self._measures.take(keys)
         if kind == "case":
             if keys["outcome"] == "failed" and (facts.stopped is not None or facts.deadline is not None):
                 text = f"{keys['case']} failed while it was being ended: {keys['message']}"
@@ -367,7 +385,9 @@ class Attempt:
         chains: tuple[tuple[RaisedError, ...], ...] = ()
         if keys["outcome"] == "failed" and keys["verdict"] is None:
             chains = self._explain(keys)
+        self._judge_bounds(keys)
         outcome, message = keys["outcome"], keys["message"]
+        self._measures.end_case(case, outcome, lacks=keys.pop("lacks"), message=message)
         del keys["failures"]
         keys["quarantine"] = covering(self._test.quarantine, case)
         facts.cases[outcome] += 1
@@ -385,6 +405,18 @@ class Attempt:
         elif outcome == "skipped" and message not in facts.skip_reasons:
             facts.skip_reasons.append(message)
         self._ends.begin_case()
+
+    def _judge_bounds(self, keys: dict[str, Any]) -> None:
+        """A bound that broke fails its case, whatever the case has made of it."""
+        broken, case = self._measures.take_broken(), keys["case"]
+        if not broken or (keys["outcome"] == "failed" and keys["verdict"] == "bounds"):
+            return
+        if keys["outcome"] == "failed":
+            self.facts.failed.append(FailedCase(case=case, message=broken, verdict="bounds", assertion=True))
+            return
+        message = f"{broken}; the case itself ended as {keys['outcome']}"
+        said = f": {keys['message']}" if keys["message"] else ""
+        keys |= {"outcome": "failed", "verdict": "bounds", "assertion": True, "message": message + said}
 
     def _explain(self, keys: dict[str, Any]) -> tuple[tuple[RaisedError, ...], ...]:
         """Excuse a failed case, or name the error that a retry hides; the errors that failed it, if it is not excused."""
@@ -452,6 +484,7 @@ class Attempt:
             kernel_log=list(self.facts.kernel_log),
             memory_holders=list(self.facts.holders),
             unknown=list(self.facts.unknown),
+            unmeasured=[each.event() for each in self.facts.unmeasured],
             leftovers=leftover_list(self._leftovers, self._left_in_memory),
             log_bytes=self._log.kept_bytes,
             log_omitted_bytes=self._log.total_bytes - self._log.kept_bytes,

@@ -60,6 +60,6 @@ def run_pytest(spec: Spec, test: Test, channel: Channel) -> int:
     options += ["--capture=no", "--color=no", "-q", *spec.pytest_args]
     sys.argv[:] = ["pytest", test.path]
     code = int(pytest.main([*options, *(test.cases or [test.path])], plugins=[reporter]))
-    channel.send(type="session", exit_code=code)
+    channel.send(type="session", exit_code=code, problems=reporter.problems(test.cases))
     channel.close()
     return code

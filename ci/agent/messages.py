@@ -18,8 +18,8 @@ _WHOLE, _MAYBE_WHOLE = (int, 0), (int, None)
 _FLAG, _MAYBE_BOUND, _LIST = (bool, False), (dict, None), (list, ())
 _BOUND = {"ok": _FLAG, "op": _TEXT, "limit": _NUMBER, "source": _TEXT, "report_only": _FLAG}
 # `failures` of a case stay in the agent: an identity and a chain of errors each, see `proof`.
-# Keys by kind of message, first the one that has to be there. `session` is sent by the agent's own child mode when pytest
-# has finished.
+# Keys by kind of message, first the one that has to be there. `collected` and `session` are the agent's own, of its child
+# mode: the cases that pytest is going to run, and how it finished.
 MESSAGES: dict[str, dict[str, tuple[type, object]]] = {
     "case": {
         "case": _TEXT,
@@ -32,11 +32,13 @@ MESSAGES: dict[str, dict[str, tuple[type, object]]] = {
         "verdict": _MAYBE_TEXT,
         "assertion": _FLAG,
         "failures": _LIST,
+        "lacks": _TEXT,
     },
     "metric": {"metric": _TEXT, "value": _NUMBER, "unit": _TEXT, "bound": _MAYBE_BOUND},
     "note": {"text": _TEXT},
     "progress": {"text": _TEXT, "done": _MAYBE_NUMBER, "total": _MAYBE_NUMBER},
-    "session": {"exit_code": _WHOLE},
+    "collected": {"names": _LIST},
+    "session": {"exit_code": _WHOLE, "problems": _LIST},
 }
 
 

@@ -28,7 +28,7 @@ def _watch_standard_input(stop: Stop) -> None:
             continue
     except OSError as error:
         complain(f"cannot read standard input: {error}")
-    stop.request("standard input reached its end")
+    stop.request("interrupted")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     stop = Stop()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        stop.request(f"got {signal_name(number)}")
+        stop.request(f"interrupted by {signal_name(number)}")
 
     for number in STOP_SIGNALS:
         signal.signal(number, on_signal)

@@ -1,12 +1,15 @@
 """A pytest plugin that reports every case to the agent."""
 
+import difflib
 import traceback
-from collections.abc import Sequence
+import unittest
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .bodies import Body
 from .judge.tracebacks import FRAMES_KEPT, Frame, RaisedError
 from .messages import Channel
 from .spec import Spec
@@ -21,6 +24,22 @@ CHAIN_KEPT = 4
 MESSAGE_CHARS = 500
 # different errors of one case that are sent: subtests fail by the hundred, and a message has its limit
 FAILURES_KEPT = 8
+# of a hook that runs around others; what it is sent is a result of pluggy
+Around = Generator[None, Any, None]
+# exit codes of a session that came to its end: all is well, cases failed, none was selected
+PYTEST_FINISHED = (0, 1, 5)
+# names of cases in one message, and names near to a wrong one
+NAMES_A_MESSAGE = 200
+NEAR_NAMES = 3
+# hooks of ours that run around those of others: what a conftest.py or another plugin makes of a case comes later
+WRAPPERS = {
+    "pytest_collection_modifyitems": {"tryfirst": True},
+    "pytest_make_collect_report": {"trylast": True},
+    "pytest_runtest_setup": {"trylast": True},
+    "pytest_runtest_call": {"trylast": True},
+    "pytest_runtest_teardown": {"trylast": True},
+    "pytest_runtest_makereport": {"trylast": True},
+}
 # functions of transformers and huggingface_hub that look for files of a model, and their argument that names it
 HUB_CALLS = {
     "cached_files": "path_or_repo_id",
@@ -51,6 +70,15 @@ class CaseReporter:
         self._path = path
         self._assertions = (AssertionError, library.fail.Exception)
         self._own_stop = library.Session.Interrupted
+        self._skips = (library.skip.Exception, unittest.SkipTest)
+        self._expected = library.xfail.Exception
+        self._info_of = library.ExceptionInfo.from_exc_info
+        for name, order in WRAPPERS.items():
+            library.hookimpl(hookwrapper=True, **order)(getattr(type(self), name))
+        self._narrowed = False
+        self._deselected: list[str] = []
+        self._to_run: dict[str, None] = {}
+        self._near: set[str] = set()
         self._total = self._done = 0
         # kept, so that no other error gets the identity of one that was reported
         self._reported: list[BaseException | None] = []
@@ -58,11 +86,77 @@ class CaseReporter:
 
     def _begin(self, case: str, line: int | None) -> None:
         self._case, self._line = case, line
-        self._outcome, self._message, self._duration_s = "passed", "", 0.0
+        self._outcome, self._message, self._duration_s, self._lacks = "passed", "", 0.0, ""
         self._failures: list[Failure] = []
+        self._body = Body()
+        self._around: BaseException | None = None
+
+    def pytest_configure(self, config: "pytest.Config") -> None:
+        options = vars(config.option)
+        self._narrowed = any(options.get(name) for name in ("keyword", "markexpr", "deselect"))
+
+    def pytest_make_collect_report(
+        self,
+    ) -> Around:
+        report = (yield).get_result()
+        self._near.update(node.nodeid for node in report.result or ())
+        call = getattr(report, "call", None)
+        self._lacks = _lacking(call.excinfo.value if call is not None and call.excinfo else None)
+
+    def pytest_collection_modifyitems(self, items: "list[pytest.Item]") -> Around:
+        before = [item.nodeid for item in items]
+        yield
+        left = {item.nodeid for item in items}
+        self._deselected = [name for name in before if name not in left]
 
     def pytest_collection_finish(self, session: "pytest.Session") -> None:
         self._total = len(session.items)
+        self._to_run = dict.fromkeys(item.nodeid for item in session.items)
+        functions = list(dict.fromkeys(self._function(name) for name in self._to_run))
+        for start in range(0, len(functions), NAMES_A_MESSAGE):
+            self._channel.send(type="collected", names=functions[start : start + NAMES_A_MESSAGE])
+        if not self._narrowed:
+            for name in self._deselected:
+                why = "deselected by a conftest.py or a plugin"
+                self._send(name, "skipped", Failure(message=why, details="", file=self._path))
+        elif not self._to_run and self._deselected:
+            why = f"pytest's options select none of its {len(self._deselected)} cases"
+            self._send(self._path, "skipped", Failure(message=why, details="", file=self._path))
+
+    def _function(self, nodeid: str) -> str:
+        """A node id behind the file and without parameters."""
+        return nodeid.removeprefix(self._path).removeprefix("::").partition("[")[0]
+
+    def problems(self, nodes: Sequence[str]) -> list[str]:
+        """What is wrong with node ids that pytest did not find, with the nearest that it did."""
+        found = []
+        for node in nodes:
+            if not any(name == node or name.startswith((f"{node}[", f"{node}::")) for name in self._near):
+                near = difflib.get_close_matches(node, sorted(self._near), NEAR_NAMES, cutoff=0.5)
+                names = ", ".join(name.partition("::")[2] for name in near)
+                found.append(f"{node} does not exist{f'; nearest: {names}' if names else ''}")
+        return found
+
+    def pytest_runtest_setup(self) -> Around:
+        self._note_raised((yield).excinfo)
+
+    def pytest_runtest_call(self, item: "pytest.Item") -> Around:
+        self._body, earlier = Body(), self._body.error
+        if earlier is not None:
+            self._channel.send(type="note", text=f"{item.nodeid} is run again after {_named(earlier)}")
+        with self._body.watched(item):
+            yield
+
+    def pytest_runtest_teardown(self) -> Around:
+        self._note_raised((yield).excinfo)
+
+    def pytest_runtest_makereport(self, call: "pytest.CallInfo[None]") -> Around:
+        yield
+        self._lacks = _lacking(call.excinfo.value if call.excinfo else None) or self._lacks
+
+    def _note_raised(self, raised: "tuple[type, BaseException, object] | None") -> None:
+        if raised is not None and not isinstance(raised[1], self._skips):
+            self._around = raised[1]
 
     def pytest_runtest_logstart(self, nodeid: str, location: tuple[str, int | None, str]) -> None:
         self._begin(nodeid, None if location[1] is None else location[1] + 1)
@@ -98,6 +192,8 @@ class CaseReporter:
 
     def pytest_runtest_logfinish(self) -> None:
         self._done += 1
+        self._to_run.pop(self._case, None)
+        self._hold_to_what_ran()
         # A strict xpass fails without an exception.
         plain = Failure(message=self._message, details="", file=self._path, line=self._line, assertion=True)
         failures = self._failures or [plain]
@@ -107,6 +203,38 @@ class CaseReporter:
         self._send(
             self._case, self._outcome, worst if self._outcome == "failed" else plain, details, failures
         )
+
+    def _hold_to_what_ran(self) -> None:
+        """A case passes when its body was run and returned; a skip or an expected failure is raised or reported as one."""
+        if self._outcome == "failed" or (self._outcome == "skipped" and not self._body.calls):
+            hidden = None if self._outcome == "failed" else self._around
+        else:
+            hidden = self._body.error or self._around
+        if self._outcome == "skipped" and isinstance(hidden, self._skips):
+            hidden = None
+        if self._outcome == "xfailed":
+            return
+        if hidden is not None:
+            excinfo = self._info_of((type(hidden), hidden, hidden.__traceback__))
+            said = f"reported as {self._outcome} by a conftest.py or a plugin, and it raised "
+            self._outcome = "failed"
+            self._failures = [self._failure(excinfo, str(excinfo.getrepr(style="short")), said)]
+        elif self._outcome in ("passed", "xpassed") and not self._body.calls:
+            self._outcome = "failed"
+            self._message = "its body was not run: an option, a conftest.py or a plugin left it out"
+
+    def pytest_sessionfinish(self, session: "pytest.Session", exitstatus: int) -> None:
+        """What was collected and has no end: a conftest.py or a plugin can take the loop over the cases into its own hands."""
+        if not self._to_run or int(exitstatus) not in PYTEST_FINISHED:
+            return
+        stop = session.shouldfail or session.shouldstop
+        if stop:
+            count = len(self._to_run)
+            self._channel.send(type="note", text=f"{count} case{'s' * (count > 1)} not run: {stop}")
+            return
+        for name in self._to_run:
+            why = "it was collected and not run: an option, a conftest.py or a plugin left it out"
+            self._send(name, "failed", Failure(message=why, details="", file=self._path, assertion=True))
 
     def pytest_collectreport(self, report: "pytest.CollectReport") -> None:
         if report.skipped:
@@ -119,6 +247,7 @@ class CaseReporter:
     def pytest_keyboard_interrupt(self, excinfo: "pytest.ExceptionInfo[BaseException]") -> None:
         """Ctrl-C, and `pytest.exit`, whose exit code may well be 0; not pytest's own stop after collection errors."""
         if not isinstance(excinfo.value, self._own_stop):
+            self._to_run.clear()
             self._send(self._case or self._path, "failed", self._failure(excinfo, str(excinfo.getrepr())))
 
     def _failure(
@@ -175,6 +304,7 @@ class CaseReporter:
             verdict=keys.verdict,
             assertion=keys.assertion and outcome == "failed",
             failures=_failures(errors),
+            lacks=self._lacks if outcome == "skipped" else "",
         )
 
 
@@ -207,6 +337,16 @@ def _chain(error: BaseException | None) -> "list[dict[str, object]]":
         chain.append(asdict(raised))
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return chain
+
+
+def _named(error: BaseException) -> str:
+    return _one_line(f"{type(error).__name__}: {error}")[:MESSAGE_CHARS]
+
+
+def _lacking(error: BaseException | None) -> str:
+    """The feature of the engine that a skipped case needs: the attribute `lacks` of the exception."""
+    lacks = getattr(error, "lacks", "")
+    return lacks if isinstance(lacks, str) else ""
 
 
 def _wanted_of_the_hub(error: BaseException) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "CpuTests",
     "ErrorPattern",
     "Limits",
+    "Metric",
     "NotJudged",
     "Retry",
     "Spec",
@@ -29,7 +30,17 @@ __all__ = [
 
 SCHEMA = 2
 # The verdicts that the agent gives without a case or a rule; what it gives for a failed case has to be a cause
-GIVEN = ("product", "infra", "oom", "unknown", "timeout", "timeout-while-passing", "cancelled", "passed")
+GIVEN = (
+    "product",
+    "infra",
+    "oom",
+    "unknown",
+    "timeout",
+    "timeout-while-passing",
+    "usage",
+    "cancelled",
+    "passed",
+)
 GIVEN_CAUSES = ("product", "infra", "oom")
 # How a verdict may gate: see docs/agent.md, "Quarantine".
 GATES = ("never", "unless-quarantined", "unless-file-quarantined", "always")
@@ -104,11 +115,28 @@ class CpuTests:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A row of `bounds.toml` for a metric of a test.
+
+    `measured_by` are the cases that would measure it, as node ids name them behind the file and without parameters; empty
+    where that is not known.
+    """
+
+    metric: str
+    op: str
+    limit: float
+    unit: str
+    source: str
+    report_only: bool
+    measured_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Test:
     """One test file; `path` is relative to the root, `cases` are pytest node ids (none: the whole file).
 
-    `env` goes over the suite's. `metrics` are what the catalog has rows for, `quarantine` the file's id or node ids of it
-    that gate nothing.
+    `env` goes over the suite's. `metrics` are the rows that judge it, `quarantine` the file's id or node ids of it that
+    gate nothing.
     """
 
     id: str
@@ -118,7 +146,7 @@ class Test:
     est_s: float
     timeout_s: float
     env: Mapping[str, str]
-    metrics: tuple[str, ...]
+    metrics: tuple[Metric, ...]
     quarantine: tuple[str, ...]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from .judge import Facts, FailedCase, Judgement, Rule, failed, judge_log
 from .judge.tracebacks import ProcessEnd
 from .machine import MachineFacts
+from .measures import Unmeasured
 from .proof import Excuse
 from .spec import Verdict
 
@@ -25,22 +26,25 @@ ASKS_THE_KERNEL = ("device", "unknown")
 # outcomes of cases that failed with an excuse; the first of them decides
 EXCUSED = ("needs-gpu", "not-judged")
 
+# how an attempt without a failure ended, by the outcomes of its cases; the first that has one decides
+_OUTCOMES = (("passed", ("passed",)), ("xfailed", ("xfailed", "xpassed")), ("skipped", ("skipped",)))
+
 
 @dataclass(slots=True, kw_only=True)
 class AttemptFacts:
     """What is known about an attempt; gathered while it runs, complete when it has ended.
 
     `exit_code` and `signal` are the process's own end; `session_code` is pytest's exit code, None when pytest did
-    not finish; `stopped` and `deadline` are why the agent ended the attempt, None when it ended by itself. `asked` are the
-    metrics that it has to record, `metrics` those that it has. `ended` is the process that an exception ended first where the
-    test process left no failed case, `serves` whether the test started a server with a log of its own, `excuse` what excuses that,
-    `excuses` are the reasons of excused cases. `hang` says where a test was at its deadline, its own line first. `kernel_log`,
+    not finish; `stopped` and `deadline` are why the agent ended the attempt, None when it ended by itself. `unmeasured` are the
+    rows that were to be judged and have no value, `problems` the node ids that pytest did not find. `ended` is the process that
+    an exception ended first where the test process left no failed case, `serves` whether the test started a server with a log of
+    its own, `excuse` what excuses that, `excuses` are the reasons of excused cases.
+    `hang` says where a test was at its deadline, its own line first. `kernel_log`,
     `holders` and `unknown` are the machine's, see `MachineFacts`.
     """
 
     path: str
     kind: str
-    asked: tuple[str, ...] = ()
     exit_code: int | None = None
     signal: str | None = None
     session_code: int | None = None
@@ -48,7 +52,8 @@ class AttemptFacts:
     deadline: str | None = None
     cases: Counter[str] = field(default_factory=Counter)
     failed: list[FailedCase] = field(default_factory=list)
-    metrics: set[str] = field(default_factory=set)
+    unmeasured: tuple[Unmeasured, ...] = ()
+    problems: tuple[str, ...] = ()
     skip_reasons: list[str] = field(default_factory=list)
     running: str = ""
     oom_kills: int = 0
@@ -80,7 +85,8 @@ def classify(
     done = facts.cases.total()
     causes = [row.id for row in verdicts if row.cause]
     if facts.stopped is not None:
-        return failed("cancelled", f"stopped: {facts.stopped}")
+        during = f"; running: {facts.running}" if facts.running else ""
+        return Judgement(outcome="cancelled", verdict="cancelled", evidence=(f"{facts.stopped}{during}",))
     if facts.deadline is not None:
         verdict = "timeout-while-passing" if done and not facts.failed else "timeout"
         during = f"; running: {facts.running}" if facts.running else ""
@@ -98,24 +104,28 @@ def classify(
         lines = (*facts.excuses, facts.end(), facts.excuse.reason)
         return Judgement(outcome=facts.excuse.outcome, verdict="passed", evidence=lines)
     pytest_code = facts.exit_code if facts.session_code == facts.exit_code else None
+    if not done and facts.problems and pytest_code == PYTEST_USAGE:
+        return failed("usage", *facts.problems)
     if not done and pytest_code in (PYTEST_OK, PYTEST_NO_TESTS):
         return failed("product", f"pytest collected no test cases in {facts.path}")
     only_skipped = facts.cases["skipped"] == done > 0
     skipped_itself = only_skipped and pytest_code in (PYTEST_USAGE, PYTEST_NO_TESTS)
     if skipped_itself or pytest_code == PYTEST_OK or (facts.kind == "script" and facts.exit_code == 0):
-        silent = [metric for metric in facts.asked if metric not in facts.metrics]
-        # a case that was skipped may be the one that would have measured
-        if silent and facts.cases.keys() <= {"passed"}:
-            return failed("product", *(_unmeasured(metric) for metric in silent))
-        outcome = "skipped" if only_skipped else "passed"
+        missing = [each.text() for each in facts.unmeasured if not each.held]
+        if missing:
+            return failed("product", *missing)
+        outcome = _outcome(facts)
         return Judgement(
             outcome=outcome, verdict="passed", evidence=(facts.log_error,) if facts.log_error else ()
         )
     return _judge_end(facts, causes, rules, read_log())
 
 
-def _unmeasured(metric: str) -> str:
-    return f"no metric {metric!r} was recorded, and ci/catalog/bounds.toml has a row for it; next: measure it or remove the row"
+def _outcome(facts: AttemptFacts) -> str:
+    """Of an attempt without a failure: what is expected to fail is no pass, whatever it does."""
+    if facts.kind == "script" and not facts.cases:
+        return "passed"
+    return next(outcome for outcome, names in _OUTCOMES if any(facts.cases[name] for name in names))
 
 
 def _judged(facts: AttemptFacts, log: str, rules: Sequence[Rule], causes: Sequence[str]) -> Judgement:
@@ -180,12 +190,16 @@ def gates(
     and nothing else failed. The verdict's row in the table can restrict that.
     """
     rule = next((row.gates for row in verdicts if row.id == judgement.verdict), "always")
-    if judgement.outcome != "failed" or rule == "never":
+    if judgement.outcome not in ("failed", "cancelled") or rule == "never":
         return False
     if rule == "always":
         return True
     if any("::" not in row for row in quarantine):
         return False
-    if rule == "unless-file-quarantined" or facts.exit_code != PYTEST_CASES_FAILED or not facts.failed:
+    # a bound that a case hid fails it, and pytest does not know
+    finished = facts.exit_code == PYTEST_CASES_FAILED or facts.exit_code == facts.session_code == PYTEST_OK
+    if rule == "unless-file-quarantined" or not finished or not facts.failed:
+        return True
+    if any(not each.held for each in facts.unmeasured):
         return True
     return not all(covering(quarantine, case.case) for case in facts.failed)

@@ -253,11 +253,12 @@ class Status(StrEnum):
     XFAILED = (
         "xfailed",
         StatusRow(
-            words="every case failed as it was expected to",
+            words="every case that was not skipped is expected to fail, with no date",
             label="XFAIL",
             icon="🚧",
             tone="warn",
             colour="yellow",
+            set_aside=True,
         ),
     )
     NEEDS_GPU = (

@@ -28,6 +28,7 @@ from ci.system.codec import encode
 __all__ = [
     "SCHEMA",
     "HarnessSpec",
+    "MetricSpec",
     "ServerLimits",
     "Spec",
     "SuiteSpec",
@@ -53,10 +54,23 @@ class VerdictSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TestSpec(TestWork):
-    """A test file. `metrics` are what it has to record, `quarantine` the rows about it, by their ids."""
+class MetricSpec:
+    """A row for a metric of a test; `measured_by` are the cases that would measure it."""
 
-    metrics: tuple[str, ...]
+    metric: str
+    op: str
+    limit: float
+    unit: str
+    source: str
+    report_only: bool
+    measured_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestSpec(TestWork):
+    """A test file. `metrics` are the rows that judge it, `quarantine` the rows about it, by their ids."""
+
+    metrics: tuple[MetricSpec, ...]
     quarantine: tuple[str, ...]
 
 
@@ -215,12 +229,22 @@ def _suite(suite: SuiteWork, work: Work) -> SuiteSpec:
 
 
 def _test(test: TestWork, work: Work) -> TestSpec:
-    # some of the cases, or arguments that may deselect some, need not measure everything
-    whole = not test.cases and not work.pytest_args
     return TestSpec(
         **_values(test),
-        metrics=tuple(sorted(work.bounds.get(test.id, ()))) if whole else (),
+        metrics=tuple(_metric(name, row) for name, row in sorted(work.bounds.get(test.id, {}).items())),
         quarantine=tuple(row for row in work.quarantine if row.partition("::")[0] == test.id),
+    )
+
+
+def _metric(name: str, row: BoundWork) -> MetricSpec:
+    return MetricSpec(
+        metric=name,
+        op=row.op,
+        limit=row.limit,
+        unit=row.unit,
+        source=row.source,
+        report_only=row.report_only,
+        measured_by=row.measured_by,
     )
 
 

@@ -71,6 +71,7 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
             facts.hardware_class,
             suites.files if facts.checkout is None else (),
             engine=needs.engine,
+            requirements=facts.tests.requirements,
         ),
         capabilities=draft.capabilities,
         quarantine=tuple(row.test for row in quarantine),

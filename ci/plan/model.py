@@ -71,7 +71,10 @@ class ModelWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundWork:
-    """What a metric has to be; a row with a floor may hold that of its ceiling."""
+    """What a metric has to be; a row with a floor may hold that of its ceiling.
+
+    `measured_by` are the cases that would measure it, as node ids name them behind the file; none: that is not known.
+    """
 
     op: str
     limit: float
@@ -79,6 +82,7 @@ class BoundWork:
     source: str
     report_only: bool
     ceiling: "BoundWork | None" = None
+    measured_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from ci.record.values import (
     PhaseOutcome,
     PlannedTest,
     SkippedSuite,
+    UnmeasuredRecord,
 )
 
 __all__ = [
@@ -361,6 +362,7 @@ class TestEnded(AttemptEvent):
     kernel_log: tuple[str, ...] = ()
     memory_holders: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    unmeasured: tuple[UnmeasuredRecord, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
     log_bytes: int = 0
     log_omitted_bytes: int = 0

@@ -42,7 +42,7 @@ def exit_code(record: RunRecord) -> int:
         codes.add(ExitCode.INFRASTRUCTURE)
     left_out = record.ended_reason is EndReason.FAIL_FAST and record.count(Status.FAILED) > 0
     for test in record.tests:
-        if test.status is Status.FAILED or (
+        if test.status in (Status.FAILED, Status.CANCELLED) or (
             test.status is Status.NOT_RUN and not (left_out and test.verdict is Verdict.CANCELLED)
         ):
             codes.add(test.verdict.row.exit_code)

@@ -38,14 +38,21 @@ class Attempt:
 
     @property
     def harmless(self) -> bool:
-        """Whether nothing failed in it that counts against the test."""
-        return self.end.outcome.harmless
+        """Whether nothing failed in it that counts against the test; one that was stopped says nothing about it."""
+        return self.end.outcome.harmless or self.end.verdict is Verdict.CANCELLED
 
     @property
     def counted(self) -> str:
         """`36 passed, 1 needs a GPU`; empty when it has no cases."""
         found = Counter(case.outcome for case in self.cases)
         return ", ".join(f"{found[outcome]} {outcome.words}" for outcome in CaseOutcome if found[outcome])
+
+    @property
+    def expected_failures(self) -> tuple[Case, ...]:
+        """The cases that are expected to fail, whatever they did: a quarantine without a date."""
+        return tuple(
+            case for case in self.cases if case.outcome in (CaseOutcome.XFAILED, CaseOutcome.XPASSED)
+        )
 
     @property
     def failed_cases(self) -> tuple[Case, ...]:
@@ -188,8 +195,8 @@ class RunRecord:
 
     @property
     def to_repeat(self) -> tuple[TestRecord, ...]:
-        """The tests that failed or were not run."""
-        return self.having(Status.FAILED, Status.NOT_RUN)
+        """The tests that failed, were stopped or were not run."""
+        return self.having(Status.FAILED, Status.CANCELLED, Status.NOT_RUN)
 
     @property
     def regressions(self) -> tuple[TestRecord, ...]:

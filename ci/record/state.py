@@ -302,6 +302,8 @@ def judge(attempts: tuple[Attempt, ...]) -> tuple[Status, Verdict]:
     """Status and verdict of a test; the last attempt decides, but only a pass wipes out a failure before it."""
     failed = [attempt for attempt in attempts if not attempt.harmless]
     last = attempts[-1]
+    if not failed and last.end.verdict is Verdict.CANCELLED:
+        return Status.CANCELLED, Verdict.CANCELLED
     if last.end.outcome is AttemptOutcome.PASSED:
         return (Status.FLAKY if failed else Status.PASSED), last.end.verdict
     if not failed:

@@ -15,6 +15,7 @@ __all__ = [
     "PhaseOutcome",
     "PlannedTest",
     "SkippedSuite",
+    "UnmeasuredRecord",
 ]
 
 
@@ -41,8 +42,10 @@ class AttemptOutcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
+    XFAILED = "xfailed"
     NEEDS_GPU = "needs-gpu"
     NOT_JUDGED = "not-judged"
+    CANCELLED = "cancelled"
     UNFINISHED = "unfinished"
 
     @property
@@ -78,6 +81,16 @@ class BoundRecord:
     limit: float
     source: str = ""
     report_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmeasuredRecord:
+    """A row of `bounds.toml` that was to be judged and has no value; `because` is the missing feature that excuses it."""
+
+    metric: str
+    unit: str = ""
+    bound: BoundRecord
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,10 +25,12 @@ __all__ = [
     "case_place",
     "counts",
     "ending",
+    "expected_failures",
     "facts",
     "left_out",
     "leftover_words",
     "measured",
+    "measured_by",
     "phase_amount",
     "phase_rows",
     "quarantined",
@@ -38,7 +40,6 @@ __all__ = [
     "slowest",
     "symptom_words",
     "troubles",
-    "value_words",
     "verdict_words",
 ]
 
@@ -75,27 +76,42 @@ class Trouble:
 
 
 class BoundState(StrEnum):
-    """What a bound makes of a metric; `reported only` is broken, and nothing follows."""
+    """What a bound makes of a metric.
+
+    `reported only` is broken, and nothing follows. `unmeasured` has no value, so it does not hold; excused by what the engine
+    lacks nothing follows.
+    """
 
     HOLDS = "holds"
     BROKEN = "broken"
     REPORTED_ONLY = "reported only"
     REPORT_ONLY = "report only"
+    UNMEASURED = "unmeasured"
+    EXCUSED = "unmeasured, excused"
     NO_BOUND = "no bound"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A metric with the test that measured it."""
+    """A metric with the test that measured it, or that should have: `because` is then what excuses it, or empty."""
 
     test: TestRecord
     attempt: Attempt
     metric: Metric
+    has_value: bool = True
+    because: str = ""
+
+    @property
+    def value(self) -> str:
+        """`0.8125`, `41.2 token/s` or `-`."""
+        return quantity(self.metric.value, self.metric.unit) if self.has_value else "-"
 
     @property
     def state(self) -> BoundState:
         """What its bound makes of it."""
         bound = self.metric.bound
+        if not self.has_value:
+            return BoundState.EXCUSED if self.because else BoundState.UNMEASURED
         if bound is None:
             return BoundState.NO_BOUND
         if not bound.op:
@@ -146,6 +162,8 @@ def result(record: RunRecord) -> Result:
     ]
     if code == 0 and excused:
         words += f"; {', '.join(excused)}: no pass"
+    if code == 0 and (debt := sum(map(len, expected_failures(record).values()))):
+        words += f"; {debt} case{'s are' if debt > 1 else ' is'} expected to fail, with no date: no pass"
     return Result(code=code, words=words)
 
 
@@ -240,14 +258,33 @@ def symptom_words(symptom: str, tests: Sequence[TestRecord]) -> str:
 
 
 def measured(record: RunRecord) -> tuple[Measured, ...]:
-    """The metrics of each test's last attempt, broken bounds first."""
-    found = [
-        Measured(test=test, attempt=test.attempts[-1], metric=metric)
-        for test in record.tests
-        if test.attempts
-        for metric in test.attempts[-1].metrics
-    ]
-    return tuple(sorted(found, key=lambda item: item.state is not BoundState.BROKEN))
+    """The metrics of each test's last attempt, what has to hold and does not first."""
+    found = [row for test in record.tests for row in measured_by(test)]
+    first = (BoundState.BROKEN, BoundState.UNMEASURED)
+    return tuple(sorted(found, key=lambda item: item.state not in first))
+
+
+def measured_by(test: TestRecord) -> Iterator[Measured]:
+    """The metrics of a test's last attempt, then the rows that have no value."""
+    if not test.attempts:
+        return
+    last = test.attempts[-1]
+    for metric in last.metrics:
+        yield Measured(test=test, attempt=last, metric=metric)
+    for row in last.end.unmeasured:
+        without = Metric(metric=row.metric, value=0.0, unit=row.unit, bound=row.bound)
+        yield Measured(test=test, attempt=last, metric=without, has_value=False, because=row.because)
+
+
+def expected_failures(record: RunRecord) -> dict[str, tuple[str, ...]]:
+    """The cases that are expected to fail, with how they ended: names by reason."""
+    found: dict[str, list[str]] = {}
+    for test in record.tests:
+        for case in test.attempts[-1].expected_failures if test.attempts else ():
+            found.setdefault(case.message or "no reason given", []).append(
+                f"{case.case} ({case.outcome.words})"
+            )
+    return {reason: tuple(names) for reason, names in found.items()}
 
 
 def phase_rows(record: RunRecord) -> tuple[PhaseRecord, ...]:
@@ -258,11 +295,6 @@ def phase_rows(record: RunRecord) -> tuple[PhaseRecord, ...]:
 def phase_amount(phase: PhaseRecord) -> str:
     """`23.1 GiB` for a phase that moved bytes, else empty."""
     return size(phase.done) if phase.unit == "bytes" and phase.done else ""
-
-
-def value_words(metric: Metric) -> str:
-    """`0.8125` or `41.2 token/s`."""
-    return quantity(metric.value, metric.unit)
 
 
 def bound_words(metric: Metric) -> str:
@@ -290,6 +322,9 @@ def left_out(record: RunRecord) -> dict[str, tuple[str, ...]]:
 def _left_out(record: RunRecord) -> Iterator[tuple[str, str]]:
     for test in record.having(Status.NOT_RUN):
         yield f"not run ({test.verdict}): {test.not_run_because}", test.id
+    for test in record.having(Status.CANCELLED):
+        for line in test.attempts[-1].end.evidence[:1]:
+            yield f"cancelled: {line}", test.id
     for test in record.having(Status.NEEDS_GPU, Status.NOT_JUDGED):
         yield from _excused(test)
     for test in record.tests:

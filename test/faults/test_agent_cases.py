@@ -179,11 +179,9 @@ class TestEnds:
     def test_a_case_or_a_file_that_is_not_there_fails(self, agent: AgentProcess) -> None:
         unknown = {**agent.write("test_a.py", "def test_a(): pass\n"), "cases": ["test_a.py::test_z"]}
         agent.run(a_suite([unknown, a_test("test_none.py"), a_test("none.py", kind="script")]))
-        for test, word in (
-            ("test_a.py", "test_z"),
-            ("test_none.py", "not found"),
-            ("none.py", "No such file"),
-        ):
+        assert agent.ended("test_a.py")["verdict"] == "usage"
+        assert agent.ended("test_a.py")["evidence"] == ["test_a.py::test_z does not exist; nearest: test_a"]
+        for test, word in (("test_none.py", "not found"), ("none.py", "No such file")):
             assert agent.ended(test)["verdict"] == "product"
             assert word in " ".join(agent.ended(test)["evidence"])
 

@@ -89,19 +89,6 @@ class TestQueue:
         agent.run(a_suite([one, two], env={"A": "suite", "B": "suite"}))
         assert [agent.ended(name)["outcome"] for name in ("test_a.py", "test_b.py")] == ["passed", "passed"]
 
-    def test_a_test_that_does_not_measure_what_a_row_requests_has_failed(self, agent: AgentProcess) -> None:
-        text = "import json, os, socket\ndef test_measures():\n"
-        text += "    channel = socket.socket(fileno=os.dup(int(os.environ['AMD_CI_EVENTS_FD'])))\n"
-        text += "    channel.send(json.dumps({'type': 'metric', 'metric': 'a', 'value': 1, 'unit': 's'}).encode())\n"
-        text += "    channel.close()\n"
-        path = agent.write("test_a.py", text)
-        lacking = {**path, "id": "lacking", "metrics": ["a", "b"]}
-        agent.run(a_suite([{**path, "id": "whole", "metrics": ["a"]}, lacking]))
-        assert agent.ended("whole")["outcome"] == "passed"
-        ended = agent.ended("lacking")
-        assert (ended["outcome"], ended["verdict"]) == ("failed", "product")
-        assert "no metric 'b' was recorded" in ended["evidence"][0]
-
     def test_without_fail_fast_everything_runs(self, agent: AgentProcess) -> None:
         bad, good = (
             agent.write("test_a.py", "def test(): assert 0\n"),

@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import platform
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -17,6 +17,15 @@ from harness.errors import MissingRowError
 from harness.spec import current
 
 __all__ = ["needs", "needs_capabilities", "needs_modules"]
+
+
+def _skip_without(message: str) -> NoReturn:
+    """Skip for what the engine does not have: `lacks`, which the agent's plugin reads, excuses a bound without a value."""
+    try:
+        pytest.skip(message, allow_module_level=True)
+    except pytest.skip.Exception as skipped:
+        skipped.__dict__["lacks"] = message
+        raise
 
 
 def needs(*features: str) -> None:
@@ -31,10 +40,7 @@ def needs(*features: str) -> None:
             )
     for feature in features:
         if feature not in spec.features:
-            pytest.skip(
-                f"engine {spec.engine} lacks {feature!r} (row in ci/catalog/engines.toml)",
-                allow_module_level=True,
-            )
+            _skip_without(f"engine {spec.engine} lacks {feature!r} (row in ci/catalog/engines.toml)")
 
 
 def needs_capabilities(*names: str) -> None:
@@ -43,10 +49,9 @@ def needs_capabilities(*names: str) -> None:
     for name in names:
         capability = spec.capability(name)
         if not capability.allowed:
-            pytest.skip(
+            _skip_without(
                 f"engine {spec.engine} on {spec.hardware_class} has no {name}: {capability.why}"
-                + (f" ({capability.issue})" if capability.issue else ""),
-                allow_module_level=True,
+                + (f" ({capability.issue})" if capability.issue else "")
             )
 
 

@@ -97,7 +97,8 @@ def verdicts() -> list[dict[str, object]]:
         "oom": cases,
         "infra": cases,
     }
-    others = {"timeout-while-passing": file, "cancelled": "always", "passed": "never"}
+    others = {"timeout-while-passing": file, "usage": "always", "cancelled": "always"}
+    others["passed"] = "never"
     rows = [*causes.items(), ("hardware", cases), *others.items()]
     return [{"id": name, "cause": name not in others, "gates": gates} for name, gates in rows]
 
@@ -106,6 +107,12 @@ def a_test(path: str, **keys: object) -> dict[str, object]:
     """A test of the spec with the id of its path."""
     test = {"id": path, "path": path, "kind": "pytest", "cases": [], "est_s": 1, "timeout_s": 60}
     return {**test, "env": {}, "metrics": [], "quarantine": [], **keys}
+
+
+def a_metric(name: str, *measured_by: str, **keys: object) -> dict[str, object]:
+    """A row for a metric of a test, which these cases would measure: above 10."""
+    row = {"metric": name, "op": ">", "limit": 10, "unit": "ms", "source": "fixture", "report_only": False}
+    return {**row, "measured_by": list(measured_by), **keys}
 
 
 def a_suite(tests: Sequence[Mapping[str, object]], **keys: object) -> dict[str, object]:

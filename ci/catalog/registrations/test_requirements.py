@@ -4,7 +4,8 @@ A metric is the literal first argument of `check(...)` or a key of the literal d
 `harness.bounds`; computed names are in a module-level tuple `METRICS`. A capability is a literal of the
 arguments `asks=` and `requires=`; a file that leaves its launch to a shared module, or computes them, names them in a
 module-level tuple `ASKS` or `REQUIRES`. What a module
-of `harness.suites` asks for, every test file that imports it asks for.
+of `harness.suites` asks for, every test file that imports it asks for. A metric is measured by the cases that reach its call,
+by the names that they use.
 """
 
 import ast
@@ -17,7 +18,14 @@ __all__ = ["Requirements", "case_names", "has_case", "mentions_requirements", "r
 _CHECKS = ("check", "check_all")
 # arguments of a server's launch that name capabilities, and the tuple that may name them instead
 _CAPABILITIES = {"asks": "ASKS", "requires": "REQUIRES"}
-_MENTION = re.compile(rb"\bharness\b|^METRICS\b|^ASKS\b|^REQUIRES\b|\basks\b|\brequires\b", re.MULTILINE)
+# ways to expect a failure, which say neither why nor until when
+_EXPECTED_FAILURES = ("xfail", "expectedFailure")
+# stands for a name that is computed
+_COMPUTED = ""
+_MENTION = re.compile(
+    rb"\bharness\b|\bxfail\b|\bexpectedFailure\b|^METRICS\b|^ASKS\b|^REQUIRES\b|\basks\b|\brequires\b",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +40,7 @@ class Requirements:
     declared: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
+    functions: tuple["Function", ...] = ()
     faults: tuple[tuple[int, str, str], ...] = ()
 
     def with_those_of(self, other: "Requirements", file: str) -> "Requirements":
@@ -41,6 +50,7 @@ class Requirements:
             metrics=tuple(dict.fromkeys((*self.metrics, *other.metrics))),
             declared=tuple(dict.fromkeys((*self.declared, *other.declared))),
             asks=tuple(dict.fromkeys((*self.asks, *other.asks))),
+            functions=(*self.functions, *other.functions),
             faults=(
                 *self.faults,
                 *((1, f"{file}:{line}: {what}", hint) for line, what, hint in other.faults),
@@ -51,6 +61,43 @@ class Requirements:
     def every_metric(self) -> tuple[str, ...]:
         """Both kinds, each name once."""
         return tuple(dict.fromkeys((*self.metrics, *self.declared)))
+
+    def measured_by(self, metric: str) -> tuple[str, ...]:
+        """The cases that would measure it, as in node ids; none where that cannot be read."""
+        wanted = {
+            *((metric,) if metric in self.metrics else ()),
+            *((_COMPUTED,) if metric in self.declared else ()),
+        }
+        by_name: dict[str, list[Function]] = {}
+        for function in self.functions:
+            by_name.setdefault(function.name.rpartition("::")[2], []).append(function)
+        found = []
+        for case in self.functions:
+            todo, seen = [case], {case}
+            while todo:
+                function = todo.pop()
+                near = {other for name in function.uses for other in by_name.get(name, ())} - seen
+                seen |= near
+                todo += near
+            if case.is_case and any(wanted & function.metrics for function in seen):
+                found.append(case.name)
+        return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A function or a method of a test file or a shared module: `test_x`, `TestA::test_y`.
+
+    `uses` are the names in it, those of its fixtures among them; `metrics` what it checks itself, "" for a computed name.
+    """
+
+    name: str
+    uses: frozenset[str]
+    metrics: frozenset[str]
+
+    @property
+    def is_case(self) -> bool:
+        return self.name.rpartition("::")[2].startswith("test")
 
 
 def mentions_requirements(source: bytes) -> bool:
@@ -88,13 +135,57 @@ def read_requirements(module: ast.Module) -> Requirements:
             if names is None and "METRICS" not in constants:
                 hint = "name them in a module-level tuple METRICS"
                 faults.append((node.lineno, f"the names of {called}(...)'s metrics are computed", hint))
+    faults += _expected_failures(module)
     return Requirements(
         metrics=tuple(dict.fromkeys(metrics)),
         declared=tuple(dict.fromkeys(constants.get("METRICS") or ())),
         asks=tuple(dict.fromkeys(asks)),
         shared=tuple(dict.fromkeys(_shared_modules(module))),
+        functions=tuple(_functions(module, checks)),
         faults=tuple(faults),
     )
+
+
+def _functions(module: ast.Module, checks: Mapping[str, str]) -> Iterator[Function]:
+    """The functions of a module and the methods of its classes."""
+    for statement in module.body:
+        members = statement.body if isinstance(statement, ast.ClassDef) else [statement]
+        within = f"{statement.name}::" if isinstance(statement, ast.ClassDef) else ""
+        for member in members:
+            if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield _function(member, within, checks)
+
+
+def _function(
+    node: ast.FunctionDef | ast.AsyncFunctionDef, within: str, checks: Mapping[str, str]
+) -> Function:
+    uses: set[str] = set()
+    metrics: set[str] = set()
+    for part in ast.walk(node):
+        match part:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+                uses.add(name)
+            case ast.Call(func=called) if (check := checks.get(ast.unparse(called))) is not None:
+                metrics.update(_metric_names(check, part) or (_COMPUTED,))
+            case _:
+                pass
+    return Function(name=within + node.name, uses=frozenset(uses), metrics=frozenset(metrics))
+
+
+def _expected_failures(module: ast.Module) -> Iterator[tuple[int, str, str]]:
+    """Marks, calls and imports by which a case may fail for ever."""
+    hint = "add a row to ci/catalog/quarantine.toml: it has a reason and a date"
+    for node in ast.walk(module):
+        match node:
+            case ast.Attribute(attr=name) if name in _EXPECTED_FAILURES:
+                what = ast.unparse(node)
+            case ast.ImportFrom(names=names) if any(alias.name in _EXPECTED_FAILURES for alias in names):
+                what = ast.unparse(node)
+            case ast.Call(args=[*_, ast.Constant(value=str() as name)]) if name in _EXPECTED_FAILURES:
+                what = ast.unparse(node)
+            case _:
+                continue
+        yield node.lineno, f"expects a failure, with no date: {what}", hint
 
 
 def _shared_modules(module: ast.Module) -> Iterator[str]:

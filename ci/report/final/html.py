@@ -95,6 +95,7 @@ def html_report(record: RunRecord, *, tails: LogTails) -> str:
         phases=model.phase_rows(record),
         slowest=model.slowest(record),
         left_out=model.left_out(record),
+        expected_failures=model.expected_failures(record),
         quarantined=model.quarantined(record),
         tails=tails,
     )
@@ -148,7 +149,13 @@ def _tick_times(end_s: float) -> Iterator[float]:
 
 def _gauge(row: model.Measured) -> _Gauge:
     bound, value = row.metric.bound, row.metric.value
-    if bound is None or not bound.op or min(value, bound.limit) < 0 or max(value, bound.limit) <= 0:
+    if (
+        not row.has_value
+        or bound is None
+        or not bound.op
+        or min(value, bound.limit) < 0
+        or max(value, bound.limit) <= 0
+    ):
         return _Gauge(row=row, value=None, limit=None)
     full = max(value, bound.limit) * 1.1
     return _Gauge(row=row, value=round(100 * value / full, 1), limit=round(100 * bound.limit / full, 1))

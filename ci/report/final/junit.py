@@ -95,11 +95,12 @@ def _suite(record: RunRecord, name: str, tests: Sequence[TestRecord], tails: Log
                 f"{attempt.number} {attempt.end.outcome} ({attempt.end.verdict})" for attempt in test.attempts
             )
             own[f"attempts: {test.id}"] = ", ".join(tries)
-        metrics = test.attempts[-1].metrics if test.attempts else ()
-        for metric in metrics:
-            judged = model.Measured(test=test, attempt=test.attempts[-1], metric=metric)
-            bound = ": ".join(part for part in (model.bound_words(metric), judged.state) if part)
-            value = model.value_words(metric) + (f" ({bound})" if metric.bound else "")
+        for judged in model.measured_by(test):
+            metric = judged.metric
+            bound = ": ".join(
+                part for part in (model.bound_words(metric), judged.state, judged.because) if part
+            )
+            value = judged.value + (f" ({bound})" if metric.bound else "")
             key = f"metric: {test.id}: {metric.metric}"
             # a floor and a ceiling are two events of one metric
             own[key] = f"{own[key]}, {value}" if key in own else value
@@ -184,6 +185,9 @@ def _of_case(attempt: Attempt, name: str) -> _Trial | None:
 
 def _of_file(attempt: Attempt) -> _Trial | None:
     """What an attempt says about the file as a whole; None when a failed case says it all."""
+    if attempt.end.verdict is Verdict.CANCELLED:
+        message = "; ".join(("cancelled", *attempt.end.evidence))
+        return _Trial(outcome=CaseOutcome.SKIPPED, duration_s=attempt.end.duration_s, message=message)
     if attempt.end.outcome is AttemptOutcome.PASSED or (attempt.harmless and attempt.cases):
         return _Trial(outcome=CaseOutcome.PASSED, duration_s=attempt.end.duration_s)
     if attempt.harmless:
@@ -226,7 +230,7 @@ def _one(test: TestRecord, name: str, seen: Sequence[_Trial | None]) -> _Case:
         failure = kind(_text(last.message), _text(last.verdict or ""))
         failure.text = _text(last.details)
         _put(case, failure)
-    elif last.outcome in (CaseOutcome.SKIPPED, CaseOutcome.XFAILED):
+    elif last.outcome in (CaseOutcome.SKIPPED, CaseOutcome.XFAILED, CaseOutcome.XPASSED):
         _put(case, junitparser.Skipped(_text(last.message) or last.outcome, f"pytest.{last.outcome}"))
     elif last.outcome in (CaseOutcome.NEEDS_GPU, CaseOutcome.NOT_JUDGED):
         message = f"{last.outcome.value.replace('-', ' ')}: {last.message}"

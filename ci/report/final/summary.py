@@ -77,6 +77,7 @@ def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator
     yield from _metrics(record)
     yield from _slowest(record)
     yield from _left_out(record)
+    yield from _expected_failures(record)
     yield from _quarantined(record)
     facts = [f"{plain(name)}: {code(value)}" for name, value in model.facts(record).items() if value]
     yield "\n<details><summary>About this run</summary>\n\n" + "<br>\n".join(facts) + "\n\n</details>"
@@ -184,12 +185,14 @@ def _metrics(record: RunRecord) -> Iterator[str]:
         model.BoundState.REPORTED_ONLY: "⚠️ reported only",
         model.BoundState.REPORT_ONLY: "report only",
         model.BoundState.NO_BOUND: "",
+        model.BoundState.UNMEASURED: "❌ unmeasured",
+        model.BoundState.EXCUSED: "⚠️ unmeasured: ",
     }
     for row in rows:
         metric = row.metric
         source = plain(metric.bound.source) if metric.bound else ""
-        cells = [plain(metric.metric), plain(model.value_words(metric)), plain(model.bound_words(metric))]
-        yield f"| {' | '.join(cells)} | {icons[row.state]} | {code(row.test.id)} | {source} |"
+        cells = [plain(metric.metric), plain(row.value), plain(model.bound_words(metric))]
+        yield f"| {' | '.join(cells)} | {icons[row.state]}{plain(row.because)} | {code(row.test.id)} | {source} |"
 
 
 def _slowest(record: RunRecord) -> Iterator[str]:
@@ -209,6 +212,14 @@ def _left_out(record: RunRecord) -> Iterator[str]:
         yield "\n### Not run\n"
     for because, names in groups.items():
         yield f"- {plain(because)}\n" + "\n".join(f"  - {code(name)}" for name in names)
+
+
+def _expected_failures(record: RunRecord) -> Iterator[str]:
+    groups = model.expected_failures(record)
+    if groups:
+        yield "\n### Expected to fail, with no date\n"
+    for reason, names in groups.items():
+        yield f"- {plain(reason)}\n" + "\n".join(f"  - {code(name)}" for name in names)
 
 
 def _quarantined(record: RunRecord) -> Iterator[str]:

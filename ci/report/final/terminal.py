@@ -61,6 +61,7 @@ def final_view(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> G
                 _measured(record),
                 _slowest(record),
                 _left_out(record),
+                _expected_failures(record),
                 _quarantined(record),
                 _phases(record, tails),
                 _troubles(record, tails, limits),
@@ -110,6 +111,8 @@ def _measured(record: RunRecord) -> Table | None:
         model.BoundState.REPORTED_ONLY: "yellow",
         model.BoundState.REPORT_ONLY: "dim",
         model.BoundState.NO_BOUND: "dim",
+        model.BoundState.UNMEASURED: "bold red",
+        model.BoundState.EXCUSED: "yellow",
     }
     table = new_table(title="Metrics")
     table.add_column("metric", no_wrap=True)
@@ -120,7 +123,7 @@ def _measured(record: RunRecord) -> Table | None:
     for row in rows:
         table.add_row(
             one_line(row.metric.metric),
-            one_line(model.value_words(row.metric)),
+            one_line(row.value),
             one_line(model.bound_words(row.metric)),
             Text(row.state, style=styles[row.state]),
             one_line(row.test.id),
@@ -155,6 +158,17 @@ def _left_out(record: RunRecord) -> RenderableType | None:
     lines: list[RenderableType] = [Text("Not run", style="bold")]
     for because, names in groups.items():
         lines.append(Text(f"  {len(names)} {one_line(because)}", style="yellow"))
+        lines += [Text(f"      {one_line(name)}", style="dim") for name in names]
+    return Group(*lines)
+
+
+def _expected_failures(record: RunRecord) -> RenderableType | None:
+    groups = model.expected_failures(record)
+    if not groups:
+        return None
+    lines: list[RenderableType] = [Text("Expected to fail, with no date", style="bold")]
+    for reason, names in groups.items():
+        lines.append(Text(f"  {len(names)} {one_line(reason)}", style="yellow"))
         lines += [Text(f"      {one_line(name)}", style="dim") for name in names]
     return Group(*lines)
 

@@ -197,7 +197,11 @@ class LogLines:
             text += f" ({counts})"
         failed = status in (Status.FAILED, Status.QUARANTINED)
         yield Line(text=f"{text}: {event.verdict}" if failed else text, tone=tone)
-        if failed or status.row.set_aside:
+        for lacking in event.unmeasured:
+            because = f" ({one_line(lacking.because)})" if lacking.because else ""
+            text = f"metric {one_line(event.test)} {one_line(lacking.metric)} is unmeasured{because}"
+            yield Line(text=text, tone="dim" if lacking.because else "bad")
+        if failed or status is Status.CANCELLED or status.row.set_aside:
             for line in event.evidence:
                 yield Line(text=f"    {one_line(strip_ansi(line))}", tone=tone)
         for row, became in state.quarantined((event.suite, event.test)):

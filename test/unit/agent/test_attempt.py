@@ -17,7 +17,7 @@ from ci.agent.events import Emitter
 from ci.agent.processes import Children
 from ci.agent.spec import parse_spec
 from ci.agent.stop import Stop
-from support.agent_process import QUICK, AgentProcess, a_suite, a_test, wait_for
+from support.agent_process import QUICK, AgentProcess, a_metric, a_suite, a_test, wait_for
 
 pytestmark = [pytest.mark.in_container, pytest.mark.processes]
 
@@ -100,12 +100,12 @@ def test_messages_become_events_and_what_is_counted(bench: Bench) -> None:
 send(type="progress", text="test_a.py::test_a", done=0, total=1)
 send(type="case", case="test_a.py::test_a", outcome="passed")
 send(type="case", case="test_a.py::test_b", outcome="skipped", message="needs 8 GPUs")
-send(type="metric", metric="gsm8k", value=0.9, unit="share")
+send(type="metric", metric="gsm8k", value=0.9, unit="share", bound={"ok": True, "op": ">", "limit": 0.5})
 send(type="weather")
 channel.send(b"x" * 65537)
 send(type="session", exit_code=0)
 """
-    ended = bench.run(program, kind="pytest", metrics=["gsm8k"])
+    ended = bench.run(program, kind="pytest", metrics=[a_metric("gsm8k")])
     assert (ended["outcome"], ended["cases"]) == ("passed", {"passed": 1, "skipped": 1})
     assert ended["skip_reasons"] == ["needs 8 GPUs"]
     assert [event["case"] for event in bench.kinds["case"]] == ["test_a.py::test_a", "test_a.py::test_b"]
@@ -169,7 +169,7 @@ time.sleep(60)
 
     ended = bench.run(program, on_start=threading.Thread(target=stop_it).start)
     assert (ended["verdict"], ended["signal"]) == ("cancelled", "SIGKILL")
-    assert ended["evidence"] == ["stopped: got SIGTERM"]
+    assert ended["evidence"] == ["got SIGTERM"]
     assert ended["duration_s"] < 10
 
 

@@ -29,6 +29,7 @@ def test_a_case_has_every_key() -> None:
         "verdict": None,
         "assertion": False,
         "failures": (),
+        "lacks": "",
     }
 
 

@@ -59,7 +59,7 @@ def test_the_end_of_standard_input_is_a_stop(agent: AgentProcess) -> None:
             break
     agent.close_stdin()
     agent.wait()
-    assert agent.ended("run_a.py")["evidence"] == ["stopped: standard input reached its end"]
+    assert agent.ended("run_a.py")["evidence"] == ["interrupted"]
     assert agent.of("agent-ended")[0]["reason"] == "cancelled"
 
 
@@ -72,7 +72,7 @@ def test_a_signal_is_a_stop(agent: AgentProcess, number: signal.Signals) -> None
     agent.process.send_signal(number)
     agent.wait()
     assert agent.process.returncode == 0
-    assert agent.ended("run_a.py")["evidence"] == [f"stopped: got {number.name}"]
+    assert agent.ended("run_a.py")["evidence"] == [f"interrupted by {number.name}"]
 
 
 def test_a_pytest_file_reports_its_cases_and_that_pytest_finished(agent: AgentProcess) -> None:

@@ -59,6 +59,7 @@ def run(pytester: pytest.Pytester) -> Iterator[Run]:
 
 def test_progress_counts_the_cases_before_each_begins(run: Run) -> None:
     messages = run.messages("def test_a(): pass\ndef test_b(): pass\n")
+    assert messages.pop(0) == ("collected", {"names": ["test_a", "test_b"]})
     assert [(kind, keys.get("text") or keys.get("case")) for kind, keys in messages] == [
         ("progress", "test_a.py::test_a"),
         ("case", "test_a.py::test_a"),

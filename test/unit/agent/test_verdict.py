@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from ci.agent.judge import FailedCase, Judgement, Rule
 from ci.agent.judge.tracebacks import ProcessEnd, RaisedError
-from ci.agent.spec import Verdict
+from ci.agent.measures import Unmeasured
+from ci.agent.spec import Metric, Verdict
 from ci.agent.verdict import AttemptFacts, classify, covering, gates
-from support.agent_process import verdicts
+from support.agent_process import a_metric, verdicts
 
 pytestmark = pytest.mark.in_container
 
@@ -162,7 +163,6 @@ def test_a_verdict_that_no_one_defined_is_taken_for_the_product() -> None:
         ({"deadline": "no end", "cases": Counter(passed=1)}, "timeout-while-passing"),
         ({"deadline": "no end"}, "timeout"),
         ({"deadline": "no end", "cases": Counter(passed=1, failed=1), "failed": [failed()]}, "timeout"),
-        ({"stopped": "got SIGTERM", "deadline": "no end"}, "cancelled"),
     ],
 )
 def test_ends_without_a_pass(keys: dict[str, object], verdict: str) -> None:
@@ -171,11 +171,19 @@ def test_ends_without_a_pass(keys: dict[str, object], verdict: str) -> None:
     assert judgement.evidence
 
 
+def test_an_attempt_that_was_stopped_is_cancelled_and_not_failed() -> None:
+    stopped = judge(stopped="interrupted", deadline="no end", running="test_a.py::test_a", failed=[failed()])
+    assert (stopped.outcome, stopped.verdict) == ("cancelled", "cancelled")
+    assert stopped.evidence == ("interrupted; running: test_a.py::test_a",)
+
+
 @pytest.mark.parametrize(
     ("keys", "outcome"),
     [
         ({"cases": Counter(passed=1, skipped=2), "exit_code": 0, "session_code": 0}, "passed"),
-        ({"cases": Counter(xfailed=1), "exit_code": 0, "session_code": 0}, "passed"),
+        ({"cases": Counter(xfailed=1), "exit_code": 0, "session_code": 0}, "xfailed"),
+        ({"cases": Counter(xpassed=1, skipped=1), "exit_code": 0, "session_code": 0}, "xfailed"),
+        ({"cases": Counter(xfailed=1, passed=1), "exit_code": 0, "session_code": 0}, "passed"),
         ({"cases": Counter(skipped=2), "exit_code": 0, "session_code": 0}, "skipped"),
         ({"cases": Counter(skipped=1), "exit_code": 5, "session_code": 5}, "skipped"),
         ({"kind": "script", "exit_code": 0, "session_code": None}, "passed"),
@@ -196,31 +204,39 @@ def test_the_last_lines_stand_in_for_what_nothing_explains() -> None:
     assert judgement.evidence == ("the test process ended with exit code 3", "second", "third", "fourth")
 
 
-class TestMetricsThatARowAsksFor:
+class TestRowsWithoutAValue:
     """A test that measured nothing has not shown that its bounds hold."""
 
-    def test_a_pass_without_one_of_them_is_a_failure_that_names_it(self) -> None:
-        found = judge(exit_code=0, session_code=0, cases=Counter(passed=2), asked=("a", "b"), metrics={"a"})
+    ROW = Metric(**a_metric("b", "test_b"))  # type: ignore[arg-type]  # values by name
+
+    def test_a_pass_without_a_value_is_a_failure_that_names_the_row(self) -> None:
+        found = judge(
+            exit_code=0,
+            session_code=0,
+            cases=Counter(passed=2),
+            unmeasured=(Unmeasured(row=self.ROW, instead=("test_b was skipped: not today",)),),
+        )
         assert (found.outcome, found.verdict) == ("failed", "product")
         (line,) = found.evidence
-        assert "no metric 'b' was recorded" in line
+        assert "no value of 'b' was judged (test_b was skipped: not today)" in line
         assert "ci/catalog/bounds.toml" in line
 
-    def test_a_pass_with_all_of_them_is_a_pass(self) -> None:
-        found = judge(
-            exit_code=0, session_code=0, cases=Counter(passed=1), asked=("a",), metrics={"a", "more"}
-        )
-        assert found.outcome == "passed"
-
-    @pytest.mark.parametrize("beside", ["skipped", "xfailed", "xpassed"])
-    def test_a_case_that_did_not_simply_pass_may_be_the_one_that_measures(self, beside: str) -> None:
-        found = judge(exit_code=0, session_code=0, cases=Counter({"passed": 1, beside: 1}), asked=("a",))
+    def test_a_missing_feature_excuses_it(self) -> None:
+        lacking = Unmeasured(row=self.ROW, excuse="the engine lacks 'vision'")
+        found = judge(exit_code=0, session_code=0, cases=Counter(passed=1, skipped=1), unmeasured=(lacking,))
         assert found.outcome == "passed"
 
     def test_a_failure_keeps_its_own_verdict(self) -> None:
         case = FailedCase(case="test_a.py::test_a", message="boom", verdict="bounds")
-        found = judge(cases=Counter(failed=1), failed=[case], asked=("a",))
+        found = judge(cases=Counter(failed=1), failed=[case], unmeasured=(Unmeasured(row=self.ROW),))
         assert found.verdict == "bounds"
+
+    def test_it_gates_beside_a_failure_in_quarantine(self) -> None:
+        case = FailedCase(case="test_a.py::test_a", message="boom")
+        ended = facts(failed=[case], unmeasured=(Unmeasured(row=self.ROW),))
+        judgement = Judgement(outcome="failed", verdict="product")
+        assert gates(["test_a.py::test_a"], ended, judgement, VERDICTS)
+        assert not gates(["test_a.py"], ended, judgement, VERDICTS)
 
 
 class TestGating:

@@ -27,6 +27,7 @@ from ci.execute.agent_file import AGENT_NAME, agent_file
 from ci.execute.spec import (
     SCHEMA,
     HarnessSpec,
+    MetricSpec,
     ServerLimits,
     Spec,
     SuiteSpec,
@@ -87,7 +88,7 @@ tests = st.builds(
     est_s=seconds,
     timeout_s=seconds,
     env=env,
-    metrics=texts,
+    metrics=st.lists(st.builds(MetricSpec, limit=seconds, measured_by=texts), max_size=2).map(tuple),
     quarantine=texts,
 )
 errors = st.lists(st.builds(ErrorWork, message=words.map(re.escape), raised_in=texts), max_size=2).map(tuple)
@@ -204,12 +205,12 @@ def test_the_agent_knows_every_way_of_gating() -> None:
     assert {row.gates for row in read.verdicts} == set(Gates)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in MESSAGES if kind != "session"])
+@pytest.mark.parametrize("kind", [kind for kind in MESSAGES if kind not in ("collected", "session")])
 def test_what_a_test_process_says_is_an_event_of_the_host(kind: str) -> None:
     values = {key: default for key, (_, default) in MESSAGES[kind].items()}
     if kind == "case":
         values["outcome"] = "passed"
-        del values["failures"]  # the agent keeps them
+        del values["failures"], values["lacks"]  # the agent keeps them
     event = event_from({"type": kind, "suite": "s", "test": "t", "attempt": 1, **values})
     assert isinstance(event, Case | Metric | Note | Progress)
     assert not event.more
@@ -288,7 +289,9 @@ FILE = "test/registered/amd/test_score.py"
 
 def specified(**asked: Any) -> TestSpec:
     plan = planned(catalog(), facts([registration(FILE)]), request(**asked))
-    bound = BoundWork(op="<=", limit=1, unit="s", ceiling=None, source="test", report_only=False)
+    bound = BoundWork(
+        op="<=", limit=1, unit="s", ceiling=None, source="test", report_only=False, measured_by=("test_x",)
+    )
     bounded = replace(plan.work, bounds={FILE: {"b_metric": bound, "a_metric": bound}})
     rows = (f"{FILE}::test_x", FILE, f"{FILE}x")
     plan = replace(plan, work=replace(bounded, quarantine=rows))
@@ -296,10 +299,12 @@ def specified(**asked: Any) -> TestSpec:
     return spec.suites[0].tests[0]
 
 
-def test_a_whole_file_has_to_measure_every_bound_and_a_part_of_it_has_not() -> None:
-    assert specified().metrics == ("a_metric", "b_metric")
-    assert specified(tests=(f"{FILE}::test_x",)).metrics == ()
-    assert specified(pytest_args=("-k", "x")).metrics == ()
+def test_a_test_gets_its_rows_with_the_cases_that_would_measure_them() -> None:
+    for asked in ({}, {"tests": (f"{FILE}::test_x",)}, {"pytest_args": ("-k", "x")}):
+        assert [(row.metric, row.measured_by) for row in specified(**asked).metrics] == [
+            ("a_metric", ("test_x",)),
+            ("b_metric", ("test_x",)),
+        ]
 
 
 def test_a_test_gets_the_rows_in_quarantine_that_are_about_it() -> None:

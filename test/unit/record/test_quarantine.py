@@ -118,7 +118,7 @@ def failed(verdict: str = "product", *names: str, **more: Any) -> Attempt:
         ("file", failed("product", "test_other"), Status.QUARANTINED, 0),
         ("file", failed("timeout", exit_code=None, signal="SIGINT"), Status.QUARANTINED, 0),
         ("file", failed("hardware", exit_code=None, signal="SIGABRT"), Status.QUARANTINED, 0),
-        ("file", failed("cancelled", exit_code=None), Status.FAILED, 130),
+        ("file", failed("cancelled", exit_code=None), Status.CANCELLED, 130),
     ],
 )
 def test_an_attempt_gates_unless_all_that_failed_is_quarantined(

@@ -148,3 +148,66 @@ def test_cases_are_named_as_in_node_ids_and_in_the_files_order() -> None:
         *("test_a", "test_b", "TestPlain", "TestPlain::test_c"),
         *("TestMixed", "TestMixed::test_d", "TestMixed::*"),
     ) == CASES
+
+
+MEASURING = (
+    IMPORT
+    + """
+from harness.suites.shared import measure
+METRICS = ("bs1_latency", "bs4_latency")
+def helper(value): check("deep", value)
+@pytest.fixture
+def measured(): check("of_fixture", 1)
+def test_plain(): check("plain", 1)
+def test_deep(): helper(1)
+def test_fixture(measured): pass
+def test_computed():
+    for size in (1, 4): check(f"bs{size}_latency", 1)
+def test_none(): pass
+class TestA:
+    def through(self): check("of_method", 1)
+    def test_a(self): self.through()
+def test_shared(): measure()
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("metric", "cases"),
+    [
+        ("plain", ("test_plain",)),
+        ("deep", ("test_deep",)),
+        ("of_fixture", ("test_fixture",)),
+        ("bs4_latency", ("test_computed",)),
+        ("of_method", ("TestA::test_a",)),
+        ("shared", ("test_shared",)),
+        ("unknown", ()),
+    ],
+)
+def test_a_metric_is_measured_by_the_cases_that_reach_its_check(metric: str, cases: tuple[str, ...]) -> None:
+    shared = requirements(IMPORT + 'def measure(): check("shared", 1)\n')
+    assert requirements(MEASURING).with_those_of(shared, "shared.py").measured_by(metric) == cases
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@pytest.mark.xfail\ndef test_a(): pass\n",
+        "@pytest.mark.xfail(strict=True, reason='x')\ndef test_a(): pass\n",
+        "pytestmark = pytest.mark.xfail\n",
+        "VALUES = [pytest.param(1, marks=pytest.mark.xfail)]\n",
+        "def test_a(): pytest.xfail('known')\n",
+        "from pytest import mark\n@mark.xfail\ndef test_a(): pass\n",
+        "from pytest import xfail as known\ndef test_a(): known('x')\n",
+        "@unittest.expectedFailure\ndef test_a(): pass\n",
+        "from unittest import expectedFailure as known\n@known\ndef test_a(): pass\n",
+        "def test_a(request): request.node.add_marker('xfail')\n",
+        "MARK = getattr(pytest.mark, 'xfail')\n",
+    ],
+)
+def test_an_expected_failure_is_a_fault_that_asks_for_a_quarantine_row(text: str) -> None:
+    found = requirements("import pytest, unittest\n" + text).faults
+    assert found
+    assert "expects a failure, with no date" in found[0][1]
+    assert "quarantine.toml" in found[0][2]
+    assert mentions_requirements(text.encode())
