@@ -215,7 +215,7 @@ def engine_environ(plan: Plan, path: str, *, root: str) -> dict[str, str]:
     found = {
         "PATH": os.pathsep.join((*place.path, path)),
         "HF_HOME": place.hf_home,
-        # the tests of a checkout start servers themselves: `sglang serve` puts these before its own arguments
+        # the tests of a checkout start servers themselves; the engine's environment puts these before their own arguments
         "AMD_CI_SERVER_ARGS": shlex.join(plan.work.engine_args),
     }
     own = plan.work.checkout and work.source is not EngineSource.RELEASE

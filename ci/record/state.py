@@ -161,6 +161,11 @@ class RunState:
         test = self._tests.get(key)
         return test.status if test is not None else None
 
+    def verdict(self, key: Key) -> Verdict | None:
+        """The verdict of a test by its attempts so far; None before the first."""
+        test = self._tests.get(key)
+        return judge(test.attempts())[1] if test is not None and test.trials else None
+
     def waiting_s(self) -> Mapping[Key, float]:
         """The estimates of the tests that are not settled, those that run among them."""
         return {key: test.est_s for key, test in self._tests.items() if test.status is None}
@@ -299,13 +304,16 @@ class RunState:
 
 
 def judge(attempts: tuple[Attempt, ...]) -> tuple[Status, Verdict]:
-    """Status and verdict of a test; the last attempt decides, but only a pass wipes out a failure before it."""
+    """Status and verdict of a test; the last attempt decides, but only a pass wipes out a failure before it.
+
+    A flaky test has the verdict of its last failure: why it was tried again.
+    """
     failed = [attempt for attempt in attempts if not attempt.harmless]
     last = attempts[-1]
     if not failed and last.end.verdict is Verdict.CANCELLED:
         return Status.CANCELLED, Verdict.CANCELLED
     if last.end.outcome is AttemptOutcome.PASSED:
-        return (Status.FLAKY if failed else Status.PASSED), last.end.verdict
+        return (Status.FLAKY, failed[-1].end.verdict) if failed else (Status.PASSED, last.end.verdict)
     if not failed:
         return Status.of_name(last.end.outcome), last.end.verdict
     decisive = failed[-1]

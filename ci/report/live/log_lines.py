@@ -196,6 +196,8 @@ class LogLines:
             )
             text += f" ({counts})"
         failed = status in (Status.FAILED, Status.QUARANTINED)
+        if status is Status.FLAKY:
+            text += f": {state.verdict((event.suite, event.test))} on an earlier attempt"
         yield Line(text=f"{text}: {event.verdict}" if failed else text, tone=tone)
         for lacking in event.unmeasured:
             because = f" ({one_line(lacking.because)})" if lacking.because else ""

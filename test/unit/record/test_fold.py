@@ -62,8 +62,8 @@ class TestFold:
         [
             (["passed"], Status.PASSED, "passed"),
             (["failed"], Status.FAILED, "product"),
-            (["failed", "passed"], Status.FLAKY, "passed"),
-            (["failed", "failed", "passed"], Status.FLAKY, "passed"),
+            (["failed", "passed"], Status.FLAKY, "product"),
+            (["failed", "failed", "passed"], Status.FLAKY, "product"),
             (["skipped"], Status.SKIPPED, "passed"),
             (["needs-gpu"], Status.NEEDS_GPU, "passed"),
             (["not-judged"], Status.NOT_JUDGED, "passed"),

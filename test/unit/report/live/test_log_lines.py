@@ -40,6 +40,7 @@ class TestLog:
         shown = [line[9:] for line in lines if "test_vision_openai_server" in line]
         assert any(line.startswith("RETRY") and "in 30 s" in line for line in shown)
         assert shown[-1].startswith("FLAKY")
+        assert shown[-1].endswith(": infra on an earlier attempt")
 
     def test_progress_is_reported_at_most_every_so_often_per_test(self, report_limits: ReportLimits) -> None:
         clock, stream = Clock(), io.StringIO()
