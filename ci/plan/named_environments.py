@@ -10,7 +10,9 @@ from ci.errors import Problem, UsageError
 from ci.plan.environment import Layer, Resolved, Setting, layers_for, resolve
 from ci.plan.select import resolve_file
 
-__all__ = ["Explained", "differences", "explain", "named_environment"]
+__all__ = ["Explained", "differences", "explain", "named_environment", "with_common"]
+
+_COMMON = "COMMON"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,18 +30,18 @@ class Explained:
 def named_environment(catalog: Catalog, names: Sequence[str], discover: Callable[[], Discovery]) -> Resolved:
     """One suite's or test's environment, or sets layered in the order given.
 
-    A test is named by the path of its file or a unique end of it; only then is `discover` called.
+    A suite is named in full or by its short id. A test is named by the path of its file or a unique end of it; only then is `discover` called.
 
     Raises:
         UsageError: a name is unknown, or a test's suites give it different environments.
     """
-    if len(names) == 1 and any(names[0] == suite.name for suite in catalog.suites):
-        return _of_suite(catalog, names[0])
+    if len(names) == 1 and any(names[0] in (suite.name, suite.id) for suite in catalog.suites):
+        return _of_suites(catalog, names[0])
     if len(names) == 1 and names[0].endswith(".py"):
         return _of_test(catalog, names[0], discover())
-    known = [*catalog.env_sets, *(suite.name for suite in catalog.suites)]
+    known = [*catalog.env_sets, *(name for suite in catalog.suites for name in (suite.name, suite.id))]
     problems = [
-        Problem(where=name, what="is not an env set, a suite or a test", hint=closest(name, known))
+        Problem(where=name, what="is not an env set, a suite, a test or a file", hint=closest(name, known))
         for name in names
         if name not in catalog.env_sets
     ]
@@ -48,12 +50,27 @@ def named_environment(catalog: Catalog, names: Sequence[str], discover: Callable
     return resolve([Layer(name=name, sets=(catalog.env_sets[name],)) for name in names], [])
 
 
-def differences(left: Resolved, right: Resolved) -> list[tuple[str, Setting | None, Setting | None]]:
-    """The variables in which two environments differ, None where one has none."""
+def with_common(catalog: Catalog, names: Sequence[str]) -> tuple[str, ...]:
+    """A set as its tests have it: above the sets of its file that are common to all, `[COMMON...]`."""
+    if len(names) != 1 or names[0] not in catalog.env_sets:
+        return tuple(names)
+    prefix = f"{names[0].partition('.')[0]}.{_COMMON}"
+    return tuple(dict.fromkeys([*(name for name in catalog.env_sets if name.startswith(prefix)), *names]))
+
+
+def differences(
+    left: Resolved, right: Resolved, same: Callable[[str, str, str], bool]
+) -> list[tuple[str, Setting | None, Setting | None]]:
+    """The variables in which two environments differ, None where one has none.
+
+    `same` tells whether two texts of a variable, by its name, are the same to what reads it.
+    """
     names = sorted(left.settings.keys() | right.settings.keys())
     rows = [(name, left.settings.get(name), right.settings.get(name)) for name in names]
     return [
-        (name, one, two) for name, one, two in rows if one is None or two is None or one.value != two.value
+        (name, one, two)
+        for name, one, two in rows
+        if one is None or two is None or not same(name, one.value, two.value)
     ]
 
 
@@ -101,6 +118,18 @@ def _of_test(catalog: Catalog, name: str, tests: Discovery) -> Resolved:
         what = f"{found} has {len(made)} environments, one for each of its suites"
         cause = f"registered for {', '.join(sorted(suites))}"
         raise UsageError(what, cause=cause, then=f"nox -s plan -- STAGE --test {found}")
+    return made[0]
+
+
+def _of_suites(catalog: Catalog, name: str) -> Resolved:
+    """By full name or short id; several stages may have the id, if their suites have the same environment."""
+    found = [suite.name for suite in catalog.suites if name in (suite.name, suite.id)]
+    made = [_of_suite(catalog, each) for each in found]
+    if any(one.values != made[0].values for one in made):
+        cause = f"the suites of that short id: {', '.join(found)}"
+        raise UsageError(
+            f"{name} names {len(found)} environments", cause=cause, then=f"nox -s envs -- show {found[0]}"
+        )
     return made[0]
 
 

@@ -10,7 +10,7 @@ from ci.catalog.versions import Version, span_of
 from ci.errors import Problem
 from ci.plan.contract.sglang import How, Reader, VariableFact
 
-__all__ = ["VariableRow", "VariableStatus", "is_sglangs", "judge_variables"]
+__all__ = ["VariableRow", "VariableStatus", "is_sglangs", "judge_variables", "meaning_of"]
 
 _PREFIXES = ("SGLANG_", "SGL_")
 _TRUE = frozenset({"1", "true", "yes", "y", "on", "t"})
@@ -144,9 +144,9 @@ def _is_understood(value: str, fact: VariableFact) -> bool:
 
 def _read_alike(value: str, fact: VariableFact) -> str:
     """A word for the same that no reader misreads."""
-    meant = _meaning(value)
+    meant = meaning_of(value)
     plain = [reader for reader in fact.readers if reader.how is not How.FIELD]
-    words = [word for word in ("1", "true", "0", "false") if _meaning(word) == meant]
+    words = [word for word in ("1", "true", "0", "false") if meaning_of(word) == meant]
     fits = next((word for word in words if not any(_as_read(word, reader) for reader in plain)), "")
     return f"; all of them read {fits!r} alike" if fits else ""
 
@@ -169,7 +169,7 @@ def _as_read(value: str, reader: Reader) -> str:
     """What a reader makes of a value, empty when it is what the value looks like."""
     if reader.how in (How.INT, How.FLOAT):
         return "" if _is_number(value, reader.how) else "an error: not a number"
-    meant = _meaning(value)
+    meant = meaning_of(value)
     if meant is None:
         return ""
     if reader.how is How.TRUTH:
@@ -177,7 +177,7 @@ def _as_read(value: str, reader: Reader) -> str:
     word = value.lower() if reader.folded else value
     if reader.how is How.BOOL:
         taken = word in reader.yes
-    elif reader.how is How.COMPARED and len(looks_for := {_meaning(each) for each in reader.yes}) == 1:
+    elif reader.how is How.COMPARED and len(looks_for := {meaning_of(each) for each in reader.yes}) == 1:
         (sought,) = looks_for
         if sought is None:
             return ""
@@ -187,7 +187,8 @@ def _as_read(value: str, reader: Reader) -> str:
     return "" if taken == meant else str(taken)
 
 
-def _meaning(value: str) -> bool | None:
+def meaning_of(value: str) -> bool | None:
+    """What a word for yes or no says, None for any other."""
     word = value.lower()
     return True if word in _TRUE else False if word in _FALSE else None
 

@@ -5,7 +5,7 @@ import pytest
 from ci.catalog.registrations.parse import Discovery
 from ci.errors import UsageError
 from ci.plan.environment import Resolved
-from ci.plan.named_environments import differences, explain, named_environment
+from ci.plan.named_environments import differences, explain, named_environment, with_common
 from support.planning import STAGE_A, catalog, discovery, registration
 
 FOUR_GPU, WEST = "stage-c-test-4-gpu-amd", "stage-b-test-1-gpu-west-amd"
@@ -20,6 +20,10 @@ ROWS = [
 
 def named(*names: str) -> Resolved:
     return named_environment(catalog(), names, lambda: discovery(ROWS))
+
+
+def same_text(_name: str, one: str, two: str) -> bool:
+    return one == two
 
 
 def refused(*names: str) -> str:
@@ -63,21 +67,38 @@ def test_a_test_of_suites_that_differ_has_no_environment_of_its_own() -> None:
 
 def test_unknown_names_are_refused_all_at_once_with_the_nearest() -> None:
     text = refused("big_model.FP5", "base.BASE", "west")
-    assert "big_model.FP5: is not an env set, a suite or a test" in text
+    assert "big_model.FP5: is not an env set, a suite, a test or a file" in text
     assert "west: is not an env set" in text
     assert "base.BASE: " not in text
     assert "test_big_fp4.py" in refused("test_big_fp5.py")
 
 
 def test_what_differs_is_sorted_and_none_where_one_has_no_such_variable() -> None:
-    rows = differences(named("big_model.COMMON", "big_model.FP4"), named("big_model.FP8"))
+    rows = differences(named("big_model.COMMON", "big_model.FP4"), named("big_model.FP8"), same_text)
     values = [(name, left and left.value, right and right.value) for name, left, right in rows]
     assert values == [
         ("ATTENTION_BACKEND", "triton", None),
         ("FP4_EXPERTS", "true", "false"),
         ("USE_KERNELS", "1", None),
     ]
-    assert differences(named("base.BASE"), named("base.BASE")) == []
+    assert differences(named("base.BASE"), named("base.BASE"), same_text) == []
+
+
+def test_values_that_are_the_same_to_their_reader_do_not_differ() -> None:
+    rows = differences(named("big_model.FP4"), named("big_model.FP8"), lambda *_: True)
+    assert rows == []
+
+
+def test_a_suite_has_a_short_name() -> None:
+    suite = next(suite for suite in catalog().suites if suite.name == FOUR_GPU)
+    assert named(suite.id).values == named(FOUR_GPU).values
+
+
+def test_a_set_as_tests_have_it_is_above_the_common_one_of_its_file() -> None:
+    assert with_common(catalog(), ["big_model.FP4"]) == ("big_model.COMMON", "big_model.FP4")
+    assert with_common(catalog(), ["big_model.COMMON"]) == ("big_model.COMMON",)
+    assert with_common(catalog(), ["base.BASE", "big_model.FP4"]) == ("base.BASE", "big_model.FP4")
+    assert with_common(catalog(), [FOUR_GPU]) == (FOUR_GPU,)
 
 
 def test_a_variable_is_explained_by_suite() -> None:

@@ -51,14 +51,15 @@ def test_the_value_of_a_secret_is_not_shown(text: Shown) -> None:
 
 
 def test_differences_show_both_values_with_their_sets_or_a_dash(text: Shown) -> None:
-    show_environment_differences(text.console, "one", "two", [("A_FLAG", A, None)])
+    show_environment_differences(text.console, "one", "two", [("A_FLAG", A, None)], (), alike=0)
     words = text.words()
     assert "one and two: 1 variables differ" in words
     assert "A_FLAG 1 (base) -" in words
-    show_environment_differences(text.console, "one", "two", [])
+    show_environment_differences(text.console, "one", "two", [], (), alike=2)
     words = text.words()
     assert "0 variables differ" in words
     assert "variable one two" not in words, "no table of nothing"
+    assert "2 more have other text" in words
 
 
 def test_an_explanation_names_suites_and_what_is_passed_through(text: Shown) -> None:
