@@ -82,8 +82,11 @@ class CaseReader:
     def close(self) -> list[FailedCase]:
         """All cases, also those of which only the summary's line is there."""
         self._finish()
+        known: dict[str, list[str]] = {}
+        for case in self._cases:
+            known.setdefault(_last(case.case), []).append(case.case)
         for name, message in self._summary.items():
-            if not any(is_same_case(case.case, name) for case in self._cases):
+            if not any(is_same_case(each, name) for each in known.get(_last(name), ())):
                 error = _error_of(message) if message else None
                 self._cases.append(
                     FailedCase(
@@ -176,6 +179,10 @@ def _error_of(text: str) -> RaisedError | None:
     if text.startswith("assert "):
         return RaisedError(raises="AssertionError", message=text)
     return RaisedError(raises=text, message="") if _CLASS.match(text) else None
+
+
+def _last(name: str) -> str:
+    return name.replace("::", ".").partition(" (")[0].rpartition(".")[2]
 
 
 def is_same_case(one: str, other: str) -> bool:

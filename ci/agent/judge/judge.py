@@ -11,14 +11,14 @@ from .reading import End, Message, Reading, read_log
 from .symptom import symptom_of_failure
 from .tracebacks import Frame, ProcessEnd, RaisedError
 from .values import Facts, FailedCase, Judgement, Rule, failed
+from .wording import by_message, error_of_message, killed_by_sglang, line_of, unquoted
 
 __all__ = ["judge_log"]
 
 PRODUCT, UNKNOWN, DEVICE, HARDWARE, OOM = "product", "unknown", "device", "hardware", "oom"
-# lines of a kind that are shown
-_SHOWN = 3
+# lines of a kind that are shown, and that are kept at all
+_SHOWN, _LINES_KEPT = 3, 20
 # how a shell names a process's end by a signal
-_SAYS_KILLED = re.compile(r"SIGKILL|code (?:-9|137)\b|return_code=(?:-9|137)\b")
 _KILLED = ("Killed", "SIGKILL")
 _BY_SIGNAL = (
     *_KILLED,
@@ -31,7 +31,6 @@ _BY_SIGNAL = (
     "Segfault",
 )
 _OF_RCCL = re.compile(r"\b[NR]CCL error\b|\bnccl\w+Error\b")
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _FROM_OUTSIDE = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 # an error about the GPUs, which a fault that the kernel reports explains
 _OF_GPU = re.compile(
@@ -86,11 +85,11 @@ class _Judge:
                 for case, each in found
                 if (each.verdict, each.rule) == (worst.verdict, worst.rule)
             ]
-            messages = _by_message([case for case, _ in same])
-            lines = dict.fromkeys(line for _, each in same for line in each.evidence)
-            said = () if worst.rule is not None else messages
-            told = [line for line in lines if not any(line in message for message in said)]
-            evidence = (*told, *messages)
+            messages = by_message([case for case, _ in same])[:_LINES_KEPT]
+            lines = [*dict.fromkeys(line for _, each in same for line in each.evidence)][:_LINES_KEPT]
+            if worst.rule is None:
+                lines = [line for line in lines if not any(line in message for message in messages)]
+            evidence = (*lines, *messages)
             return self._judgement(replace(worst, evidence=evidence))
         return self._judgement(
             self._process() or self._was_killed() or self._printed() or self._was_ended() or self._nothing()
@@ -119,14 +118,16 @@ class _Judge:
     def _chain(self, chain: Sequence[RaisedError], case: FailedCase) -> _Found:
         """One error that failed a case: what it says, or what ended the server that it is about."""
         found = self._errors(chain)
+        if found is not None and (found.verdict != PRODUCT or is_programming(chain)):
+            return found
         of_a_server = is_of_a_server(chain)
-        if found is not None and not (of_a_server and found.verdict == PRODUCT):
+        if found is not None and not of_a_server:
             return found
         if of_a_server:
             ended = case.ended or self._facts.ended
             root = self._end(ended) if ended is not None else self._process(besides=chain)
             if root is not None:
-                return self._with(root, *_killed_by_sglang(ended, case.message))
+                return self._with(root, *killed_by_sglang(ended, case.message))
         if self._facts.oom_kills and case.ended is None:
             return self._killed()
         return found or _Found(verdict=PRODUCT, evidence=())
@@ -142,7 +143,7 @@ class _Judge:
                 ]
                 if named:
                     return named
-        return ((_error_of_message(case.message),),)
+        return ((error_of_message(case.message),),)
 
     @staticmethod
     def _with(found: _Found, *lines: str) -> _Found:
@@ -277,9 +278,9 @@ class _Judge:
         if self._log.retried is not None and is_stand_in(chain[:1]):
             chain = (self._log.retried, *chain[1:])
         for error in links(chain):
-            line: tuple[str, ...] = (_text(error, who),)
+            line: tuple[str, ...] = (line_of(error, who),)
             warnings = self._log.rccl if _OF_RCCL.search(error.words) else ()
-            text = " ".join([_unquoted(error), *(message.text for message in warnings)])
+            text = " ".join([unquoted(error), *(message.text for message in warnings)])
             rule = None if is_programming((error,)) else self._rule("exception", text, error.frames)
             if warnings:
                 line = (self._telling(warnings), *line)
@@ -375,39 +376,3 @@ class _Judge:
             if line is not None and CONDITIONS[rule.only_if](context):
                 return self._by(rule, (line,))
         return None
-
-
-def _by_message(cases: Iterable[FailedCase]) -> tuple[str, ...]:
-    """A line for each message: a server that ends takes every case of a file along."""
-    names: dict[str, list[str]] = {}
-    for case in cases:
-        names.setdefault(case.message, []).append(case.case)
-    return tuple(
-        f"{first}{f' and {len(others)} more' if others else ''}: {message}"
-        for message, (first, *others) in names.items()
-    )
-
-
-def _killed_by_sglang(ended: ProcessEnd | None, message: str) -> tuple[str, ...]:
-    # one that was killed itself may have been the kernel's victim
-    if ended is None or not ended.errors or _SAYS_KILLED.search(message) is None:
-        return ()
-    return ("SGLang then ends its own processes with SIGKILL (-9, 137): it is no lack of memory",)
-
-
-def _text(error: RaisedError, who: str) -> str:
-    return f"{who} ended first: {error.text()}" if who else error.text()
-
-
-def _unquoted(error: RaisedError) -> str:
-    """What an error says; a complaint about a value does not say what the value says."""
-    if error.raises != "ValueError":
-        return error.text()
-    return replace(error, message=_QUOTED.sub("...", error.message)).text()
-
-
-def _error_of_message(message: str) -> RaisedError:
-    """An event's message: `Class: text`."""
-    raises, separator, text = message.partition(": ")
-    known = separator and raises.replace(".", "_").isidentifier()
-    return RaisedError(raises=raises if known else "", message=text if known else message)

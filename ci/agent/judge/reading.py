@@ -1,87 +1,56 @@
 """What a log holds that may be evidence: cases that failed, processes that ended, errors, messages of GPU, kernel and tools."""
 
-import re
 from dataclasses import dataclass, field
 
 from .cases import CaseReader
 from .fatal import FatalReader
 from .lines import error_of, is_retried, lines_of, without_prefix
-from .tracebacks import BEGIN, CHAINED, CHILD, CRASHED, LAUNCH, Block, ProcessEnd, RaisedError
+from .patterns import (
+    BIND,
+    BOX,
+    BRANCH,
+    CLOSING,
+    DIGITS,
+    GPU,
+    GPU_PIECES,
+    GROUP,
+    HIT,
+    KERNEL,
+    KERNEL_PIECES,
+    QUOTE,
+    RETRIED_METHOD,
+    SERVER_PIECES,
+    SERVES,
+    SIGNAL_PIECES,
+    SIGNALLED,
+    STUCK,
+    TERMINATE,
+    TERMINATE_ALONE,
+    TOOL,
+    TORCH_RANK,
+    USAGE,
+    WHAT,
+    WORDS,
+)
+from .tracebacks import BEGIN, CHAINED, CHILD, CRASHED, Block, ProcessEnd, RaisedError
 from .values import FailedCase
 
 __all__ = ["End", "Message", "Reading", "read_log"]
 
 # of one kind that are kept, the first ones; of messages the newest
 _KEPT = 400
+# lines that differ in digits alone: so many are looked at, and the last one
+_OFTEN = 20
+_SHAPES_KEPT = 100_000
+_NO_DIGITS = dict.fromkeys(map(ord, "0123456789"))
+# tracebacks that are open at a time, e.g. of the ranks of a group
+_BLOCKS_OPEN = 64
+# what stands before a traceback's head on its line
+_HEAD_CHARS = 200
+# exit codes by a signal that a GPU's runtime may have caused
+_ABORTED_CODES = (-6, -7, -11, 134)
 # lines after an error in which a program says that it tries again
 _RETRY_LINES = 3
-
-# a word of each line that may be evidence: all others are passed over, which is most of a log
-_WORDS = re.compile(
-    r"[Ee]rror|ERROR|[Ee]xception|Traceback|Errno|FAIL|[Ff]ail|[Ff]atal|FATAL|amdgpu|HSA|HIP|KFD|kfd|GPU|Kernel|kernel"
-    r"|[Aa]bort|[Kk]illed|core dumped|crash|terminate called|what\(\)|timed? ?out|Timeout|[Rr]efused|[Dd]enied"
-    r"|[Cc]ould not|[Cc]ould ?n.t|[Cc]annot|[Cc]an't|[Uu]nable|No space|no space|lost|exceeded|toomany|[Uu]nexpected"
-    r"|exit|Process |Segfault|SIG[A-Z]|command=|CI_OFFLINE|ROCk|shutdown|[Dd]evice-side|ECC|RAS|denied|resolve"
-    r"|reset|NCCL WARN|Watchdog|VRAM|protected|namespace package|canceled|KeyboardInterrupt|EACCES|no tests ran|collected 0 |TIMEOUT|artifact|server|serve|Uvicorn|[Uu]nreachable|unavailable|Unavailable|EOF|[Gg]iv(?:ing|e) up|[Rr]etr|[Uu]nhealthy|missing|not found"
-)
-_GPU = re.compile(
-    r"HSA_STATUS|Memory access fault by GPU|HW Exception by GPU|GPU Hang|GPU hang|rocdevice\.cpp|[Dd]evice-side [Aa]ssert"
-    r"|\bKernel [Nn]ame\b|\bkernel[ _]name\b|[Ff]aulting kernel|Assertion `.*` failed|Assertion `.*' failed|: Device-side|aborting with error"
-    r"|thread: \[\d+,\d+,\d+\]|\[GPUVM\]|GPU core ?dump|hipError\w+"
-)
-_KERNEL = re.compile(
-    r"(?:^|\s)(?:\[ *\d+\.\d+\]|\[\w{3} \w{3} +\d+ [\d:]+ \d{4}\]|kernel:) .*"
-    r"(?:amdgpu|kfd|[Oo]ut of memory|oom-kill|oom_reaper|EDAC|mce:|[Mm]achine [Cc]heck|pages RAM|PCIe|AER|drm)"
-    r"|\b(?:Memory cgroup out of memory|Out of memory): Kill(?:ed)? process \d+"
-)
-_HIT = re.compile(
-    r"(?P<who>\w{1,100}) hit an exception:? ?(?P<rest>.*)$|(?P<other>\w{1,60}) failed to start\.?$"
-)
-_TERMINATE = re.compile(r"terminate called after throwing an instance of '(?P<raises>[^']+)'")
-_TERMINATE_ALONE = re.compile(r"terminate called without an active exception")
-_WHAT = re.compile(r"\s+what\(\): +(?P<message>.*)$")
-# a shell's or a runtime's word for a signal
-_SIGNALLED = re.compile(
-    r"(?:^|: line \d+: +\d+ |[^\w/.-])(?P<what>Segmentation fault|Bus error|Illegal instruction|Aborted|Floating point exception)"
-    r" *\(core dumped\)|^(?P<killed>Killed|Segmentation fault|Aborted)$|: line \d+: +\d+ (?P<late>Killed|Aborted|Segmentation fault)\b"
-    r"|!{3,} (?P<segfault>Segfault) encountered|^\*\*\* (?P<signal>SIG[A-Z]+) received"
-)
-# in front of words that somebody else said: a prompt, an answer, a value
-_QUOTE = re.compile(r"['\"`]")
-# what uv and SGLang's runner draw in front of a line
-_BOX = re.compile(r"^(?:##\[error\]|[\s\u00d7\u251c\u2570\u2502\u2500\u25b6\u2717\u2716!>+\u2022-])+")
-_USAGE = re.compile(
-    r"(?P<who>[\w./-]+(?: [a-z][\w-]*)?): error: (?P<message>(?:argument|unrecognized arguments|the following arguments|ambiguous option|invalid) ?.*)$"
-)
-# uvicorn's last words, without an exception
-_BIND = re.compile(r"\[Errno \d+\] error while attempting to bind on address.*$")
-# SGLang's retry of a test's method, whose own exception does not say what it was about
-_RETRIED_METHOD = re.compile(r"\bretry\(\) failed once .*\bError: (?P<error>[A-Za-z_][\w.]*(?:: .*)?)$")
-_DIGITS = re.compile(r"\d")
-_STUCK = re.compile(
-    r"(?P<what>Watchdog (?:timeout|caught collective operation timeout)): ?(?P<rest>.*)$|(?P<sglang>Watchdog timeout) (?P<figures>\(.*)$"
-)
-_SERVES = re.compile(
-    r"server_args=|Uvicorn running on|^command=|launch_server|Launching server|Started server process|sglang(?:\.cli)? serve|vllm serve"
-)
-_TORCH_RANK = re.compile(r"\[rank\d+\]:? *$")
-# the head of an exception group's traceback, and what stands in front of its lines
-_GROUP = re.compile(r"^\s*\+ Exception Group $")
-_BRANCH = re.compile(r"^\s*(?:\+-\+-+ (?:\d+|\.\.\.) -+|\| |\|$|\+-+$)")
-# tools that are run to set something up, in front of their messages; or their words for what they cannot do
-_TOOL = re.compile(
-    r"^(?:\w[\w./-]* )?(?:docker|curl|wget|aria2c|ssh|rsync|tar|cp|mv|mkdir|dd|unzip|gzip|pip|uv|git|apt|apt-get|dpkg"
-    r"|rocminfo|rocm-smi|amd-smi|amdsmi|srun|sbatch|slurmstepd|npm|cargo|make|ninja|cmake|ldconfig|mount|kubectl)(?:\[\d+\])?: "
-    r"|^(?:error|fatal|ERROR|FATAL|Error|E|Err:\d+|W|failed to|Failed to|Failed|failed|Cannot|Could not|Unable to|panic|OCI|hsa)\b"
-    r"|Error response from daemon|toomanyrequests|dial tcp|curl: \(|Caused by:|[Nn]o space left on device|/dev/kfd|ROCk module"
-    r"|exceeded the maximum execution time|VRAM|protected distribution|is a namespace package|canceled|KeyboardInterrupt|EACCES|no tests ran|collected 0|TIMEOUT|ended by timeout|GPUs? of this|has timed out after|[Rr]unner|TLS handshake|unexpected EOF|x509|rpc error"
-    r"|Retry\(total=0|[Gg]iving up|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|Kill(?:ed)? process|errorCode=|error: |Error: "
-    r"|AMDSMI_STATUS|cannot open|not (?:be )?initialized|not loaded|is not available|unreachable|No such device|artifact"
-)
-# a runner's or a shell's closing word, which says nothing by itself
-_CLOSING = re.compile(
-    r"Process completed with exit code|exit(?:ed with)? (?:code|status)[: ]*\d+$|^make(?:\[\d+\])?: \*\*\* .*Error \d+$"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +111,23 @@ class _LogReader:
         self._terminate = ""
         self._watched = 0  # lines in which the newest printed error may be survived
         self._newest: list[str] = []
+        # how often a line was looked at that differs in digits alone, -1 for one without a word of interest
+        self._shapes: dict[str, int] = {}
+        self._late: dict[str, tuple[int, str]] = {}
+        self._late_shape = ""
+        self._late_watched = 0
+        # lines that end there, by a piece that each of them has; the first that takes the line decides
+        self._takers = (
+            (KERNEL_PIECES, self._kernel),
+            ((" crashed with exit code",), self._crashed),
+            (("terminate called", "what():"), self._terminated),
+            (("attempting to bind",), self._bound),
+            (("retry() failed",), self._tried_again),
+            ((": error: ",), self._misused),
+            (("Watchdog ",), self._stuck),
+            (SIGNAL_PIECES, self._signalled),
+            ((" NCCL WARN ",), self._warned),
+        )
 
     def take(self, number: int, line: str) -> None:
         if line:
@@ -150,6 +136,10 @@ class _LogReader:
                 del self._newest[:-40]
         if self._watched:
             self._watch(line)
+        if self._late_watched:
+            self._late_watched -= 1
+            if line and is_retried(line):
+                self._late.pop(self._late_shape, None)
         if self._fatal.open and self._fatal.take(line):
             return
         self._end_fatal()
@@ -157,18 +147,38 @@ class _LogReader:
             return
         if self._cases.take(number, line):
             return
-        if _WORDS.search(line) is None:
-            if line:
-                self._who = ""
-            return
-        self._look(number, line)
+        if BEGIN in line:
+            self._open(number, line)
+        elif self._is_dull(number, line):
+            self._who = "" if line else self._who
+        else:
+            self._look(number, line)
+
+    def _is_dull(self, number: int, line: str) -> bool:
+        """Whether a line is no evidence, or like many before it: of those the last one is looked at in the end."""
+        shape = line.translate(_NO_DIGITS)
+        count = self._shapes.get(shape)
+        if count is None:
+            count = 0 if any(word in line for word in WORDS) else -1
+        if count < 0 or count < _OFTEN:
+            if len(self._shapes) < _SHAPES_KEPT:
+                self._shapes[shape] = count if count < 0 else count + 1
+            return count < 0
+        self._late[shape], self._late_shape, self._late_watched = (number, line), shape, _RETRY_LINES
+        return True
 
     def close(self) -> Reading:
         self._end_fatal()
         for prefix in [*self._blocks]:
             self._finish(prefix)
-        self._reading.cases = self._cases.close()
-        self._reading.ends.sort(key=lambda end: end.line)
+        for number, line in sorted(self._late.values()):
+            self._look(number, line)
+        reading = self._reading
+        reading.cases = self._cases.close()
+        reading.ends.sort(key=lambda end: end.line)
+        reading.printed.sort(key=lambda printed: printed[0])
+        for messages in (reading.gpu, reading.kernel, reading.tools, reading.rccl):
+            messages.sort(key=lambda message: message.line)
         self._reading.newest = tuple(self._newest[-40:])
         return self._reading
 
@@ -185,70 +195,86 @@ class _LogReader:
 
     def _look(self, number: int, line: str) -> None:
         """A line with a word of interest, outside of tracebacks and cases."""
-        reading = self._reading
-        if BEGIN in line:
-            self._open(number, line)
-            return
-        reading.serves = reading.serves or _SERVES.search(line) is not None
-        text = without_prefix(line)
-        child = CHILD.search(text)
+        reading, text = self._reading, without_prefix(line)
+        child = CHILD.search(text) if "Process " in text else None
         self._who = child["who"] if child is not None else ""
-        if self._fatal.begin(number, text) or text.startswith(LAUNCH):
+        if self._fatal.begin(number, text):
             return
-        if _KERNEL.search(line) is not None:
-            self._add(reading.kernel, number, line)
-            return
-        if (crashed := CRASHED.search(text)) is not None:
-            code = int(crashed["code"])
-            self._end(
-                number, ProcessEnd(who=crashed["who"], exit_code=code), aborted=code in (-6, -11, -7, 134)
-            )
-            return
-        if self._terminated(number, line):
-            return
-        if (bound := _BIND.search(text)) is not None:
-            error = RaisedError(raises="OSError", message=bound[0])
-            self._end(number, ProcessEnd(who="the server", errors=(error,)))
-            return
-        if (again := _RETRIED_METHOD.search(text)) is not None:
-            raises, _, message = again["error"].partition(": ")
-            reading.retried = RaisedError(raises=raises, message=message)
-            return
-        if (usage := _USAGE.match(text)) is not None:
-            error = RaisedError(raises=f"{usage['who']}: error", message=usage["message"])
-            self._end(number, ProcessEnd(who=usage["who"], errors=(error,)))
-            return
-        if (stuck := _STUCK.search(text)) is not None:
-            error = RaisedError(
-                raises=stuck["what"] or stuck["sglang"], message=stuck["rest"] or stuck["figures"]
-            )
-            self._end(number, ProcessEnd(who="the scheduler", errors=(error,)))
-            return
-        if (signalled := _SIGNALLED.search(text)) is not None:
-            what = next(group for group in signalled.groups() if group)
-            error = RaisedError(raises=what, message="")
-            self._end(
-                number, ProcessEnd(who="a process", errors=(error,)), aborted=what in ("Aborted", "SIGABRT")
-            )
-            return
-        if (hit := _HIT.search(text)) is not None:
+        for pieces, take in self._takers:
+            if any(piece in line for piece in pieces) and take(number, line, text):
+                return
+        if not reading.serves and any(piece in line for piece in SERVER_PIECES):
+            reading.serves = SERVES.search(line) is not None
+        hit = HIT.search(text) if " hit an exc" in text or " failed to start" in text else None
+        if hit is not None:
             self._hit = hit["who"] or hit["other"]
             line = hit["rest"] if hit["who"] else line
-        error_here = error_of(line)
-        if error_here is not None:
-            self._bare(number, line, RaisedError(raises=error_here[0], message=error_here[1]))
-        if (spoken := _GPU.search(text)) is not None and _QUOTE.search(text[: spoken.start()]) is None:
+        error = error_of(line)
+        if error is not None:
+            self._bare(number, line, RaisedError(raises=error[0], message=error[1]))
+        spoken = GPU.search(text) if any(piece in text for piece in GPU_PIECES) else None
+        if spoken is not None and QUOTE.search(text[: spoken.start()]) is None:
             self._add(reading.gpu, number, text)
-        elif " NCCL WARN " in line:
-            self._add(reading.rccl, number, text)
-        elif error_here is None:
-            plain = _BOX.sub("", line)
-            if (
-                (_TOOL.search(plain) or _TOOL.search(text))
-                and not is_retried(line)
-                and not _CLOSING.search(text)
-            ):
-                self._add(reading.tools, number, plain)
+        elif error is None:
+            self._tool(number, line, text)
+
+    def _tool(self, number: int, line: str, text: str) -> None:
+        plain = BOX.sub("", line)
+        said = TOOL.search(plain) is not None or TOOL.search(text) is not None
+        if said and not is_retried(line) and CLOSING.search(text) is None:
+            self._add(self._reading.tools, number, plain)
+
+    def _kernel(self, number: int, line: str, _text: str) -> bool:
+        if KERNEL.search(line) is None:
+            return False
+        self._add(self._reading.kernel, number, line)
+        return True
+
+    def _crashed(self, number: int, _line: str, text: str) -> bool:
+        found = CRASHED.search(text)
+        if found is None:
+            return False
+        code = int(found["code"])
+        self._end(number, ProcessEnd(who=found["who"], exit_code=code), aborted=code in _ABORTED_CODES)
+        return True
+
+    def _bound(self, number: int, _line: str, text: str) -> bool:
+        found = BIND.search(text)
+        return found is not None and self._ended(number, "the server", "OSError", found[0])
+
+    def _tried_again(self, _number: int, _line: str, text: str) -> bool:
+        found = RETRIED_METHOD.search(text)
+        if found is None:
+            return False
+        raises, _, message = found["error"].partition(": ")
+        self._reading.retried = RaisedError(raises=raises, message=message)
+        return True
+
+    def _misused(self, number: int, _line: str, text: str) -> bool:
+        found = USAGE.match(text)
+        return found is not None and self._ended(
+            number, found["who"], f"{found['who']}: error", found["message"]
+        )
+
+    def _stuck(self, number: int, _line: str, text: str) -> bool:
+        found = STUCK.search(text)
+        return found is not None and self._ended(number, "the scheduler", found["what"], found["rest"])
+
+    def _signalled(self, number: int, _line: str, text: str) -> bool:
+        found = SIGNALLED.search(text)
+        if found is None:
+            return False
+        what = next(group for group in found.groups() if group)
+        return self._ended(number, "a process", what, "", aborted=what in ("Aborted", "SIGABRT"))
+
+    def _warned(self, number: int, _line: str, text: str) -> bool:
+        self._add(self._reading.rccl, number, text)
+        return True
+
+    def _ended(self, number: int, who: str, raises: str, message: str, *, aborted: bool = False) -> bool:
+        error = RaisedError(raises=raises, message=message)
+        self._end(number, ProcessEnd(who=who, errors=(error,)), aborted=aborted)
+        return True
 
     def _bare(self, number: int, line: str, error: RaisedError) -> None:
         if self._hit:
@@ -257,37 +283,32 @@ class _LogReader:
         elif not is_retried(line):
             self._print(number, (error,))
 
-    def _terminated(self, number: int, line: str) -> bool:
+    def _terminated(self, number: int, line: str, _text: str) -> bool:
         """C++'s last words, over one line or two."""
-        begun = _TERMINATE.search(line)
-        if begun is not None or _TERMINATE_ALONE.search(line) is not None:
+        begun = TERMINATE.search(line)
+        if begun is not None or TERMINATE_ALONE.search(line) is not None:
             raises = begun["raises"] if begun is not None else "terminate called without an active exception"
-            self._end(
-                number,
-                ProcessEnd(who="the process", errors=(RaisedError(raises=raises, message=""),)),
-                aborted=True,
-            )
+            self._ended(number, "the process", raises, "", aborted=True)
             self._terminate = raises
             return True
-        what = _WHAT.match(line) if self._terminate else None
+        what = WHAT.match(line) if self._terminate else None
         if what is None:
             return False
         end = self._reading.ends.pop()
-        error = RaisedError(raises=self._terminate, message=what["message"])
-        self._end(end.line, ProcessEnd(who="the process", errors=(error,)), aborted=True)
+        self._ended(end.line, "the process", self._terminate, what["message"], aborted=True)
         self._terminate = ""
         return True
 
     def _open(self, number: int, line: str) -> None:
         """The head of a traceback; what stands before it stands before its lines too, or before the head alone."""
         prefix = line[: line.index(BEGIN)]
-        group = _GROUP.match(prefix) is not None
+        group = GROUP.match(prefix) is not None
         key = prefix.replace("+", "|").replace("Exception Group ", "") if group else prefix
-        hit = _HIT.search(prefix.rstrip())
+        hit = HIT.search(prefix.rstrip()[-_HEAD_CHARS:])
         who = self._who or (hit["who"] if hit is not None and hit["who"] else "") or self._hit
         self._who = self._hit = ""
         uncaught = bool(who) or prefix == "INTERNALERROR> "
-        if not uncaught and _TORCH_RANK.search(prefix):
+        if not uncaught and TORCH_RANK.search(prefix):
             who, uncaught = prefix.strip(" :[]"), True
         key = "" if hit is not None else key
         open_block = self._blocks.get(key)
@@ -295,6 +316,8 @@ class _LogReader:
             return
         if open_block is not None:
             self._finish(key)
+        if len(self._blocks) >= _BLOCKS_OPEN:
+            self._finish(next(iter(self._blocks)))
         self._blocks[key] = (Block(who=who), number, uncaught)
 
     def _in_block(self, line: str) -> bool:
@@ -310,7 +333,7 @@ class _LogReader:
                     return True
                 if line.startswith("[") or not stripped.strip():  # another process wrote into it
                     return False
-                if block.first is not None and not block.errors and _BRANCH.match(line):
+                if block.first is not None and not block.errors and BRANCH.match(line):
                     return True
                 del self._blocks[prefix]
                 return False
@@ -327,7 +350,7 @@ class _LogReader:
         if not prefix:
             return line
         head = line[: len(prefix)]
-        if head == prefix or _DIGITS.sub("0", head) == _DIGITS.sub("0", prefix):
+        if head == prefix or DIGITS.sub("0", head) == DIGITS.sub("0", prefix):
             return line[len(prefix) :]
         bare = prefix.rstrip()
         if line.startswith(bare) or line == bare:
