@@ -32,6 +32,7 @@ _Id = Annotated[
     str, matching(r"[a-z0-9][a-z0-9-]*", "lower case letters, digits and hyphens, e.g. remove-old")
 ]
 _Name = Annotated[str, matching(r"[a-z][a-z0-9_]*", "lower case letters, digits and _, e.g. sgl_eval")]
+_FlavourId = Annotated[str, matching(r"[a-z][a-z0-9_]*(\.\d+)*", "as tags have it, e.g. rocm720 or rocm7.15")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class Flavour(Sourced):
     one where `sglang` is false nothing of SGLang is installed.
     """
 
-    id: _Name
+    id: _FlavourId
     sglang: bool = True
     stage_suffix: Text = ""
     extras: tuple[Text, ...] = ()

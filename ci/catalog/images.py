@@ -28,6 +28,7 @@ __all__ = [
     "Mirror",
     "Override",
     "PullFault",
+    "Unofficial",
     "load_images",
     "mirror_for",
 ]
@@ -53,12 +54,21 @@ class _Repository(Sourced):
 class Flavour(Sourced):
     """A ROCm line of images. `rocm` is how options and suites name it, `python` the interpreter inside."""
 
-    id: Annotated[str, matching(r"rocm\d+", "rocm and digits, e.g. rocm720")]
-    rocm: Annotated[str, matching(r"\d+", "digits, e.g. 720")]
+    id: Annotated[str, matching(r"rocm\d+(\.\d+)*", "rocm and its version, e.g. rocm720 or rocm7.15")]
+    rocm: Annotated[str, matching(r"\d+(\.\d+)*", "the version as tags have it, e.g. 720 or 7.15")]
     look_back_days: Count
     stale_after_days: Whole
     default: bool = False
     python: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unofficial(Sourced):
+    """What a tag is that is not an official one; the first row whose pattern is found in it decides."""
+
+    id: Text
+    pattern: Regex
+    title: Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +79,9 @@ class BuildTarget(Row):
 
     flavour: Text
     family: Text
-    gpu_arch: Annotated[str, matching(r"gfx[0-9a-f]+(-rocm\d+)?", "a build target, e.g. gfx942-rocm720")]
+    gpu_arch: Annotated[
+        str, matching(r"gfx[0-9a-f]+(-rocm\d+(\.\d+)*)?", "a build target, e.g. gfx942-rocm720")
+    ]
     source: Text
 
 
@@ -132,6 +144,7 @@ class ImageCatalog:
     registry_variable: str
     rocm_variable: str
     mirror_variable: str
+    unofficial: tuple[Unofficial, ...]
     flavours: Mapping[str, Flavour]
     targets: tuple[BuildTarget, ...]
     overrides: tuple[Override, ...]
@@ -169,7 +182,8 @@ def mirror_for(images: ImageCatalog, pool: str, environ: Mapping[str, str]) -> t
 def load_images(reader: Reader, *, families: Collection[str], pools: Collection[str]) -> ImageCatalog:
     """Read images.toml; what is wrong with it is added to the reader's problems."""
     file = reader.open(
-        "images.toml", "repository", "flavour", "target", "override", "login", "mirror", "pull_fault"
+        "images.toml",
+        *("repository", "unofficial", "flavour", "target", "override", "login", "mirror", "pull_fault"),
     )
     official = file.row("repository", _Repository)
     images = ImageCatalog(
@@ -180,6 +194,7 @@ def load_images(reader: Reader, *, families: Collection[str], pools: Collection[
         registry_variable=official.registry_variable,
         rocm_variable=official.rocm_variable,
         mirror_variable=official.mirror_variable,
+        unofficial=file.rows("unofficial", Unofficial),
         flavours={row.id: row for row in file.rows("flavour", Flavour)},
         targets=file.rows("target", BuildTarget),
         overrides=file.rows("override", Override),

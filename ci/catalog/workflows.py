@@ -81,7 +81,7 @@ class _Choices(StrEnum):
 
 
 _Cron = Annotated[str, matching(r"[-\d*/,]+( [-\d*/,]+){4}", "five fields, e.g. 30 17 * * *")]
-_Rocm = Annotated[str, matching(r"\d+", "digits, e.g. 720")]
+_Rocm = Annotated[str, matching(r"\d+(\.\d+)*", "a version as tags have it, e.g. 720 or 7.15")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

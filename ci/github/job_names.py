@@ -16,7 +16,7 @@ __all__ = ["JobName", "find_suite", "job_name", "looks_like_a_job"]
 
 _JOB = re.compile(r"(?P<suite>[A-Za-z0-9][A-Za-z0-9_.-]*)\s*(?:\((?P<inside>[^()]*)\))?")
 # SGLang's jobs of other ROCm versions end so, and its nightly jobs leave out a word of their suite's name
-_FLAVOUR = re.compile(r"(?P<suite>.+)-rocm(?P<rocm>\d{2,3})")
+_FLAVOUR = re.compile(r"(?P<suite>.+)-rocm(?P<rocm>\d+(?:\.\d+)*)")
 _NIGHTLY, _NIGHTLY_SUITE = "nightly-", "nightly-amd-"
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "Reference",
     "choose",
     "flavour_of",
+    "flavour_row",
     "image_request",
     "parse_reference",
     "tag_date",
@@ -27,6 +28,7 @@ __all__ = [
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 _HOST = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\])(?::\d{1,5})?")
 _PATH = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*")
+_FLAVOUR = re.compile(r"rocm\d+(\.\d+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -195,17 +197,32 @@ def flavour_of(
         if flavour in images.flavours:
             return images.flavours[flavour], "--flavour"
         cause = closest(flavour, images.flavours)
-        raise UsageError(f"unknown flavour {flavour!r}", cause=cause, then="see ci/catalog/images.toml")
+        raise UsageError(f"unknown flavour {flavour!r}", cause=cause, then=_remedy(flavour))
     for wanted, source in versions:
         if wanted:
-            row = next((row for row in images.flavours.values() if row.rocm == wanted), None)
+            row = next((row for row in images.flavours.values() if wanted in (row.rocm, row.id)), None)
             if row is None:
                 known = [row.rocm for row in images.flavours.values()]
                 what = f"{source} has ROCm {wanted}, which has no flavour"
-                raise UsageError(what, cause=closest(wanted, known), then="see ci/catalog/images.toml")
+                remedy = _remedy(f"rocm{wanted.removeprefix('rocm')}")
+                raise UsageError(what, cause=closest(wanted, known), then=remedy)
             return row, source
     row = images.default_flavour
     return row, f"default: {row.source}"
+
+
+def flavour_row(flavour: str) -> str:
+    """The rows that a flavour needs."""
+    return (
+        f'[[flavour]] id = "{flavour}", rocm = "{flavour.removeprefix("rocm")}", look_back_days = 7, '
+        f'stale_after_days = 3, python = "python3" and a [[target]] for each family in ci/catalog/images.toml, '
+        f'[[flavour]] id = "{flavour}" in ci/catalog/dependencies.toml'
+    )
+
+
+def _remedy(flavour: str) -> str:
+    """What to do about an unknown flavour: a row for one that images can have."""
+    return f"add {flavour_row(flavour)}" if _FLAVOUR.fullmatch(flavour) else "see ci/catalog/images.toml"
 
 
 def tag_date(images: ImageCatalog, tag: str) -> date | None:
@@ -249,7 +266,11 @@ def choose(tags: Iterable[str], images: ImageCatalog, request: ImageRequest) -> 
     for tag in dict.fromkeys(tags):
         match = pattern.fullmatch(tag)
         if match is None:
-            _count(counts, "not an official version tag", tag)
+            _count(counts, _kind_of(images, tag), tag)
+        elif match["flavour"] not in images.flavours:
+            _count(
+                counts, f"of {match['flavour']}, which has no row: add {flavour_row(match['flavour'])}", tag
+            )
         elif match["flavour"] != request.flavour or match["family"] != request.family:
             _count(counts, f"made for {match['flavour']} on {match['family']}", tag)
         elif (day := _day(match["date"])) is None:
@@ -280,6 +301,12 @@ def choose(tags: Iterable[str], images: ImageCatalog, request: ImageRequest) -> 
     return Choice(
         tag=taken[2] if taken else "", day=taken[0] if taken else None, candidates=tuple(candidates)
     )
+
+
+def _kind_of(images: ImageCatalog, tag: str) -> str:
+    """What a tag is that is not an official one."""
+    row = next((row for row in images.unofficial if re.search(row.pattern, tag)), None)
+    return row.title if row is not None else "not an official version tag"
 
 
 def _count(counts: dict[str, tuple[int, str]], reason: str, tag: str) -> None:

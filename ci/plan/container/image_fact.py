@@ -7,7 +7,7 @@ from typing import Any
 
 from ci.catalog.images import ImageCatalog
 from ci.errors import InfrastructureError, Problem
-from ci.plan.container.image import Candidate, parse_reference, tag_date, tag_part
+from ci.plan.container.image import Candidate, flavour_row, parse_reference, tag_date, tag_part
 from ci.plan.container.inside import STAMP
 from ci.plan.container.needs import ContainerPlace
 
@@ -113,6 +113,8 @@ def image_fact(
         or images.flavour_of_stage(env.get(STAMP, ""))
     )
     day = tag_date(images, tag)
+    if tag_part(images, tag, "flavour") not in ("", *images.flavours):
+        notes = (*notes, f"{flavour} has no row: add {flavour_row(flavour)}")
     return ImageFact(
         reference=reference,
         manifest_digest=manifest_digest,

@@ -57,6 +57,10 @@ class TestJobNames:
         assert str(found.shard or "") == shard
         assert (found.label.label if found.label else "") == label
 
+    @pytest.mark.parametrize("rocm", ["720", "10", "7.15"])
+    def test_the_version_of_rocm_at_the_end_may_have_two_digits_or_a_dot(self, rocm: str) -> None:
+        assert job_name(f"stage-b-test-2-gpu-amd-rocm{rocm} (linux-south-2gpu, 1)", catalog()).rocm == rocm
+
     def test_a_bare_number_says_how_it_was_read(self) -> None:
         found = job_name("stage-b-test-1-gpu-small-amd (linux-south-1gpu, 3)", catalog())
         assert any("counted from 0: shard 4/5" in words for words in found.readings)

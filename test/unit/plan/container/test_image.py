@@ -86,6 +86,23 @@ def test_every_refused_tag_has_its_reason_and_the_others_are_counted() -> None:
     assert reasons["latest"] == ("not an official version tag", 1)
 
 
+def test_flavours_of_any_form_are_official_and_builds_of_other_kinds_are_named() -> None:
+    other = (tag(flavour="rocm7.15"), tag(flavour="rocm10"), tag() + "-preview", "test-" + tag(), "latest")
+    reasons = {row.tag: row.refused for row in choose([tag(), *other], IMAGES, ASK).candidates}
+    for one, flavour in zip(other, ("rocm7.15", "rocm10"), strict=False):
+        assert reasons[one].startswith(f'of {flavour}, which has no row: add [[flavour]] id = "{flavour}"')
+    assert [reasons[one] for one in other[2:]] == [
+        "a preview build",
+        "a test build",
+        "not an official version tag",
+    ]
+    rows = {**IMAGES.flavours, "rocm7.15": replace(IMAGES.flavours["rocm720"], id="rocm7.15", rocm="7.15")}
+    dotted = replace(IMAGES, flavours=rows)
+    assert choose(other, dotted, replace(ASK, flavour="rocm7.15")).tag == other[0]
+    ask = image_request(dotted, family="mi30x", today=TODAY, environ={}, rocm="7.15")
+    assert ask.flavour == "rocm7.15"
+
+
 versions = st.builds(
     lambda numbers, rc, post: f"v{'.'.join(map(str, numbers))}{rc}{post}",
     st.lists(st.integers(0, 30), min_size=2, max_size=3),
@@ -164,8 +181,13 @@ def test_the_flavour_comes_from_the_option_its_variable_the_suite_or_the_catalog
     assert flavour(rocm="724") == ("rocm724", "--rocm")
     environ = {"AMD_CI_ROCM": ""}
     assert flavour(suite_rocm="724") == ("rocm724", "the suite's row")
-    with pytest.raises(UsageError, match="ROCm 730"):
-        flavour(rocm="730")
+    assert flavour(rocm="rocm724") == ("rocm724", "--rocm")
+    with pytest.raises(UsageError, match=r"ROCm 7\.15") as caught:
+        flavour(rocm="7.15")
+    assert '[[flavour]] id = "rocm7.15", rocm = "7.15"' in caught.value.render()
+    with pytest.raises(UsageError, match="unknown flavour 'x'") as caught:
+        flavour(flavour="x")
+    assert "[[flavour]]" not in caught.value.render()
 
 
 def test_a_machine_without_a_gpu_needs_an_image_to_be_named() -> None:

@@ -78,3 +78,10 @@ def test_the_image_of_a_plan_keeps_what_the_plan_says_of_it_and_is_not_stale() -
     assert (fact.pinned, fact.config_digest, fact.flavour) == (place.image_pinned, "sha256:d", "rocm720")
     assert (fact.size_bytes, fact.age_days, fact.stale) == (9, 99, False)
     assert fact.candidates == place.image_candidates
+
+
+def test_a_flavour_without_a_row_is_named_with_the_row() -> None:
+    (note,) = image_fact(IMAGES, OFFICIAL.replace("rocm700", "rocm10"), source="test").notes
+    assert note.startswith('rocm10 has no row: add [[flavour]] id = "rocm10", rocm = "10"')
+    assert image_fact(IMAGES, OFFICIAL, source="test").notes == ()
+    assert image_fact(IMAGES, "mine:latest", source="test", labels={"ci.flavour": "rehearsal"}).notes == ()
