@@ -38,7 +38,7 @@ PRIMES: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with launch(ServerSpec(model=MODEL, needs=("chat", "json_schema"))) as running:
+    with launch(ServerSpec(model=MODEL, needs=("chat", "json_schema"), asks=("compact_json",))) as running:
         yield running
 
 
