@@ -1,12 +1,14 @@
 """`nox -s check`: the catalog, the env sets, the quarantine and the registrations, every problem at once."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ci.catalog.catalog import Catalog, read_catalog
 from ci.catalog.registrations.parse import Discovery
 from ci.cli.options import Parser
 from ci.errors import CiError, ExitCode, FindingsError, Problem, QuarantineError, StaleError, UsageError
 from ci.facts.gather import REPOSITORY, discover_tests, find_today
+from ci.facts.tree.catalog import view_tree
 from ci.github.workflows.lint import lint_workflows
 from ci.github.workflows.render import COMMAND, find_stale
 from ci.plan.check import check_environments, check_registrations
@@ -14,6 +16,7 @@ from ci.plan.quarantine import expiring, quarantine_problems, tried_date_note
 from ci.plan.route import check_routes
 from ci.report.console import open_console, print_json
 from ci.system.environ import TODAY, read_environ
+from ci.system.file_lock import cache_dir
 
 __all__ = ["check"]
 
@@ -28,16 +31,16 @@ def check(arguments: Sequence[str]) -> int:
     own = not known.checkout
     problems = list(found)
     problems += check_environments(catalog)
-    root, tests = discover_tests(catalog, known.checkout)
+    followed, root, tests, unread = _tree(catalog, known.checkout)
     of_tree: list[Problem] = []
-    notes: list[str] = []
+    notes: list[str] = [f"not read: {problem}" for problem in unread]
     today, today_source = find_today(read_environ())
     quarantined: Sequence[Problem] = catalog.quarantine.problems
     workflows: list[Problem] = []
     # invalid rows are left out of the catalog: what depends on one of them would be reported too
     if catalog.discovery.complete:
         of_tree += tests.problems
-        notes += check_registrations(catalog, tests, own=own, problems=of_tree)
+        notes += check_registrations(followed, tests, own=own, problems=of_tree)
         quarantined = quarantine_problems(catalog, tests, today=today, own=own)
     if catalog.sound:
         problems += check_routes(catalog)
@@ -76,6 +79,14 @@ def check(arguments: Sequence[str]) -> int:
             then=COMMAND if kind is StaleError else f"fix them, then: {again}",
         )
     return 0
+
+
+def _tree(catalog: Catalog, checkout: str) -> tuple[Catalog, Path, Discovery, Sequence[Problem]]:
+    """The rows that hold for what is checked, its folder, its registrations, and what of it could not be read."""
+    if not checkout:
+        return catalog, *discover_tests(catalog, ""), ()
+    view = view_tree(catalog, checkout, cache_dir(read_environ()))
+    return view.catalog, Path(view.facts.root), view.tests, view.facts.unread
 
 
 def _show(catalog: Catalog, tests: Discovery, notes: list[str], root: str) -> None:

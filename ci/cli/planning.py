@@ -23,13 +23,14 @@ from ci.plan.model import Plan
 from ci.plan.quarantine import require_sound_quarantine
 from ci.plan.request import Request
 from ci.report.views.build import BuildView
+from ci.system.file_lock import cache_dir
 
 __all__ = ["plan_for"]
 
 
 def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) -> Plan:
     """The plan of a request, or the one of `--plan`, placed on this machine."""
-    catalog = catalog_for(catalog, options.place.checkout)
+    catalog = catalog_for(catalog, options.place.checkout, cache_dir(environ))
     if options.plan_file:
         return _again(catalog, options, environ)
     request = options.request

@@ -26,6 +26,7 @@ from ci.plan.tree.suites import TreeSuite, suites_of_tree
 from ci.report.console import open_console, print_json, say
 from ci.report.views.tree import show_differences, show_names, show_tree, tree_data
 from ci.system.environ import read_environ
+from ci.system.file_lock import cache_dir
 
 __all__ = ["tree"]
 
@@ -45,7 +46,7 @@ def tree(arguments: Sequence[str]) -> int:
     known = parser.read(arguments)
     _check(known)
     catalog, environ = load_catalog(), read_environ()
-    view = view_tree(catalog, known.checkout)
+    view = view_tree(catalog, known.checkout, cache_dir(environ))
     if not known.against:
         if known.json:
             print_json(tree_data(view.facts))

@@ -20,6 +20,7 @@ from ci.facts.engine_build import find_engine_build
 from ci.facts.git import commit_of
 from ci.facts.hardware import Hardware, detect
 from ci.facts.interpreters import find_engine
+from ci.facts.tree.kept import discover_kept
 from ci.plan.content import TreeContent
 from ci.plan.engine_build import EngineBuild
 from ci.plan.facts import EngineFact, Facts, Known
@@ -28,6 +29,7 @@ from ci.plan.request import Request
 from ci.record.phases import Emit
 from ci.system import clock
 from ci.system.environ import TODAY, tried_today
+from ci.system.file_lock import cache_dir
 from ci.system.process import capture
 
 __all__ = [
@@ -79,8 +81,8 @@ def find_hardware(catalog: Catalog, environ: Mapping[str, str]) -> Hardware:
     )
 
 
-def discover_tests(catalog: Catalog, checkout: str) -> tuple[Path, Discovery]:
-    """The tree under test, and its AMD registrations.
+def discover_tests(catalog: Catalog, checkout: str, cache: Path | None = None) -> tuple[Path, Discovery]:
+    """The tree under test, and its AMD registrations; with a `cache` a checkout that has not changed is not read again.
 
     Raises:
         UsageError: `checkout` is not an SGLang tree.
@@ -89,7 +91,7 @@ def discover_tests(catalog: Catalog, checkout: str) -> tuple[Path, Discovery]:
         return REPOSITORY, discover(REPOSITORY, catalog.discovery, layout="own", backends=("amd",))
     tree = Path(checkout).expanduser().absolute()
     require_sglang_tree(tree, catalog.discovery)
-    return tree, discover(tree, catalog.discovery, layout="sglang", backends=("amd",))
+    return tree, discover_kept(tree, catalog.discovery, cache, backends=("amd",))
 
 
 def find_today(environ: Mapping[str, str]) -> tuple[date, str]:
@@ -111,7 +113,7 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
         UsageError: the requested hardware is not in the catalog, or is not this machine's and this is not a dry run;
             sources disagree about the hardware; the checkout is not an SGLang tree.
     """
-    root, tests = discover_tests(catalog, place.checkout)
+    root, tests = discover_tests(catalog, place.checkout, cache_dir(environ))
     hardware_class, source, gpu_ids = _hardware(catalog, request, place, environ)
     build, engines = _engines(catalog, request, place, environ, hardware_class, root)
     today, today_source = find_today(environ)

@@ -20,6 +20,7 @@ from ci.repro.log.text import decode_log
 from ci.repro.options import EXAMPLE, ReproOptions
 from ci.repro.source import Understood, from_name, from_plan
 from ci.repro.understand import from_job, from_log, from_test
+from ci.system.file_lock import cache_dir
 
 __all__ = ["find_run"]
 
@@ -32,7 +33,7 @@ def find_run(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]
         NothingSelectedError: it is a run of Actions in which no job failed.
     """
     source, digest = options.source, options.digest
-    view = view_tree(catalog, options.checkout) if options.checkout else None
+    view = view_tree(catalog, options.checkout, cache_dir(environ)) if options.checkout else None
     tree = view.facts if view is not None else None
     catalog = view.catalog if view is not None else catalog
     if source == "-":
@@ -46,7 +47,7 @@ def find_run(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]
     if path.is_file():
         return _from_file(path, catalog, options)
     if looks_like_a_test(source):
-        root, tests = discover_tests(catalog, options.checkout)
+        root, tests = discover_tests(catalog, options.checkout, cache_dir(environ))
         return from_test(source, catalog, tests, root=root, sglang=bool(options.checkout))
     if looks_like_a_job(source, catalog, tree):
         return from_name(job_name(source, catalog, tree), where="the name", checkout=tree is not None)

@@ -10,7 +10,7 @@ import gc
 import math
 import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,13 +28,22 @@ from ci.catalog.registrations.test_requirements import (
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem
 
-__all__ = ["Discovery", "Kind", "ParsedFile", "Registration", "discover", "parse"]
+__all__ = [
+    "Discovery",
+    "Kind",
+    "ParsedFile",
+    "Registration",
+    "discover",
+    "parse",
+    "registered_files",
+]
 
 # `pytest` files are run by pytest, `script` files as a program.
 Kind = Literal["pytest", "script"]
 
 _POSITIONAL = ("est_time", "suite", "nightly", "disabled")
 _KEYWORD_ONLY = ("stage", "runner_config")
+_UNKNOWN = re.compile(rb"^(register_[a-z0-9]+_ci)\(", re.MULTILINE)
 _SHOWN_CHARS = 80
 _EXAMPLE = 'register_amd_ci(est_time=60, suite="stage-b-test-1-gpu-small-amd")'
 
@@ -90,7 +99,12 @@ class _Fault:
 
 
 def discover(
-    tree: Path, rules: DiscoveryRules, *, layout: str = "own", backends: Collection[str] = ()
+    tree: Path,
+    rules: DiscoveryRules,
+    *,
+    layout: str = "own",
+    backends: Collection[str] = (),
+    on_read: Callable[[bytes], None] = lambda _source: None,
 ) -> Discovery:
     """Read every registered test of a tree.
 
@@ -100,28 +114,34 @@ def discover(
         layout: whose roots are searched, an id of `rules.trees`.
         backends: only these; a file that mentions none of their registrars is not parsed, so a broken test of other
             hardware does not stop a run. Empty: all, and every file with a registrar's name is parsed.
+        on_read: gets what each file holds, in the order of `registered_files`.
     """
     wanted = [name for name, backend in rules.registrars.items() if not backends or backend in backends]
     mentions_any, mentions_wanted = _mentions(tuple(rules.registrars)), _mentions(tuple(wanted))
     parsed_files: dict[str, ParsedFile] = {}
     problems: list[Problem] = []
-    files_seen = 0
+    unknown: dict[str, list[str]] = {}
+    files = registered_files(tree, rules, layout, problems)
     with _no_collection():
-        for root, file in _files(tree, rules, layout, problems):
-            files_seen += 1
+        for root, file in files:
             try:
                 source = (tree / file).read_bytes()
             except OSError as error:
                 problems.append(Problem(where=file, what=f"cannot be read: {error.strerror}"))
                 continue
+            on_read(source)
             found = bool(mentions_any.search(source))
             if found and mentions_wanted.search(source):
                 parsed = parsed_files[file] = parse(source, file, rules, ours=layout == "own")
                 problems += parsed.problems
                 found = bool(parsed.registrations or parsed.problems)
             if not found and root.must_register and not rules.is_exempt(file):
+                if other := _UNKNOWN.search(source):
+                    unknown.setdefault(other[1].decode(), []).append(file)
+                    continue
                 what, hint = "has no registration", f"write {_EXAMPLE} at the top level"
                 problems.append(Problem(where=f"{file}:1", what=what, hint=hint))
+    problems += [_unknown_registrar(name, named, rules) for name, named in unknown.items()]
     registrations = (item for parsed in parsed_files.values() for item in parsed.registrations)
     return Discovery(
         registrations=tuple(
@@ -132,7 +152,7 @@ def discover(
         ),
         kinds={file: parsed.kind for file, parsed in parsed_files.items()},
         problems=tuple(sorted(problems, key=_by_place)),
-        files_seen=files_seen,
+        files_seen=len(files),
         requirements={file: _with_shared(tree, parsed.requirements) for file, parsed in parsed_files.items()},
         cases={file: parsed.cases for file, parsed in parsed_files.items()},
     )
@@ -151,17 +171,29 @@ def _with_shared(tree: Path, requirements: Requirements) -> Requirements:
     return requirements
 
 
-def _files(
+def _unknown_registrar(name: str, files: Sequence[str], rules: DiscoveryRules) -> Problem:
+    """One problem for a registrar that nobody knows, however many files call it."""
+    others = f", also in {len(files) - 1} other files" if len(files) > 1 else ""
+    return Problem(
+        where=f"{files[0]}:1",
+        what=f"unknown registrar {name}{others}: nothing is registered by it",
+        hint=closest(name, rules.registrars),
+    )
+
+
+def registered_files(
     tree: Path, rules: DiscoveryRules, layout: str, problems: list[Problem]
-) -> Iterator[tuple[Root, str]]:
+) -> list[tuple[Root, str]]:
     """Every file of the layout's roots once, with the first root that contains it."""
     seen: set[str] = set()
+    found: list[tuple[Root, str]] = []
     for root in rules.roots:
         if root.tree == layout:
             files, folder_problems = python_files(tree, root)
             problems += folder_problems
-            yield from ((root, file) for file in files if file not in seen)
+            found += ((root, file) for file in files if file not in seen)
             seen.update(files)
+    return found
 
 
 @contextmanager

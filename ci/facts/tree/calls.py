@@ -5,7 +5,6 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from ci.facts.tree.scripts import Command
@@ -25,6 +24,10 @@ _NUMBER: Final = re.compile(r"\d{1,9}")
 _PART: Final = ("--auto-partition-id", "--partition-id")
 _PARTS: Final = ("--auto-partition-size", "--total-partitions")
 _FOLDER: Final = ("-w", "--workdir")
+# options of pytest with a value in the next word
+_WITH_VALUE: Final = frozenset(
+    {"-k", "-m", "-n", "-p", "-o", "-c", "-W", "--timeout", "--ignore", "--deselect"}
+)
 _FLAGS: Final = frozenset(
     {"--nightly", "--continue-on-error", "--enable-retry", "--timeout-from-est-time", "--list"}
 )
@@ -40,7 +43,6 @@ class Step:
     timeout_min: float | None
     sometimes: tuple[str, ...]
     workdir: str
-    root: Path
     defaults: RunnerDefaults
 
 
@@ -61,7 +63,7 @@ def test_calls(command: Command, step: Step, line: int) -> Iterator[TestCall]:
     if runner is not None:
         yield _suite_call(_within(workdir, rest[runner]), rest[runner + 1 :], given, step, line)
         return
-    files = tuple(_files(rest, workdir, step.root))
+    files = tuple(_files(rest, workdir))
     if files:
         yield TestCall(
             kind=CallKind.FILES,
@@ -143,8 +145,8 @@ def _wrapped(words: Sequence[str]) -> tuple[tuple[tuple[str, str], ...], str]:
     return tuple(env), workdir
 
 
-def _files(words: Sequence[str], workdir: str, root: Path) -> Iterator[str]:
-    """Test files that are given to pytest, or the one that is given to Python."""
+def _files(words: Sequence[str], workdir: str) -> Iterator[str]:
+    """Test files and folders that are given to pytest, or the test file that is given to Python."""
     pytest = next((n for n, word in enumerate(words) if _PYTEST.fullmatch(posixpath.basename(word))), None)
     if pytest is None:
         script = next((word for word in words[1:] if not word.startswith("-")), "")
@@ -152,10 +154,11 @@ def _files(words: Sequence[str], workdir: str, root: Path) -> Iterator[str]:
         if found and not found.startswith("scripts/"):
             yield found
         return
+    value = False
     for word in words[pytest + 1 :]:
-        path = _within(workdir, word.partition("::")[0])
-        if not word.startswith("-") and (path.endswith(".py") or (root / path).is_dir()):
-            yield path
+        if not value and not word.startswith("-") and (".py" in word or "/" in word):
+            yield _within(workdir, word.partition("::")[0])
+        value = word in _WITH_VALUE
 
 
 def _within(workdir: str, path: str) -> str:

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ci.catalog.catalog import Catalog
-from ci.catalog.registrations.parse import Discovery, discover
+from ci.catalog.registrations.parse import Discovery
 from ci.catalog.registrations.roots import require_sglang_tree
 from ci.facts.tree.gather import gather_tree
+from ci.facts.tree.kept import discover_kept, gather_kept
 from ci.plan.tree.follow import discovery_of_tree, follow_tree
 from ci.plan.tree.model import TreeFacts
 
@@ -22,25 +23,27 @@ class TreeView:
     catalog: Catalog
 
 
-def view_tree(catalog: Catalog, checkout: str) -> TreeView:
-    """Look at an SGLang checkout.
+def view_tree(catalog: Catalog, checkout: str, cache: Path | None = None) -> TreeView:
+    """Look at an SGLang checkout; with a `cache`, what of it has not changed is not read again.
 
     Raises:
         UsageError: it is not one.
     """
     root = Path(checkout).expanduser().absolute()
     require_sglang_tree(root, catalog.discovery)
-    facts = gather_tree(root, catalog.hardware)
+    facts = (
+        gather_tree(root, catalog.hardware) if cache is None else gather_kept(root, catalog.hardware, cache)
+    )
     rules = discovery_of_tree(catalog.discovery, facts.registry)
-    tests = discover(root, rules, layout="sglang", backends=("amd",))
+    tests = discover_kept(root, rules, cache, backends=("amd",))
     followed = follow_tree(replace(catalog, discovery=rules), facts, tests.registrations)
     return TreeView(facts=facts, tests=tests, catalog=followed)
 
 
-def catalog_for(catalog: Catalog, checkout: str) -> Catalog:
+def catalog_for(catalog: Catalog, checkout: str, cache: Path | None = None) -> Catalog:
     """The catalog that holds for a checkout; ours as it is without one.
 
     Raises:
         UsageError: the checkout is not SGLang's.
     """
-    return view_tree(catalog, checkout).catalog if checkout else catalog
+    return view_tree(catalog, checkout, cache).catalog if checkout else catalog

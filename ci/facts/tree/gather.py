@@ -9,11 +9,11 @@ from ci.catalog.hardware import HardwareCatalog
 from ci.errors import Problem
 from ci.facts.tree.calls import CHECKOUT, EXEC_SCRIPT
 from ci.facts.tree.jobs import Launchers
-from ci.facts.tree.registry import read_registry
-from ci.facts.tree.workflows import find_workflows, read_workflows
+from ci.facts.tree.registry import REGISTER_FILE, RUNNER_FILE, read_registry
+from ci.facts.tree.workflows import WORKFLOWS, find_workflows, read_workflows
 from ci.plan.tree.model import RunnerDefaults, Stated, TreeFacts, source_at
 
-__all__ = ["gather_launchers", "gather_tree"]
+__all__ = ["gather_launchers", "gather_tree", "tree_files"]
 
 _SCRIPTS: Final = ("scripts/ci/amd", "scripts/ci")
 _ROCM: Final = re.compile(r"^(?:ROCM_VERSION|rocm_version)=[\"']?(rocm[\w.]+)[\"']?", re.MULTILINE)
@@ -34,6 +34,12 @@ def gather_tree(root: Path, hardware: HardwareCatalog) -> TreeFacts:
     )
 
 
+def tree_files(root: Path) -> list[Path]:
+    """Every file that the facts may be read from."""
+    workflows = sorted((root / WORKFLOWS).glob("*.y*ml"))
+    return [*(root / file for file in (REGISTER_FILE, RUNNER_FILE)), *_scripts(root), *workflows]
+
+
 def gather_launchers(root: Path, hardware: HardwareCatalog, defaults: RunnerDefaults) -> Launchers:
     """What the scripts that start containers and commands in them do without an option."""
     rocm: dict[str, Stated[str]] = {}
@@ -45,9 +51,7 @@ def gather_launchers(root: Path, hardware: HardwareCatalog, defaults: RunnerDefa
         elif path.name.startswith("amd_ci_start_container") and (found := _ROCM.search(text)):
             line = text.count("\n", 0, found.start()) + 1
             rocm[path.name] = Stated(value=found[1], source=source_at(path.name, line))
-    return Launchers(
-        workdir=workdir or f"{CHECKOUT}/test", rocm=rocm, defaults=defaults, root=root, hardware=hardware
-    )
+    return Launchers(workdir=workdir or f"{CHECKOUT}/test", rocm=rocm, defaults=defaults, hardware=hardware)
 
 
 def _scripts(root: Path) -> Iterator[Path]:

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from ci.catalog.hardware import HardwareCatalog
@@ -57,7 +56,6 @@ class Launchers:
     workdir: str
     rocm: Mapping[str, Stated[str]]
     defaults: RunnerDefaults
-    root: Path
     hardware: HardwareCatalog
 
 
@@ -287,7 +285,6 @@ class _JobReader:
                 timeout_min=self.number(step, "timeout-minutes", scope),
                 sometimes=filled.sometimes,
                 workdir=self.shared.launchers.workdir,
-                root=self.shared.launchers.root,
                 defaults=self.shared.launchers.defaults,
             )
             known = {**scope.contexts["env"], **env}
