@@ -154,7 +154,7 @@ def _choices(
     text = json.dumps(_without_conditions(job), default=str)
     named = [name for name in dict.fromkeys(_INPUT.findall(text)) if len(shared.inputs.get(name, ())) > 1]
     shown = json.dumps([job.get(key) for key in ("name", "runs-on", "strategy")], default=str)
-    if EVENT in shown and len(shared.inputs[EVENT]) > 1:
+    if EVENT in shown and shared.inputs[EVENT][0]:
         named.append(EVENT)
     first = {name: shared.inputs[name][0] for name in named}
     every = itertools.product(*(shared.inputs[name] for name in named))

@@ -31,6 +31,13 @@ REGISTER_FILE: Final = "python/sglang/test/ci/ci_register.py"
 RUNNER_FILE: Final = "test/run_suite.py"
 _REGISTRAR: Final = re.compile(r"register_[a-z0-9]+_ci")
 _GROUP: Final = re.compile(r"[A-Z_]*SUITES")
+_ORDERS: Final = (
+    (
+        r"sorted\(\w+, key=lambda (\w+): \(-(?:\w+\(\1\)|\1\.est_time), \1\.filename\)\)",
+        Partition.LONGEST_FIRST,
+    ),
+    (r"sorted\(\w+, key=lambda (\w+): \1\.est_time, reverse=True\)", Partition.FILE_ORDER),
+)
 _LIMITS: Final = {
     "--timeout-per-file": "timeout_per_file_s",
     "--max-attempts": "max_attempts",
@@ -61,11 +68,9 @@ def read_registry(tree: Path, unread: list[Problem]) -> Registry:
     registrars: tuple[Registrar, ...] = ()
     positional: tuple[str, ...] = ()
     keyword_only: tuple[str, ...] = ()
-    partition = Stated(value=Partition.UNKNOWN, source=REGISTER_FILE)
     if register is not None:
         registrars = tuple(_registrars(register))
         positional, keyword_only = _arguments(register)
-        partition = _partition(register)
         if not registrars:
             register.lacks("names no registrar in REGISTER_MAPPING")
     roots: tuple[TreeRoot, ...] = ()
@@ -88,7 +93,7 @@ def read_registry(tree: Path, unread: list[Problem]) -> Registry:
         checked=checked,
         options=tuple(options),
         defaults=RunnerDefaults(**{column: options.get(name) for name, column in _LIMITS.items()}),
-        partition=partition,
+        partition=_partition((register, runner), unread),
     )
 
 
@@ -141,27 +146,30 @@ def _arguments(source: _Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (), ()
 
 
-def _partition(source: _Source) -> Stated[Partition]:
-    """The rule of `auto_partition`: we know one, by its order and by where each file goes."""
-    function = next(
-        (n for n in source.module.body if isinstance(n, ast.FunctionDef) and n.name == "auto_partition"), None
+def _partition(sources: Sequence[_Source | None], unread: list[Problem]) -> Stated[Partition]:
+    """The rule of `auto_partition`, by the order of files and by where each goes; older trees have it in the runner."""
+    found = next(
+        (
+            (source, node)
+            for source in sources
+            for node in (source.module.body if source is not None else ())
+            if source is not None and isinstance(node, ast.FunctionDef) and node.name == "auto_partition"
+        ),
+        None,
     )
-    if function is None:
-        source.lacks("has no auto_partition")
-        return Stated(value=Partition.UNKNOWN, source=source.file)
+    if found is None:
+        unread.append(Problem(where=f"{REGISTER_FILE}:1", what="has no auto_partition"))
+        return Stated(value=Partition.UNKNOWN, source=REGISTER_FILE)
+    source, function = found
     text = ast.unparse(function)
-    sorts = re.search(r"sorted\(\w+, key=lambda (\w+): \(-(?:\w+\(\1\)|\1\.est_time), \1\.filename\)\)", text)
-    lightest = re.search(r"= min\(range\(size\), key=(\w+)\.__getitem__\)", text)
-    if sorts is None or lightest is None:
-        source.unread.append(
-            Problem(
-                where=f"{source.file}:{function.lineno}",
-                what="auto_partition has another rule than longest first to the lightest part",
-                hint="parts of this tree may hold other files than ours",
-            )
-        )
-        return Stated(value=Partition.UNKNOWN, source=source.at(function))
-    return Stated(value=Partition.LONGEST_FIRST, source=source.at(function))
+    rule = next((rule for pattern, rule in _ORDERS if re.search(pattern, text)), Partition.UNKNOWN)
+    if not re.search(r"= min\(range\(size\), key=(\w+)\.__getitem__\)", text):
+        rule = Partition.UNKNOWN
+    if rule is not Partition.LONGEST_FIRST:
+        what = f"auto_partition splits suites by another rule than ours: {rule.value}"
+        hint = "which files a part has cannot be told from the tree"
+        unread.append(Problem(where=f"{source.file}:{function.lineno}", what=what, hint=hint))
+    return Stated(value=rule, source=source.at(function))
 
 
 # --- run_suite.py -----------------------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ def discovery_of_tree(rules: DiscoveryRules, registry: Registry) -> DiscoveryRul
             tree=_TREE,
             path=root.path,
             glob=root.glob,
-            must_register=True,
+            # a folder around another one is searched for those that are registered alone
+            must_register=not any(other.path.startswith(f"{root.path}/") for other in registry.roots),
             why="the checkout's own runner looks here",
             source=root.source,
         )

@@ -80,6 +80,7 @@ class Partition(StrEnum):
     """How a runner splits a suite into parts."""
 
     LONGEST_FIRST = "longest first, equal ones by name, each to the lightest part"
+    FILE_ORDER = "longest first, equal ones in the order in which the file system lists them"
     UNKNOWN = "unknown"
 
 

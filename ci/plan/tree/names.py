@@ -7,7 +7,7 @@ from ci.catalog.catalog import Catalog
 from ci.catalog.stages import Suite
 from ci.errors import Problem, UsageError
 from ci.plan.shards import Shard
-from ci.plan.tree.model import CallKind, JobCell, TestCall, TreeFacts, TreeJob, source_at
+from ci.plan.tree.model import CallKind, JobCell, Partition, TestCall, TreeFacts, TreeJob, source_at
 from ci.plan.tree.suites import job_suite_name, rocm_number, suite_env
 
 __all__ = ["NamedJob", "SuiteRun", "find_job"]
@@ -74,6 +74,13 @@ def find_job(catalog: Catalog, tree: TreeFacts, name: str, workflow: str = "") -
             then="run one of these lines, with --checkout PATH",
         )
     (_, job, cell), *others = every
+    rule = tree.registry.partition
+    if rule.value is not Partition.LONGEST_FIRST and any((call.parts or 1) > 1 for call in cell.calls):
+        raise UsageError(
+            f"which files {name!r} ran cannot be told from the tree",
+            cause=f"it splits suites by {rule.value} ({rule.source})",
+            then="./inv repro LOG --checkout PATH: the job's log names its files",
+        )
     same = tuple(
         f"{each.source} has a job of this name too: {', '.join(map(_words, its.calls))}, ROCm {_rocm_of(its) or 'unknown'}"
         for _, each, its in others

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from ci.facts.tree.calls import Step, test_calls
@@ -15,7 +14,6 @@ _START: Final = re.compile(r"amd_ci_start_container\w*\.sh")
 # where SGLang's exec script goes without an option; a log does not say it
 _WORKDIR: Final = "/sglang-checkout/test"
 _IN_CONTAINER: Final = ("amd_ci_exec.sh", "ci_sglang")
-_NOWHERE: Final = Path("/nonexistent")
 
 
 def calls_of(script: str, *, line: int) -> Iterator[TestCall]:
@@ -30,7 +28,6 @@ def calls_of(script: str, *, line: int) -> Iterator[TestCall]:
         timeout_min=None,
         sometimes=(),
         workdir=_WORKDIR,
-        root=_NOWHERE,
         defaults=RunnerDefaults(),
     )
     for command in commands_of(script, []):

@@ -120,11 +120,15 @@ def test_an_input_that_a_caller_gives_makes_another_name(tmp_path: Path) -> None
     assert next(job for job in facts.amd_jobs if job.id == "call").given == (("rocm", "rocm700"),)
 
 
-def test_another_rule_of_parts_is_said(tmp_path: Path) -> None:
-    text = REGISTER.replace("(-f.est_time, f.filename)", "f.filename")
+@pytest.mark.parametrize(
+    ("key", "rule"),
+    [("f.filename", Partition.UNKNOWN), ("f.est_time, reverse=True", Partition.FILE_ORDER)],
+)
+def test_another_rule_of_parts_is_said(tmp_path: Path, key: str, rule: Partition) -> None:
+    text = REGISTER.replace("(-f.est_time, f.filename)", key)
     facts = read(write_workflow_tree(tmp_path, {"python/sglang/test/ci/ci_register.py": text}))
-    assert facts.registry.partition.value is Partition.UNKNOWN
-    assert [problem for problem in facts.unread if "auto_partition has another rule" in problem.what]
+    assert facts.registry.partition.value is rule
+    assert [problem for problem in facts.unread if "by another rule than ours" in problem.what]
 
 
 def test_a_tree_without_a_runner_has_facts(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from ci.errors import UsageError
 from ci.facts.tree.catalog import TreeView, view_tree
 from ci.github.job_names import JobName, job_name, looks_like_a_job
 from support.catalog_files import catalog
-from support.workflow_trees import write_workflow_tree
+from support.workflow_trees import REGISTER, write_workflow_tree
 
 JOB = """
 on: [schedule]
@@ -112,6 +112,15 @@ def test_of_two_jobs_with_the_same_tests_the_other_is_said(tmp_path: Path) -> No
     found = named(two_jobs(tmp_path, call(env=" -e MORE=1")), "odd-amd")
     assert (found.suite.name, found.env) == ("one-amd", ())
     assert any("other-amd.yml:5 has a job of this name too" in words for words in found.readings)
+
+
+def test_a_part_of_a_tree_with_another_rule_is_refused(tmp_path: Path) -> None:
+    text = REGISTER.replace("(-f.est_time, f.filename)", "f.est_time, reverse=True")
+    files = {"python/sglang/test/ci/ci_register.py": text}
+    view = view_tree(catalog(), str(write_workflow_tree(tmp_path, files)))
+    with pytest.raises(UsageError) as error:
+        job_name("one-amd (linux-south-1gpu, 1)", view.catalog, view.facts)
+    assert "in the order in which the file system lists them" in error.value.cause
 
 
 def test_another_name_is_read_as_without_a_tree(view: TreeView) -> None:
