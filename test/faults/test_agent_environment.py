@@ -23,7 +23,8 @@ class TestTheEnvironmentOfATest:
         env = json.loads((agent.root / "env.json").read_text())
         passed_on = {key for key in ("PATH", "HOME", "LANG", "LC_CTYPE") if key in os.environ or key in env}
         ours = {f"AMD_CI_{name}" for name in ("TOKEN", "ATTEMPT_TOKEN", "SPEC", "TEST", "SUITE", "EVENTS_FD")}
-        ours |= {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "SGLANG_USE_AITER"}
+        ours |= {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONFAULTHANDLER", "PYTHONUNBUFFERED"}
+        ours |= {"SGLANG_USE_AITER"}
         assert {key for key in env if not key.startswith("PYTEST_")} - passed_on == ours
         assert env["PYTHONPATH"] == "/of/ours:/of/the/set"
         assert (env["AMD_CI_TEST"], env["AMD_CI_SUITE"], env["AMD_CI_TOKEN"]) == (

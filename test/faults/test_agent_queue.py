@@ -175,6 +175,19 @@ class TestDeviceAborts:
         found = self.ended(agent, {"test_a.py": [None]}, [])
         assert [verdict for *_, verdict in found] == ["device", "device"]
 
+    def test_a_server_that_the_device_ended_is_no_fault_of_the_product(self, agent: AgentProcess) -> None:
+        """Python's faulthandler shows the abort of a server too."""
+        text = "import subprocess, sys\n"
+        text += "CODE = \"import os\\nprint('Memory access fault by GPU node-2 (Agent handle: 0x55) on address 0x7f.', flush=True)\\nos.abort()\"\n"
+        text += "def test_a():\n    code = subprocess.run([sys.executable, '-c', CODE]).returncode\n"
+        text += (
+            "    raise Exception(f'Server process exited with code {code}. Check server logs for errors.')\n"
+        )
+        agent.run(a_suite([agent.write("test_a.py", text)]), verdict_rules=DEVICE_RULES)
+        ended = agent.ended("test_a.py")
+        assert (ended["verdict"], ended["rule"]) == ("device", "gpu-memory-fault")
+        assert "Memory access fault" in ended["evidence"][0]
+
     def test_two_tests_that_stop_one_gpu_and_pass_on_another_prove_a_fault_of_the_first(
         self, agent: AgentProcess
     ) -> None:

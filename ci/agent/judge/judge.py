@@ -125,6 +125,9 @@ class _Judge:
             return found
         if of_a_server:
             ended = case.ended or self._facts.ended
+            gpu = self._gpu() if ended is not None and _is_abort(ended) else None
+            if gpu is not None and ended is not None:
+                return self._with(gpu[1], ended.text())
             root = self._end(ended) if ended is not None else self._process(besides=chain)
             if root is not None:
                 return self._with(root, *killed_by_sglang(ended, case.message))
@@ -376,3 +379,10 @@ class _Judge:
             if line is not None and CONDITIONS[rule.only_if](context):
                 return self._by(rule, (line,))
         return None
+
+
+def _is_abort(process: ProcessEnd) -> bool:
+    """Whether it ended as a GPU's runtime ends a process: by SIGABRT, which Python's faulthandler may have shown."""
+    if not process.errors:
+        return process.exit_code in (-6, 134)
+    return process.errors[0].raises == "Fatal Python error" and "Abort" in process.errors[0].message
