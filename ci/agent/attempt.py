@@ -61,6 +61,32 @@ class RunContext:
     device_aborts: DeviceAborts
 
 
+def test_environ(context: RunContext, suite: Suite, test: Test) -> dict[str, str]:
+    """The environment of a test, without what is an attempt's own."""
+    environ = {
+        **os.environ,
+        **suite.env,
+        **test.env,
+        "AMD_CI_TOKEN": context.spec.token,
+        "AMD_CI_SPEC": str(context.spec_path),
+        "AMD_CI_TEST": test.id,
+        "AMD_CI_SUITE": suite.id,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # a Python process that a signal ends prints where it was
+        "PYTHONFAULTHANDLER": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    paths = (*context.spec.pythonpath, environ.get("PYTHONPATH"))
+    environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    return environ
+
+
+def child_argv(context: RunContext, mode: str, suite: Suite, test: Test) -> list[str]:
+    """The command that becomes a test process."""
+    argv = [sys.executable, str(context.program), "--child", mode, str(os.getpid())]
+    return [*argv, str(context.spec_path), suite.id, test.id]
+
+
 class Attempt:
     """One attempt of one test. Made, run and ended in one thread; `gates` then says whether it counts against the run.
 
@@ -189,32 +215,12 @@ class Attempt:
             facts.excuse = self._excuses.of_end(facts.ended) if facts.ended is not None else None
 
     def _spawn(self, output: int, events: int) -> "subprocess.Popen[bytes]":
-        spec, spec_path, suite, test = (
-            self._context.spec,
-            str(self._context.spec_path),
-            self._suite,
-            self._test,
-        )
-        env = {
-            **os.environ,
-            **suite.env,
-            **test.env,
-            "AMD_CI_TOKEN": spec.token,
-            "AMD_CI_ATTEMPT_TOKEN": self._token,
-            "AMD_CI_SPEC": spec_path,
-            "AMD_CI_TEST": test.id,
-            "AMD_CI_SUITE": suite.id,
-            "AMD_CI_EVENTS_FD": str(events),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            # a Python process that a signal ends prints where it was
-            "PYTHONFAULTHANDLER": "1",
-            "PYTHONUNBUFFERED": "1",
-        }
-        env["PYTHONPATH"] = os.pathsep.join(p for p in (*spec.pythonpath, env.get("PYTHONPATH")) if p)
+        spec, suite, test = self._context.spec, self._suite, self._test
+        env = test_environ(self._context, suite, test)
+        env |= {"AMD_CI_ATTEMPT_TOKEN": self._token, "AMD_CI_EVENTS_FD": str(events)}
         if spec.gpu_ids:
             env["HIP_VISIBLE_DEVICES"] = ",".join(self._gpu_ids)
-        argv = [sys.executable, str(self._context.program), "--child", test.kind, str(os.getpid())]
-        argv += [spec_path, suite.id, test.id]
+        argv = child_argv(self._context, test.kind, suite, test)
         process: subprocess.Popen[bytes] = self._context.children.spawn(
             argv, cwd=spec.root, env=env, out=output, keep=events
         )

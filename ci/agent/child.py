@@ -1,6 +1,7 @@
 """The test process: the agent's second mode, which becomes the test."""
 
 import faulthandler
+import json
 import os
 import resource
 import signal
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 from .messages import Channel
+from .options import pytest_options, try_options
 from .processes import PR_SET_PDEATHSIG, prctl
 from .pytest_plugin import CaseReporter
 from .spec import Spec, Test, parse_spec
@@ -28,11 +30,25 @@ def be_the_test(kind: str, parent: str, spec_path: str, suite_id: str, test_id: 
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     spec = parse_spec(Path(spec_path).read_text(encoding="utf-8"))
     test = next(t for suite in spec.suites if suite.id == suite_id for t in suite.tests if t.id == test_id)
+    if kind == "options":
+        return _say_what_is_wrong(spec, test)
     if kind == "script":
         # A new program and not runpy: `__main__`, `sys.path` and what multiprocessing spawns are then those of
         # `python FILE`. The parent-death signal and the events socket survive the exec.
         os.execv(sys.executable, [sys.executable, str(spec.root / test.path)])  # noqa: S606 - no shell
     return run_pytest(spec, test, Channel(int(os.environ["AMD_CI_EVENTS_FD"])))
+
+
+def _say_what_is_wrong(spec: Spec, test: Test) -> int:
+    """Print what is wrong with the arguments for pytest, as a JSON list."""
+    try:
+        import pytest  # noqa: PLC0415 - see below
+    except ImportError:
+        return 1
+    text = json.dumps(try_options(spec, test, pytest))
+    sys.stdout.write(f"\n{text}\n")
+    sys.stdout.flush()
+    return 0
 
 
 def run_pytest(spec: Spec, test: Test, channel: Channel) -> int:
@@ -48,18 +64,8 @@ def run_pytest(spec: Spec, test: Test, channel: Channel) -> int:
         channel.send(type="case", case=test.path, outcome="failed", message=message, verdict="infra")
         return 1
     reporter = CaseReporter(channel, spec, test.path, pytest)
-    # No configuration file: one above the tree, or this repository's strict one, would change what runs.
-    options = [
-        "-c",
-        os.devnull,
-        f"--rootdir={spec.root}",
-        f"--confcutdir={spec.root}",
-        "-p",
-        "no:cacheprovider",
-    ]
-    options += ["--capture=no", "--color=no", "-q", *spec.pytest_args]
     sys.argv[:] = ["pytest", test.path]
-    code = int(pytest.main([*options, *(test.cases or [test.path])], plugins=[reporter]))
+    code = int(pytest.main([*pytest_options(spec), *(test.cases or [test.path])], plugins=[reporter]))
     channel.send(type="session", exit_code=code, problems=reporter.problems(test.cases))
     channel.close()
     return code

@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 from collections import deque
+from pathlib import Path
 
-from .attempt import POLL_S, Attempt, RunContext, leftover_list
+from .attempt import POLL_S, Attempt, RunContext, child_argv, leftover_list, test_environ
 from .gpus import Gpus
 from .judge import Judgement
+from .options import ADDOPTS, answer
 from .spec import Retry, Suite, Test
 
 
@@ -38,7 +40,17 @@ class Queue:
             platform=platform.platform(),
             host=socket.gethostname(),
         )
-        for suite in self._spec.suites:
+        refused = self._refused_options()
+        if refused:
+            self._emit(
+                "executor-failed",
+                what="pytest cannot be run with these arguments",
+                cause="an option that it does not know, or with which it runs nothing",
+                then="fix what follows the second --, or PYTEST_ADDOPTS",
+                problems=refused,
+                verdict="usage",
+            )
+        for suite in self._spec.suites if not refused else ():
             if self._why_cancelled() is None:
                 self._run_suite(suite)
             else:
@@ -51,6 +63,22 @@ class Queue:
             raise self._broken
         reason = "cancelled" if self._stop.reason else "fail-fast" if self._failed_by else "done"
         self._emit("agent-ended", reason=reason, leftovers=leftover_list(swept))
+
+    def _refused_options(self) -> list[str]:
+        """What is wrong with the arguments for pytest: tried once for each folder, whose conftest.py may add options."""
+        found: dict[str, None] = {}
+        tried: set[tuple[str, Path, str]] = set()
+        for suite in self._spec.suites:
+            for test in suite.tests:
+                environ = test_environ(self._context, suite, test)
+                more = environ.get(ADDOPTS, "")
+                key = (suite.id, Path(test.path).parent, more)
+                if test.kind != "pytest" or key in tried or not (self._spec.pytest_args or more):
+                    continue
+                tried.add(key)
+                argv = child_argv(self._context, "options", suite, test)
+                found |= dict.fromkeys(answer(argv, self._spec.root, environ))
+        return list(found)
 
     def _run_suite(self, suite: Suite) -> None:
         started = time.monotonic()

@@ -8,6 +8,7 @@ from ci.catalog.executors import ExecutorKind
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem, UsageError
 from ci.facts.gather import Place
+from ci.plan.pytest_args import check_pytest_args
 from ci.plan.registry import EXECUTORS
 from ci.plan.request import (
     CHANGING,
@@ -241,6 +242,7 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
         exclusive_host=known.exclusive_host,
         from_dockerfile=known.from_dockerfile,
     )
+    check_pytest_args(pytest_args, problems)
     _check_container_options(known, request.executor, problems)
     given = [
         name

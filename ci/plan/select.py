@@ -7,6 +7,7 @@ from ci.catalog.catalog import Catalog
 from ci.catalog.cpu_tests import CpuTests
 from ci.catalog.hardware import CPU
 from ci.catalog.registrations.parse import Registration
+from ci.catalog.registrations.test_requirements import has_case
 from ci.catalog.stages import Suite
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem
@@ -238,6 +239,8 @@ def _by_file(
         if file is None:
             problems.append(_unknown_test(catalog, facts, request, name, here))
             continue
+        if case and (problem := _wrong_case(facts, request, file, case)) is not None:
+            problems.append(problem)
         cases = wanted.setdefault(file, [])
         if case and f"{file}::{case}" not in cases:
             cases.append(f"{file}::{case}")
@@ -246,6 +249,21 @@ def _by_file(
         file: () if any(resolve_file(name, {file}) for name in whole) else tuple(cases)
         for file, cases in wanted.items()
     }
+
+
+def _wrong_case(facts: Facts, request: Request, file: str, case: str) -> Problem | None:
+    """A case that the file cannot hold, by its source; parameters are found out when pytest collects them."""
+    known = facts.tests.cases.get(file, ())
+    if facts.tests.kinds.get(file) == "script":
+        what = f"{file} is run as a program and has no case {case!r}"
+        return Problem(where=request.tests_source, what=what, hint=f"--test {file}")
+    if not known or has_case(known, case):
+        return None
+    names = [name for name in known if "*" not in name]
+    plain = case.partition("[")[0]
+    return Problem(
+        where=request.tests_source, what=f"{file} has no case {case!r}", hint=closest(plain, names)
+    )
 
 
 def tests_of_suites(

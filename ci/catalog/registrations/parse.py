@@ -80,7 +80,7 @@ class ParsedFile:
 class Discovery:
     """What a tree says: registrations and problems by file and line, the kind of each file that was parsed.
 
-    `requirements` and `cases` are by file, of our own tree alone: another's tests don't know our catalog.
+    `requirements` are by file, of our own tree alone: another's tests don't know our catalog. `cases` are by file.
     """
 
     registrations: tuple[Registration, ...]
@@ -249,7 +249,7 @@ def parse(source: bytes, file: str, rules: DiscoveryRules, *, ours: bool = False
         kind=_kind(module),
         registrations=tuple(registrations),
         requirements=requirements,
-        cases=case_names(module) if ours else (),
+        cases=case_names(module),
         problems=tuple(
             Problem(where=f"{file}:{fault.line}", what=fault.what, hint=fault.hint)
             for fault in sorted(faults, key=lambda fault: fault.line)

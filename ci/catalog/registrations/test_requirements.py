@@ -10,7 +10,7 @@ by the names that they use.
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 __all__ = ["Requirements", "case_names", "has_case", "mentions_requirements", "read_requirements"]
@@ -262,18 +262,39 @@ def _metric_names(called: str, call: ast.Call) -> tuple[str, ...] | None:
 def case_names(module: ast.Module) -> tuple[str, ...]:
     """Test functions, test classes and their methods, as in node ids: `test_x`, `TestA`, `TestA::test_y`.
 
-    A class that has bases may inherit cases, so it is followed by `TestA::*`.
+    A class that has bases or decorators may have other cases, and what is imported may be a class: it is followed by `TestA::*`.
+    `*` stands for whatever an import of all brings.
     """
     names: list[str] = []
-    for statement in module.body:
+    for statement in _statements(module.body):
         names += _test_name(statement)
         if isinstance(statement, ast.ClassDef):
             members = [
-                f"{statement.name}::{name}" for member in statement.body for name in _test_name(member)
+                f"{statement.name}::{name}"
+                for member in _statements(statement.body)
+                for name in _test_name(member)
             ]
-            inherits = [f"{statement.name}::*"] if statement.bases else []
+            inherits = [f"{statement.name}::*"] if statement.bases or statement.decorator_list else []
             names += [statement.name, *members, *inherits]
+        elif isinstance(statement, ast.ImportFrom):
+            for alias in statement.names:
+                name = alias.asname or alias.name
+                if name == "*":
+                    names.append("*")
+                elif name.lower().startswith("test"):
+                    names += [name, f"{name}::*"]
     return tuple(names)
+
+
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a body and of the branches, loops and blocks in it."""
+    for statement in body:
+        yield statement
+        for name in ("body", "orelse", "finalbody"):
+            if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                yield from _statements(getattr(statement, name, ()))
+        for handler in getattr(statement, "handlers", ()):
+            yield from _statements(handler.body)
 
 
 def _test_name(statement: ast.stmt) -> list[str]:
@@ -285,4 +306,4 @@ def _test_name(statement: ast.stmt) -> list[str]:
 def has_case(names: tuple[str, ...], case: str) -> bool:
     """Whether a file with these names can hold the case; parameters are not looked at."""
     plain = case.partition("[")[0]
-    return plain in names or f"{plain.partition('::')[0]}::*" in names
+    return plain in names or f"{plain.partition('::')[0]}::*" in names or "*" in names

@@ -1,0 +1,100 @@
+"""Arguments for pytest that cannot be honoured are refused once, before the first test, by the interpreter that would run them."""
+
+import pytest
+
+from support.agent_process import AgentProcess, a_suite
+
+PASSES = "def test_a(): pass\ndef test_b(): pass\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--no-such-option"], "unrecognized arguments: --no-such-option"),
+        (["-p", "no_such_plugin"], "no_such_plugin"),
+        (["--maxfail", "many"], "invalid int value"),
+        (["-k", "a b("], "Wrong expression passed to '-k'"),
+        (["-m", "and"], "Wrong expression passed to '-m'"),
+        (["-qh"], "--help: no case would be run"),
+        (["-vsx", "--setup-plan"], "--setup-plan: no case would be run"),
+        (["-o", "addopts=--collect-only"], "--collect-only: no case would be run"),
+        (["test_b.py"], "test_b.py: tests are named by --test"),
+    ],
+)
+def test_they_are_refused_once_and_no_test_is_started(
+    agent: AgentProcess, arguments: list[str], said: str
+) -> None:
+    tests = [agent.write(name, PASSES) for name in ("test_a.py", "test_b.py")]
+    agent.run(a_suite(tests), pytest_args=arguments)
+    (failure,) = agent.of("executor-failed")
+    assert failure["verdict"] == "usage"
+    assert said in " ".join(failure["problems"])
+    assert len(failure["problems"]) == len(set(failure["problems"]))
+    assert not agent.of("test-started")
+    assert agent.of("agent-ended")[0]["reason"] == "done"
+
+
+def test_those_of_the_variable_are_tried_too(agent: AgentProcess) -> None:
+    suite = a_suite([agent.write("test_a.py", PASSES)])
+    agent.run({**suite, "env": {**suite["env"], "PYTEST_ADDOPTS": "--fixtures"}})  # type: ignore[dict-item]
+    assert "--fixtures: no case would be run" in agent.of("executor-failed")[0]["problems"][0]
+
+
+def test_an_option_of_a_folders_conftest_is_known(agent: AgentProcess) -> None:
+    for folder in ("one", "two"):
+        (agent.root / folder).mkdir()
+    agent.write("one/conftest.py", "def pytest_addoption(parser): parser.addoption('--mine')\n")
+    one, two = agent.write("one/test_a.py", PASSES), agent.write("two/test_b.py", PASSES)
+    agent.run(a_suite([one]), pytest_args=["--mine", "1"])
+    assert agent.ended("one/test_a.py")["outcome"] == "passed"
+    agent.events.clear()
+    agent.run(a_suite([one, two]), pytest_args=["--mine", "1"])
+    assert "unrecognized arguments: --mine" in agent.of("executor-failed")[0]["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cases"),
+    [
+        (["-v", "--durations=3"], {"passed": 2}),
+        (["-k", "test_a"], {"passed": 1}),
+        (["--deselect", "test_a.py::test_a"], {"passed": 1}),
+        (["-p", "no:faulthandler"], {"passed": 2}),
+        (["--setup-show"], {"passed": 2}),
+        (["--noconftest"], {"passed": 2}),
+    ],
+)
+def test_what_can_be_honoured_is(agent: AgentProcess, arguments: list[str], cases: dict[str, int]) -> None:
+    agent.run(a_suite([agent.write("test_a.py", PASSES)]), pytest_args=arguments)
+    assert (agent.ended("test_a.py")["outcome"], agent.ended("test_a.py")["cases"]) == ("passed", cases)
+
+
+def test_a_conftest_that_cannot_be_imported_is_a_failure_of_its_tests(agent: AgentProcess) -> None:
+    agent.write("conftest.py", "import nothing_like_it\n")
+    agent.run(a_suite([agent.write("test_a.py", PASSES)]), pytest_args=["-v"])
+    assert not agent.of("executor-failed")
+    assert agent.ended("test_a.py")["outcome"] == "failed"
+
+
+def test_a_selection_that_leaves_nothing_of_a_file_is_no_failure_of_it(agent: AgentProcess) -> None:
+    one, two = agent.write("test_a.py", PASSES), agent.write("test_b.py", "def test_c(): pass\n")
+    agent.run(a_suite([one, two]), pytest_args=["-k", "test_c"])
+    assert agent.ended("test_a.py")["outcome"] == "skipped"
+    assert agent.ended("test_a.py")["skip_reasons"] == ["pytest's options select none of its 2 cases"]
+    assert agent.ended("test_b.py")["cases"] == {"passed": 1}
+
+
+def test_the_first_failure_ends_the_file_and_the_rest_is_named(agent: AgentProcess) -> None:
+    agent.run(a_suite([agent.write("test_a.py", "def test_z(): assert 0\n" + PASSES)]), pytest_args=["-x"])
+    assert agent.ended("test_a.py")["cases"] == {"failed": 1}
+    assert "2 cases not run: stopping after 1 failures" in [note["text"] for note in agent.of("note")]
+
+
+def test_a_node_id_that_does_not_exist_is_the_requests_fault(agent: AgentProcess) -> None:
+    text = "import pytest\n@pytest.mark.parametrize('n', [1, 2])\ndef test_many(n): pass\n"
+    test = {**agent.write("test_a.py", text), "cases": ["test_a.py::test_many[3]"]}
+    agent.run(a_suite([test]))
+    ended = agent.ended("test_a.py")
+    assert (ended["verdict"], ended["gates"]) == ("usage", True)
+    assert ended["evidence"] == [
+        "test_a.py::test_many[3] does not exist; nearest: test_many[2], test_many[1]"
+    ]
