@@ -19,7 +19,7 @@ from ci.facts.platform_support import require_rehearsal
 from ci.plan.model import Plan
 from ci.plan.secret_values import refuse_secret_values, secret_values
 from ci.record.events import Baseline
-from ci.report.console import confirmed, open_console, say
+from ci.report.console import confirmed, open_console, say, say_at_once
 from ci.report.final.terminal import show_final
 from ci.report.final.write import show_written, write_reports
 from ci.report.live.github import mask, workspace_prefix
@@ -87,6 +87,7 @@ def act(
         view=lambda folder: _look_on(plan, environ, folder.path, json=json, limits=limits),
         report=lambda ending: _report(ending, environ, json=json, limits=limits),
         say=say,
+        acknowledge=say_at_once,
         baseline=baseline,
     ).act()
 

@@ -77,11 +77,11 @@ class AgentStream:
         self._stop_at = monotonic_s() + overall_s
         self._kill_at: float | None = None
 
-    def stop(self) -> None:
-        """End its standard input, on which it ends its tests."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """End its standard input, on which it ends its tests; `at_once`: kill it and them."""
         self._agent.close_stdin()
-        if self._kill_at is None:
-            self._kill_at = self._now() + self._stop_s
+        if self._kill_at is None or at_once:
+            self._kill_at = self._now() + (0.0 if at_once else self._stop_s)
 
     def events(self) -> Iterator[Event]:
         """Its events as they come; a line that is not an event is a `note`.

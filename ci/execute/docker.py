@@ -90,13 +90,17 @@ class DockerExecutor:
         self._spec = spec
         self._worker.start()
 
-    def stop(self) -> None:
+    @property
+    def stop_s(self) -> float:
+        return _JOIN_S
+
+    def stop(self, *, at_once: bool = False) -> None:
         """End the tests and whatever phase is under way; safe in a signal handler, and when called again."""
         if self._stop_at is None:
             self._stop_at = clock.monotonic_s() + _JOIN_S
         self._stop.set()
         if self._stream is not None:
-            self._stream.stop()
+            self._stream.stop(at_once=at_once)
 
     def events(self) -> Iterator[Event]:
         """Phases and the agent's events to the end of the cleanup."""

@@ -33,8 +33,15 @@ class Executor(Protocol):
     def events(self) -> Iterator[Event]:
         """Phases and the agent's events, to the end; they contain `agent-ended` or `executor-failed`."""
 
-    def stop(self) -> None:
-        """End the tests and whatever phase is under way; safe in a signal handler, and when called again."""
+    @property
+    def stop_s(self) -> float:
+        """The longest that a stop takes."""
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """End the tests and whatever phase is under way; safe in a signal handler, and when called again.
+
+        `at_once`: kill the tests and give them no time to end.
+        """
 
     def close(self) -> None:
         """End everything that was started."""

@@ -129,17 +129,21 @@ class HostExecutor:
                 cause="the disk is full, or the interpreter is missing or not executable",
                 then=f"{argv[0]} --version",
             ) from error
-        stop_s = self._plan.work.limits.agent.stop_s + _SWEEP_S
+        stop_s = self.stop_s
         self._agent = _HostAgent(process, token=self._token, exit_s=stop_s)
         self._stream = AgentStream(
             self._agent, overall_s=overall_s(self._plan), stop_s=stop_s, log=folder.agent_log
         )
 
-    def stop(self) -> None:
+    @property
+    def stop_s(self) -> float:
+        return self._plan.work.limits.agent.stop_s + _SWEEP_S
+
+    def stop(self, *, at_once: bool = False) -> None:
         """End the tests; safe in a signal handler, and when called again."""
         if self._stream is not None:
             self._stopped = True
-            self._stream.stop()
+            self._stream.stop(at_once=at_once)
 
     def events(self) -> Iterator[Event]:
         """The agent's events, and `executor-failed` as the last one when they end without `agent-ended`."""

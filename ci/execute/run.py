@@ -1,5 +1,6 @@
 """One run from its folder to its end: the executor's events go into the record and to the view."""
 
+import math
 import shlex
 import signal
 from collections.abc import Callable, Mapping
@@ -34,6 +35,9 @@ __all__ = ["Ending", "Run", "Show"]
 # the engine whose place another takes in a rehearsal
 _UNDER_TEST = "sglang"
 
+# two SIGINTs within this time are one press: a terminal and a parent may send one each
+_ONE_PRESS_S = 0.3
+
 # shows an event as it happens
 Show = Callable[[Event], None]
 
@@ -54,7 +58,7 @@ class Run:
 
     `environ` is the caller's: only what the plan passes through reaches the tests. `view` is entered once the folder is
     there and left before `report`, which is called last. `say` takes a line about what an earlier run had left. `baseline` is
-    the run that this one is compared with.
+    the run that this one is compared with. `acknowledge` takes a line in the middle of whatever is being written.
     """
 
     plan: Plan
@@ -63,9 +67,11 @@ class Run:
     view: Callable[[RunFolder], AbstractContextManager[Show]]
     report: Callable[[Ending], None]
     say: Callable[[str], None]
+    acknowledge: Callable[[str], None]
     baseline: Baseline | None = None
     _interrupted: bool = field(default=False, init=False)
     _executor: Executor | None = field(default=None, init=False)
+    _pressed_s: float = field(default=-math.inf, init=False)
     _token: str = field(default_factory=clock.new_token, init=False)
 
     def act(self) -> int:
@@ -91,11 +97,21 @@ class Run:
         finally:
             unregister(live, self._token)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        """The first signal ends the tests, later ones change nothing: GitHub sends INT, then TERM."""
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """The first signal ends the tests; of the later ones a second Ctrl-C kills them: GitHub and Nox send INT, then TERM."""
+        now, first = clock.monotonic_s(), not self._interrupted
         self._interrupted = True
-        if self._executor is not None:
-            self._executor.stop()
+        at_once = not first and number == signal.SIGINT and now - self._pressed_s > _ONE_PRESS_S
+        if first or number == signal.SIGINT:
+            self._pressed_s = now
+        executor = self._executor
+        if first:
+            within = f", up to {executor.stop_s:.0f} s" if executor is not None else ""
+            self.acknowledge(f"stopping{within}; press Ctrl-C again to kill the tests at once")
+        elif at_once:
+            self.acknowledge("killing the tests")
+        if executor is not None:
+            executor.stop(at_once=at_once)
 
     def _record(self, folder: RunFolder) -> Ending:
         """Run and record; a record that cannot be written ends the run, not the reports."""

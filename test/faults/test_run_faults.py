@@ -85,7 +85,6 @@ def reports(folder: Path) -> set[str]:
         (signal.SIGTERM,),
         (signal.SIGHUP,),
         (signal.SIGINT, signal.SIGTERM),
-        (signal.SIGINT,) * 3,
     ],
     ids=lambda signals: "+".join(number.name for number in signals),
 )
@@ -109,6 +108,29 @@ def test_an_interrupted_run_reports_and_leaves_nothing(
     assert outcomes["test/registered/amd/test_b_hanging.py"] == "cancelled"
     assert took_s < 10, "GitHub kills 10 s after its first signal"
     assert not list((runs / ".live").iterdir())
+    assert "stopping, up to 7 s; press Ctrl-C again to kill the tests at once" in said(runs)
+    assert "1 passed, 1 cancelled" in (folder / "summary.md").read_text().replace("**", "")
+    ended = next(event for event in events if event.get("verdict") == "cancelled")
+    assert ended["evidence"][0].startswith("interrupted; running: ")
+
+
+def said(runs: Path) -> str:
+    return (runs.parent / "out.txt").read_text()
+
+
+def test_a_second_press_kills_the_tests_at_once(copy: Path, runs: Path) -> None:
+    process, folder, token = started(copy, runs)
+    send(process, signal.SIGINT)
+    wait_for("the first answer", lambda: "stopping, up to 7 s" in said(runs), timeout_s=2)
+    time.sleep(0.4)
+    begin = time.monotonic()
+    send(process, signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    assert time.monotonic() - begin < 4
+    assert processes_of(token) == []
+    assert "killing the tests" in said(runs)
+    assert reports(folder) == {"junit.xml", "summary.md", "report.html"}
+    assert "1 passed, 1 cancelled" in (folder / "summary.md").read_text().replace("**", "")
 
 
 def test_after_sigkill_of_the_runner_nothing_is_left_within_five_seconds(copy: Path, runs: Path) -> None:

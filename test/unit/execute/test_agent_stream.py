@@ -130,6 +130,17 @@ def test_an_agent_that_does_not_end_after_a_stop_is_killed() -> None:
     assert agent.calls == [("close_stdin", 10), ("close_stdin", 10), ("kill", 16), ("close", 16)]
 
 
+def test_an_agent_that_is_to_end_at_once_is_killed_at_once() -> None:
+    agent = FakeAgent([], hangs=True)
+    stream = stream_of(agent)
+    stream.stop()
+    stream.stop(at_once=True)
+    with pytest.raises(InfrastructureError, match="without agent-ended"):
+        list(stream.events())
+    (killed_s,) = (at for call, at in agent.calls if call == "kill")
+    assert killed_s == 1
+
+
 def test_an_agent_that_runs_too_long_is_stopped_and_may_end_by_itself() -> None:
     agent = FakeAgent([], hangs=True, ends_on_stop=True)
     with pytest.raises(InfrastructureError, match="without agent-ended") as caught:

@@ -1,6 +1,7 @@
 """One run from its folder to its end, with an executor that says what it is given."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -106,6 +107,7 @@ class Double:
     calls: list[str] = field(default_factory=list)
     on_event: Any = None
     on_start: Callable[[], None] = lambda: None
+    stop_s: float = 7.0
 
     def start(self, spec: Any) -> None:
         self.calls.append(f"start {spec.run}")
@@ -119,8 +121,8 @@ class Double:
         if self.broken is not None:
             raise self.broken
 
-    def stop(self) -> None:
-        self.calls.append("stop")
+    def stop(self, *, at_once: bool = False) -> None:
+        self.calls.append("kill" if at_once else "stop")
 
     def close(self) -> None:
         self.calls.append("close")
@@ -179,6 +181,7 @@ class Bench:
             view=self.view,
             report=self.report,
             say=self.messages.append,
+            acknowledge=self.messages.append,
         ).act()
 
     def kinds(self) -> list[str]:
@@ -228,6 +231,33 @@ def test_a_signal_stops_the_executor_and_is_130_whatever_passed(bench: Bench) ->
     assert bench.run(executor) == ExitCode.INTERRUPTED
     assert executor.calls.count("stop") == len(PASSED)
     assert bench.endings[0].record.recorded_exit == ExitCode.INTERRUPTED
+
+
+def presses(*numbers: signal.Signals, apart_s: float) -> Callable[[], None]:
+    """Send these signals, one for each event."""
+    left = iter(numbers)
+
+    def press() -> None:
+        if (number := next(left, None)) is not None:
+            time.sleep(apart_s)
+            signal.raise_signal(number)
+
+    return press
+
+
+def test_the_first_signal_is_acknowledged_at_once(bench: Bench) -> None:
+    pressed = presses(signal.SIGINT, signal.SIGTERM, apart_s=0.4)
+    assert bench.run(Double(PASSED, on_event=pressed)) == ExitCode.INTERRUPTED
+    assert bench.messages == ["stopping, up to 7 s; press Ctrl-C again to kill the tests at once"]
+
+
+@pytest.mark.parametrize(
+    ("apart_s", "calls"), [(0.4, ["stop", "kill"]), (0.0, ["stop", "stop"])], ids=["twice", "one press"]
+)
+def test_a_second_press_kills_the_tests_at_once(bench: Bench, apart_s: float, calls: list[str]) -> None:
+    executor = Double(PASSED, on_event=presses(signal.SIGINT, signal.SIGINT, apart_s=apart_s))
+    assert bench.run(executor) == ExitCode.INTERRUPTED
+    assert [call for call in executor.calls if call in ("stop", "kill")] == calls
 
 
 def test_a_signal_while_the_executor_starts_stops_it(bench: Bench) -> None:
