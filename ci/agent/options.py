@@ -85,15 +85,13 @@ def try_options(spec: Spec, test: Test, library: ModuleType) -> list[str]:
     except Exception as error:  # noqa: BLE001 - a plugin that cannot be imported
         return [f"{type(error).__name__}: {error}".splitlines()[0]]
     problems = [each for each in probe.problems if not each.startswith(f"{folder}: ")]
-    words = [line.partition("error: ")[2] for line in said.getvalue().splitlines() if "error: " in line]
-    if probe.parsed:
-        words = [
-            line.removeprefix("ERROR: ")
-            for line in said.getvalue().splitlines()
-            if line.startswith("ERROR: ")
-        ]
+    words = [
+        line.removeprefix("ERROR: ").rpartition("error: ")[2]
+        for line in said.getvalue().splitlines()
+        if line.startswith("ERROR: ") or ": error: " in line
+    ]
     # a conftest.py that cannot be imported fails its tests, which say so
-    return [*problems, *words]
+    return [*problems, *(word for word in words if not word.startswith("usage: "))]
 
 
 def answer(argv: Sequence[str], root: Path, environ: Mapping[str, str]) -> list[str]:

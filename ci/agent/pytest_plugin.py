@@ -99,7 +99,7 @@ class CaseReporter:
         self,
     ) -> Around:
         report = (yield).get_result()
-        self._near.update(node.nodeid for node in report.result or ())
+        self._near.update(node.nodeid for node in report.result or () if "::" in node.nodeid)
         call = getattr(report, "call", None)
         self._lacks = _lacking(call.excinfo.value if call is not None and call.excinfo else None)
 

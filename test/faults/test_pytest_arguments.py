@@ -40,23 +40,26 @@ def test_those_of_the_variable_are_tried_too(agent: AgentProcess) -> None:
     assert "--fixtures: no case would be run" in agent.of("executor-failed")[0]["problems"][0]
 
 
-def test_an_option_of_a_folders_conftest_is_known(agent: AgentProcess) -> None:
-    for folder in ("one", "two"):
+@pytest.mark.parametrize("folders", [("one",), ("one", "two")])
+def test_an_option_of_a_folders_conftest_is_known_there(
+    agent: AgentProcess, folders: tuple[str, ...]
+) -> None:
+    for folder in folders:
         (agent.root / folder).mkdir()
     agent.write("one/conftest.py", "def pytest_addoption(parser): parser.addoption('--mine')\n")
-    one, two = agent.write("one/test_a.py", PASSES), agent.write("two/test_b.py", PASSES)
-    agent.run(a_suite([one]), pytest_args=["--mine", "1"])
-    assert agent.ended("one/test_a.py")["outcome"] == "passed"
-    agent.events.clear()
-    agent.run(a_suite([one, two]), pytest_args=["--mine", "1"])
-    assert "unrecognized arguments: --mine" in agent.of("executor-failed")[0]["problems"][0]
+    tests = [agent.write(f"{folder}/test_{folder}.py", PASSES) for folder in folders]
+    agent.run(a_suite(tests), pytest_args=["--mine", "1"])
+    if len(folders) == 1:
+        assert agent.ended("one/test_one.py")["outcome"] == "passed"
+    else:
+        assert "unrecognized arguments: --mine" in agent.of("executor-failed")[0]["problems"][0]
 
 
 @pytest.mark.parametrize(
     ("arguments", "cases"),
     [
         (["-v", "--durations=3"], {"passed": 2}),
-        (["-k", "test_a"], {"passed": 1}),
+        (["-k", "test_b"], {"passed": 1}),
         (["--deselect", "test_a.py::test_a"], {"passed": 1}),
         (["-p", "no:faulthandler"], {"passed": 2}),
         (["--setup-show"], {"passed": 2}),
