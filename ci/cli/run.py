@@ -19,7 +19,7 @@ from ci.facts.platform_support import require_rehearsal
 from ci.plan.model import Plan
 from ci.plan.secret_values import refuse_secret_values, secret_values
 from ci.record.events import Baseline
-from ci.report.console import confirmed, open_console, say, say_at_once
+from ci.report.console import confirmed, open_console, say
 from ci.report.final.terminal import show_final
 from ci.report.final.write import show_written, write_reports
 from ci.report.live.github import mask, workspace_prefix
@@ -30,6 +30,7 @@ from ci.report.views.engine_build import EngineBuildView
 from ci.report.views.plan import list_tests, print_plan
 from ci.system import clock
 from ci.system.environ import read_environ
+from ci.system.output import say_at_once
 from ci.system.signals import die_with_parent, stop_once
 
 __all__ = ["run"]

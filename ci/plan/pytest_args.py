@@ -29,7 +29,7 @@ _NEEDS_CACHE = _Refusal(
     what="needs pytest's cache, which is off", hint="--last-failed, before the second --, is ours"
 )
 _IS_PLANNED = _Refusal(what="is set by the plan", hint="leave it out")
-_RETRIES = _Refusal(what="would hide a flaky test", hint="retries are rows of ci/catalog/retries.toml")
+_RETRIES = _Refusal(what="would hide a flaky test", hint="attempts of a suite are in ci/catalog/stages.toml")
 _PUBLISHES = _Refusal(what="sends the output to a public page", hint="the log is in the run folder")
 
 _REFUSED: Mapping[str, _Refusal] = {

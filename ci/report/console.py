@@ -5,10 +5,8 @@ No console reads markup or highlights anything: a string is printed as it is.
 
 import io
 import json as json_module
-import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TextIO
 
 from rich import box
@@ -44,7 +42,6 @@ __all__ = [
     "print_json",
     "recording_console",
     "say",
-    "say_at_once",
 ]
 
 # Columns of everything that is not a terminal: Actions, pipes and files have no width of their own.
@@ -106,12 +103,6 @@ def say(line: str) -> None:
     """A line of progress on standard error: for people, also when standard output is for machines."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
-
-
-def say_at_once(line: str) -> None:
-    """The same out of a signal's handler, which may be in the middle of another line."""
-    with suppress(OSError):  # nobody reads it
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ is not None else 2, f"\n{line}\n".encode())
 
 
 def confirmed(question: str) -> bool:

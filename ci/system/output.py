@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["Outlet", "finish", "outlive_readers"]
+__all__ = ["Outlet", "finish", "outlive_readers", "say_at_once"]
 
 _STREAMS: Final = {1: "stdout", 2: "stderr"}
 
@@ -70,6 +70,11 @@ def outlive_readers() -> tuple[Outlet, ...]:
         name = _STREAMS[outlet.fileno()]
         setattr(sys, name, _stream(outlet, getattr(sys, name)))
     return outlets
+
+
+def say_at_once(line: str) -> None:
+    """A line on standard error out of a signal's handler, which may be in the middle of another one."""
+    Outlet(2).write(f"\n{line}\n".encode())
 
 
 def finish(outlets: Iterable[Outlet]) -> str:
