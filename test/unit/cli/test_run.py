@@ -32,6 +32,7 @@ class FakeRun:
     view: Any
     report: Any
     say: Any
+    acknowledge: Any
     baseline: Any = None
 
     # of every run of a test
