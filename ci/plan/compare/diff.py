@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from ci.plan.model import Plan
 
-__all__ = ["Difference", "compare", "flat", "source_of"]
+__all__ = ["ABSENT", "PRESENT", "Difference", "compare", "flat", "source_of"]
 
 _MISSING: Final = object()
-_ABSENT = "(absent)"
+ABSENT = "(absent)"
+PRESENT = "present"
 # A test that only one plan has is named once, in its suite; its bounds say nothing more.
 _BOUNDS = "work.bounds."
 
@@ -104,10 +105,10 @@ def _texts(one: Any, two: Any) -> tuple[str, str]:
 def _text(value: Any) -> str:
     """One line for a value of any depth."""
     if value is _MISSING:
-        return _ABSENT
+        return ABSENT
     if isinstance(value, Mapping) and value:
         tests = value.get("tests")
-        return f"{len(tests)} tests" if isinstance(tests, list) else "present"
+        return f"{len(tests)} tests" if isinstance(tests, list) else PRESENT
     if isinstance(value, list) and value:
         return ", ".join(map(_text, value))
     return value if isinstance(value, str) else json.dumps(value)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from ci.catalog.stages import RetryGpu
 from ci.plan.compare.classes import ClassDifference, bound_text
-from ci.plan.compare.diff import Difference
+from ci.plan.compare.diff import ABSENT, PRESENT, Difference
 from ci.plan.model import BoundWork, CapabilityWork, Plan, SuiteWork
 from ci.plan.shards import balance
 from ci.report.console import Console, Rule, Table, Text, new_table, open_console, print_json, say
@@ -221,10 +221,26 @@ def show_differences(
     if not differences:
         console.print("nothing differs")
         return
-    table = new_table("field", "left", "its source", "right", "its source")
-    for row in differences:
-        table.add_row(row.path, row.left, row.left_source, row.right, row.right_source)
-    console.print(table)
+    both = [row for row in differences if ABSENT not in (row.left, row.right)]
+    if both:
+        table = new_table("field", "left", "its source", "right", "its source")
+        for row in both:
+            table.add_row(row.path, row.left, row.left_source, row.right, row.right_source)
+        console.print(table)
+    for side, rows in (
+        ("left", [(row.path, row.left, row.left_source) for row in differences if row.right == ABSENT]),
+        ("right", [(row.path, row.right, row.right_source) for row in differences if row.left == ABSENT]),
+    ):
+        if rows:
+            console.print(Text(f"only {side}:", style="bold"))
+        for path, value, source in rows:
+            console.print(_one_sided(path, value, source), soft_wrap=True)
+
+
+def _one_sided(path: str, value: str, source: str) -> Text:
+    """One line: a test or a suite is there, a variable has a value."""
+    line = Text(f"  {path}" if value == PRESENT else f"  {path} = {value}")
+    return line.append(f"  ({source})", style="dim") if source else line
 
 
 def show_class_differences(

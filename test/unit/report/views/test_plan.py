@@ -186,6 +186,15 @@ class TestDifferences:
         assert "placement.host laptop" in words
         assert "SGLANG_X" in words
 
+    def test_what_only_one_has_is_one_line_each(self, capsys: pytest.CaptureFixture[str]) -> None:
+        left, right = whole(), planned(catalog(), facts(ROWS[1:]), request("stage-b-amd", env=(("X", "1"),)))
+        show_differences(plain_console(sys.stdout), compare(left, right), left=left, right=right)
+        lines = capsys.readouterr().out.splitlines()
+        removed = [line for line in lines if ROWS[0].file in line]
+        assert len(removed) == 1
+        assert lines.index("only left:") < lines.index(removed[0]) < lines.index("only right:")
+        assert any(line.startswith("  work.suites.1-gpu-small.env.X = 1  (--env") for line in lines)
+
     def test_equal_plans_are_the_same_work(self, shown: Shown) -> None:
         show_differences(plain_console(sys.stdout), (), left=whole(), right=whole())
         words = shown.words()
