@@ -493,15 +493,15 @@ def dev(session: nox.Session) -> None:
 
 @register()
 def bench(session: nox.Session) -> None:
-    """Compare with named peers: `-- discovery`, `-- image`, or both. `-- verdicts` and `-- mutants` measure judge and tests.
+    """Compare with named peers: `-- discovery`, `-- image`, or both. `-- verdicts`, `-- triage`, `-- mutants` measure judge, reader, tests.
 
     `discovery` is compared with SGLang's own collector. `image`, resolving and starting a container, with the plain
     docker commands; it needs root and Debian packages, see `.ci/run`. `mutants` changes 30 covered lines one by one and
     exits with 1 when fewer than 27 of them fail a test of their own room: `-- mutants [--seed N] [--room ROOM]`. `verdicts`
     judges a folder of labelled logs and exits with 1 when a product failure is excused or too much infrastructure is blamed
-    on the product: `-- verdicts [FOLDER] [--json] [--matrices]`, see docs/verdict-corpus.md.
+    on the product: `-- verdicts [FOLDER] [--json] [--matrices]`, see docs/verdict-corpus.md. `triage` reads a made-up log of 60 MB.
     """
-    if session.posargs[:1] in (["mutants"], ["verdicts"]):
+    if session.posargs[:1] in (["mutants"], ["verdicts"], ["triage"]):
         name, *options = session.posargs
         run(session, made(session, *TEST), f"test/bench/{name}.py", *options)
         return
@@ -509,7 +509,7 @@ def bench(session: nox.Session) -> None:
     if set(words) - {"discovery", "image"}:
         raise UsageError(
             f"unknown bench {' '.join(words)}",
-            then="nox -s bench -- discovery, image, mutants or verdicts",
+            then="nox -s bench -- discovery, image, mutants, triage or verdicts",
         )
     if not session.posargs and "image" not in words:
         session.log("skipping image: it needs root")

@@ -5,7 +5,7 @@
 
 from invoke.exceptions import Exit
 
-from ci.cli.inv import Inv, Verbs, arguments_of
+from ci.cli.inv import SEVERAL, Inv, Verbs, arguments_of
 from ci.cli.verb_options import (
     BuildOptions,
     CheckoutOptions,
@@ -19,6 +19,7 @@ from ci.cli.verb_options import (
     PruneImagesOptions,
     PruneRunsOptions,
     ReproOptions,
+    TriageOptions,
 )
 from ci.system import clock
 from ci.system.environ import read_environ
@@ -51,6 +52,15 @@ def repro(options: ReproOptions) -> None:
     source, *rest = arguments_of(options)
     if code := repro([*rest, source.removeprefix("--source=")]):
         raise Exit(code=code)
+
+
+@verbs.add("triage", required="source", several=True)
+def triage(options: TriageOptions) -> None:
+    """Say of each failed test of a job why it failed, what set-up did, and what to do next: logs, links, run folders."""
+    from ci.cli.triage import triage
+
+    source, *rest = arguments_of(options)
+    triage([*source.removeprefix("--source=").split(SEVERAL), *rest])
 
 
 @verbs.add("parity")
@@ -193,4 +203,4 @@ def deps_check(options: DepsOptions) -> None:
 if __name__ == "__main__":
     outlive_readers()
     guard_output(read_environ())
-    Inv(namespace).run()
+    Inv(verbs).run()

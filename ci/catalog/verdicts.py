@@ -31,7 +31,8 @@ class VerdictRow:
 
     `cause`: a failed case or a rule over its log may give it. `retriable`: a retry row may name it. `phase`: an error of
     its exit code that stops an executor's phase becomes it. `about_code`: it speaks about the code under test, so JUnit's
-    readers get a failure and not an error.
+    readers get a failure and not an error. `then` is the next step of whoever reads the failure, one sentence; empty where nothing
+    failed.
     """
 
     exit_code: ExitCode
@@ -41,6 +42,7 @@ class VerdictRow:
     retriable: bool = False
     phase: bool = False
     about_code: bool = False
+    then: str = ""
 
 
 class Verdict(StrEnum):
@@ -63,6 +65,7 @@ class Verdict(StrEnum):
             cause=True,
             phase=True,
             about_code=True,
+            then="Repeat it with the line below; ./inv repro RUN --run --bisect GOOD..BAD finds the commit, RUN being that run.",
         ),
     )
     DEVICE = (
@@ -72,17 +75,28 @@ class Verdict(StrEnum):
             words="the GPU stopped; whether by the code or by the hardware is undecided",
             cause=True,
             retriable=True,
+            then="Repeat it on another machine: a second stop there is the code's, none there is the first machine's.",
         ),
     )
     UNKNOWN = (
         "unknown",
         VerdictRow(
-            exit_code=ExitCode.TESTS_FAILED, words="nothing explains the end", cause=True, retriable=True
+            exit_code=ExitCode.TESTS_FAILED,
+            words="nothing explains the end",
+            cause=True,
+            retriable=True,
+            then="Read the end of its log, then repeat it once: the same end again is the code's.",
         ),
     )
     BOUNDS = (
         "bounds",
-        VerdictRow(exit_code=ExitCode.BOUNDS, words="only bounds were broken", cause=True, about_code=True),
+        VerdictRow(
+            exit_code=ExitCode.BOUNDS,
+            words="only bounds were broken",
+            cause=True,
+            about_code=True,
+            then="Compare with the last runs on this hardware class: a bound within their spread is wrong, a step out of it is the code's.",
+        ),
     )
     TIMEOUT = (
         "timeout",
@@ -93,6 +107,7 @@ class Verdict(StrEnum):
             cause=True,
             retriable=True,
             phase=True,
+            then="See in its last lines what it waited for, then repeat it alone: what hangs again is the code's.",
         ),
     )
     TIMEOUT_WHILE_PASSING = (
@@ -101,6 +116,7 @@ class Verdict(StrEnum):
             exit_code=ExitCode.TIMEOUT,
             words="timed out, and no case had failed",
             gates=Gates.UNLESS_FILE_QUARANTINED,
+            then="Compare its time with earlier runs: when the machine was no slower, raise the limit or split the file.",
         ),
     )
     OOM = (
@@ -110,6 +126,7 @@ class Verdict(StrEnum):
             words="memory was used up by something else",
             cause=True,
             retriable=True,
+            then="Free the memory that the evidence names, then run the job again; nothing is known of the code.",
         ),
     )
     INFRA = (
@@ -120,6 +137,7 @@ class Verdict(StrEnum):
             cause=True,
             retriable=True,
             phase=True,
+            then="Run the job again; when it comes back, hand the evidence to whoever keeps that machine or service.",
         ),
     )
     HARDWARE = (
@@ -129,6 +147,7 @@ class Verdict(StrEnum):
             words="the GPU is broken or missing",
             cause=True,
             retriable=True,
+            then="Take the runner out of service with this evidence, and run the job on another one.",
         ),
     )
     GUARD = (
@@ -138,6 +157,7 @@ class Verdict(StrEnum):
             words="a protected dependency was changed",
             gates=Gates.ALWAYS,
             phase=True,
+            then="See in the evidence which dependency changed and what changed it; pin it there.",
         ),
     )
     USAGE = (
@@ -147,12 +167,17 @@ class Verdict(StrEnum):
             words="the request or the configuration is invalid",
             gates=Gates.ALWAYS,
             phase=True,
+            then="Fix what the message names; no test is to blame.",
         ),
     )
     CANCELLED = (
         "cancelled",
         VerdictRow(
-            exit_code=ExitCode.INTERRUPTED, words="the run was stopped", gates=Gates.ALWAYS, phase=True
+            exit_code=ExitCode.INTERRUPTED,
+            words="the run was stopped",
+            gates=Gates.ALWAYS,
+            phase=True,
+            then="Nothing failed by itself: run the job again where its result is needed.",
         ),
     )
     PASSED = ("passed", VerdictRow(exit_code=ExitCode.OK, words="nothing failed", gates=Gates.NEVER))

@@ -22,7 +22,7 @@ from invoke.tasks import Task
 from ci.catalog.toml_reader import closest
 from ci.errors import CiError, ExitCode, Problem, UsageError
 
-__all__ = ["Inv", "Verbs", "arguments_of"]
+__all__ = ["SEVERAL", "Inv", "Verbs", "arguments_of"]
 
 _PYPROJECT: Final = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -41,6 +41,9 @@ _CORE_OPTIONS: Final = frozenset(
     }
 )
 
+# between the values of a verb's argument that takes several: no path and no link holds it
+SEVERAL: Final = "\x1f"
+
 
 class Verbs:
     """The verbs of a program, added one by one; Invoke reads `namespace`."""
@@ -48,9 +51,10 @@ class Verbs:
     def __init__(self) -> None:
         """No verb yet."""
         self.namespace = TaskCollection()
+        self.several: set[str] = set()
 
     def add(
-        self, name: str, *, only: Sequence[str] = (), required: str = ""
+        self, name: str, *, only: Sequence[str] = (), required: str = "", several: bool = False
     ) -> Callable[[Callable[..., None]], Callable[..., None]]:
         """Make a verb of a function whose options are the fields of its one parameter; without one it has none.
 
@@ -58,7 +62,10 @@ class Verbs:
             name: as users type it, e.g. `image.resolve`.
             only: the fields that are options of this verb; all when empty.
             required: a field that must be given although it has a default, with or without its name.
+            several: it may be given several times; the field then has the values with `SEVERAL` between them.
         """
+        if several:
+            self.several.add(name)
 
         def decorate(function: Callable[..., None]) -> Callable[..., None]:
             parameters = list(inspect.signature(function).parameters.values())
@@ -150,9 +157,10 @@ def arguments_of(options: Any) -> list[str]:
 class Inv(Program):
     """The verbs of a collection as a program: usage errors are exit 2 with the closest names, Ctrl-C is 130."""
 
-    def __init__(self, namespace: TaskCollection) -> None:
+    def __init__(self, verbs: Verbs) -> None:
         """A program of these verbs."""
-        super().__init__(namespace=namespace, name="inv", binary="./inv", binary_names=["inv"])
+        super().__init__(namespace=verbs.namespace, name="inv", binary="./inv", binary_names=["inv"])
+        self._several = verbs.several
 
     def core_args(self) -> list[Argument]:
         """Invoke's own options that have a meaning here."""
@@ -175,6 +183,8 @@ class Inv(Program):
             self.parser, self.tasks = self._make_parser(), ParseResult()
             self.args.help.value = words[0]
             return
+        if words[:1] and words[0] in self._several:
+            self.core.unparsed[:] = self._joined(words)
         try:
             super().parse_tasks()
         except ParseError as error:
@@ -182,6 +192,22 @@ class Inv(Program):
         for context in self.tasks:
             if option := _taken_for_a_value(context):
                 raise _exit(_unknown_option(option, context))
+
+    def _joined(self, words: Sequence[str]) -> list[str]:
+        """The words of a verb with the values of its one argument as one, in front."""
+        flags = self._make_parser().contexts[words[0]].flags
+        values: list[str] = []
+        options: list[str] = []
+        rest = list(words[1:])
+        while rest:
+            word = rest.pop(0)
+            if word == "-" or not word.startswith("-"):
+                values.append(word)
+                continue
+            options.append(word)
+            if word in flags and flags[word].takes_value and rest:
+                options.append(rest.pop(0))
+        return [words[0], *([SEVERAL.join(values)] if values else []), *options]
 
     def parse_cleanup(self) -> None:
         """Answer `--help VERB`, `--list` and the like."""

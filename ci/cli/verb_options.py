@@ -16,6 +16,7 @@ __all__ = [
     "PruneImagesOptions",
     "PruneRunsOptions",
     "ReproOptions",
+    "TriageOptions",
 ]
 
 
@@ -103,6 +104,15 @@ class KeptOptions:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutOptions:
     checkout: str = _option("PATH of an SGLang tree: the jobs of its tests")
+    json: bool = _json()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriageOptions:
+    source: str = _option("one or more: log or -, run folder, artifact zip, link of a job or run")
+    checkout: str = _option("PATH of SGLang's tree here: the lines fit it")
+    api: str = _option("URL of GitHub's API, e.g. https://HOST/api/v3")
+    markdown: bool = _option("print Markdown for a pull request", default=False)
     json: bool = _json()
 
 

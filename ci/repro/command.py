@@ -2,7 +2,7 @@
 
 import shlex
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from ci.report.console import open_console, say
 from ci.repro.docker_line import docker_line, inside_lines
 from ci.repro.find import find_run
 from ci.repro.image import check_image
+from ci.repro.lines import repeat_lines, session_line, tree_lines, words_of
 from ci.repro.options import EXAMPLE, ReproOptions
 from ci.repro.rerun import ABORT, Again, Bisected, read_step
-from ci.repro.source import Asked, Understood
+from ci.repro.source import Understood
 from ci.repro.view import show_report, show_result, show_understood
 from ci.repro.worktree import resolve_commit, stop_after_owner, sweep_trees, work_tree
 
@@ -117,12 +118,6 @@ class Repro:
             )
         return only_tests(self._catalog, plan, found.failed) if plan is not None else None
 
-    def _arguments(self, asked: Asked, failed: Sequence[str]) -> tuple[str, ...]:
-        """The options of the session as originally called, or for the failed tests alone."""
-        if self._options.failed and not asked.tests:
-            asked = _only(asked, failed)
-        return asked.arguments(self._options.checkout)
-
     def _again(self, found: Understood) -> Again:
         return Again(
             repository=REPOSITORY,
@@ -155,46 +150,14 @@ class Repro:
         lines: dict[str, str] = {}
         if plan is not None:
             file = self._again(found).write(plan)
-            lines["the same plan"] = self._line(found.asked.stage, ("--plan", str(file)))
-        if found.asked.stage:
-            lines["the original command"] = self._line(
-                found.asked.stage, self._arguments(found.asked, found.failed_nodes)
-            )
-        if plan is None:
-            lines |= self._failed_line(found.asked, found.failed_nodes, "the failed tests")
-        for each in found.more:
-            if each.asked.stage:
-                nodes = tuple(node for _, node in each.failed)
-                lines[each.what] = self._line(each.asked.stage, self._arguments(each.asked, nodes))
-                lines |= self._failed_line(each.asked, nodes, f"{each.what}, the failed tests")
+            lines["the same plan"] = session_line(self._catalog, found.asked.stage, ("--plan", str(file)))
+        lines |= repeat_lines(
+            found, self._catalog, checkout=self._options.checkout, failed_only=self._options.failed
+        )
         lines |= self._docker(found, plan)
         if plan is not None:
             lines |= _commit_lines(plan)
-        return lines | self._tree_lines(found)
-
-    def _line(self, stage: str, words: Sequence[str]) -> str:
-        session = self._catalog.stage(stage).session
-        return shlex.join(("nox", "-s", session, *(("--", *words) if words else ())))
-
-    def _failed_line(self, asked: Asked, nodes: Sequence[str], what: str) -> dict[str, str]:
-        """The line for what failed, where that is less than what was asked for."""
-        if not asked.stage or not nodes or asked.tests or self._options.failed:
-            return {}
-        return {what: self._line(asked.stage, _only(asked, nodes).arguments(self._options.checkout))}
-
-    def _tree_lines(self, found: Understood) -> dict[str, str]:
-        """What to do when the tree here is not at the commit that failed."""
-        wanted = found.asked.commit
-        if not (wanted and self._options.checkout):
-            return {}
-        tree = Path(self._options.checkout).expanduser().absolute()
-        here = commit_of(tree).text
-        if here.startswith(wanted) or wanted.startswith(here):
-            return {}
-        return {
-            "note": f"the job ran SGLang at {wanted}, {tree} is at {here}",
-            "its commit": shlex.join(("git", "-C", str(tree), "checkout", wanted)),
-        }
+        return lines | tree_lines(found, self._options.checkout)
 
     def _docker(self, found: Understood, plan: Plan | None) -> dict[str, str]:
         """The container by hand, and what to type in it."""
@@ -260,7 +223,9 @@ class Repro:
                 ],
                 then="run one of these lines",
             )
-        words = self._arguments(found.asked, found.failed_nodes)
+        words = words_of(
+            found.asked, found.failed_nodes, self._options.checkout, failed_only=self._options.failed
+        )
         return self._do(again, lambda: again.nox(words))
 
     def _run_plan(self, again: Again, plan: Plan) -> int:
@@ -304,11 +269,6 @@ class Repro:
         if self._options.json:
             show_report({**self._report, "exit_code": code})
         return code
-
-
-def _only(asked: Asked, nodes: Sequence[str]) -> Asked:
-    """The same for these tests alone."""
-    return replace(asked, tests=tuple(dict.fromkeys(nodes)), shard=None, command=())
 
 
 def _commit_lines(plan: Plan) -> dict[str, str]:

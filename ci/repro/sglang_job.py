@@ -9,15 +9,16 @@ from ci.catalog.catalog import Catalog
 from ci.catalog.envsets import is_secret
 from ci.catalog.stages import Suite
 from ci.catalog.toml_reader import closest
+from ci.catalog.verdicts import Verdict
 from ci.github.job_names import JobName, find_suite
 from ci.plan.shards import Shard
 from ci.plan.tree.model import CallKind, TestCall
 from ci.plan.tree.stages import stage_for
-from ci.repro.log.judging import judge_step, step_name, verdict_of
+from ci.repro.log.judging import judge_step, step_name
 from ci.repro.log.values import Attempt, Call, FileEnd, JobLog, Step
 from ci.repro.source import Asked, Fact, More, Stopped, Understood, from_name
 
-__all__ = ["from_jobs", "nodes_of", "suite_words"]
+__all__ = ["from_jobs", "hardware_of", "nodes_of", "suite_words"]
 
 _LABEL: Final = re.compile(r"\((?P<label>[a-z][\w.-]*)")
 # options of the runner that a session has by itself, or that the line has in another form
@@ -209,6 +210,8 @@ def _dropped(call: Call, row: Suite | None, job: JobLog) -> Iterator[str]:
     if limit is not None and (row is None or row.timeout_per_file_s != limit):
         here = f"{row.timeout_per_file_s:g} s here" if row is not None else "the tree's own limit here"
         yield f"limit of a file: {limit:g} s there, {here}; no option sets it"
+    if test_call.parts is not None and row is not None and row.shards != test_call.parts:
+        yield f"parts: the job had {test_call.parts}, {row.name} has {row.shards} here: another tree has other files in a part"
     other = [f"{name} {value}".strip() for name, value in test_call.options if name not in _KNOWN]
     if other:
         yield f"options of the runner: {' '.join(other)}; attempts and limits are those of the suite's row"
@@ -216,18 +219,18 @@ def _dropped(call: Call, row: Suite | None, job: JobLog) -> Iterator[str]:
         yield f"image {set_up.image}: the job built it itself; --from-dockerfile builds one"
     if set_up.merged:
         yield f"merge: the job ran {set_up.commit}, {set_up.merged} merged into {set_up.base}; the line has the pull request's own commit"
-    hardware = _hardware(job)
+    hardware = " ".join(hardware_of(job))
     if hardware:
         yield f"hardware {hardware}: the line takes this machine's; --hardware refuses another"
     if set_up.aiter and "rebuilt" in set_up.aiter:
         yield f"AITER was {set_up.aiter}"
 
 
-def _hardware(job: JobLog) -> str:
+def hardware_of(job: JobLog) -> tuple[str, ...]:
+    """What the log says of the machine: the label in the job's name, the runner's name, the family that its scripts found."""
     label = _LABEL.search(job.name)
-    return " ".join(
-        part for part in (label["label"] if label else "", job.set_up.runner, job.set_up.hardware) if part
-    )
+    names = (label["label"] if label is not None else "", job.set_up.runner, job.set_up.hardware)
+    return tuple(name for name in names if name)
 
 
 def _facts(call: Call, job: JobLog, shard: Shard | None, source: str) -> Iterator[Fact]:
@@ -278,7 +281,7 @@ def _from_stopped(
 ) -> Understood:
     """A job that ended before a test began: why, and what it would have run."""
     judgement = judge_step(job, step, catalog.verdict_rules)
-    verdict = verdict_of(judgement)
+    verdict = Verdict.of_name(judgement.verdict)
     place = step_name(step)
     stopped = Stopped(
         step=f"the step of its tests ({place})" if step.calls else f"its set-up ({place})",

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,35 @@ from ci.plan.shards import Shard
 from ci.plan.tree.model import TreeFacts
 from ci.repro.log.names import node_of
 from ci.repro.log.reader import read_jobs
-from ci.repro.log.text import LogLine, clean
+from ci.repro.log.text import LogLine, clean, day_of
+from ci.repro.log.values import JobLog
 from ci.repro.sglang_job import from_jobs
 from ci.repro.source import Asked, Fact, Understood, from_name, from_plan
 
-__all__ = ["from_job", "from_log", "from_test"]
+__all__ = ["ReadLog", "from_job", "from_log", "from_test", "read_log"]
 
 # the plan of the largest stage has 40 KB; what unpacks to far more is not a plan
 _CAPSULE_BYTES = 1 << 24
 # how the log of a run tells that a test ended: the narrator's first word
 _ENDED = re.compile(r"(?P<word>PASS|FLAKY|FAIL|SKIP|QUARANTINED|UNFINISHED) (?P<test>\S+\.py)(?: in .*)?$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadLog:
+    """A log that was read: its lines, the capsules of our own runs in it, and without one the jobs of SGLang's."""
+
+    lines: Sequence[LogLine]
+    capsules: Sequence[Capsule]
+    jobs: Sequence[JobLog]
+
+
+def read_log(text: str) -> ReadLog:
+    """Read a log once, for whatever is asked of it."""
+    lines = list(clean(text))
+    capsules = [decode(line, limit_bytes=_CAPSULE_BYTES) for line in find(line.text for line in lines)]
+    return ReadLog(
+        lines=lines, capsules=capsules, jobs=() if capsules else read_jobs(lines, day=day_of(text))
+    )
 
 
 def from_log(
@@ -43,17 +62,16 @@ def from_log(
     Raises:
         UsageError: it is neither, or of several runs of which `digest` names none.
     """
-    lines = list(clean(text))
-    capsules = [decode(line, limit_bytes=_CAPSULE_BYTES) for line in find(line.text for line in lines)]
-    if capsules:
-        return _from_capsules(capsules, lines, where=where, digest=digest)
+    read = read_log(text)
+    if read.capsules:
+        return _from_capsules(read.capsules, read.lines, where=where, digest=digest)
     if digest:
         raise UsageError(
             f"--digest: {where} has no capsule",
             cause="it is no log of this project",
             then="leave out --digest",
         )
-    found = from_jobs(read_jobs(lines), catalog, where=where, named=job, checkout=checkout)
+    found = from_jobs(read.jobs, catalog, where=where, named=job, checkout=checkout)
     if found is not None:
         return found
     if job is not None:
@@ -61,7 +79,7 @@ def from_log(
         return from_name(job, where=where, problem=problem, checkout=bool(checkout))
     raise UsageError(
         f"{where} has no run: neither a capsule nor a call of run_suite.py for AMD",
-        cause=f"{len(lines)} lines were read; it was truncated before the run's start, or is the log of another job",
+        cause=f"{len(read.lines)} lines were read; it was truncated before the run's start, or is the log of another job",
         then="name the job as Actions shows it: ./inv repro 'SUITE (LABEL, I/N)'",
     )
 

@@ -10,13 +10,16 @@ from typing import Final
 from ci.agent.judge import Facts, Judgement, Rule, failed, judge_log
 from ci.catalog.verdict_rules import VerdictRule
 from ci.catalog.verdicts import CAUSES, Verdict
+from ci.repro.log.text import LogLine
 from ci.repro.log.values import Attempt, FileEnd, JobLog, Step
 
-__all__ = ["judge_attempt", "judge_step", "step_name", "verdict_of"]
+__all__ = ["judge_attempt", "judge_step", "step_name"]
 
 # lines of a part that are judged: its beginning, in which a server starts, and its end
 _MOST_LINES: Final = 200_000
 _HEAD_LINES: Final = 20_000
+# what a server prints for each batch and each request that is well; most of a long log
+_CHATTER: Final = ('HTTP/1.1" 200', "Decode batch", "Prefill batch")
 _SCRIPT: Final = re.compile(r"([\w.-]+\.(?:sh|py))\b")
 _PASSED: Final = re.compile(r"(?:\.\.\. ok$|\bPASSED\b)")
 # the runner's last word on a step that something else ended
@@ -61,11 +64,6 @@ def judge_step(job: JobLog, step: Step, rows: Sequence[VerdictRule]) -> Judgemen
     return judgement
 
 
-def verdict_of(judgement: Judgement) -> Verdict:
-    """The verdict as the member of its table."""
-    return next(verdict for verdict in Verdict if verdict == judgement.verdict)
-
-
 def step_name(step: Step) -> str:
     """`amd_ci_start_container.sh` for a step that runs it, else the step's first line."""
     found = _SCRIPT.search(step.script)
@@ -74,7 +72,9 @@ def step_name(step: Step) -> str:
 
 def _text(job: JobLog, begin: int, end: int) -> str:
     """The lines from an index on, before another; of very many the first and the last ones."""
-    lines = job.lines[begin:end]
+    lines: Sequence[LogLine] = job.lines[begin:end]
+    if len(lines) > _HEAD_LINES:
+        lines = [line for line in lines if not any(word in line.text for word in _CHATTER)]
     if len(lines) > _MOST_LINES:
         lines = [*lines[:_HEAD_LINES], *lines[_HEAD_LINES - _MOST_LINES :]]
     return "\n".join(line.text for line in lines)

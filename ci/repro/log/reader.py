@@ -44,12 +44,16 @@ _COPIED: Final = re.compile(
 _SCRIPT_ENDS: Final = ("shell: ", "env:")
 # the first characters of lines that say something outside of a step's set-up; no pattern is tried on others
 _TELLING: Final = frozenset("ABp[fx✗✓↻|✅NTSF {ER./PU+b")
-_COMMANDS: Final = ("run_suite.py", "pytest", "python3 ")
+# lines between the runner's word that a file begins and its command, which other output may come between
+_NEAR: Final = 3
 _SESSION: Final = re.compile(r"=+ test session starts =+$")
 
 
-def read_jobs(lines: Iterable[LogLine]) -> list[JobLog]:
-    """The jobs of a log, in the order in which they begin; one without a name for a log that names none."""
+def read_jobs(lines: Iterable[LogLine], *, day: str = "") -> list[JobLog]:
+    """The jobs of a log, in the order in which they begin; one without a name for a log that names none.
+
+    `day` is that on which the log began, where it says so.
+    """
     jobs: dict[str, list[LogLine]] = {}
     number = 0
     for line in lines:
@@ -58,7 +62,10 @@ def read_jobs(lines: Iterable[LogLine]) -> list[JobLog]:
         # two logs of jobs, one after the other in one file, have no names
         jobs.setdefault(line.job or f"\0{number}", []).append(line)
     begun = {key: each for key, each in jobs.items() if len(jobs) == 1 or any(line.text for line in each)}
-    return [_JobReader(name.partition("\0")[0], each).read() for name, each in begun.items()]
+    read = [_JobReader(name.partition("\0")[0], each).read() for name, each in begun.items()]
+    for job in read:
+        job.set_up.date = day
+    return read
 
 
 class _JobReader:
@@ -159,15 +166,21 @@ class _JobReader:
         text = line.text
         if self._attempt is None:
             self._set_up.take(line)
-        if text[:1] not in _TELLING and not (line.mark and text):
+        first = text[:1]
+        if first not in _TELLING and not line.mark:
+            # a case of pytest with -v; its file may begin with any letter
+            if "::" in text and text.find(".py::") > 0 and (" FAILED" in text or " ERROR" in text):
+                self._case(at, text)
             return
+        if first == "[" and text[1:2] != "C" and at - self._announced > _NEAR:
+            return  # a logger's line, of which a log has most
         if "run_suite.py" in text and "--suite" in text:
             self._shown_call(at)
         elif found := _TABLE.match(text):
             self._table(line, found)
         elif found := _BEGIN.match(text):
             self._announced, self._index = at, (int(found["index"]), int(found["last"]) + 1)
-        elif at - self._announced <= 3 and (found := _FILE.match(text)):
+        elif at - self._announced <= _NEAR and (found := _FILE.match(text)):
             self._begin(at, registered_path(found["file"]))
         elif found := _END.match(text):
             self._ended(

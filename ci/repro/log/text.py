@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ci.errors import UsageError
 from ci.report.text import strip_ansi
 
-__all__ = ["LogLine", "clean", "decode_log"]
+__all__ = ["LogLine", "clean", "day_of", "decode_log"]
 
 _TIME = re.compile(r"\ufeff?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)(?: |$)")
+_DAY = re.compile(r"(?:^|\t)\ufeff?(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d", re.MULTILINE)
 # `gh run view --log`: job, step and line, with tabs between them; the line begins with its time
 _GH = re.compile(r"(?P<job>[^\t]*)\t(?P<step>[^\t]*)\t(?P<rest>\ufeff?\d{4}-\d\d-\d\dT.*)", re.DOTALL)
 # act: `[workflow/job] ` and, for what a step prints, a bar; not a logger's `[2026-06-02 10:00:00 TP0] `
@@ -24,11 +25,11 @@ _OURS = re.compile(r"(?:\d\d:\d\d:\d\d |\| )")
 _ARCHIVES = {b"PK\x03\x04": "zip archive", b"\x1f\x8b": "gzip file"}
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(NamedTuple):
     """A line as the program printed it, with its number in the log and, where the log says so, its job and step.
 
     `mark` is the runner's command that stood before the text, e.g. `group`, `endgroup` or `error`; empty for most lines.
+    A tuple, for a log has half a million of them.
     """
 
     number: int
@@ -55,6 +56,12 @@ def decode_log(data: bytes, *, where: str) -> str:
     return data.decode(encoding, errors="replace")
 
 
+def day_of(text: str) -> str:
+    """The day on which a log began, `2026-08-20`; empty when its lines have no times."""
+    found = _DAY.search(text[:20_000])
+    return found[1] if found is not None else ""
+
+
 def clean(text: str) -> Iterator[LogLine]:
     """The lines of a log without what was put around them."""
     for number, raw in enumerate(text.split("\n"), start=1):
@@ -68,12 +75,13 @@ def clean(text: str) -> Iterator[LogLine]:
             job, step, line = found["job"], found["step"], found["rest"]
         elif line[:1] == "[" and (found := _ACT.match(line)):
             job, line = found["job"], found["rest"]
-        if line[5:6] == "-" or line[4:5] == "-":
-            line = _TIME.sub("", line, count=1) if _TIME.match(line) else line
-            line = strip_ansi(line) if "\x1b" in line else line
+        if line[:1] == "\ufeff":  # behind what gh puts in front
+            line = line[1:]
+        if line[4:5] == "-" and (stamp := _TIME.match(line)):
+            line = line[stamp.end() :]
         if line[:2] in ("##", "::") and (found := _COMMAND.match(line)):
             mark = found["mark"] or found["plain"]
             line = line[found.end() :]
         if (line[2:3] == ":" or line[:1] == "|") and (found := _OURS.match(line)):
             line = line[found.end() :]
-        yield LogLine(number, job, step, line.rstrip("\r"), mark)
+        yield LogLine(number, job, step, line[:-1] if line[-1:] == "\r" else line, mark)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ci.cli.inv import Inv, Verbs, arguments_of
+from ci.cli.inv import SEVERAL, Inv, Verbs, arguments_of
 from ci.errors import GuardError
 
 
@@ -33,6 +33,11 @@ class Program:
             """Find something."""
             self.called.append(options)
 
+        @verbs.add("explain", required="source", several=True)
+        def explain(options: Options) -> None:
+            """Explain some things."""
+            self.called.append(options)
+
         @verbs.add("runs.prune", only=("keep", "dry_run"))
         def prune(options: Options) -> None:
             """Remove old runs."""
@@ -53,7 +58,7 @@ class Program:
     def code(self, *arguments: str) -> int:
         """The exit code of a call."""
         try:
-            Inv(self.verbs.namespace).run(["inv", *arguments])
+            Inv(self.verbs).run(["inv", *arguments])
         except SystemExit as ended:
             return int(ended.code or 0)
         return 0
@@ -62,6 +67,12 @@ class Program:
 @pytest.fixture
 def program() -> Program:
     return Program()
+
+
+def test_a_verb_may_take_several_values_among_its_options(program: Program) -> None:
+    assert program.code("explain", "a", "--checkout", "tree", "b", "-", "--dry-run") == 0
+    assert program.called == [Options(source=SEVERAL.join(("a", "b", "-")), checkout="tree", dry_run=True)]
+    assert program.code("explain") == 2
 
 
 def test_a_verb_gets_its_options_as_one_value(program: Program) -> None:
