@@ -79,6 +79,9 @@ def from_jobs(
     if flaky:
         words = ", ".join(dict.fromkeys(flaky))
         facts = (*facts, Fact(what="flaky", value=f"{words}: failed, then passed in this log", source=where))
+    for job, step in early:
+        words = f"{job.name or where}: ended in {step_name(step)}, before its tests"
+        facts = (*facts, Fact(what="ended early", value=words, source=f"{where}, line {step.begin}"))
     dropped = dict.fromkeys(line for each in (first, *rest) for line in each.dropped)
     return replace(first, facts=tuple(dict.fromkeys(facts)), more=more, dropped=tuple(dropped))
 

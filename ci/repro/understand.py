@@ -1,6 +1,5 @@
 """From a source (a log, a job of Actions, a test's name) to the run."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from ci.plan.select import resolve_file
 from ci.plan.shards import Shard
 from ci.plan.tree.model import TreeFacts
 from ci.repro.log.names import node_of
+from ci.repro.log.ours import read_results
 from ci.repro.log.reader import read_jobs
 from ci.repro.log.text import LogLine, clean, day_of
 from ci.repro.log.values import JobLog
@@ -26,8 +26,6 @@ __all__ = ["ReadLog", "from_job", "from_log", "from_test", "read_log"]
 
 # the plan of the largest stage has 40 KB; what unpacks to far more is not a plan
 _CAPSULE_BYTES = 1 << 24
-# how the log of a run tells that a test ended: the narrator's first word
-_ENDED = re.compile(r"(?P<word>PASS|FLAKY|FAIL|SKIP|QUARANTINED|UNFINISHED) (?P<test>\S+\.py)(?: in .*)?$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,11 +171,7 @@ def _suites_words(parts: Mapping[str, Any]) -> str:
 
 def _failed(lines: Iterable[LogLine]) -> tuple[str, ...]:
     """Tests whose last word in the log is that they failed or never ended."""
-    last: dict[str, str] = {}
-    for line in lines:
-        if found := _ENDED.match(line.text):
-            last[found["test"]] = found["word"]
-    return tuple(test for test, word in last.items() if word in ("FAIL", "UNFINISHED"))
+    return tuple(each.file for each in read_results(lines) if each.failed)
 
 
 def _of_any_suite(nodes: Iterable[str]) -> tuple[tuple[str, str], ...]:

@@ -6,6 +6,7 @@ rooms of the host judge logs with it too (decision 0022).
 
 from .conditions import CONDITIONS
 from .judge import judge_log
+from .symptom import symptom_of
 from .values import ABOUT, Earlier, Facts, FailedCase, Judgement, Rule, failed
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "Rule",
     "failed",
     "judge_log",
+    "symptom_of",
 ]

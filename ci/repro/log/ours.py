@@ -11,7 +11,9 @@ from ci.repro.log.text import LogLine
 __all__ = ["OwnResult", "read_results"]
 
 _STATUSES: Final = {status.row.label: status for status in Status}
-_WORDS: Final = "|".join(sorted(map(re.escape, _STATUSES), key=len, reverse=True))
+# of a test that was running when the run was stopped
+_UNFINISHED: Final = "UNFINISHED"
+_WORDS: Final = "|".join(sorted(map(re.escape, (*_STATUSES, _UNFINISHED)), key=len, reverse=True))
 _ENDED: Final = re.compile(
     rf"(?P<word>{_WORDS}) (?P<test>\S+\.py)(?: in [^(:]+)?(?: \([^)]*\))?(?:: (?P<verdict>[a-z-]+)\b.*)?$"
 )
@@ -21,13 +23,18 @@ _INDENT: Final = "    "
 
 @dataclass(slots=True, kw_only=True)
 class OwnResult:
-    """The last word on a test: its status, verdict and evidence, and the cases that failed."""
+    """The last word on a test: its status, verdict and evidence, and the cases that failed; `failed` also where it never ended."""
 
     file: str
     status: Status
     verdict: Verdict
     evidence: list[str]
     cases: list[str]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is run again by `--failed`."""
+        return self.status in (Status.FAILED, Status.CANCELLED) and self.verdict is not Verdict.CANCELLED
 
 
 def read_results(lines: Iterable[LogLine]) -> list[OwnResult]:
@@ -42,10 +49,12 @@ def read_results(lines: Iterable[LogLine]) -> list[OwnResult]:
         open_result = None
         if ended := _ENDED.match(line.text):
             file = ended["test"]
-            verdict = Verdict.of_name(ended["verdict"]) if ended["verdict"] else Verdict.PASSED
-            open_result = OwnResult(
-                file=file, status=_STATUSES[ended["word"]], verdict=verdict, evidence=[], cases=cases
-            )
+            status = _STATUSES.get(ended["word"], Status.CANCELLED)
+            fallback = Verdict.UNKNOWN if ended["word"] == _UNFINISHED else Verdict.PASSED
+            verdict = Verdict.of_name(ended["verdict"]) if ended["verdict"] else fallback
+            if status is Status.CANCELLED and ended["word"] != _UNFINISHED:
+                verdict = Verdict.CANCELLED
+            open_result = OwnResult(file=file, status=status, verdict=verdict, evidence=[], cases=cases)
             found[file], cases = open_result, []
         elif case := _CASE.match(line.text):
             cases.append(f"{case['place']}::{case['case']}")

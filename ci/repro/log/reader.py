@@ -41,9 +41,13 @@ _SUITE_ENDED: Final = re.compile(r"(?P<word>Success|Fail)\. Time elapsed: ")
 _COPIED: Final = re.compile(
     r"Error: (?:Process completed with|The (?:operation|action|runner|job|self-hosted) )"
 )
+_FINAL: Final = re.compile(
+    r"Process completed with exit code|The (?:operation was canceled|action .* has timed out|job was canceled|job has exceeded"
+    r"|runner has received|self-hosted runner|hosted runner)"
+)
 _SCRIPT_ENDS: Final = ("shell: ", "env:")
 # the first characters of lines that say something outside of a step's set-up; no pattern is tried on others
-_TELLING: Final = frozenset("ABp[fx✗✓↻|✅NTSF {ER./PU+b")
+_TELLING: Final = frozenset("ABp[fx✗✓↻|✅NTSF {ER./PU+b=")
 # lines between the runner's word that a file begins and its command, which other output may come between
 _NEAR: Final = 3
 _SESSION: Final = re.compile(r"=+ test session starts =+$")
@@ -149,6 +153,7 @@ class _JobReader:
     def _end_step(self, at: int) -> None:
         """The step that was open ends before this place."""
         self._end_suite(at)
+        self._end_files(at)
         self._step.end = at
         if self._step.script or self._step.calls or self._step.error:
             self._job.steps.append(self._step)
@@ -156,9 +161,38 @@ class _JobReader:
         self._call, self._sessions = None, 0
 
     def _error(self, line: LogLine) -> None:
+        """The runner's word that a step failed; what a test prints as an error is not that."""
         text = line.text.removeprefix("Error: ")
-        if not self._step.error or "exit code" in self._step.error:
+        began = any(call.attempts for call in self._step.calls)
+        if _FINAL.match(text) or (not began and not self._step.error):
             self._step.error = text
+
+    def _end_files(self, at: int) -> None:
+        """Files that the step ran by themselves, of which no case has failed: by how the step ended."""
+        files = [
+            (call, file)
+            for call in self._step.calls
+            for file in call.test_call.files
+            if not call.test_call.suite and file not in call.last
+        ]
+        failed = any(call.failed for call in self._step.calls)
+        ran = max(self._sessions, 1)
+        for number, (call, file) in enumerate(files, start=1):
+            if self._step.error and not failed and number >= min(ran, len(files)):
+                ended, failed = FileEnd.FAILED, True
+            elif self._step.error and number > ran:
+                break
+            else:
+                ended = FileEnd.PASSED if at < len(self._lines) or self._step.error else FileEnd.UNFINISHED
+            call.attempts.append(
+                Attempt(
+                    file=file,
+                    begin=self._step.begin - 1,
+                    end=at,
+                    ended=ended,
+                    because=self._step.error if ended is FileEnd.FAILED else "",
+                )
+            )
 
     # --- output ---------------------------------------------------------------------------------------------
 
@@ -403,7 +437,7 @@ class _JobReader:
         )
         attempt = call.last.get(path)
         if attempt is None or attempt.ended is not FileEnd.FAILED:
-            attempt = Attempt(file=path, begin=self._step.begin, end=at, ended=FileEnd.FAILED)
+            attempt = Attempt(file=path, begin=self._step.begin - 1, end=at, ended=FileEnd.FAILED)
             call.attempts.append(attempt)
         return attempt
 

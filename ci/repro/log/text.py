@@ -50,7 +50,7 @@ def decode_log(data: bytes, *, where: str) -> str:
             raise UsageError(
                 f"{where} is a {kind}, not a log",
                 cause="the logs of a whole run come packed",
-                then="unpack it and name the log of the job that failed",
+                then=f"./inv triage {where} shows what failed in it; or unpack it and name the log of one job",
             )
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
     return data.decode(encoding, errors="replace")

@@ -1,13 +1,18 @@
 """What the log of a job says: values."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from ci.plan.tree.model import TestCall
 from ci.repro.log.text import LogLine
 
 __all__ = ["Attempt", "Call", "FileEnd", "JobLog", "SetUp", "Step"]
+
+# in names of runners and jobs, and of the scripts that AMD's jobs call
+_AMD: Final = re.compile(r"(?<![a-z0-9])(?:mi\d{2,3}x?|gfx9\d+|amd|rocm\d*)(?![a-z0-9])|amd_ci_")
 
 
 class FileEnd(StrEnum):
@@ -123,8 +128,17 @@ class JobLog:
         return tuple(call for step in self.steps for call in step.calls)
 
     @property
+    def amd(self) -> bool:
+        """Whether it is a job on AMD's GPUs: by its name, its runner, or the scripts that it ran."""
+        words = (self.name, self.set_up.runner, *(step.script for step in self.steps))
+        return bool(self.calls) or any(_AMD.search(text) for text in words)
+
+    @property
     def stopped_early(self) -> Step | None:
-        """The step that ended the job before a test began; None when a test began, or no step failed."""
-        if any(call.attempts or call.none_found for call in self.calls):
-            return None
-        return next((step for step in self.steps if step.error), None)
+        """The step that ended before a test of it began: any step of a job that ran no test, else one that was to run tests."""
+        ran = any(call.attempts or call.none_found for call in self.calls)
+        for step in self.steps if self.amd else ():
+            begun = any(call.attempts or call.none_found for call in step.calls)
+            if step.error and not begun and (step.calls or not ran):
+                return step
+        return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from ci.agent.judge import symptom_of
 from ci.catalog.catalog import Catalog
 from ci.catalog.verdicts import Status
 from ci.errors import CiError, NothingSelectedError, UsageError
@@ -206,6 +207,9 @@ class _Reader:
             return
         for job in read.jobs:
             job.name = job.name or name
+        # of many jobs those that ran no test of AMD's are of no interest
+        telling = [job for job in read.jobs if job.amd] or read.jobs
+        for job in telling:
             yield self._sglang(job, where)
 
     def _sglang(self, job: JobLog, where: str) -> TriagedJob:
@@ -260,6 +264,7 @@ class _Reader:
                     verdict=each.verdict,
                     cases=tuple(each.cases),
                     evidence=tuple(each.evidence),
+                    symptom=symptom_of(None, each.evidence[0]) if each.evidence else "",
                     then=each.verdict.row.then,
                 )
                 for each in bad

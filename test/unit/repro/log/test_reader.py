@@ -171,3 +171,39 @@ def test_a_job_that_ended_before_its_tests_names_the_step() -> None:
     (job,) = read(job_log("pull-limit"))
     assert job.stopped_early is not None
     assert job.stopped_early.error == "Process completed with exit code 1."
+
+
+def test_a_file_that_crashed_without_naming_a_case_has_failed() -> None:
+    log = job_log("files-by-themselves").replace(
+        "FAILED test_moe.py::test_align[8] - AssertionError: Tensor-likes are not close!\n", ""
+    )
+    (job,) = read(log)
+    ended = {each.file: each.ended for call in job.calls for each in call.attempts}
+    assert ended == {
+        "sgl-kernel/tests/test_topk.py": FileEnd.PASSED,
+        "sgl-kernel/tests/test_moe.py": FileEnd.FAILED,
+    }
+
+
+def test_a_job_of_other_hardware_did_not_end_before_amds_tests() -> None:
+    (job,) = read(
+        "##[group]Run python3 run_suite.py --hw cuda --suite stage-b-test-1-gpu-small\n##[endgroup]\n"
+        "##[error]Process completed with exit code 255.\n"
+    )
+    assert (job.amd, job.stopped_early) == (False, None)
+
+
+def test_an_error_that_a_test_prints_does_not_fail_its_step() -> None:
+    text = job_log("second-run-offline").replace(
+        "Success.", "::error file=x.py,line=3::shown by a test\nSuccess."
+    )
+    (job,) = read(text)
+    assert [step.error for step in job.steps] == [""]
+
+
+def test_a_command_that_never_began_its_tests_is_named_beside_one_that_passed() -> None:
+    later = "##[group]Run bash scripts/ci/amd/amd_ci_exec.sh python3 run_suite.py --hw amd --suite nightly-amd-perf --nightly\n"
+    later += "##[endgroup]\nValueError: No CI registry found in test_x.py\n##[error]Process completed with exit code 1.\n"
+    (job,) = read(job_log("second-run-offline") + later)
+    assert job.stopped_early is not None
+    assert job.stopped_early.calls[0].test_call.suite == "nightly-amd-perf"
