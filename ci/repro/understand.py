@@ -14,6 +14,7 @@ from ci.plan.compare.capsule import Capsule, decode, find
 from ci.plan.select import resolve_file
 from ci.plan.shards import Shard
 from ci.plan.tree.model import TreeFacts
+from ci.repro.lines import session_line
 from ci.repro.log.names import node_of
 from ci.repro.log.ours import read_results
 from ci.repro.log.reader import read_jobs
@@ -225,6 +226,8 @@ def from_job(
                 Fact(what="reading", value=words, source="the job's name") for words in named.readings
             )
             found = replace(found, facts=(*found.facts, *readings))
+    if found.asked.sglang and not found.asked.commit and found.plan is None:
+        found = replace(found, asked=replace(found.asked, commit=known["commit of the workflow"]))
     return replace(found, kind=f"job of Actions: {found.kind}", facts=(*facts, *found.facts))
 
 
@@ -257,7 +260,13 @@ def from_test(name: str, catalog: Catalog, tests: Discovery, *, root: Path, sgla
         problems = [
             Problem(
                 where=suite.name,
-                what=f"nox -s {catalog.stage(suite.stage).session} -- --suite {suite.id} --test {node}",
+                what=session_line(
+                    catalog,
+                    suite.stage,
+                    Asked(stage=suite.stage, suite=suite.id, tests=(node,), sglang=sglang).arguments(
+                        str(root)
+                    ),
+                ),
             )
             for suite in found
         ]

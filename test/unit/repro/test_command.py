@@ -1,6 +1,7 @@
 """`./inv repro`: what is understood and printed. Nothing is run."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ci.cli.repro import repro
 from ci.errors import CiError, ExitCode, UsageError
 from ci.plan.compare.capsule import encode
 from support.github_api import FakeGitHub, job, serve
+from support.sglang_log import job_log
 from support.shard_plans import shard_plan
 
 NAME = "stage-b-test-1-gpu-small-amd (linux-north-1gpu, 3/14)"
@@ -86,6 +88,27 @@ class TestLinks:
 
 
 class TestSources:
+    def test_a_job_that_ended_before_its_tests_ends_as_its_verdict(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        log = tmp_path / "job.log"
+        log.write_text(re.sub("toomanyrequests.*", "layer: No space left on device", job_log("pull-limit")))
+        assert repro([str(log)]) == int(ExitCode.INFRASTRUCTURE)
+        shown = capsys.readouterr().out
+        assert "the job ended in its set-up (amd_ci_start_container.sh)" in shown
+        assert "no test ran" in shown
+
+    @pytest.mark.parametrize("option", ["--digest=123", "--checkout=."])
+    def test_an_option_without_an_effect_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+    ) -> None:
+        monkeypatch.setenv("AMD_CI_RUNS", str(tmp_path / "runs"))
+        file = tmp_path / "plan.json" if "checkout" in option else tmp_path / "job.log"
+        text = json.dumps(shard_plan().to_json()) if "checkout" in option else job_log("whole-job")
+        file.write_text(text)
+        with pytest.raises(UsageError):
+            repro([str(file), option])
+
     def test_failed_of_a_source_that_names_no_failure(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

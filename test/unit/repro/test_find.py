@@ -97,6 +97,37 @@ def test_a_tests_name_gives_its_suite(catalog: Catalog, source: str, test: str) 
     assert not run.asked.sglang
 
 
+def test_a_job_of_sglangs_names_the_tree_that_it_needs(catalog: Catalog) -> None:
+    plain, flavoured = (
+        found(catalog, f"stage-b-test-1-gpu-small-amd{end}").asked
+        for end in (" (linux-north-1gpu, 2)", "-rocm720 (linux-north-1gpu)")
+    )
+    assert plain.arguments("") == (
+        "--suite", "1-gpu-small", "--shard", "3/5", "--checkout", "<your SGLang tree>",
+    )  # fmt: skip
+    assert flavoured.arguments("/sgl")[2:] == (
+        "--executor", "docker", "--rocm", "720", "--checkout", "/sgl",
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("own_tree")
+@pytest.mark.parametrize(
+    "source",
+    [
+        "/sglang-checkout/test/registered/amd/test_two.py::TestIt.test_it",
+        "registered/amd/test_two.py::TestIt::test_it",
+    ],
+)
+def test_names_are_taken_as_people_paste_them(catalog: Catalog, source: str) -> None:
+    assert found(catalog, source).failed_nodes == ("test/registered/amd/test_two.py::TestIt::test_it",)
+
+
+def test_a_case_without_its_file_is_a_question(catalog: Catalog) -> None:
+    with pytest.raises(UsageError, match="names no file") as caught:
+        found(catalog, "test_mmlu (__main__.TestAWQ.test_mmlu)")
+    assert caught.value.then == "./inv repro FILE.py::TestAWQ::test_mmlu"
+
+
 @pytest.mark.usefixtures("own_tree")
 def test_a_test_of_two_suites_asks_which(catalog: Catalog) -> None:
     with pytest.raises(UsageError, match="registered for 2 suites") as caught:
@@ -150,6 +181,15 @@ class TestLinks:
         github.put("/repos/o/r/actions/runs/7/jobs", {"total_count": 1, "jobs": [job(42, NAME, "success")]})
         with pytest.raises(NothingSelectedError, match="none of the 1 jobs of run 7"):
             found(catalog, RUN, api=github.url)
+
+    def test_a_job_whose_log_does_not_say_the_commit_has_the_workflows(
+        self, catalog: Catalog, github: FakeGitHub
+    ) -> None:
+        name = NAME.replace("3/14", "2")
+        github.put("/repos/o/r/actions/jobs/42", job(42, name))
+        github.put_log(42, b"python3 run_suite.py --hw amd --suite stage-b-test-1-gpu-small-amd\n")
+        asked = found(catalog, f"{RUN}/job/42", api=github.url).asked
+        assert asked.arguments("")[-1] == f"<your SGLang tree at {'c' * 40}>"
 
     def test_a_log_that_does_not_say_its_runner_gets_the_readings_of_the_name(
         self, catalog: Catalog, github: FakeGitHub
