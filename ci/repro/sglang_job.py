@@ -169,7 +169,11 @@ def _problem(call: Call, row: Suite | None, catalog: Catalog, checkout: str) -> 
             (),
         )
     if not test_call.suite and row is None:
-        return "the log does not say which suite it was: it was cut, or ran files by themselves", ("suite",)
+        file = next((each.file for each in call.failed), "FILE")
+        then = f"./inv repro {file} --checkout PATH finds it"
+        return f"the log does not say which suite it was: it was cut, or ran files by themselves; {then}", (
+            "suite",
+        )
     if row is None and checkout:
         hint = closest(test_call.suite, [suite.name for suite in catalog.suites])
         return f"{checkout} has no suite {test_call.suite!r}: {hint}", ("suite",)

@@ -176,14 +176,12 @@ class _JobReader:
             if not call.test_call.suite and file not in call.last
         ]
         failed = any(call.failed for call in self._step.calls)
-        ran = max(self._sessions, 1)
-        for number, (call, file) in enumerate(files, start=1):
-            if self._step.error and not failed and number >= min(ran, len(files)):
-                ended, failed = FileEnd.FAILED, True
-            elif self._step.error and number > ran:
-                break
-            else:
-                ended = FileEnd.PASSED if at < len(self._lines) or self._step.error else FileEnd.UNFINISHED
+        over = at < len(self._lines) and not self._step.error  # another step follows: all of them ran
+        ran = len(files) if over else min(max(self._sessions, 1), len(files))
+        for number, (call, file) in enumerate(files[:ran], start=1):
+            ended = FileEnd.PASSED
+            if number == ran and not over and not failed:
+                ended = FileEnd.FAILED if self._step.error else FileEnd.UNFINISHED
             call.attempts.append(
                 Attempt(
                     file=file,
