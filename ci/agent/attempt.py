@@ -1,6 +1,5 @@
 """One attempt of one test: from its process to its verdict."""
 
-import glob
 import os
 import secrets
 import selectors
@@ -9,28 +8,28 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .cases import Cases
 from .device_aborts import DeviceAborts
 from .events import Emitter
-from .gpu_memory import Kfd
-from .judge import FailedCase, Judgement, failed
-from .judge.symptom import symptom_of
-from .judge.tracebacks import ProcessEnd, ProcessEnds, RaisedError
-from .logs import LogFile, RecentLines, first_end_in, log_name
-from .machine import MachineWatch
+from .judge import Judgement, failed
+from .judge.tracebacks import ProcessEnds
+from .logs import LogFile, RecentLines, log_name
+from .machine import watch_machine
 from .measures import Measures
 from .messages import MESSAGE_BYTES, parse_message
-from .processes import Children, carries, command_of, send_signal, signal_name
-from .proof import Excuses, Failure
+from .processes import Children, command_of, leftover_list, send_signal, signal_name
+from .proof import Excuses
+from .server_logs import ServerLogs
 from .shared_memory import SharedMemory
-from .spec import Spec, Suite, Test, decode
+from .spec import Spec, Suite, Test
 from .stacks import Hang
 from .stop import Stop
-from .verdict import AttemptFacts, classify, covering, gates
+from .verdict import AttemptFacts, classify, gates, symptom
 
 # how often an attempt looks at its deadlines, its orphans and whether it was stopped: one look takes 1.3 ms
 POLL_S = 0.1
@@ -42,9 +41,6 @@ LINE_CHARS = 2000
 # lines that prove a verdict; an annotation has no room for more
 EVIDENCE_LINES = 8
 _READ_BYTES = 65536
-# of a server that hangs: enough for its threads
-_TAIL_BYTES = 65536
-_TAIL_LINES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +98,6 @@ class Attempt:
         limits = context.spec.limits
         self.gates = False
         self.facts = AttemptFacts(path=test.path, kind=test.kind)
-        self._measures = Measures(
-            test.metrics, path=test.path, narrowed=bool(test.cases or context.spec.pytest_args)
-        )
         self._context = context
         self._limits = limits
         self._suite = suite
@@ -119,8 +112,15 @@ class Attempt:
         self._recent = RecentLines(lines=OUTPUT_LINES, line_chars=LINE_CHARS)
         self._ends = ProcessEnds()
         root = context.spec.root.resolve()
-        self._older_server_logs = self._server_logs()
-        self._excuses = Excuses(context.spec.cpu_tests, root, test.path, self._ends)
+        self._server_logs = ServerLogs(context.spec.run_dir / "logs", test.id)
+        self._cases = Cases(
+            self.facts,
+            Measures(test.metrics, path=test.path, narrowed=bool(test.cases or context.spec.pytest_args)),
+            quarantine=test.quarantine,
+            excuses=Excuses(context.spec.cpu_tests, root, test.path, self._ends),
+            ends=self._ends,
+            logs=self._server_logs,
+        )
         self._selector = selectors.DefaultSelector()
         self._leftovers: dict[int, str] = {}
         self._shared_memory = SharedMemory(context.spec.shared_memory)
@@ -137,7 +137,7 @@ class Attempt:
             alone: no other attempt runs beside this one.
         """
         started, facts = time.monotonic(), self.facts
-        watch = self._watch_machine(alone=alone)
+        watch = watch_machine(self._gpu_ids, token=self._context.spec.token, alone=alone)
         self._output, write_end = os.pipe()
         os.set_blocking(self._output, False)
         self._pipe = os.fstat(self._output).st_ino
@@ -172,47 +172,15 @@ class Attempt:
             facts.exit_code, facts.signal = (code, None) if code >= 0 else (None, signal_name(-code))
         self._log.close()
         self._emit_output(all_of_it=True)
-        self._take_last_end()
-        self._take_bounds()
+        self._cases.take_last_end(str(self._context.spec.root / self._test.path))
+        self._cases.take_bounds()
         facts.take_machine(watch.end())
         facts.log_error = self._log.error
-        facts.serves = bool(self._server_logs())
+        facts.serves = bool(self._server_logs.all())
         spec = self._context.spec
         judgement = classify(facts, spec.verdicts, spec.verdict_rules, self._log.text)
         judgement = self._context.device_aborts.weigh(self._test.id, self._gpu_ids, judgement)
         return self._ended(judgement, duration_s)
-
-    def _watch_machine(self, *, alone: bool) -> MachineWatch:
-        token = f"AMD_CI_TOKEN={self._context.spec.token}"
-        return MachineWatch(
-            gpu_ids=self._gpu_ids,
-            is_own=lambda pid: carries(pid, token),
-            alone=alone,
-            kfd=Kfd(renumbered="ROCR_VISIBLE_DEVICES" in os.environ),
-        )
-
-    def _take_bounds(self) -> None:
-        """What was broken outside a case that says so, and what was not measured."""
-        facts = self.facts
-        if broken := self._measures.take_broken():
-            facts.failed.append(
-                FailedCase(case=self._test.path, message=broken, verdict="bounds", assertion=True)
-            )
-        if facts.stopped is None:
-            facts.unmeasured = self._measures.unmeasured()
-
-    def _take_last_end(self) -> None:
-        """What the output says about the end of a process that left no failed case."""
-        facts, ends = self.facts, self._ends
-        ends.close()
-        if facts.kind == "script":
-            facts.ended = ends.last_of(str(self._context.spec.root / self._test.path))
-            if facts.ended is not None:
-                facts.excuse = self._excuses.of_script(facts.ended)
-        elif facts.signal == "SIGKILL":
-            # an engine in the test process: when its scheduler ends, SGLang kills its own tree, the test included
-            facts.ended = ends.first_of_case()
-            facts.excuse = self._excuses.of_end(facts.ended) if facts.ended is not None else None
 
     def _spawn(self, output: int, events: int) -> "subprocess.Popen[bytes]":
         spec, suite, test = self._context.spec, self._suite, self._test
@@ -259,11 +227,10 @@ class Attempt:
             write=self._write,
             pump=self._pump,
         )
-        logs = {path: _tail(path) for path in self._new_server_logs()}
-        for path, lines in logs.items():
-            text = "\n".join(lines)
-            self._write(f"[agent] the last lines of {path.name}:\n{text}\n")
-        self.facts.hang = hang.evidence(server_logs=["\n".join(lines) for lines in logs.values()])
+        tails = self._server_logs.tails()
+        for name, text in tails.items():
+            self._write(f"[agent] the last lines of {name}:\n{text}\n")
+        self.facts.hang = hang.evidence(server_logs=tails.values())
         self._hang = None
 
     def _may_abort(self, pid: int) -> bool:
@@ -370,86 +337,20 @@ class Attempt:
             facts.session_code, facts.problems = keys["exit_code"], tuple(map(str, keys["problems"]))
             return
         if kind == "collected":
-            self._measures.collect(keys["names"])
+            self._cases.measures.collect(keys["names"])
             return
         if kind == "progress":
             facts.running = keys["text"]
         if kind == "metric":
-            self._measures.take(keys)
+            self._cases.measures.take(keys)
         if kind == "case":
             if keys["outcome"] == "failed" and (facts.stopped is not None or facts.deadline is not None):
                 text = f"{keys['case']} failed while it was being ended: {keys['message']}"
                 self._emit("note", text=text)
                 return
-            self._take_case(keys)
+            self._read_output()  # what was printed before the message: a pipe holds no more than one read takes
+            self._cases.take(keys)
         self._emit(kind, **keys)
-
-    def _take_case(self, keys: dict[str, Any]) -> None:
-        """Count a case, and excuse one that failed where a row says so."""
-        facts, case = self.facts, keys["case"]
-        self._read_output()  # what was printed before the message: a pipe holds no more than one read takes
-        chains: tuple[tuple[RaisedError, ...], ...] = ()
-        if keys["outcome"] == "failed" and keys["verdict"] is None:
-            chains = self._explain(keys)
-        self._judge_bounds(keys)
-        outcome, message = keys["outcome"], keys["message"]
-        self._measures.end_case(case, outcome, lacks=keys.pop("lacks"), message=message)
-        del keys["failures"]
-        keys["quarantine"] = covering(self._test.quarantine, case)
-        facts.cases[outcome] += 1
-        facts.running = ""
-        if outcome == "failed":
-            failed = FailedCase(
-                case=case,
-                message=message,
-                verdict=keys["verdict"],
-                assertion=keys["assertion"],
-                chains=chains,
-                ended=self._ended_server(),
-            )
-            facts.failed.append(failed)
-        elif outcome == "skipped" and message not in facts.skip_reasons:
-            facts.skip_reasons.append(message)
-        self._ends.begin_case()
-
-    def _judge_bounds(self, keys: dict[str, Any]) -> None:
-        """A bound that broke fails its case, whatever the case has made of it."""
-        broken, case = self._measures.take_broken(), keys["case"]
-        if not broken or (keys["outcome"] == "failed" and keys["verdict"] == "bounds"):
-            return
-        if keys["outcome"] == "failed":
-            self.facts.failed.append(FailedCase(case=case, message=broken, verdict="bounds", assertion=True))
-            return
-        message = f"{broken}; the case itself ended as {keys['outcome']}"
-        said = f": {keys['message']}" if keys["message"] else ""
-        keys |= {"outcome": "failed", "verdict": "bounds", "assertion": True, "message": message + said}
-
-    def _explain(self, keys: dict[str, Any]) -> tuple[tuple[RaisedError, ...], ...]:
-        """Excuse a failed case, or name the error that a retry hides; the errors that failed it, if it is not excused."""
-        problems: list[str] = []
-        failures: tuple[Failure, ...] = decode(tuple[Failure, ...], keys["failures"], "failures", problems)
-        if problems:
-            return ()
-        excuse, error = self._excuses.of(failures), self._excuses.wrapped(failures)
-        if excuse is not None:
-            keys["outcome"], keys["message"] = excuse.outcome, excuse.reason
-            self.facts.excuses.append(f"{keys['case']}: {excuse.reason}")
-            return ()
-        if error is not None:
-            keys["message"], keys["assertion"] = error.text(), error.raises == "AssertionError"
-        return tuple(failure.chain for failure in failures if failure.chain)
-
-    def _ended_server(self) -> ProcessEnd | None:
-        """The process that ended first under a case: by the output, else by the log of the newest server."""
-        return self._ends.first() or first_end_in(self._new_server_logs())
-
-    def _new_server_logs(self) -> list[Path]:
-        return [path for path in self._server_logs() if path not in self._older_server_logs]
-
-    def _server_logs(self) -> list[Path]:
-        """Where the harness has the output of servers: beside our log, under the same name."""
-        stem = log_name(self._test.id, 1, ()).removesuffix(".log")
-        return list((self._context.spec.run_dir / "logs").glob(f"{glob.escape(stem)}.server-*.log"))
 
     def _emit(self, kind: str, **keys: object) -> None:
         self._context.emitter.emit(
@@ -480,7 +381,7 @@ class Attempt:
             gates=self.gates,
             evidence=[line[:LINE_CHARS] for line in evidence],
             rule=judgement.rule,
-            symptom=_symptom(judgement),
+            symptom=symptom(judgement),
             exit_code=self.facts.exit_code,
             signal=self.facts.signal,
             duration_s=round(duration_s, 3),
@@ -496,27 +397,3 @@ class Attempt:
             log_omitted_bytes=self._log.total_bytes - self._log.kept_bytes,
         )
         return judgement
-
-
-def _tail(path: Path) -> list[str]:
-    """The last lines of a file, the newest last."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            return stream.read().decode("utf-8", "replace").splitlines()[-_TAIL_LINES:]
-    except OSError:
-        return []
-
-
-def _symptom(judgement: Judgement) -> str:
-    if judgement.outcome != "failed" or judgement.symptom:
-        return judgement.symptom
-    return symptom_of(None, judgement.evidence[0] if judgement.evidence else judgement.verdict)
-
-
-def leftover_list(commands: Mapping[int, str], paths: Sequence[str] = ()) -> list[dict[str, object]]:
-    """Processes that were killed, and files that were removed."""
-    killed: list[dict[str, object]] = [
-        {"pid": pid, "command": command, "path": ""} for pid, command in commands.items()
-    ]
-    return [*killed, *({"pid": 0, "command": "", "path": path} for path in paths)]

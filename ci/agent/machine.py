@@ -1,14 +1,15 @@
 """What the machine did while an attempt ran: the kernel's messages, OOM kills, and who else holds memory of its GPUs."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .gpu_memory import Holder, Kfd
 from .kernel_log import KernelLog, own_groups
-from .processes import OomKills, oom_kills
+from .processes import OomKills, carries, oom_kills
 
-__all__ = ["MachineFacts", "MachineWatch"]
+__all__ = ["MachineFacts", "MachineWatch", "watch_machine"]
 
 # no GPU has this address: lines that name one are left out
 _NO_ADDRESS = "none"
@@ -81,6 +82,16 @@ class MachineWatch:
             if known is None or known.held_bytes < holder.held_bytes:
                 found[holder.pid] = holder
         return sorted(found.values(), key=lambda holder: -holder.held_bytes)
+
+
+def watch_machine(gpu_ids: Sequence[str], *, token: str, alone: bool) -> MachineWatch:
+    """The watch over this machine for an attempt on these GPUs; what carries the run's token is of the run."""
+    return MachineWatch(
+        gpu_ids=gpu_ids,
+        is_own=lambda pid: carries(pid, f"AMD_CI_TOKEN={token}"),
+        alone=alone,
+        kfd=Kfd(renumbered="ROCR_VISIBLE_DEVICES" in os.environ),
+    )
 
 
 def _cgroup() -> str:

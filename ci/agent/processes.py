@@ -141,6 +141,14 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+def leftover_list(commands: Mapping[int, str], paths: Sequence[str] = ()) -> list[dict[str, object]]:
+    """Processes that were killed, and files that were removed."""
+    killed: list[dict[str, object]] = [
+        {"pid": pid, "command": command, "path": ""} for pid, command in commands.items()
+    ]
+    return [*killed, *({"pid": 0, "command": "", "path": path} for path in paths)]
+
+
 class Children:
     """Every process that the agent started or adopted.
 

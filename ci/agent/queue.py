@@ -11,10 +11,11 @@ import time
 from collections import deque
 from pathlib import Path
 
-from .attempt import POLL_S, Attempt, RunContext, child_argv, leftover_list, test_environ
+from .attempt import POLL_S, Attempt, RunContext, child_argv, test_environ
 from .gpus import Gpus
 from .judge import Judgement
 from .options import ADDOPTS, answer
+from .processes import leftover_list
 from .spec import Retry, Suite, Test
 
 

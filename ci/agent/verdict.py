@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from .judge import Facts, FailedCase, Judgement, Rule, failed, judge_log
+from .judge.symptom import symptom_of
 from .judge.tracebacks import ProcessEnd
 from .machine import MachineFacts
 from .measures import Unmeasured
 from .proof import Excuse
 from .spec import Verdict
 
-__all__ = ["AttemptFacts", "classify", "covering", "gates"]
+__all__ = ["AttemptFacts", "classify", "covering", "gates", "symptom"]
 
 # pytest's exit codes: all is well, no case matches the selection, nothing was collected. A module that skips
 # itself ends with one of the last two.
@@ -203,3 +204,10 @@ def gates(
     if any(not each.held for each in facts.unmeasured):
         return True
     return not all(covering(quarantine, case.case) for case in facts.failed)
+
+
+def symptom(judgement: Judgement) -> str:
+    """A short line that is the same when the same failure comes again; empty where nothing failed."""
+    if judgement.outcome != "failed" or judgement.symptom:
+        return judgement.symptom
+    return symptom_of(None, judgement.evidence[0] if judgement.evidence else judgement.verdict)
