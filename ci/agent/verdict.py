@@ -156,9 +156,11 @@ def _judge_cases(
     """Some case failed: the log is read when one of them does not say why itself."""
     own = all(case.verdict or case.assertion for case in facts.failed)
     judgement = _judged(facts, "" if own else read_log(), rules, causes)
-    if facts.log_error and judgement.verdict == "product" and not own and judgement.rule is None:
-        return failed("infra", facts.log_error, *judgement.evidence)
-    return judgement
+    if facts.log_error is None or own or judgement.rule is not None:
+        return judgement
+    if any(case.chains for case in facts.failed):  # they say themselves why they failed
+        return replace(judgement, evidence=(*judgement.evidence, facts.log_error))
+    return failed("infra", facts.log_error, *judgement.evidence)
 
 
 def _judge_end(facts: AttemptFacts, causes: Sequence[str], rules: Sequence[Rule], log: str) -> Judgement:
@@ -167,6 +169,8 @@ def _judge_end(facts: AttemptFacts, causes: Sequence[str], rules: Sequence[Rule]
     unexplained = judgement.verdict in ("product", "unknown") and judgement.rule is None
     if facts.log_error and unexplained:
         return failed("infra", facts.log_error, facts.end())
+    if facts.signal is not None and judgement.verdict == "unknown":
+        return failed("unknown", facts.end(), *judgement.evidence)
     if facts.signal is not None or facts.ended is not None or not unexplained:
         return replace(judgement, evidence=(*judgement.evidence, facts.end()))
     if facts.kind == "pytest" and facts.session_code != facts.exit_code:

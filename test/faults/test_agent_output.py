@@ -56,10 +56,11 @@ class TestOutput:
         agent.run(a_suite([passing, failing]))
         assert agent.ended("test_a.py")["verdict"] == "passed"
         assert "the log could not be written" in agent.ended("test_a.py")["evidence"][0]
-        assert agent.ended("test_b.py")["verdict"] == "infra"
+        assert agent.ended("test_b.py")["verdict"] == "product"
+        assert "the log could not be written" in " ".join(agent.ended("test_b.py")["evidence"])
         assert any("hello" in event["lines"] for event in agent.of("output"))
 
-    def test_a_full_disk_is_infra_and_the_rules_still_see_the_newest_output(
+    def test_a_full_disk_is_named_and_excuses_no_case_that_says_why_it_failed(
         self, agent: AgentProcess
     ) -> None:
         (agent.run_dir / "logs").mkdir()
@@ -68,8 +69,8 @@ class TestOutput:
         plain = agent.write("test_a.py", "def test(): raise RuntimeError('who knows')\n")
         hang = agent.write("test_b.py", "def test(): raise RuntimeError('HW Exception by GPU node-1')\n")
         agent.run(a_suite([plain, hang]))
-        assert agent.ended("test_a.py")["verdict"] == "infra"
-        assert "No space left on device" in agent.ended("test_a.py")["evidence"][0]
+        assert agent.ended("test_a.py")["verdict"] == "product"
+        assert "No space left on device" in agent.ended("test_a.py")["evidence"][-1]
         assert agent.ended("test_a.py")["log_bytes"] == 0
         assert agent.ended("test_b.py")["verdict"] == "hardware"
 

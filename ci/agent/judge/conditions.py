@@ -121,7 +121,10 @@ def hosts_in(text: str) -> list[tuple[str, str]]:
     for pattern in _HOSTS:
         for match in pattern.finditer(text):
             groups = match.groupdict()
-            found.append((groups["host"].strip("[]"), groups.get("port") or ""))
+            host, port = groups["host"], groups.get("port") or ""
+            if not port and host.count(":") == 1:
+                host, _, port = host.partition(":")
+            found.append((host.strip("[]"), port))
     return found
 
 

@@ -12,7 +12,7 @@ _RUNNERS = (
     "/threading.py", "/runpy.py", "/subprocess.py", "/selectors.py", "/socket.py", "/ctypes/", "/bin/pytest", "/asyncio/",
 )  # fmt: skip
 _LIBRARY = re.compile(r"/lib/python3\.\d+/(?!site-packages|dist-packages)")
-_PROGRESS = re.compile(r"\S+\.py(?:::\S+)? [.sxXFE]*\s*(?=Fatal Python error: |Timeout \()")
+_PROGRESS = re.compile(r"(?:\S+\.py(?:::\S+)? )?[.sxXFE]*\s*(?=Fatal Python error: |Timeout \()")
 _TIME = re.compile(r"Timeout \(\d+:\d\d:\d\d(?:\.\d+)?\)!$|\++ Timeout \++$")
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "SERVES",
     "SIGNALLED",
     "SIGNAL_PIECES",
+    "SPAWNED",
     "STUCK",
     "TERMINATE",
     "TERMINATE_ALONE",
@@ -38,7 +39,7 @@ WORDS = (
     "ould n", "ouldn", "annot", "an't", "nable", "o space", "lost", "xceeded", "toomany", "nexpected", "exit", "Process ", "egfault",
     "SIG", "command=", "OFFLINE", "ROCk", "hutdown", "evice-side", "ECC", "RAS", "esolve", "reset", "nreachable", "navailable", "EOF",
     "ing up", "etr", "nhealthy", "issing", "ot found", "NCCL WARN", "atchdog", "VRAM", "rotected", "amespace package", "anceled",
-    "nterrupt", "EACCES", "no tests ran", "collected 0 ", "rtifact", "launch_server", "server_args", "Uvicorn", "serve", "oom",
+    "nterrupt", "EACCES", "No solution", "nsatisfiable", "no tests ran", "collected 0 ", "rtifact", "launch_server", "server_args", "Uvicorn", "serve", "oom",
 )  # fmt: skip
 SERVER_PIECES = (
     "server_args=",
@@ -96,6 +97,8 @@ SIGNALLED = re.compile(
     r" *\(core dumped\)|^(?P<killed>Killed|Segmentation fault|Aborted)$|: line \d+: +\d+ (?P<late>Killed|Aborted|Segmentation fault)\b"
     r"|!{3,} (?P<segfault>Segfault) encountered|^\*\*\* (?P<signal>SIG[A-Z]+) received"
 )
+# torch's word before the traceback of a process that it started
+SPAWNED = re.compile(r"-- (?P<who>Process \d+) terminated with the following error:$")
 # in front of words that somebody else said: a prompt, an answer, a value
 QUOTE = re.compile(r"['\"`]")
 # what uv and SGLang's runner draw in front of a line
@@ -123,7 +126,7 @@ TOOL = re.compile(
     r"^(?:\w[\w./-]* )?(?:docker|curl|wget|aria2c|ssh|rsync|tar|cp|mv|mkdir|dd|unzip|gzip|pip|uv|git|apt|apt-get|dpkg"
     r"|rocminfo|rocm-smi|amd-smi|amdsmi|srun|sbatch|slurmstepd|npm|cargo|make|ninja|cmake|ldconfig|mount|kubectl)(?:\[\d+\])?: "
     r"|^(?:error|fatal|ERROR|FATAL|Error|E|Err:\d+|W|failed to|Failed to|Failed|failed|Cannot|Could not|Unable to|panic|OCI|hsa)\b"
-    r"|Error response from daemon|toomanyrequests|dial tcp|curl: \(|Caused by:|[Nn]o space left on device|/dev/kfd|ROCk module"
+    r"|Error response from daemon|toomanyrequests|dial tcp|curl: \(|Caused by:|No solution found|unsatisfiable|[Nn]o space left on device|/dev/kfd|ROCk module"
     r"|exceeded the maximum execution time|VRAM|protected distribution|is a namespace package|canceled|KeyboardInterrupt|EACCES|no tests ran|collected 0|TIMEOUT|ended by timeout|GPUs? of this|has timed out after|[Rr]unner|TLS handshake|unexpected EOF|x509|rpc error"
     r"|Retry\(total=0|[Gg]iving up|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|Kill(?:ed)? process|errorCode=|error: |Error: "
     r"|AMDSMI_STATUS|cannot open|not (?:be )?initialized|not loaded|is not available|unreachable|No such device|artifact"

@@ -23,6 +23,7 @@ from .patterns import (
     SERVES,
     SIGNAL_PIECES,
     SIGNALLED,
+    SPAWNED,
     STUCK,
     TERMINATE,
     TERMINATE_ALONE,
@@ -109,6 +110,7 @@ class _LogReader:
         self._who = ""  # named by the line before
         self._hit = ""  # a process said that it hit an exception, which follows
         self._terminate = ""
+        self._group_uncaught = False
         self._watched = 0  # lines in which the newest printed error may be survived
         self._newest: list[str] = []
         # how often a line was looked at that differs in digits alone, -1 for one without a word of interest
@@ -196,7 +198,7 @@ class _LogReader:
     def _look(self, number: int, line: str) -> None:
         """A line with a word of interest, outside of tracebacks and cases."""
         reading, text = self._reading, without_prefix(line)
-        child = CHILD.search(text) if "Process " in text else None
+        child = (CHILD.search(text) or SPAWNED.match(text)) if "Process " in text else None
         self._who = child["who"] if child is not None else ""
         if self._fatal.begin(number, text):
             return
@@ -307,7 +309,8 @@ class _LogReader:
         hit = HIT.search(prefix.rstrip()[-_HEAD_CHARS:])
         who = self._who or (hit["who"] if hit is not None and hit["who"] else "") or self._hit
         self._who = self._hit = ""
-        uncaught = bool(who) or prefix == "INTERNALERROR> "
+        in_group = not group and "|" in prefix and not prefix.strip(" |")
+        uncaught = bool(who) or prefix == "INTERNALERROR> " or (in_group and self._group_uncaught)
         if not uncaught and TORCH_RANK.search(prefix):
             who, uncaught = prefix.strip(" :[]"), True
         key = "" if hit is not None else key
@@ -366,6 +369,9 @@ class _LogReader:
         if self._cases.takes_traceback(number, chain):
             return
         top = block.first.function == "<module>" or block.first.file == "<frozen runpy>"
+        if chain[0].raises.endswith("ExceptionGroup") and "|" in prefix:  # its members follow, and say more
+            self._group_uncaught = uncaught or top
+            return
         if uncaught or top:
             script = block.first.file if block.first.function == "<module>" else ""
             self._end(number, ProcessEnd(who=block.who or "the process", errors=chain, script=script))

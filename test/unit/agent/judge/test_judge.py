@@ -167,6 +167,40 @@ class TestHosts:
         assert judge(failed=(case(answer),), serves=True).verdict == "product"
 
 
+@pytest.mark.parametrize("before", ["", ".", "test_a.py ..", "test_a.py::test_a "])
+def test_a_crash_shows_the_tests_own_innermost_line(before: str) -> None:
+    log = f"""{before}Fatal Python error: Segmentation fault
+
+Current thread 0x00007f (most recent call first):
+  File "/usr/lib/python3.10/ctypes/__init__.py", line 9 in call
+  File "/tree/test_a.py", line 3 in test_b
+  File "/run/agent.pyz/amd_ci_agent/bodies.py", line 65 in call
+  File "/venv/site-packages/_pytest/python.py", line 187 in pytest_pyfunc_call
+"""
+    found = judge(log, signal="SIGSEGV")
+    assert found.verdict == "product"
+    assert found.evidence[0].endswith("Fatal Python error: Segmentation fault (/tree/test_a.py:3, test_b)")
+
+
+def test_members_of_an_exception_group_are_judged() -> None:
+    group = """  + Exception Group Traceback (most recent call last):
+  |   File "/tree/a.py", line 9, in <module>
+  |     asyncio.run(main())
+  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "/tree/b.py", line 1, in fetch
+    |     raise
+    | {error}
+    +------------------------------------
+"""
+    unreachable = (
+        "aiohttp.client_exceptions.ClientConnectorError: Cannot connect to host example.org:443 ssl:default"
+    )
+    assert judge(group.format(error=unreachable)).verdict == "infra"
+    assert judge(group.format(error="KeyError: 'x'")).verdict == "product"
+
+
 def test_a_long_log_of_many_kinds_of_lines_is_read_in_time() -> None:
     """One search from every place of a line, or one pass over all that was found for each line, would take minutes."""
     floods = (
