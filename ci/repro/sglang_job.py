@@ -294,6 +294,7 @@ def _from_stopped(
         step=f"the step of its tests ({place})" if step.calls else f"its set-up ({place})",
         verdict=verdict,
         evidence=judgement.evidence,
+        symptom=judgement.symptom,
     )
     if step.calls or job.calls:
         calls = step.calls or list(job.calls)

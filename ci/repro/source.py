@@ -84,6 +84,7 @@ class Stopped:
     step: str
     verdict: Verdict
     evidence: tuple[str, ...]
+    symptom: str = ""
 
     @property
     def words(self) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from ci.catalog.verdicts import Status, Verdict
 from ci.repro.log.text import LogLine
 
-__all__ = ["OwnResult", "read_results"]
+__all__ = ["Around", "OwnResult", "read_around", "read_results"]
 
 _STATUSES: Final = {status.row.label: status for status in Status}
 # of a test that was running when the run was stopped
@@ -18,6 +18,11 @@ _ENDED: Final = re.compile(
     rf"(?P<word>{_WORDS}) (?P<test>\S+\.py)(?: in [^(:]+)?(?: \([^)]*\))?(?:: (?P<verdict>[a-z-]+)\b.*)?$"
 )
 _CASE: Final = re.compile(r"FAILED (?:(?P<place>\S+\.py)(?::\d+)? )(?P<case>\S.*)$")
+_PHASE: Final = re.compile(
+    r"(?P<word>done|WARNING|skipped|FAILED|UNFINISHED) (?P<phase>[a-z][\w:-]*) in (?P<took>[\d.]+ (?:s|min|h)[^:]*)(?:: (?P<text>.*))?$"
+)
+_OUTSIDE: Final = re.compile(r"FAILED outside the tests: (?P<what>.*)$")
+_ENDED_WITH: Final = re.compile(r"\S.* ended with exit code (?P<code>\d+): ")
 _INDENT: Final = "    "
 
 
@@ -35,6 +40,39 @@ class OwnResult:
     def failed(self) -> bool:
         """Whether it is run again by `--failed`."""
         return self.status in (Status.FAILED, Status.CANCELLED) and self.verdict is not Verdict.CANCELLED
+
+
+@dataclass(slots=True, kw_only=True)
+class Around:
+    """What happened around the tests: each phase in words, and what failed outside of them with its evidence.
+
+    `verdict` is that of the run's exit code, None when the log does not have its end.
+    """
+
+    phases: dict[str, str]
+    failed: str = ""
+    evidence: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+
+
+def read_around(lines: Iterable[LogLine]) -> Around:
+    """The phases of a run and what stopped it."""
+    found = Around(phases={})
+    in_failure = False
+    for line in lines:
+        text = line.text
+        if in_failure and text.startswith(_INDENT):
+            found.evidence = (*found.evidence, text.strip())
+            continue
+        in_failure = False
+        if phase := _PHASE.match(text):
+            more = f": {phase['text']}" if phase["text"] else ""
+            found.phases[phase["phase"]] = f"{phase['word']} in {phase['took']}{more}"
+        elif outside := _OUTSIDE.match(text):
+            found.failed, in_failure = outside["what"], True
+        elif ended := _ENDED_WITH.match(text):
+            found.verdict = Verdict.of_phase(int(ended["code"]))
+    return found
 
 
 def read_results(lines: Iterable[LogLine]) -> list[OwnResult]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ci.agent.judge import symptom_of
 from ci.catalog.catalog import Catalog
-from ci.catalog.verdicts import Status
+from ci.catalog.verdicts import Status, Verdict
 from ci.errors import CiError, NothingSelectedError, UsageError
 from ci.execute.run_folder import RunFolder, read_plan
 from ci.facts.gather import find_today
@@ -22,7 +22,7 @@ from ci.github.job_names import JobName, job_name, looks_like_a_job
 from ci.plan.tree.model import TreeFacts
 from ci.report.console import say
 from ci.repro.lines import repeat_lines
-from ci.repro.log.ours import read_results
+from ci.repro.log.ours import Around, read_around, read_results
 from ci.repro.log.text import decode_log
 from ci.repro.log.values import JobLog
 from ci.repro.sglang_job import from_jobs
@@ -241,12 +241,18 @@ class _Reader:
         except UsageError as error:
             problem = error.what
         results = read_results(read.lines)
+        around = read_around(read.lines)
+        verdict = (around.verdict or Verdict.INFRA) if around.failed else None
         bad = [each for each in results if each.status not in (Status.PASSED, Status.SKIPPED, Status.XFAILED)]
         return TriagedJob(
             name=name,
             kind="log of this project's run",
             source=where,
-            set_up=_plan_facts(found),
+            set_up=(*_plan_facts(found), *_phases(around)),
+            stopped=f"it failed outside the tests: {around.failed}" if around.failed else "",
+            verdict=verdict,
+            evidence=around.evidence,
+            then=verdict.row.then if verdict is not None else "",
             ran=(
                 Ran(
                     what=found.asked.stage if found is not None else "",
@@ -272,6 +278,13 @@ class _Reader:
             lines=lines,
             problem=problem or (found.problem if found is not None else ""),
         )
+
+
+def _phases(around: Around) -> Iterator[Fact]:
+    """What each phase did, `tests` left out: their own lines say more."""
+    for phase, words in around.phases.items():
+        if phase != "tests":
+            yield Fact(what=f"phase {phase}", value=words, source="the log")
 
 
 def _plan_facts(found: Understood | None) -> tuple[Fact, ...]:

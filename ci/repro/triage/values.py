@@ -62,7 +62,8 @@ class Ran:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriagedJob:
-    """One job or run. `set_up` is what happened before the tests; `stopped` is set when no test ran: step, verdict, evidence.
+    """One job or run. `set_up` is what happened before the tests; `stopped` says what ended it outside of its
+    tests, with `verdict`, `evidence` and `symptom`; empty when nothing did.
 
     `lines` are the commands that repeat it. `problem` says why there is nothing more.
     """
@@ -76,6 +77,7 @@ class TriagedJob:
     stopped: str = ""
     verdict: Verdict | None = None
     evidence: tuple[str, ...] = ()
+    symptom: str = ""
     then: str = ""
     lines: dict[str, str] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()

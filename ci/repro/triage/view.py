@@ -24,6 +24,8 @@ def show_jobs(console: Console, jobs: Sequence[TriagedJob]) -> None:
         if job.stopped:
             _print(console, _stopped(job), "bold red")
             _lines(console, job.evidence)
+            if job.symptom:
+                _print(console, f"  symptom: {job.symptom}", "")
             _print(console, f"  next: {job.then}", "cyan")
         for test in job.tests:
             _show_test(console, test)
@@ -80,7 +82,7 @@ def _title(job: TriagedJob) -> str:
 
 def _stopped(job: TriagedJob) -> str:
     words = f"{job.verdict} ({job.verdict.row.words})" if job.verdict is not None else ""
-    return f"it ended in {job.stopped}, no test ran: {words}"
+    return f"{job.stopped}: {words}"
 
 
 def _ran_words(ran: Ran) -> str:

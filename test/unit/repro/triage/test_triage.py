@@ -87,7 +87,10 @@ def test_the_lines_are_those_of_repro(catalog: Catalog, tmp_path: Path) -> None:
 
 def test_a_job_that_never_came_to_its_tests_is_infrastructure(catalog: Catalog, tmp_path: Path) -> None:
     (job,) = triage(catalog, written(tmp_path, "full", full_disk()))
-    assert (job.stopped, job.verdict) == ("its set-up (amd_ci_start_container.sh)", Verdict.INFRA)
+    assert (job.stopped, job.verdict) == (
+        "it ended in its set-up (amd_ci_start_container.sh), before its tests",
+        Verdict.INFRA,
+    )
     assert "No space left on device" in job.evidence[0]
     assert job.then == Verdict.INFRA.row.then
 
@@ -154,6 +157,28 @@ def test_a_log_of_our_own_is_told_by_its_lines(catalog: Catalog, tmp_path: Path)
     (test,) = job.tests
     assert (test.verdict, test.evidence) == (Verdict.OOM, ("other processes hold 80 GiB",))
     assert job.kind == "log of this project's run"
+
+
+def test_what_our_own_run_did_around_its_tests_is_told(catalog: Catalog, tmp_path: Path) -> None:
+    log = "\n".join(
+        (
+            encode(shard_plan()),
+            "10:03:32 done pull in 3 min 32 s: docker.io, sha256:2b7415f2",
+            "10:04:00 FAILED guards in 9.0 s: triton was changed",
+            "10:04:00 FAILED outside the tests: a protected distribution was changed",
+            "    - triton 3.4.0 became 3.5.1",
+            "10:04:01 stage-b-amd ended with exit code 6: nothing yet",
+        )
+    )
+    (job,) = triage(catalog, written(tmp_path, "own", log))
+    facts = {fact.what: fact.value for fact in job.set_up}
+    assert facts["phase pull"] == "done in 3 min 32 s: docker.io, sha256:2b7415f2"
+    assert facts["phase guards"].startswith("FAILED in 9.0 s")
+    assert (job.stopped, job.verdict) == (
+        "it failed outside the tests: a protected distribution was changed",
+        Verdict.GUARD,
+    )
+    assert job.evidence == ("- triton 3.4.0 became 3.5.1",)
 
 
 @pytest.mark.parametrize("name", ["nothing", "damaged.zip", "empty.zip"])
