@@ -30,47 +30,28 @@ def check_environments(catalog: Catalog) -> list[Problem]:
     return problems
 
 
-def check_registrations(
-    catalog: Catalog, tests: Discovery, *, own: bool, problems: list[Problem]
-) -> list[str]:
-    """Compare suites and rows with registrations; notes for what only a reader can judge.
+def check_registrations(catalog: Catalog, tests: Discovery, *, problems: list[Problem]) -> list[str]:
+    """Compare suites and rows with our registrations; notes for what only a reader can judge.
 
-    In our own tree a registration for a suite that no stage runs is a problem: the test would never run. In an SGLang
-    tree, whose other nightly suites are not in the catalog, it is a note with a count.
+    A registration for a suite that no stage runs is a problem: the test would never run.
     """
     names = {suite.name: suite for suite in catalog.suites}
-    notes: list[str] = []
     enabled = [row for row in tests.registrations if row.disabled is None]
-    orphans: dict[str, list[str]] = {}
-    for row in enabled:
-        suite = names.get(row.suite)
+    for row in sorted(enabled, key=lambda row: row.suite):
+        suite, where = names.get(row.suite), f"{row.file}:{row.line}"
         if suite is None and not catalog.may_exist(row.suite, names):
-            orphans.setdefault(row.suite, []).append(f"{row.file}:{row.line}")
+            what = f"no stage runs suite {row.suite!r}"
+            problems.append(Problem(where=where, what=what, hint="nox -l lists the suites"))
         elif suite is not None and suite.nightly != row.nightly:
             what = f"is registered with nightly={row.nightly}, suite {row.suite} has nightly = {str(suite.nightly).lower()}"
-            problem = Problem(where=f"{row.file}:{row.line}", what=what, hint="it would never be selected")
-            if own:
-                problems.append(problem)
-            else:
-                notes.append(str(problem))
-    for name, places in sorted(orphans.items()):
-        if own:
-            problems += [
-                Problem(where=place, what=f"no stage runs suite {name!r}", hint="nox -l lists the suites")
-                for place in places
-            ]
-        else:
-            notes.append(f"no stage here runs {name}: {len(places)} files, e.g. {places[0]}")
-    if own:
-        problems += _bounds(catalog, tests)
-        if catalog.sound:  # a row that was left out may be the requested one
-            problems += _requirements(catalog, tests)
-        problems += _test_envs(catalog, tests)
-        asked = {
-            capability for requirements in tests.requirements.values() for capability in requirements.asks
-        }
-        unasked = dict.fromkeys(row.id for row in catalog.capabilities if row.id not in asked)
-        notes += [f"capability {name}: no test asks for it" for name in unasked]
+            problems.append(Problem(where=where, what=what, hint="it would never be selected"))
+    problems += _bounds(catalog, tests)
+    if catalog.sound:  # a row that was left out may be the requested one
+        problems += _requirements(catalog, tests)
+    problems += _test_envs(catalog, tests)
+    asked = {capability for requirements in tests.requirements.values() for capability in requirements.asks}
+    unasked = dict.fromkeys(row.id for row in catalog.capabilities if row.id not in asked)
+    notes = [f"capability {name}: no test asks for it" for name in unasked]
     for suite in catalog.suites:
         count = sum(1 for row in enabled if row.suite == suite.name)
         if suite.files:

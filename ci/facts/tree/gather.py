@@ -13,9 +13,9 @@ from ci.facts.tree.registry import REGISTER_FILE, RUNNER_FILE, read_registry
 from ci.facts.tree.workflows import WORKFLOWS, find_workflows, read_workflows
 from ci.plan.tree.model import RunnerDefaults, Stated, TreeFacts, source_at
 
-__all__ = ["gather_launchers", "gather_tree", "tree_files"]
+__all__ = ["SCRIPTS", "gather_launchers", "gather_tree", "tree_files"]
 
-_SCRIPTS: Final = ("scripts/ci/amd", "scripts/ci")
+SCRIPTS: Final = ("scripts/ci/amd", "scripts/ci")
 _ROCM: Final = re.compile(r"^(?:ROCM_VERSION|rocm_version)=[\"']?(rocm[\w.]+)[\"']?", re.MULTILINE)
 _WORKDIR: Final = re.compile(r"^WORKDIR=[\"']?([^\"'\n]+)[\"']?", re.MULTILINE)
 
@@ -55,5 +55,5 @@ def gather_launchers(root: Path, hardware: HardwareCatalog, defaults: RunnerDefa
 
 
 def _scripts(root: Path) -> Iterator[Path]:
-    for folder in _SCRIPTS:
+    for folder in SCRIPTS:
         yield from sorted(path for path in (root / folder).glob("amd_ci_*.sh") if path.is_file())

@@ -41,6 +41,7 @@ __all__ = [
 EVENT: Final = "github.event_name"
 _INPUT: Final = re.compile(r"inputs\.([\w-]+)")
 _AMD_LABEL: Final = re.compile(r"(?<![a-z0-9])(?:mi\d{2,3}x?|gfx9\d+)(?![a-z0-9])")
+_AMD_SUITE: Final = re.compile(r"(?<![a-z0-9])amd(?![a-z0-9])")
 _AMD_SCRIPTS: Final = "scripts/ci/amd/"
 _VARIABLE: Final = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 # a script without one of these runs no test and starts no container
@@ -213,7 +214,7 @@ class _JobReader:
         rule = self.shared.launchers.hardware.label_rule(label) if label else None
         container, calls = self._steps(scope)
         self.amd |= rule is not None or bool(_AMD_LABEL.search(label))
-        self.amd |= any(call.hardware == "amd" for call in calls)
+        self.amd |= any(call.hardware == "amd" or _AMD_SUITE.search(call.suite) for call in calls)
         return JobCell(
             name=self._name(combination, scope, known=known),
             matrix=tuple((key, text_of(value)) for key, value in combination.items()),
@@ -305,7 +306,8 @@ class _JobReader:
         for what, text in (("the suite", call.suite), *(("a file", file) for file in call.files)):
             if ANY in text or "$" in text:
                 self.shared.note(call.line, f"{what} of {self.id} is known only at run time: {text}")
-        if call.parts is not None and call.part is None:
+        written = dict(call.options).get("--auto-partition-id", ANY)
+        if call.parts is not None and call.part is None and (ANY in written or "$" in written):
             self.shared.note(call.line, f"the part of {self.id} is known only at run time")
 
     def _container(self, command: Command, line: int) -> ContainerStart | None:

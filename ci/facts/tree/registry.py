@@ -29,7 +29,7 @@ __all__ = ["REGISTER_FILE", "RUNNER_FILE", "read_registry"]
 
 REGISTER_FILE: Final = "python/sglang/test/ci/ci_register.py"
 RUNNER_FILE: Final = "test/run_suite.py"
-_REGISTRAR: Final = re.compile(r"register_[a-z0-9]+_ci")
+_REGISTRAR: Final = re.compile(r"register_([a-z0-9]+)_ci")
 _GROUP: Final = re.compile(r"[A-Z_]*SUITES")
 _ORDERS: Final = (
     (
@@ -133,6 +133,10 @@ def _registrars(source: _Source) -> Iterator[Registrar]:
         if isinstance(name, str) and isinstance(value, ast.Attribute) and name not in seen:
             seen.add(name)
             yield Registrar(name=name, backend=value.attr.lower(), source=source.at(key))
+    if mapping is None:
+        for node in source.module.body:
+            if isinstance(node, ast.FunctionDef) and (found := _REGISTRAR.fullmatch(node.name)):
+                yield Registrar(name=node.name, backend=found[1], source=source.at(node))
 
 
 def _arguments(source: _Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -205,7 +209,9 @@ def _checked(source: _Source) -> Iterator[str]:
 
 def _roots(source: _Source) -> Iterator[TreeRoot]:
     """The folders of every `glob.glob(...)`, by following names to `os.path.join` and `os.path.dirname`."""
-    for function in (n for n in source.module.body if isinstance(n, ast.FunctionDef)):
+    functions = [n for n in source.module.body if isinstance(n, ast.FunctionDef)]
+    rest = ast.Module([n for n in source.module.body if not isinstance(n, ast.FunctionDef)], type_ignores=[])
+    for function in (*functions, rest):
         names = dict(source.consts)
         for node in ast.walk(function):
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):

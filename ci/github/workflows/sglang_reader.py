@@ -8,13 +8,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ci.errors import Problem
 from ci.facts.tree.workflow_file import load_workflow
 
-__all__ = ["Job", "Label", "SuiteCall", "Wait", "Workflow", "read_workflows", "workflow_files"]
+__all__ = ["Job", "Label", "SuiteCall", "Wait", "Workflow", "read_workflows"]
 
 _SUITE_RUNNER = "run_suite.py"
 _OTHER_RUNNER = "multimodal_gen"  # the diffusion tests have a runner of their own, with suites of their own
@@ -88,26 +87,6 @@ class Workflow:
 
     file: str
     jobs: tuple[Job, ...]
-
-
-def workflow_files(
-    tree: Path, problems: list[Problem], folder: str = ".github/workflows"
-) -> list[tuple[str, bytes]]:
-    """The workflows of a tree that mention AMD: path and bytes, sorted; the others cannot run an AMD test.
-
-    A file that cannot be read is added to `problems`.
-    """
-    files = []
-    for path in sorted((tree / folder).glob("*.y*ml")):
-        name = f"{folder}/{path.name}"
-        try:
-            text = path.read_bytes()
-        except OSError as error:
-            problems.append(Problem(where=name, what=f"cannot be read: {error.strerror}"))
-            continue
-        if b"amd" in text.lower():
-            files.append((name, text))
-    return files
 
 
 def read_workflows(files: Iterable[tuple[str, bytes]], problems: list[Problem]) -> tuple[Workflow, ...]:

@@ -73,9 +73,9 @@ class TestTheWholeWay:
         broken = 'register_amd_ci(est_time=1 + x, suite="stage-a-test-1-gpu-small-amd")\n'
         tree = write_sglang_tree(tmp_path / "sglang", {"test/registered/test_a.py": broken})
         assert main(["check", "--checkout", str(tree)]) == 10
-        shown = capsys.readouterr().err
-        assert "test_a.py" in shown
-        assert f"nox -s check -- --checkout {tree}" in shown
+        shown = capsys.readouterr()
+        assert "test_a.py:1" in shown.out
+        assert f"nox -s check -- --checkout {tree}" in shown.err
 
     def test_a_date_that_is_none_is_a_usage_error(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -28,17 +28,15 @@ def test_a_test_that_no_stage_would_run_is_named() -> None:
     rows = replace(catalog(), bounds=(), test_envs=())
     tests = discovery([registration(A, STAGE_A), registration(B, "stage-z")])
     problems: list[Problem] = []
-    check_registrations(rows, tests, own=True, problems=problems)
+    check_registrations(rows, tests, problems=problems)
     (problem,) = problems
     assert str(problem) == f"{B}:1: no stage runs suite 'stage-z' (nox -l lists the suites)"
-    notes = check_registrations(rows, tests, own=False, problems=[])
-    assert "no stage here runs stage-z: 1 files, e.g. test/registered/b.py:1" in notes
 
 
 def test_a_suite_that_registrations_and_rows_call_nightly_differently_is_named() -> None:
     tests = discovery([registration(A, STAGE_A, nightly=True)])
     problems: list[Problem] = []
-    check_registrations(replace(catalog(), bounds=(), test_envs=()), tests, own=True, problems=problems)
+    check_registrations(replace(catalog(), bounds=(), test_envs=()), tests, problems=problems)
     assert "is registered with nightly=True, suite" in str(problems[0])
 
 
@@ -52,7 +50,7 @@ def test_an_invalid_suite_is_not_an_unknown_one(catalog_copy: CatalogCopy, name:
     assert not rows.sound
     problems: list[Problem] = []
     tests = discovery([registration(A, name)])
-    check_registrations(replace(rows, bounds=(), test_envs=()), tests, own=True, problems=problems)
+    check_registrations(replace(rows, bounds=(), test_envs=()), tests, problems=problems)
     assert [problem.what for problem in problems] == (
         [] if name == STAGE_A else ["no stage runs suite 'stage-z'"]
     )
@@ -62,7 +60,7 @@ def test_rows_whose_test_is_gone_have_their_line(catalog_copy: CatalogCopy) -> N
     rows, found = read_catalog(catalog_copy.rows, catalog_copy.envs)
     assert found == ()
     problems: list[Problem] = []
-    check_registrations(rows, discovery([]), own=True, problems=problems)
+    check_registrations(rows, discovery([]), problems=problems)
     row = rows.test_envs[0]
     text = (catalog_copy.rows / "environment.toml").read_text().splitlines()
     line = text.index(f'test = "{row.test}"') + 1
@@ -86,7 +84,7 @@ def check(metrics: tuple[str, ...] = (), declared: tuple[str, ...] = (), *bounds
     )
     rows = replace(catalog(), bounds=bounds, test_envs=())
     problems: list[Problem] = []
-    check_registrations(rows, tests, own=True, problems=problems)
+    check_registrations(rows, tests, problems=problems)
     return [str(problem) for problem in problems]
 
 
