@@ -77,6 +77,7 @@ class RunOptions:
     """A stage session's options after reading: what is asked (`request`), where (`place`), and how to show it."""
 
     __slots__ = (
+        "as_saved",
         "baseline",
         "dry_run",
         "failed",
@@ -99,6 +100,7 @@ class RunOptions:
         self.last_failed: str | None = known.last_failed
         self.plan_file: str = known.plan
         self.failed: bool = known.failed
+        self.as_saved: bool = known.as_saved
         self.baseline: str = known.baseline
         self.yes: bool = known.yes
 
@@ -202,6 +204,11 @@ def run_parser(prog: str) -> Parser:
     add("--checkout", default="", metavar="PATH", help="an SGLang tree whose registered tests are run")
     add("--plan", default="", metavar="FILE|RUN", help="run exactly this plan.json, or a run's plan, again")
     add("--failed", action="store_true", help="of --plan RUN only what failed in that run")
+    add(
+        "--as-saved",
+        action="store_true",
+        help="run the plan of --plan although it is not what its request gives here: UNVERIFIED",
+    )
     add("--dry-run", action="store_true", help="print the plan and do nothing")
     stop = parser.add_mutually_exclusive_group()
     stop.add_argument("--keep-going", action="store_true", help="go on after a failed test (the default)")
@@ -260,6 +267,8 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
     if known.failed and not known.plan:
         hint = "--plan RUN --failed; of the newest run: --last-failed"
         problems.append(Problem(where="--failed", what="of which run's plan?", hint=hint))
+    if known.as_saved and not known.plan:
+        problems.append(Problem(where="--as-saved", what="of which plan?", hint="--plan FILE --as-saved"))
     if problems:
         raise UsageError("invalid options", problems=problems, then=f"{prog} --help")
     place = Place(

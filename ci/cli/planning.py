@@ -13,7 +13,7 @@ from ci.execute.run_folder import read_plan
 from ci.facts.container import gather_container
 from ci.facts.gather import Place, gather_machine, runs_dir
 from ci.facts.tree.catalog import catalog_for
-from ci.plan.compare.replay import needs_again, place_again
+from ci.plan.compare.replay import draft_again, made_again, request_again, verified
 from ci.plan.docker import require_docker
 from ci.plan.draft import draft_plan
 from ci.plan.executor import Needs
@@ -46,22 +46,23 @@ def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) 
 
 
 def _again(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) -> Plan:
-    """The plan of `--plan`, placed on this machine."""
+    """The plan of `--plan`: what its request gives on this machine, which has to be the same."""
     runs = runs_dir(environ)
     saved = read_plan(_plan_path(options.plan_file, runs))
     if saved.work.stage != options.request.stage:
         session = catalog.stage(saved.work.stage).session
         what = f"{options.plan_file} is a plan of {saved.work.stage}, this is {options.request.stage}"
         raise UsageError(what, then=f"nox -s {session} -- --plan {options.plan_file}")
-    needs = needs_again(catalog, options.request, saved)
-    request = replace(
-        options.request, hardware=saved.work.hardware_class, engine=needs.engine, executor=needs.executor
-    )
+    request = request_again(options.request, saved)
     checkout = saved.placement.root if saved.work.checkout else options.place.checkout
-    place = replace(options.place, checkout=checkout)
-    # of whatever hardware it is, it is placed on this machine
-    facts = replace(_machine(catalog, request, place, environ), elsewhere=False)
-    plan = place_again(catalog, facts, needs, saved, _container(catalog, facts, needs, place))
+    place = replace(options.place, checkout=checkout, names_only=False)
+    facts = _machine(catalog, request, place, environ)
+    if facts.elsewhere:
+        # as many GPUs as the machine had that it was planned for
+        facts = replace(facts, gpu_ids=saved.placement.gpu_ids)
+    draft = draft_again(catalog, draft_plan(catalog, facts, request), saved)
+    fresh = made_again(catalog, facts, draft, saved, _container(catalog, facts, draft.needs, place))
+    plan = verified(saved, fresh, as_saved=options.as_saved)
     return failed_part(catalog, plan, options.plan_file, runs) if options.failed else plan
 
 

@@ -218,6 +218,7 @@ def _started(plan: Plan, catalog: Catalog, environ: Mapping[str, str], folder: R
         commit=work.commit,
         command=shlex.join(plan.placement.command),
         python=plan.placement.python_version,
+        unverified=plan.unverified,
         github=github,
         tests=tuple(
             PlannedTest(suite=suite.id, test=test.id, est_s=test.est_s, cases=test.cases)

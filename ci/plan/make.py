@@ -1,6 +1,7 @@
 """Catalog + facts + draft + what was found out about the container -> Plan."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.hardware import CPU
@@ -131,6 +132,7 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         left_out=selection.left_out,
         notes=tuple(dict.fromkeys(_notes(catalog, facts, draft, part, quarantine))),
         partial=(*unknown, *part.partial, *(build.partial if build is not None else ())),
+        request=replace(request, command=(), compared=False),
     )
 
 

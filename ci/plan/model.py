@@ -21,6 +21,7 @@ from ci.errors import Problem, UsageError
 from ci.plan.container.needs import ContainerPlace, ContainerWork
 from ci.plan.content import ContentWork
 from ci.plan.engine_build import EnginePlace, EngineWork
+from ci.plan.request import Request
 from ci.plan.shards import Shard
 from ci.system.codec import DecodeError, canonical, decode, encode
 
@@ -45,7 +46,7 @@ __all__ = [
     "digest_of",
 ]
 
-SCHEMA = 7
+SCHEMA = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +275,9 @@ class Plan:
     """Everything that will be done, and where each value came from.
 
     `notes` are what a reader has to know (defaults, skips, ignored variables); `partial` names what could not be
-    found out, which makes the digest say less than it should.
+    found out, which makes the digest say less than it should. `request` is what was asked, without the command's words, and
+    `part` the suites and node ids that alone are kept of what it gives; empty for all. `unverified` says in which fields a plan
+    that is run as it was saved is not what its request gives.
     """
 
     work: Work
@@ -283,6 +286,9 @@ class Plan:
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
     partial: tuple[str, ...]
+    request: Request
+    part: tuple[tuple[str, str], ...] = ()
+    unverified: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:

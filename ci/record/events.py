@@ -113,7 +113,8 @@ class Baseline:
 class RunStarted(Event):
     """What is run, and what is left out with the reasons; `command` is the line that repeats it.
 
-    `stood_in` says what took the place of what in a rehearsal.
+    `stood_in` says what took the place of what in a rehearsal. `unverified` are the fields in which a plan that was run as it
+    was saved is not what its request gives.
     """
 
     type: ClassVar[str] = "run-started"
@@ -139,6 +140,7 @@ class RunStarted(Event):
     quarantine: tuple[QuarantineRecord, ...] = ()
     empty_shards: tuple[EmptyShard, ...] = ()
     baseline: Baseline | None = None
+    unverified: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

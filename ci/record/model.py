@@ -158,9 +158,10 @@ class PhaseRecord:
     details: tuple[str, ...] = ()
 
 
-def title_of(stage: str, *, rehearsal: bool) -> str:
-    """The stage, with REHEARSAL before it when it is one."""
-    return f"REHEARSAL of {stage}" if rehearsal else stage
+def title_of(run: RunStarted) -> str:
+    """The stage, with REHEARSAL before it when it is one, and UNVERIFIED when its plan is."""
+    title = f"REHEARSAL of {run.stage}" if run.rehearsal else run.stage
+    return f"UNVERIFIED {title}" if run.unverified else title
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +188,7 @@ class RunRecord:
     @property
     def title(self) -> str:
         """What every surface shows instead of `stage`."""
-        return title_of(self.start.stage, rehearsal=self.start.rehearsal)
+        return title_of(self.start)
 
     def count(self, status: Status) -> int:
         """How many tests ended so."""

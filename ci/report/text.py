@@ -2,8 +2,22 @@
 
 import math
 import re
+from collections.abc import Sequence
 
-__all__ = ["case_name", "clip", "duration", "one_line", "quantity", "size", "strip_ansi", "visible"]
+__all__ = [
+    "case_name",
+    "clip",
+    "duration",
+    "one_line",
+    "quantity",
+    "size",
+    "strip_ansi",
+    "unverified_words",
+    "visible",
+]
+
+# fields that a sentence names
+_FIELDS = 5
 
 # CSI and OSC sequences and two-byte escapes: colour and cursor movement, no information.
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -55,6 +69,17 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60:02d} s".removesuffix(" 00 s")
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min".removesuffix(" 00 min")
+
+
+def unverified_words(fields: Sequence[str]) -> str:
+    """That a plan was run as it was saved, with the fields that are not what its request gives; empty without one."""
+    if not fields:
+        return ""
+    more = f"; and {len(fields) - _FIELDS} more" if len(fields) > _FIELDS else ""
+    return one_line(
+        f"UNVERIFIED: the plan was run as it was saved, and is not what its request gives here: "
+        f"{'; '.join(fields[:_FIELDS])}{more}"
+    )
 
 
 def case_name(case: str, test: str) -> str:

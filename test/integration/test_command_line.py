@@ -1,10 +1,12 @@
 """The command line as a child process: what bad input gets, what machines read, how a plan is repeated."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ci.plan.model import Plan
 from support.files import ci, copy_repository, git, only_tests, registered, run_folder
 
 PASSING = registered("def test_one() -> None:\n    assert True\n")
@@ -115,6 +117,36 @@ def test_a_plan_of_another_commit_is_refused(copy: Path, runs: Path, tmp_path: P
     assert ended.code == 2
     assert "+dirty." in ended.err
     assert "git checkout" in ended.err
+
+
+def test_an_edited_plan_is_refused_and_run_only_as_unverified(copy: Path, runs: Path, tmp_path: Path) -> None:
+    made = ci("plan", "stage-a-amd", "--json", runs=runs, cwd=copy)
+    data = json.loads(made.out)
+    plan = Plan.from_json(data, where="plan")
+    (suite,) = plan.work.suites
+    edited = replace(
+        plan,
+        work=replace(plan.work, rehearsal=False, suites=(replace(suite, tests=suite.tests[:1]),)),
+    )
+    saved = tmp_path / "plan.json"
+    saved.write_text(edited.text())
+    for words in ((), ("--dry-run",), ("--list",)):
+        refused = ci("run", "stage-a-amd", "--plan", str(saved), *words, runs=runs, cwd=copy)
+        assert refused.code == 2, refused.text
+        assert "rehearsal: the plan says false, here it is true" in refused.err
+        assert "test_two.py" in refused.err
+    assert not runs.exists()
+    ended = ci("run", "stage-a-amd", "--plan", str(saved), "--as-saved", runs=runs, cwd=copy)
+    assert ended.code == 0, ended.text
+    folder = run_folder(runs)
+    reports = [
+        (folder / name).read_text() for name in ("summary.md", "report.html", "junit.xml", "plan.json")
+    ]
+    events = json.loads((folder / "events.jsonl").read_text().splitlines()[0])
+    assert all("UNVERIFIED" in text for text in (ended.out, *reports[:3]))
+    assert events["unverified"] == json.loads(reports[3])["unverified"]
+    again = ci("run", "stage-a-amd", "--plan", str(folder), runs=runs, cwd=copy)
+    assert again.code == 2, "it stays what it is"
 
 
 def test_a_changed_environment_is_the_only_difference(copy: Path, runs: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from ci.catalog.bounds import Bound
 from ci.catalog.catalog import Catalog
 from ci.catalog.registrations.parse import Discovery, Registration
 from ci.errors import Problem
+from ci.plan.compare.replay import draft_again, made_again, request_again, verified
 from ci.plan.draft import draft_plan
 from ci.plan.facts import DockerFacts, EngineFact, Facts, Known
 from ci.plan.make import make_plan
@@ -18,6 +19,7 @@ from support.catalog_files import catalog
 __all__ = [
     "STAGE_A",
     "STAGE_B_SMALL",
+    "again",
     "bound",
     "catalog",
     "discovery",
@@ -92,6 +94,21 @@ def request(stage: str = "stage-a-amd", **changes: object) -> Request:
 def planned(rows: Catalog, here: Facts, asked: Request, found: DockerFacts | None = None) -> Plan:
     """The plan of a request, as a session makes it; `found` is what was found out about the container that it needs."""
     return make_plan(rows, here, draft_plan(rows, here, asked), found)
+
+
+def again(
+    rows: Catalog,
+    here: Facts,
+    asked: Request,
+    saved: Plan,
+    found: DockerFacts | None = None,
+    *,
+    as_saved: bool = False,
+) -> Plan:
+    """A saved plan again, as a session does it."""
+    request = request_again(asked, saved)
+    draft = draft_again(rows, draft_plan(rows, here, request), saved)
+    return verified(saved, made_again(rows, here, draft, saved, found), as_saved=as_saved)
 
 
 def bound(op: str, limit: float, hardware: str = "mi300x", **changes: object) -> Bound:

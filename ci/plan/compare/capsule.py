@@ -20,6 +20,7 @@ from typing import Any
 
 from ci.errors import UsageError
 from ci.plan.model import SCHEMA, Plan, Work
+from ci.plan.request import Request
 from ci.system.codec import canonical
 
 __all__ = ["MARK", "VERSION", "Capsule", "decode", "encode", "find"]
@@ -180,6 +181,15 @@ def _pairs(plan: Plan) -> Iterator[tuple[str, Any]]:
             for key in _IN_CONTAINER:
                 yield f"placement.{key}", placement[key]
         yield "partial", list(plan.partial)
+        yield "request", _given(plan.request)
+        yield "part", [list(each) for each in plan.part]
+
+
+def _given(request: Request) -> dict[str, Any]:
+    """What was asked, without what has its default."""
+    fields = json.loads(canonical(request))
+    default = json.loads(canonical(Request(stage="")))
+    return {name: value for name, value in fields.items() if value != default[name]}
 
 
 def _unpack(payload: str, limit_bytes: int) -> Iterator[tuple[str, Any]]:
@@ -275,10 +285,14 @@ def _plan(stage: str, digest: str, parts: Mapping[str, Any]) -> Plan:
             "left_out": [],
             "notes": [],
             "partial": parts.get("partial", []),
+            "request": parts.get("request", {}),
+            "part": parts.get("part", []),
         },
         where="the capsule",
     )
 
 
 def _is_work(name: str) -> bool:
-    return name not in ("schema", "partial", "suites, some") and not name.startswith("placement.")
+    return name not in ("schema", "partial", "request", "part", "suites, some") and not name.startswith(
+        "placement."
+    )

@@ -1,30 +1,42 @@
-"""A saved plan again: on this machine, only some of its tests, or at another commit."""
+"""A saved plan again: checked against what its request gives here, only some of its tests, or at another commit."""
 
-from collections.abc import Container, Iterable, Iterator
-from dataclasses import fields, replace
+from collections.abc import Container, Iterable
+from dataclasses import replace
 
 from ci.catalog.catalog import Catalog
 from ci.errors import Problem, UsageError
+from ci.plan.compare.diff import compare
 from ci.plan.container.needs import ContainerWork
-from ci.plan.engine_build import EngineWork
-from ci.plan.executor import Needs
+from ci.plan.draft import Draft
 from ci.plan.facts import DockerFacts, Facts
+from ci.plan.make import make_plan
 from ci.plan.model import Plan, SuiteWork
 from ci.plan.registry import EXECUTORS
 from ci.plan.request import Request
-from ci.system.codec import canonical
 
-__all__ = ["at_commit", "needs_again", "only_tests", "place_again"]
+__all__ = ["at_commit", "draft_again", "made_again", "only_tests", "request_again", "verified"]
 
-_SAME_COMMIT = "git checkout the plan's commit"
-_SAME_CONTAINER = f"{_SAME_COMMIT}, on a machine with the same mounts"
+_WORK = "work."
+# of a plan that was edited in many places the first are enough
+_SHOWN = 20
+_SHOWN_CHARS = 100
+_HINTS = {
+    "commit": "check out that commit",
+    "checkout": "check out that commit of the tree",
+    "content": "files that git does not show: git status --ignored; the engine's and pytest's packages",
+    "hardware_class": "run it on that hardware",
+    "engine_version": "install that version",
+    "engine_build": "the environment is of other pins, was changed, or --python is missing",
+    "container": "run it on a machine with the same mounts",
+    "quarantine": "rows hold from day to day",
+}
 
 
-def needs_again(catalog: Catalog, request: Request, saved: Plan) -> Needs:
-    """What a saved plan needs where its tests run; its image is the plan's.
+def request_again(request: Request, saved: Plan) -> Request:
+    """What was asked for a saved plan, with the options of this call that decide no verdict.
 
     Raises:
-        UsageError: another executor is requested, or the plan's container has no row here.
+        UsageError: another executor is requested.
     """
     executor = saved.placement.executor
     if request.executor not in (None, executor):
@@ -33,74 +45,89 @@ def needs_again(catalog: Catalog, request: Request, saved: Plan) -> Needs:
             cause="a plan is run as it is, or made again",
             then=f"leave out --executor, or make the plan again with --executor {request.executor}",
         )
-    named = {suite.id for suite in saved.work.suites}
-    return Needs(
-        request=request,
-        executor=executor,
+    return replace(
+        saved.request,
+        stage=saved.work.stage,
+        hardware=saved.work.hardware_class,
         engine=saved.work.engine,
-        suites=tuple(suite for suite in catalog.suites_of(saved.work.stage) if suite.id in named),
-        container=EXECUTORS[executor].need_again(catalog, saved),
+        executor=executor,
+        keep=request.keep,
+        strict=request.strict,
+        exclusive_host=request.exclusive_host,
+        command=request.command,
     )
 
 
-def place_again(
-    catalog: Catalog, facts: Facts, needs: Needs, saved: Plan, found: DockerFacts | None = None
-) -> Plan:
-    """A saved plan on this machine: the same work, or a refusal that says what would not be the same.
+def draft_again(catalog: Catalog, draft: Draft, saved: Plan) -> Draft:
+    """The draft with the image of a saved plan: none is looked for again.
 
     Raises:
-        UsageError: commit, checkout, hardware class, engine version or container differ from the plan's.
-        InfrastructureError: the engine is not installed here.
+        UsageError: the plan's container has no row here.
     """
-    planning = EXECUTORS[needs.executor]
-    part = planning.part(catalog, facts, needs, found)
-    work = saved.work
-    checkout = facts.checkout.text if facts.checkout is not None else ""
-    here = facts.engine_build
-    commit = work.commit.partition("+")[0]
-    pairs = (
-        ("commit", work.commit, facts.commit.text, f"git checkout {commit}"),
-        ("checkout", work.checkout, checkout, "check out the tree's commit"),
-        ("hardware class", work.hardware_class, facts.hardware_class, "run it on that hardware"),
-        ("engine version", work.engine_version, part.engine.engine_version, "install that version"),
-        *_pairs("engine_build", work.engine_build, here.work if here is not None else None, _SAME_COMMIT),
-        *_pairs("container", work.container, part.container, _SAME_CONTAINER),
-    )
+    container = EXECUTORS[draft.needs.executor].need_again(catalog, saved)
+    return replace(draft, needs=replace(draft.needs, container=container))
+
+
+def made_again(
+    catalog: Catalog, facts: Facts, draft: Draft, saved: Plan, found: DockerFacts | None = None
+) -> Plan:
+    """The plan of a draft, with only the part of it that the saved plan has.
+
+    Raises:
+        UsageError: the draft has not all of that part.
+    """
+    fresh = make_plan(catalog, facts, draft, found)
+    return only_tests(catalog, fresh, saved.part) if saved.part else fresh
+
+
+def verified(saved: Plan, fresh: Plan, *, as_saved: bool) -> Plan:
+    """The plan that its request gives here and now, when a saved one is the same; `as_saved` takes the saved one anyway.
+
+    Raises:
+        UsageError: they differ, with every field.
+    """
+    rows = [row for row in compare(saved, fresh) if row.path.startswith(_WORK)]
+    if not rows:
+        return fresh
     problems = [
-        Problem(where=name, what=f"the plan says {planned}, here it is {here}", hint=hint)
-        for name, planned, here, hint in pairs
-        if planned != here
-    ]
-    if problems:
-        raise UsageError(
-            "the plan cannot be repeated as it is", problems=problems, then="nox -s plan -- --diff A B"
+        Problem(
+            where=row.path.removeprefix(_WORK),
+            what=f"the plan says {_short(row.left)}, here it is {_short(row.right)}",
+            hint=_HINTS.get(row.path.removeprefix(_WORK).partition(".")[0], ""),
         )
-    placement = replace(
-        saved.placement,
-        root=facts.root,
-        runs_dir=facts.runs_dir,
-        python=part.engine.python,
-        python_version=part.engine.python_version,
-        host=facts.host,
-        user=facts.user,
-        gpu_ids=planning.gpu_ids(facts),
-        event=facts.event.text,
-        pass_through=part.pass_through,
-        container=part.place,
-        engine_build=facts.engine_build.place if facts.engine_build is not None else None,
-        command=needs.request.command,
+        for row in rows
+    ]
+    if as_saved:
+        return replace(fresh, work=saved.work, part=saved.part, unverified=tuple(map(str, problems)))
+    moved = [problem for problem in problems if problem.where in ("commit", "checkout")]
+    if moved:
+        others = len(problems) - len(moved)
+        raise UsageError(
+            "the plan is of another commit, and cannot be repeated here",
+            problems=moved,
+            cause=f"{others} other fields differ, which may follow from that" if others else "",
+            then=f"{_checkout(saved, moved)}; or run it here as it is: add --as-saved",
+        )
+    more = (
+        [Problem(where="and", what=f"{len(problems) - _SHOWN} more fields")] if len(problems) > _SHOWN else []
     )
-    return replace(saved, placement=placement)
+    raise UsageError(
+        "the plan is not what its own request gives here",
+        problems=[*problems[:_SHOWN], *more],
+        cause="it was edited, or this machine or its files are not as they were",
+        then="make the plan again; or run it as it is, UNVERIFIED: add --as-saved",
+    )
 
 
-def _pairs(
-    name: str, was: ContainerWork | EngineWork | None, here: ContainerWork | EngineWork | None, hint: str
-) -> Iterator[tuple[str, str, str, str]]:
-    if was is None or here is None:
-        return
-    for field in fields(was):
-        planned, now = (canonical(getattr(work, field.name)) for work in (was, here))
-        yield f"{name}.{field.name}", planned, now, hint
+def _checkout(saved: Plan, moved: Iterable[Problem]) -> str:
+    """How to have the plan's commit."""
+    if any(problem.where == "commit" for problem in moved):
+        return f"git checkout {saved.work.commit.partition('+')[0]}"
+    return f"git -C {saved.placement.root or 'SGLANG_TREE'} checkout {saved.work.checkout.partition('+')[0]}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
 
 
 def only_tests(catalog: Catalog, plan: Plan, wanted: Iterable[tuple[str, str]]) -> Plan:
@@ -139,7 +166,10 @@ def only_tests(catalog: Catalog, plan: Plan, wanted: Iterable[tuple[str, str]]) 
 
     suites = tuple(kept for suite in plan.work.suites if (kept := part(suite)).tests)
     container = _without_preflights_of_others(catalog, plan, {suite.id for suite in suites})
-    return replace(plan, work=replace(plan.work, suites=suites, container=container))
+    nodes = tuple(
+        (suite.id, node) for suite in suites for test in suite.tests for node in test.cases or (test.id,)
+    )
+    return replace(plan, work=replace(plan.work, suites=suites, container=container), part=nodes)
 
 
 def _without_preflights_of_others(catalog: Catalog, plan: Plan, kept: Container[str]) -> ContainerWork | None:

@@ -11,7 +11,7 @@ from ci.record.model import RunRecord, TestRecord
 from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat, repeat_test
-from ci.report.text import case_name, duration, one_line, strip_ansi, visible
+from ci.report.text import case_name, duration, one_line, strip_ansi, unverified_words, visible
 
 __all__ = ["html_report"]
 
@@ -89,6 +89,7 @@ def html_report(record: RunRecord, *, tails: LogTails) -> str:
         counts=model.counts(record),
         baseline=model.baseline_words(record),
         rehearsal=model.rehearsal_words(record),
+        unverified=unverified_words(record.start.unverified),
         command=repeat(record),
         timeline=_timeline(record),
         gauges=[_gauge(row) for row in model.measured(record)],

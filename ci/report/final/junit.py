@@ -20,7 +20,7 @@ from ci.record.values import AttemptOutcome, CaseOutcome, EndReason
 from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat
-from ci.report.text import case_name, duration, strip_ansi, visible
+from ci.report.text import case_name, duration, strip_ansi, unverified_words, visible
 
 __all__ = ["junit_xml"]
 
@@ -112,7 +112,10 @@ def _suite(record: RunRecord, name: str, tests: Sequence[TestRecord], tails: Log
 
 def _filled(record: RunRecord, name: str, cases: Sequence[_Case], own: dict[str, str]) -> xunit2.TestSuite:
     suite = xunit2.TestSuite()  # type: ignore[no-untyped-call]  # as above
-    suite.name = _text(f"REHEARSAL {name}" if record.start.rehearsal else name)
+    prefix = ("UNVERIFIED " if record.start.unverified else "") + (
+        "REHEARSAL " if record.start.rehearsal else ""
+    )
+    suite.name = _text(f"{prefix}{name}")
     if record.start.time:
         suite.timestamp = _text(record.start.time)
     if record.agent.host:
@@ -120,6 +123,7 @@ def _filled(record: RunRecord, name: str, cases: Sequence[_Case], own: dict[str,
     shared = {
         "run": record.start.run,
         "rehearsal": "true" if record.start.rehearsal else "false",
+        "unverified": unverified_words(record.start.unverified),
         "rehearsal_because": record.start.rehearsal_because,
         "plan_digest": record.start.plan_digest,
         "hardware_class": record.start.hardware_class,

@@ -11,7 +11,7 @@ from ci.record.values import PhaseOutcome
 from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat, repeat_test
-from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
+from ci.report.text import case_name, clip, duration, one_line, strip_ansi, unverified_words, visible
 
 __all__ = ["code", "summary_md"]
 
@@ -88,6 +88,8 @@ def _head(record: RunRecord) -> Iterator[str]:
     yield f"## {'✅' if ended.ok else '❌'} {plain(record.title)}: {plain(ended.words)}"
     if words := model.baseline_words(record):
         yield f"\n**{plain(words)}**"
+    if words := unverified_words(record.start.unverified):
+        yield f"\n> <b>{plain(words)}</b>"
     if words := model.rehearsal_words(record):
         yield f"\n> <b>{plain(words)}</b>"
     counted = ", ".join(f"**{count}** {words}" for words, count in model.counts(record).items()) or "no tests"

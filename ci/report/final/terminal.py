@@ -24,7 +24,7 @@ from ci.report.console import (
 )
 from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat, repeat_test
-from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
+from ci.report.text import case_name, clip, duration, one_line, strip_ansi, unverified_words, visible
 
 __all__ = ["final_view", "show_final"]
 
@@ -300,6 +300,8 @@ def _result(record: RunRecord) -> RenderableType:
     ]
     if words := model.baseline_words(record):
         parts.append(Text(one_line(words), style="bold red" if record.regressions else "green"))
+    if words := unverified_words(record.start.unverified):
+        parts.append(Text(words, style="bold red"))
     if words := model.rehearsal_words(record):
         parts.append(Text(one_line(words), style="bold yellow"))
     shown = {

@@ -185,7 +185,9 @@ class ActionsView:
 
     def _prefix(self) -> str:
         run = self._live.state.run
-        return "REHEARSAL " if run is not None and run.rehearsal else ""
+        if run is None:
+            return ""
+        return ("UNVERIFIED " if run.unverified else "") + ("REHEARSAL " if run.rehearsal else "")
 
     def _decide(self) -> None:
         """What was not tried again until here has failed for good."""

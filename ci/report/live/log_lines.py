@@ -11,7 +11,16 @@ from ci.record.quarantine import Became, words
 from ci.record.values import CaseOutcome, EndReason, Leftover, PhaseOutcome
 from ci.report.live.progress import LiveRun, phase_words, progress_words
 from ci.report.repeat import repeat_run
-from ci.report.text import case_name, clip, duration, one_line, quantity, strip_ansi, visible
+from ci.report.text import (
+    case_name,
+    clip,
+    duration,
+    one_line,
+    quantity,
+    strip_ansi,
+    unverified_words,
+    visible,
+)
 
 __all__ = ["Line", "LogLines", "count_words", "place"]
 
@@ -112,6 +121,8 @@ class LogLines:
 
     def _banner(self, event: ev.RunStarted) -> Iterator[Line]:
         yield Line(text=f"{self._live.title}: {self._live.state.total} tests", tone="title")
+        if event.unverified:
+            yield Line(text=unverified_words(event.unverified), tone="bad")
         if event.rehearsal:
             because = one_line(event.rehearsal_because)
             yield Line(text=f"REHEARSAL: {because}. This never counts as a pass of the stage.", tone="warn")

@@ -84,7 +84,7 @@ class LiveRun:
     def title(self) -> str:
         """The stage, with REHEARSAL before it when it is one."""
         run = self.state.run
-        return title_of(one_line(run.stage), rehearsal=run.rehearsal) if run is not None else ""
+        return one_line(title_of(run)) if run is not None else ""
 
     def elapsed_s(self) -> float:
         """Seconds since the run started."""

@@ -164,7 +164,9 @@ def draw(live: LiveRun, *, width: int) -> RenderableType:
     title.add_column(ratio=1)
     title.add_column(justify="right", no_wrap=True)
     facts = f"{one_line(run.hardware_class)}, {one_line(run.engine)}"
-    name = Text.assemble((live.title, "bold yellow" if run.rehearsal else "bold"), (f"  {facts}", "dim"))
+    name = Text.assemble(
+        (live.title, "bold yellow" if run.rehearsal or run.unverified else "bold"), (f"  {facts}", "dim")
+    )
     counts = f"{state.settled}/{state.total}: {count_words(state.counts())}"
     left = f"{duration(live.elapsed_s())} gone, about {duration(live.left_s())} left"
     title.add_row(name, counts)

@@ -9,7 +9,7 @@ from ci.plan.compare.diff import ABSENT, PRESENT, Difference
 from ci.plan.model import BoundWork, CapabilityWork, Plan, SuiteWork
 from ci.plan.shards import balance
 from ci.report.console import Console, Rule, Table, Text, new_table, open_console, print_json, say
-from ci.report.text import duration
+from ci.report.text import duration, unverified_words
 from ci.system.inert import inert_json
 
 __all__ = ["list_tests", "print_plan", "show_class_differences", "show_differences"]
@@ -52,7 +52,11 @@ def _show_plan(console: Console, plan: Plan) -> None:
     title = f"plan {plan.digest[:12]}  {work.stage}"
     if work.rehearsal:
         title += "  REHEARSAL, not a pass of the real stage"
+    if plan.unverified:
+        title = f"UNVERIFIED {title}"
     console.print(Rule(Text(title, style="bold")))
+    if plan.unverified:
+        console.print(Text(unverified_words(plan.unverified), style="bold red"))
     table = new_table("what", "value", "source")
     for name in (
         "commit",

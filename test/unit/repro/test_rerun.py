@@ -160,7 +160,8 @@ class TestACommitOfABisection:
         nox.again.judge(shard_plan(), Path("/tree"))
         ((argv, _),) = nox.calls
         assert "/tree/noxfile.py" in argv
-        assert json.loads(Path(argv[-1]).read_text())["work"]["commit"] == "d" * 40
+        assert argv[-1] == "--as-saved", "with the same bounds on each commit"
+        assert json.loads(Path(argv[-2]).read_text())["work"]["commit"] == "d" * 40
 
     def test_of_sglangs_tree_it_is_our_code_on_another_tree(self, nox: Sessions) -> None:
         nox.codes = [0]
@@ -168,7 +169,7 @@ class TestACommitOfABisection:
         nox.again.judge(replace(plan, work=replace(plan.work, checkout="c" * 40)), Path("/tree"))
         ((argv, _),) = nox.calls
         assert "/repository/noxfile.py" in argv
-        data = json.loads(Path(argv[-1]).read_text())
+        data = json.loads(Path(argv[-2]).read_text())
         assert (data["work"]["checkout"], data["placement"]["root"]) == ("d" * 40, "/tree")
 
 

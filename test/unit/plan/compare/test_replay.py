@@ -1,16 +1,22 @@
 """A saved plan is done again, or refused with what differs."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from ci.catalog.executors import ExecutorKind
 from ci.errors import UsageError
-from ci.plan.compare.replay import at_commit, needs_again, only_tests, place_again
+from ci.plan.compare.replay import at_commit, only_tests, request_again
 from ci.plan.container.inside import CheckoutFacts
+from ci.plan.content import ContentWork
 from ci.plan.facts import Known
+from ci.plan.model import Plan
 from support.containers import contained, docker_facts, image
 from support.planning import (
+    STAGE_B_SMALL,
+    again,
+    bound,
     catalog,
     facts,
     mi300x,
@@ -28,12 +34,12 @@ ROWS = [
 def test_a_saved_plan_is_repeated_as_it_is_or_refused_with_what_differs() -> None:
     saved = planned(catalog(), facts(ROWS), request(env=(("SGLANG_X", "1"),)))
     here = facts(ROWS, host="elsewhere", root="/other")
-    again = place_again(catalog(), here, needs_again(catalog(), request(command=("nox",)), saved), saved)
-    assert again.digest == saved.digest
-    assert again.placement.root == "/other"
+    placed = again(catalog(), here, request(command=("nox",)), saved)
+    assert placed.digest == saved.digest
+    assert placed.placement.root == "/other"
     moved = facts(ROWS, commit=Known(value="c" * 40, source="git"))
-    with pytest.raises(UsageError, match="cannot be repeated") as caught:
-        place_again(catalog(), moved, needs_again(catalog(), request(), saved), saved)
+    with pytest.raises(UsageError, match="of another commit, and cannot be repeated here") as caught:
+        again(catalog(), moved, request(), saved)
     assert f"git checkout {'a' * 40}" in caught.value.render()
 
 
@@ -74,25 +80,24 @@ def test_every_difference_is_named_at_once() -> None:
         engines={"llamacpp": replace(engine, engine_version="2.0")},
     )
     with pytest.raises(UsageError) as caught:
-        place_again(catalog(), here, needs_again(catalog(), request(), saved), saved)
-    assert [problem.where for problem in caught.value.problems] == ["commit", "checkout", "engine version"]
+        again(catalog(), here, request(), saved)
+    assert [problem.where for problem in caught.value.problems] == ["checkout", "commit"]
+    assert "other fields differ" in caught.value.cause
 
 
 def test_another_class_of_hardware_is_refused() -> None:
     saved = planned(catalog(), mi300x(ROWS), request())
     here = replace(mi300x(ROWS), hardware_class="mi325x")
     with pytest.raises(UsageError) as caught:
-        place_again(catalog(), here, needs_again(catalog(), request(), saved), saved)
-    assert [problem.where for problem in caught.value.problems] == ["hardware class"]
+        again(catalog(), here, request(), saved)
+    assert [problem.where for problem in caught.value.problems] == ["hardware_class"]
 
 
 def test_it_is_placed_on_this_machine_for_this_user() -> None:
     saved = planned(catalog(), mi300x(ROWS), request())
     here = mi300x(ROWS, user="y", host="h", runs_dir="/r", event=Known(value="schedule", source="x"))
     words = ("nox", "-s", "stage_a_amd", "--", "--plan", "x")
-    placed = place_again(
-        catalog(), here, needs_again(catalog(), request(command=words), saved), saved
-    ).placement
+    placed = again(catalog(), here, request(command=words), saved).placement
     assert (placed.user, placed.host, placed.runs_dir, placed.event, placed.command) == (
         "y",
         "h",
@@ -104,20 +109,17 @@ def test_it_is_placed_on_this_machine_for_this_user() -> None:
 
 def test_a_plan_keeps_its_executor() -> None:
     saved = planned(catalog(), mi300x(ROWS), request())
-    assert needs_again(catalog(), request(executor=ExecutorKind.HOST), saved).executor is ExecutorKind.HOST
+    assert request_again(request(executor=ExecutorKind.HOST), saved).executor is ExecutorKind.HOST
     with pytest.raises(UsageError, match="--executor docker, but the plan is of host"):
-        needs_again(catalog(), request(executor=ExecutorKind.DOCKER), saved)
+        request_again(request(executor=ExecutorKind.DOCKER), saved)
 
 
 def test_a_container_that_would_be_another_is_refused_with_what_differs() -> None:
     saved = contained()
-    needs = needs_again(catalog(), request(), saved)
-    assert needs.container is not None
-    assert [suite.id for suite in needs.suites] == [suite.id for suite in saved.work.suites]
     here = mi300x([registration("test/a.py")])
-    assert place_again(catalog(), here, needs, saved, docker_facts(image())).digest == saved.digest
+    assert again(catalog(), here, request(), saved, docker_facts(image())).digest == saved.digest
     with pytest.raises(UsageError) as caught:
-        place_again(catalog(), here, needs, saved, docker_facts(image(), mounts=()))
+        again(catalog(), here, request(), saved, docker_facts(image(), mounts=()))
     assert {problem.where.partition(".")[0] for problem in caught.value.problems} == {"container"}
 
 
@@ -158,7 +160,110 @@ def test_the_failed_part_of_a_plan_has_the_preflights_of_its_suites_and_can_be_p
     asked = request("stage-c-amd", executor=ExecutorKind.DOCKER, image="x:y")
     whole = planned(catalog(), here, asked, found)
     part = only_tests(catalog(), whole, [("", failed)])
-    again = place_again(catalog(), here, needs_again(catalog(), request("stage-c-amd"), part), part, found)
-    assert again.digest == part.digest
-    assert again.work.container is not None
-    assert [row.id for row in again.work.container.preflights] == preflights
+    placed = again(catalog(), here, request("stage-c-amd"), part, found)
+    assert placed.digest == part.digest
+    assert placed.work.container is not None
+    assert [row.id for row in placed.work.container.preflights] == preflights
+
+
+ROWS_OF_B = [registration(f"test/registered/b/test_{name}.py", STAGE_B_SMALL) for name in ("x", "y", "z")]
+HERE = mi300x(ROWS_OF_B)
+
+
+def edited(change: Callable[[Plan], Plan]) -> Plan:
+    """A plan that somebody has changed, who then wrote a fitting digest into the file."""
+    rows = replace(catalog(), bounds=(bound("<", 100),))
+    changed = change(planned(rows, HERE, request("stage-b-amd", suites=("1-gpu-small",))))
+    return Plan.from_json(changed.to_json(), where="plan.json")
+
+
+def lower_bound(plan: Plan) -> Plan:
+    (test, metrics) = next(iter(plan.work.bounds.items()))
+    raised = {name: replace(row, limit=row.limit * 10) for name, row in metrics.items()}
+    return replace(plan, work=replace(plan.work, bounds={test: raised}))
+
+
+def dropped_test(plan: Plan) -> Plan:
+    (suite,) = plan.work.suites
+    return replace(plan, work=replace(plan.work, suites=(replace(suite, tests=suite.tests[1:]),)))
+
+
+def no_rehearsal(plan: Plan) -> Plan:
+    return replace(plan, work=replace(plan.work, rehearsal=not plan.work.rehearsal))
+
+
+def no_rules(plan: Plan) -> Plan:
+    return replace(plan, work=replace(plan.work, verdict_rules=()))
+
+
+def more_attempts(plan: Plan) -> Plan:
+    (suite,) = plan.work.suites
+    return replace(plan, work=replace(plan.work, suites=(replace(suite, attempts=9),)))
+
+
+def longer_limit(plan: Plan) -> Plan:
+    return replace(plan, work=replace(plan.work, limits=replace(plan.work.limits, launch_s=9e9)))
+
+
+def quarantined(plan: Plan) -> Plan:
+    return replace(plan, work=replace(plan.work, quarantine=("test/registered/b/test_x.py",)))
+
+
+def other_files(plan: Plan) -> Plan:
+    return replace(plan, work=replace(plan.work, content=ContentWork(tests="0" * 64)))
+
+
+def other_variable(plan: Plan) -> Plan:
+    (suite,) = plan.work.suites
+    changed = replace(suite, env={**suite.env, "SGLANG_X": "1"})
+    return replace(plan, work=replace(plan.work, suites=(changed,)))
+
+
+EDITS: dict[Callable[[Plan], Plan], str] = {
+    lower_bound: "bounds.test/registered/b/test_x.py.m",
+    dropped_test: "suites.1-gpu-small.tests.test/registered/b/test_x.py",
+    no_rehearsal: "rehearsal",
+    no_rules: "verdict_rules",
+    more_attempts: "suites.1-gpu-small.attempts",
+    longer_limit: "limits.launch_s",
+    quarantined: "quarantine",
+    other_files: "content.tests",
+    other_variable: "suites.1-gpu-small.env.SGLANG_X",
+}
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
+def test_a_plan_that_is_not_what_its_request_gives_is_refused_with_the_field(
+    edit: Callable[[Plan], Plan],
+) -> None:
+    rows, saved = replace(catalog(), bounds=(bound("<", 100),)), edited(edit)
+    asked = request("stage-b-amd")
+    with pytest.raises(UsageError, match="is not what its own request gives") as caught:
+        again(rows, HERE, asked, saved)
+    assert any(problem.where.startswith(EDITS[edit]) for problem in caught.value.problems)
+    assert "--as-saved" in caught.value.then
+    taken = again(rows, HERE, asked, saved, as_saved=True)
+    assert taken.work == saved.work
+    assert any(line.startswith(EDITS[edit]) for line in taken.unverified)
+
+
+def test_a_plan_that_is_what_its_request_gives_is_never_unverified() -> None:
+    saved = planned(catalog(), HERE, request("stage-b-amd"))
+    assert again(catalog(), HERE, request("stage-b-amd"), saved, as_saved=True).unverified == ()
+
+
+def test_what_is_not_the_work_is_never_taken_from_the_file() -> None:
+    saved = planned(catalog(), HERE, request("stage-b-amd"))
+    forged = replace(saved, notes=("all is well",), sources={}, unverified=("x",), left_out=())
+    assert again(catalog(), HERE, request("stage-b-amd"), forged) == again(
+        catalog(), HERE, request("stage-b-amd"), saved
+    )
+
+
+def test_a_part_of_a_part_is_checked_too() -> None:
+    whole = planned(catalog(), HERE, request("stage-b-amd", suites=("1-gpu-small",)))
+    names = [row.file for row in ROWS_OF_B]
+    part = only_tests(catalog(), whole, [("", f"{names[0]}::test_a"), ("", names[1])])
+    less = only_tests(catalog(), part, [("1-gpu-small", f"{names[0]}::test_a")])
+    for saved in (part, less):
+        assert again(catalog(), HERE, request("stage-b-amd"), saved).work == saved.work

@@ -9,7 +9,6 @@ import pytest
 
 from ci.catalog.executors import ExecutorKind
 from ci.errors import CiError, InfrastructureError, UsageError
-from ci.plan.compare.replay import needs_again, place_again
 from ci.plan.container.inside import CheckoutFacts
 from ci.plan.container.needs import (
     Device,
@@ -24,7 +23,7 @@ from ci.plan.facts import DockerFacts, Known
 from ci.plan.model import Plan
 from ci.plan.registry import decide_executor
 from support.containers import contained, docker_facts, image
-from support.planning import catalog, facts, mi300x, planned, registration, request
+from support.planning import again, catalog, facts, mi300x, planned, registration, request
 
 
 class TestTheExecutor:
@@ -188,18 +187,16 @@ class TestRefusals:
         saved = contained()
         here, found = mi300x([registration("test/a.py")]), docker_facts(image(), **change)
         with pytest.raises(CiError) as raised:
-            place_again(
-                catalog(), here, needs_again(catalog(), request(executor=executor), saved), saved, found
-            )
+            again(catalog(), here, request(executor=executor), saved, found)
         assert expected in raised.value.render()
 
     def test_a_saved_plan_is_placed_here(self) -> None:
         saved = contained()
         here, found = mi300x([registration("test/a.py")]), docker_facts(image(), docker="tcp://127.0.0.1:1")
-        again = place_again(catalog(), here, needs_again(catalog(), request(), saved), saved, found)
-        assert again.work == saved.work
-        assert again.placement.container is not None
-        assert again.placement.container.docker == "tcp://127.0.0.1:1"
+        placed = again(catalog(), here, request(), saved, found)
+        assert placed.work == saved.work
+        assert placed.placement.container is not None
+        assert placed.placement.container.docker == "tcp://127.0.0.1:1"
 
 
 class TestPreflights:
