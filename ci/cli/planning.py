@@ -11,7 +11,7 @@ from ci.errors import UsageError
 from ci.execute.earlier_run import failed_part, with_failed
 from ci.execute.run_folder import read_plan
 from ci.facts.container import gather_container
-from ci.facts.gather import Place, gather_machine, runs_dir
+from ci.facts.gather import REPOSITORY, Place, gather_machine, runs_dir
 from ci.facts.tree.catalog import catalog_for
 from ci.plan.compare.replay import draft_again, made_again, request_again, verified
 from ci.plan.docker import require_docker
@@ -38,7 +38,11 @@ def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) 
         # their names are the same wherever they run: no registry and no engine is needed
         request = replace(request, executor=ExecutorKind.HOST)
     if options.last_failed is not None:
-        request = with_failed(request, options.last_failed, runs_dir(environ))
+        checkout = options.place.checkout
+        root = Path(checkout).expanduser().absolute() if checkout else REPOSITORY
+        request = with_failed(
+            request, options.last_failed, runs_dir(environ), root=root, checkout=bool(checkout)
+        )
     place = replace(options.place, tell=BuildView(json=options.json).show)
     facts = _machine(catalog, request, place, environ)
     draft = draft_plan(catalog, facts, request)

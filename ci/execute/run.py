@@ -116,11 +116,13 @@ class Run:
     def _record(self, folder: RunFolder) -> Ending:
         """Run and record; a record that cannot be written ends the run, not the reports."""
         failure: CiError | None = None
+        began_s = clock.monotonic_s()
         with self.view(folder) as show:
             record = RecordWriter(folder.events)
 
             def emit(event: Event) -> None:
-                timed = event if event.time else replace(event, time=clock.iso(clock.utc_now()))
+                at_s = round(clock.monotonic_s() - began_s, 3)
+                timed = replace(event, at_s=at_s, time=event.time or clock.iso(clock.utc_now()))
                 record.append(timed)
                 show(timed)
 

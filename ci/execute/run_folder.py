@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from ci.catalog.toml_reader import closest
 from ci.errors import InfrastructureError, UsageError
@@ -17,6 +19,9 @@ from ci.record.model import RunRecord
 from ci.system.clock import folder_stamp
 
 __all__ = ["RunFolder", "find_folder", "make_folder", "newest_folder", "prune_folders", "read_plan"]
+
+# the names of the runs that were started in a folder
+_ORDER: Final = ".order"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +107,7 @@ def make_folder(plan: Plan, moment: datetime) -> RunFolder:
             except FileExistsError:
                 continue
             (path / "logs").mkdir()
+            _note_order(runs, path.name)
             return RunFolder(path=path)
     except OSError as error:
         raise InfrastructureError(
@@ -113,15 +119,27 @@ def make_folder(plan: Plan, moment: datetime) -> RunFolder:
 
 
 def newest_folder(runs: Path, stage: str) -> RunFolder | None:
-    """The newest run folder of a stage that holds a record."""
+    """The newest run folder of a stage, whatever it holds."""
     if not runs.is_dir():
         return None
-    names = sorted(entry.name for entry in os.scandir(runs) if f"-{stage}-" in entry.name and entry.is_dir())
-    for name in reversed(names):
-        folder = RunFolder(path=runs / name)
-        if folder.events.is_file():
-            return folder
-    return None
+    names = [entry.name for entry in os.scandir(runs) if f"-{stage}-" in entry.name and entry.is_dir()]
+    return RunFolder(path=runs / _in_order(runs, names)[-1]) if names else None
+
+
+def _note_order(runs: Path, name: str) -> None:
+    """One name a line, in the order in which runs were started: a clock that was set back does not change it."""
+    with (runs / _ORDER).open("ab", buffering=0) as file:
+        file.write(f"{name}\n".encode())
+
+
+def _in_order(runs: Path, names: Iterable[str]) -> list[str]:
+    """Oldest first. Folders that were not started here come before the others, by the time in their names."""
+    try:
+        lines = (runs / _ORDER).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    place = {name: number for number, name in enumerate(lines)}
+    return sorted(names, key=lambda name: (place.get(name, -1), name))
 
 
 def find_folder(runs: Path, run: str) -> RunFolder:
@@ -152,10 +170,13 @@ def prune_folders(runs: Path, *, keep: int, dry: bool) -> tuple[Path, ...]:
         raise UsageError(f"--keep is {keep}", then="give the number of runs to keep, e.g. --keep 20")
     if not runs.is_dir():
         return ()
-    names = sorted(
-        entry.name
-        for entry in os.scandir(runs)
-        if entry.is_dir() and (runs / entry.name / "plan.json").is_file()
+    names = _in_order(
+        runs,
+        (
+            entry.name
+            for entry in os.scandir(runs)
+            if entry.is_dir() and (runs / entry.name / "plan.json").is_file()
+        ),
     )
     old = tuple(runs / name for name in names[: max(0, len(names) - keep)])
     for path in old if not dry else ():

@@ -67,6 +67,7 @@ class By(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """What every event has. `time` is UTC; `seq` and `elapsed_s` count from the agent's start and are the agent's alone.
+    `at_s` are the seconds from the run's start until the event was recorded, by a clock that nobody sets.
 
     `more` has what another version wrote besides the fields of this one.
     """
@@ -76,6 +77,7 @@ class Event:
     time: str = ""
     seq: int | None = None
     elapsed_s: float | None = None
+    at_s: float | None = None
     by: By = By.CI
     more: Mapping[str, Any] = field(default_factory=dict)
 

@@ -190,10 +190,7 @@ class RunState:
 
     def _tick(self, event: ev.Event) -> None:
         """Follow time and sequence numbers; an agent's own clock counts from its start."""
-        moment = _moment_s(event)
-        if moment is not None:
-            self._first = moment if self._first is None else self._first
-            self._now_s = max(self._now_s, moment - self._first)
+        self._now_s = max(self._now_s, self._passed_s(event))
         if event.by is not ev.By.AGENT:
             return
         if isinstance(event, ev.AgentStarted):
@@ -205,6 +202,18 @@ class RunState:
         if self._next_seq is not None and event.seq != self._next_seq:
             self._problems.append(f"events {self._next_seq} to {event.seq - 1} of the agent are missing")
         self._next_seq = event.seq + 1
+
+    def _passed_s(self, event: ev.Event) -> float:
+        """Seconds from the start of the run; a clock that was set must not change them."""
+        if event.by is ev.By.AGENT and event.elapsed_s is not None and not isinstance(event, ev.AgentStarted):
+            return 0.0  # its own clock is better than when we read it
+        if event.at_s is not None:
+            return event.at_s
+        moment = _moment_s(event)  # of records without it
+        if moment is None:
+            return 0.0
+        self._first = moment if self._first is None else self._first
+        return moment - self._first
 
     def _of_attempt(self, event: ev.AttemptEvent) -> None:
         test = self._test(event.suite, event.test)

@@ -123,7 +123,6 @@ def _filled(record: RunRecord, name: str, cases: Sequence[_Case], own: dict[str,
     shared = {
         "run": record.start.run,
         "rehearsal": "true" if record.start.rehearsal else "false",
-        "unverified": unverified_words(record.start.unverified),
         "rehearsal_because": record.start.rehearsal_because,
         "plan_digest": record.start.plan_digest,
         "hardware_class": record.start.hardware_class,
@@ -133,6 +132,8 @@ def _filled(record: RunRecord, name: str, cases: Sequence[_Case], own: dict[str,
         "repeat": repeat(record),
         "result": model.result(record).words,
     }
+    if record.start.unverified:
+        shared["unverified"] = unverified_words(record.start.unverified)
     for phase in model.phase_rows(record):
         took = ": ".join(part for part in (duration(phase.duration_s), phase.result or phase.text) if part)
         shared[f"phase: {phase.phase}"] = f"{phase.outcome} in {took}"

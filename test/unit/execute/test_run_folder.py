@@ -1,7 +1,7 @@
 """The folders of runs: made once each, found again, removed when they are old."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -44,13 +44,23 @@ def folder(runs: Path, name: str, *, events: bool = True) -> RunFolder:
     return RunFolder(path=path)
 
 
-def test_the_newest_of_a_stage_is_one_with_a_record(tmp_path: Path) -> None:
+def test_the_newest_of_a_stage_counts_whatever_it_holds(tmp_path: Path) -> None:
     assert newest_folder(tmp_path / "none", "stage-a-amd") is None
     folder(tmp_path, "20260101T000000Z-stage-a-amd-1")
-    folder(tmp_path, "20260103T000000Z-stage-a-amd-1", events=False)
     folder(tmp_path, "20260104T000000Z-stage-b-amd-1")
-    newest = folder(tmp_path, "20260102T000000Z-stage-a-amd-1")
+    newest = folder(tmp_path, "20260102T000000Z-stage-a-amd-1", events=False)
     assert newest_folder(tmp_path, "stage-a-amd") == newest
+
+
+def test_a_clock_that_was_set_back_does_not_make_an_old_run_the_newest(tmp_path: Path) -> None:
+    plan = plan_in(tmp_path)
+    copied = folder(tmp_path, "20260530T000000Z-stage-a-amd-1")
+    first = make_folder(plan, NOON)
+    second = make_folder(plan, NOON - timedelta(days=90))
+    assert newest_folder(tmp_path, "stage-a-amd") == second
+    for each in (first, second):
+        each.plan.write_text("{}")
+    assert prune_folders(tmp_path, keep=1, dry=True) == (copied.path, first.path)
 
 
 def test_a_run_is_found_by_path_and_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

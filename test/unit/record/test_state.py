@@ -24,6 +24,7 @@ from ci.record.events import (
     Unknown,
 )
 from ci.record.fold import exit_code, fold
+from ci.record.model import RunRecord
 from ci.record.quarantine import Became, QuarantineRecord, words
 from ci.record.state import RunState
 from ci.record.values import AttemptOutcome, EndReason
@@ -252,3 +253,26 @@ class TestReasons:
     def test_a_run_that_was_stopped_is_130_although_all_passed(self, events: list[Event]) -> None:
         passed = [*attempt_events(A, ended("passed", "passed"))]
         assert exit_code(fold([run_started([A]), AgentStarted(by=By.AGENT), *passed, *events])) == 130
+
+
+def test_a_clock_that_is_set_changes_no_duration() -> None:
+    """Hours forth and back while a test runs, by the wall clock of host and agent."""
+
+    def told(hours: int) -> RunRecord:
+        wall = f"2026-05-29T{12 + hours:02d}:00:00.000Z"
+        start, agent, *rest, end = run_events({"a.py": [ended("passed", "passed", duration_s=5.0)]})
+        timed = [
+            replace(start, time="2026-05-29T12:00:00.000Z", at_s=0.0),
+            replace(agent, time="2026-05-29T12:00:01.000Z", at_s=1.0, elapsed_s=0.0),
+            *(replace(event, time=wall, at_s=2.0 + n, elapsed_s=1.0 + n) for n, event in enumerate(rest)),
+            replace(end, time=wall, at_s=60.0, elapsed_s=59.0),
+        ]
+        return fold(timed)
+
+    same, forth, back = (told(hours) for hours in (0, 5, -7))
+    assert same.duration_s == 60.0
+    for record in (forth, back):
+        assert record.duration_s == same.duration_s
+        assert [test.attempts[0].started_s for test in record.tests] == [
+            test.attempts[0].started_s for test in same.tests
+        ]

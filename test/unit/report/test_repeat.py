@@ -119,7 +119,7 @@ class Ran:
 def made(options: RunOptions, runs: Path) -> Plan:
     request = options.request
     if options.last_failed is not None:
-        request = with_failed(request, options.last_failed, runs)
+        request = with_failed(request, options.last_failed, runs, root=Path("/tree"), checkout=False)
     return planned(catalog(), FACTS, request)
 
 
