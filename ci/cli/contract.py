@@ -1,18 +1,20 @@
 """`nox -s contract`: our variables and server arguments against what one version of SGLang reads and accepts."""
 
 import argparse
+import contextlib
 from collections.abc import Mapping, Sequence
 
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.registrations.server_specs import read_server_arguments
 from ci.cli.options import Parser
-from ci.engine.environment import environment_of, pinned_layer
-from ci.errors import ExitCode, UsageError
+from ci.engine.environment import environment_of, pinned_layer, tree_layer
+from ci.engine.trees import tree_wants
+from ci.errors import ExitCode, InfrastructureError, UsageError
 from ci.facts.gather import REPOSITORY
 from ci.facts.sglang.gather import gather_sglang
 from ci.facts.sglang.tree import SglangTree, find_checkout, find_installed, find_release
 from ci.plan.contract.judge import Contract, judge, values_of, words_of
-from ci.report.console import open_console, print_json
+from ci.report.console import open_console, print_json, say
 from ci.report.views.contract import contract_data, show_contract
 from ci.system.environ import read_environ
 from ci.system.file_lock import cache_dir
@@ -43,7 +45,14 @@ def contract(arguments: Sequence[str]) -> int:
     tree = _tree(known, catalog, environ)
     specs = read_server_arguments(REPOSITORY)
     python = _python(known, catalog, tree, environ)
-    sglang = gather_sglang(tree, values_of(catalog), words_of(catalog, specs), python=python, environ=environ)
+    values, words = values_of(catalog), tuple(words_of(catalog, specs))
+    try:
+        sglang = gather_sglang(tree, values, words, python=python, environ=environ)
+    except InfrastructureError as error:
+        if known.python or not python:
+            raise
+        say(f"{error.what} ({error.cause}): its source is read")
+        sglang = gather_sglang(tree, values, words, python="", environ=environ)
     found: Contract = judge(catalog, specs, sglang)
     if known.json:
         print_json(contract_data(found))
@@ -69,8 +78,15 @@ def _tree(known: argparse.Namespace, catalog: Catalog, environ: Mapping[str, str
 
 
 def _python(known: argparse.Namespace, catalog: Catalog, tree: SglangTree, environ: Mapping[str, str]) -> str:
-    """The interpreter to ask: the one given, else the engine's environment for this release, if it was made before."""
-    layer = None if known.checkout else pinned_layer(catalog.sglang, tree.version)
+    """The interpreter to ask: the one given, else the engine's environment for this SGLang, if it was made before."""
+    layer = None
+    if known.checkout:
+        # one that does not say what it wants has no environment
+        with contextlib.suppress(UsageError):
+            wants = tree_wants(tree.base, catalog.sglang)
+            layer = tree_layer(catalog.sglang, transformers=wants.transformers, scripts=wants.scripts)
+    else:
+        layer = pinned_layer(catalog.sglang, tree.version)
     if known.python or layer is None:
         return str(known.python)
     engine = environment_of(catalog.sglang, layer, cache=cache_dir(environ))

@@ -11,7 +11,7 @@ from ci.catalog.versions import VERSIONED_ENGINE, span_of
 from ci.errors import Problem
 from ci.plan.contract.sglang import Option, ParserFact, SglangFacts
 
-__all__ = ["ACCEPTED", "ArgumentRow", "judge_capabilities", "judge_specs", "split"]
+__all__ = ["ACCEPTED", "ArgumentRow", "judge_capabilities", "judge_rows", "judge_specs", "split"]
 
 ACCEPTED: Final = "accepted"
 _NONE_OR_MORE: Final = ("*", "+")
@@ -58,6 +58,28 @@ def judge_specs(specs: Iterable[ServerArguments], sglang: SglangFacts) -> tuple[
             )
         )
     return tuple(rows)
+
+
+def judge_rows(
+    rows: Iterable[tuple[str, tuple[str, ...], str]], sglang: SglangFacts
+) -> tuple[ArgumentRow, ...]:
+    """Arguments that a server is always given: (place, arguments, releases that they are for).
+
+    Of a tree that is at no release a row for some releases need not fit.
+    """
+    judged = []
+    for where, args, versions in rows:
+        other = ArgumentRow(where=where, args=args, status=f"for {versions}")
+        if sglang.release is not None and not span_of(versions).has(sglang.release):
+            judged.append(other)
+            continue
+        problems, notes = _judge(args, where, sglang.parser)
+        if problems and sglang.release is None and versions:
+            judged.append(other)
+            continue
+        status = "refused" if problems else ACCEPTED
+        judged.append(ArgumentRow(where=where, args=args, status=status, problems=problems, notes=notes))
+    return tuple(judged)
 
 
 def judge_capabilities(

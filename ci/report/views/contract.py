@@ -24,7 +24,7 @@ def show_contract(console: Console, found: Contract) -> None:
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
     arguments = new_table("other arguments", "status", "of")
-    for each in (*found.specs, *found.capabilities):
+    for each in found.arguments:
         if each.status != ACCEPTED:
             arguments.add_row(Text(" ".join(each.args)), Text(each.status), Text(each.where))
     if arguments.row_count:
@@ -53,7 +53,7 @@ def contract_data(found: Contract) -> dict[str, Any]:
             "files_scanned": sglang.files_scanned,
         },
         "variables": [asdict(row) for row in found.variables],
-        "arguments": [asdict(row) for row in (*found.specs, *found.capabilities)],
+        "arguments": [asdict(row) for row in found.arguments],
         "problems": [asdict(problem) for problem in found.problems],
         "findings": [asdict(problem) for problem in found.findings],
         "notes": list(found.notes),
@@ -80,7 +80,7 @@ def _readers(row: VariableRow) -> str:
 
 def _summary(found: Contract) -> str:
     variables = Counter(str(row.status) for row in found.variables)
-    arguments = Counter(row.status for row in (*found.specs, *found.capabilities))
+    arguments = Counter(row.status for row in found.arguments)
     counts = ", ".join(f"{count} {status}" for status, count in variables.items())
     others = ", ".join(f"{count} {status}" for status, count in arguments.items())
     return (

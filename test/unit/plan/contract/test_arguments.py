@@ -6,7 +6,7 @@ import pytest
 
 from ci.catalog.capabilities import Capability, LeftOutUntil
 from ci.catalog.registrations.server_specs import ANY, Argument, ServerArguments
-from ci.plan.contract.arguments import ArgumentRow, judge_capabilities, judge_specs
+from ci.plan.contract.arguments import ArgumentRow, judge_capabilities, judge_rows, judge_specs
 from ci.plan.contract.sglang import SglangFacts
 from support.sglang_facts import option, sglang
 
@@ -156,3 +156,28 @@ def test_a_row_that_leaves_out_is_stale_when_the_version_s_checks_accept_it(
 
 def test_another_engine_s_rows_are_not_sglang_s() -> None:
     assert judge_capabilities([("row", replace(OLD, engine="llamacpp"))], sglang(OPTIONS)) == ()
+
+
+class TestServers:
+    """What every server is given."""
+
+    ROWS = (
+        ("engines.toml:9", ("--tp-size", "2"), ""),
+        ("sglang.toml:5", ("--gone", "x"), "<0.5"),
+        ("sglang.toml:9", ("--lost", "x"), ""),
+    )
+
+    def test_an_argument_that_a_release_does_not_have_is_an_error_unless_it_is_for_others(self) -> None:
+        rows = judge_rows(self.ROWS, sglang(OPTIONS, version="1.2"))
+        assert [row.status for row in rows] == ["accepted", "for <0.5", "refused"]
+        assert [f"{problem.where}: {problem.what}" for row in rows for problem in row.problems] == [
+            "sglang.toml:9: unknown argument --lost"
+        ]
+
+    def test_a_row_that_is_for_this_release_has_to_fit(self) -> None:
+        rows = judge_rows(self.ROWS, sglang(OPTIONS, version="0.4"))
+        assert [row.status for row in rows] == ["accepted", "refused", "refused"]
+
+    def test_of_a_tree_at_no_release_a_row_for_some_releases_need_not_fit(self) -> None:
+        rows = judge_rows(self.ROWS, sglang(OPTIONS, version=""))
+        assert [row.status for row in rows] == ["accepted", "for <0.5", "refused"]
