@@ -93,12 +93,6 @@ class Repro:
                 "--checkout has no effect: the plan is of this repository's own tests",
                 then="leave out --checkout",
             )
-        if self._options.digest and plan is None and not found.missing:
-            raise UsageError(
-                f"--digest has no effect: a {found.kind} holds one run, or none",
-                cause="it names a run of a log that holds several",
-                then="leave out --digest",
-            )
 
     # --- what it means here -------------------------------------------------------------------------------
 

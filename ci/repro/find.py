@@ -41,11 +41,15 @@ def find_run(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]
         return from_log(text, catalog, where="standard input", digest=digest, checkout=options.checkout)
     if source.startswith(("http://", "https://")):
         return _from_link(options, catalog, environ, tree)
+    if options.api:
+        raise UsageError("--api has no effect: the source is not a link", then="leave out --api")
     path = Path(source).expanduser()
     if path.is_dir():
+        _refuse_digest(options)
         return _from_folder(path)
     if path.is_file():
         return _from_file(path, catalog, options)
+    _refuse_digest(options)
     if looks_like_a_test(source):
         root, tests = discover_tests(catalog, options.checkout, cache_dir(environ))
         return from_test(source, catalog, tests, root=root, sglang=bool(options.checkout))
@@ -56,6 +60,20 @@ def find_run(options: ReproOptions, catalog: Catalog, environ: Mapping[str, str]
         cause="a job's name is SUITE (LABEL, I/N), a test's ends with .py",
         then=EXAMPLE,
     )
+
+
+def _refuse_digest(options: ReproOptions) -> None:
+    """Stop at `--digest` of a source that holds one run, or none.
+
+    Raises:
+        UsageError: it is given.
+    """
+    if options.digest:
+        raise UsageError(
+            f"--digest has no effect on {options.source}",
+            cause="it names a run of a log that holds several",
+            then="leave out --digest",
+        )
 
 
 def _from_folder(folder: Path) -> Understood:
@@ -70,8 +88,10 @@ def _from_file(path: Path, catalog: Catalog, options: ReproOptions) -> Understoo
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", then=f"ls -l {path}") from error
     if path.name == "events.jsonl" and (path.parent / "plan.json").is_file():
+        _refuse_digest(options)
         return _from_folder(path.parent)
     if data.lstrip()[:1] == b"{" and path.suffix == ".json":
+        _refuse_digest(options)
         return from_plan(read_plan(path), kind="plan", where=str(path))
     text = decode_log(data, where=str(path))
     return from_log(text, catalog, where=str(path), digest=options.digest, checkout=options.checkout)

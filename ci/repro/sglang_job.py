@@ -16,7 +16,7 @@ from ci.plan.tree.model import CallKind, TestCall
 from ci.plan.tree.stages import stage_for
 from ci.repro.log.judging import judge_step, step_name
 from ci.repro.log.values import Attempt, Call, FileEnd, JobLog, Step
-from ci.repro.source import Asked, Fact, More, Stopped, Understood, from_name
+from ci.repro.source import Asked, Fact, More, Stopped, Understood, from_name, hardware_note
 
 __all__ = ["from_jobs", "hardware_of", "nodes_of", "suite_words"]
 
@@ -228,7 +228,7 @@ def _dropped(call: Call, row: Suite | None, job: JobLog) -> Iterator[str]:
         yield f"merge: the job ran {set_up.commit}, {set_up.merged} merged into {set_up.base}; the line has the pull request's own commit"
     hardware = " ".join(hardware_of(job))
     if hardware:
-        yield f"hardware {hardware}: the line takes this machine's; --hardware refuses another"
+        yield hardware_note(hardware)
     if set_up.aiter and "rebuilt" in set_up.aiter:
         yield f"AITER was {set_up.aiter}"
 

@@ -8,7 +8,7 @@ from ci.github.job_names import JobName
 from ci.plan.model import Plan
 from ci.plan.shards import Shard
 
-__all__ = ["Asked", "Fact", "More", "Stopped", "Understood", "from_name", "from_plan"]
+__all__ = ["Asked", "Fact", "More", "Stopped", "Understood", "from_name", "from_plan", "hardware_note"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,4 +203,10 @@ def from_name(job: JobName, *, where: str, problem: str = "", checkout: bool = F
         missing=("commit", "tests", "environment") if problem else (),
         problem=problem,
         fatal=bool(problem),
+        dropped=(hardware_note(job.label.label),) if job.label is not None else (),
     )
+
+
+def hardware_note(hardware: str) -> str:
+    """Why the machine of a job stands in no line."""
+    return f"hardware {hardware}: the line takes this machine's; --hardware refuses another"

@@ -27,7 +27,7 @@ RUN = "https://github.com/o/r/actions/runs/7"
 def found(
     catalog: Catalog, source: str, *, digest: str = "", api: str = "", checkout: str = ""
 ) -> Understood:
-    return find_run(ReproOptions(source=source, api=api), catalog, {})
+    return find_run(ReproOptions(source=source, api=api, digest=digest), catalog, {})
 
 
 @pytest.fixture
@@ -47,6 +47,18 @@ def test_a_run_folder_gives_its_plan_and_what_failed(catalog: Catalog, folder: P
         assert (run.kind, run.failed_nodes) == ("run folder", ("a.py",))
         assert run.plan is not None
         assert run.plan.digest == shard_plan().digest
+
+
+@pytest.mark.parametrize("source", ["", "events.jsonl", "plan.json"])
+def test_a_digest_of_what_holds_one_run_is_refused(catalog: Catalog, folder: Path, source: str) -> None:
+    for name in (str(folder / source), NAME):
+        with pytest.raises(UsageError, match="--digest has no effect"):
+            found(catalog, name, digest="123")
+
+
+def test_an_api_without_a_link_is_refused(catalog: Catalog, folder: Path) -> None:
+    with pytest.raises(UsageError, match="--api has no effect"):
+        found(catalog, str(folder), api="https://example.org/api/v3")
 
 
 def test_a_plan_says_nothing_of_failures(catalog: Catalog, folder: Path) -> None:
