@@ -136,7 +136,8 @@ class _JobReader:
 
     def _add_calls(self, calls: Iterable[TestCall]) -> None:
         for call in calls:
-            known = next((each for each in self._job.calls if is_same_call(each.test_call, call)), None)
+            here = (*self._job.calls, *self._step.calls)
+            known = next((each for each in here if is_same_call(each.test_call, call)), None)
             if known is None:
                 known = Call(line=call.line, test_call=call)
                 self._step.calls.append(known)

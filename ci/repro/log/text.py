@@ -22,6 +22,9 @@ _COMMAND = re.compile(
 # the time that our own views put before a line, and the bar that they put into groups
 _OURS = re.compile(r"(?:\d\d:\d\d:\d\d |\| )")
 
+# what Actions puts before each line of a step's script
+_BLUE = "[36;1m"
+
 _ARCHIVES = {b"PK\x03\x04": "zip archive", b"\x1f\x8b": "gzip file"}
 
 
@@ -79,6 +82,8 @@ def clean(text: str) -> Iterator[LogLine]:
             line = line[1:]
         if line[4:5] == "-" and (stamp := _TIME.match(line)):
             line = line[stamp.end() :]
+        if line[:6] == _BLUE:  # a script's line that was copied without the escapes of its colour
+            line = line[6:].removesuffix("[0m")
         if line[:2] in ("##", "::") and (found := _COMMAND.match(line)):
             mark = found["mark"] or found["plain"]
             line = line[found.end() :]

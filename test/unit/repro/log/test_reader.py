@@ -26,6 +26,11 @@ def coloured(text: str) -> str:
     return "".join(f"\x1b[36;1m{line}\x1b[0m\n" for line in text.splitlines())
 
 
+def copied(text: str) -> str:
+    """As it is after a copy that lost the escapes of colours."""
+    return "".join(f"[36;1m{line}[0m\n" for line in text.splitlines())
+
+
 def raw(text: str) -> str:
     """As it was before the runner read its commands."""
     return text.replace("##[group]", "::group::").replace("##[endgroup]", "::endgroup::")
@@ -42,7 +47,7 @@ def only_call(text: str) -> Call:
 
 
 @pytest.mark.parametrize(
-    "around", [str, stamped, by_gh, by_act, coloured, raw], ids=lambda around: around.__name__
+    "around", [str, stamped, by_gh, by_act, coloured, copied, raw], ids=lambda around: around.__name__
 )
 def test_a_log_reads_the_same_whatever_is_around_its_lines(around: type[str]) -> None:
     call = only_call(around(SGLANG_LOG))
@@ -151,6 +156,14 @@ def test_two_jobs_in_one_file_are_two() -> None:
         text + text.replace("--auto-partition-id 2", "--auto-partition-id 3").replace("3/5 (0", "4/5 (0")
     )
     assert [each.calls[0].test_call.part for each in (one, two)] == [2, 3]
+
+
+def test_a_command_that_a_step_shows_once_more_is_one() -> None:
+    command = "bash scripts/ci/amd/amd_ci_exec.sh python3 run_suite.py --hw amd --suite stage-a-test-1-gpu-small-amd"
+    call = only_call(
+        f"##[group]Run {command}\n  {command}\n##[endgroup]\n+ {command}\nBegin (0/0):\npython3 /x/test/srt/test_a.py\n"
+    )
+    assert list(call.last) == ["test/srt/test_a.py"]
 
 
 def test_a_call_before_run_suite_had_hw_is_amds_by_its_suite() -> None:
