@@ -36,13 +36,13 @@ def judge_attempt(job: JobLog, attempt: Attempt, rows: Sequence[VerdictRule], er
     if attempt.ended is FileEnd.TIMEOUT:
         passing = _PASSED.search(text) is not None and not attempt.cases
         verdict = Verdict.TIMEOUT_WHILE_PASSING if passing else Verdict.TIMEOUT
-        return failed(verdict, attempt.because, *_newest(text))
+        return _without_error(verdict, attempt, attempt.because, *_newest(text))
     if attempt.ended is FileEnd.UNFINISHED:
         for pattern, verdict in _ENDS:
             if pattern.search(error):
-                return failed(verdict, error, *_newest(text))
+                return _without_error(verdict, attempt, error, *_newest(text, error))
         if not error:
-            return failed(Verdict.UNKNOWN, "the log ends while it runs", *_newest(text))
+            return _without_error(Verdict.UNKNOWN, attempt, "the log ends while it runs", *_newest(text))
     code = attempt.exit_code
     facts = Facts(log=text, exit_code=code, signal=_signal(code))
     judgement = judge_log(facts, _rules(tuple(rows)), tuple(CAUSES))
@@ -50,6 +50,12 @@ def judge_attempt(job: JobLog, attempt: Attempt, rows: Sequence[VerdictRule], er
         # a test process that ended by itself with an error: the code under test
         return replace(judgement, verdict=Verdict.PRODUCT, evidence=(attempt.because, *judgement.evidence))
     return judgement
+
+
+def _without_error(verdict: Verdict, attempt: Attempt, *evidence: str) -> Judgement:
+    """An attempt that something else ended: its symptom is how, and which file."""
+    symptom = f"{verdict.row.words} @ {attempt.file.rpartition('/')[2]}"
+    return replace(failed(verdict, *evidence), symptom=symptom)
 
 
 def judge_step(job: JobLog, step: Step, rows: Sequence[VerdictRule]) -> Judgement:
@@ -80,9 +86,10 @@ def _text(job: JobLog, begin: int, end: int) -> str:
     return "\n".join(line.text for line in lines)
 
 
-def _newest(text: str) -> list[str]:
-    """The last line of the output, which says what was going on."""
-    line = next((line.strip() for line in reversed(text[-4000:].splitlines()) if line.strip()), "")
+def _newest(text: str, error: str = "") -> list[str]:
+    """The last line of the output, which says what was going on; not the runner's own `error`."""
+    lines = (line.strip() for line in reversed(text[-4000:].splitlines()))
+    line = next((line for line in lines if line and line != error), "")
     return [f"last line: {line}"] if line else []
 
 

@@ -105,8 +105,10 @@ def test_a_timeout_and_a_file_that_did_not_end_are_told_apart(catalog: Catalog, 
         written(tmp_path, "stopped", stopped),
         written(tmp_path, "cut", head + begin),
     )
-    verdicts = [job.tests[-1].verdict for job in triage(catalog, *sources)]
-    assert verdicts == [Verdict.TIMEOUT, Verdict.CANCELLED, Verdict.UNKNOWN]
+    tests = [job.tests[-1] for job in triage(catalog, *sources)]
+    assert [test.verdict for test in tests] == [Verdict.TIMEOUT, Verdict.CANCELLED, Verdict.UNKNOWN]
+    assert tests[0].symptom == "timed out @ test_hung.py"
+    assert all("last line: loading" in test.evidence for test in tests)
 
 
 @pytest.mark.parametrize(
