@@ -106,7 +106,7 @@ class Run:
             self._pressed_s = now
         executor = self._executor
         if first:
-            within = f", up to {executor.stop_s:.0f} s" if executor is not None else ""
+            within = f", up to {math.ceil(executor.stop_s)} s" if executor is not None else ""
             self.acknowledge(f"stopping{within}; press Ctrl-C again to kill the tests at once")
         elif at_once:
             self.acknowledge("killing the tests")

@@ -167,7 +167,7 @@ class TestStop:
             time.sleep(0.05)
         agent.wait(10)
         assert agent.process.returncode == 0
-        assert agent.ended("test_a.py")["evidence"] == ["stopped: got SIGINT"]
+        assert agent.ended("test_a.py")["evidence"] == ["interrupted by SIGINT; running: test_a.py::test"]
         assert agent.of("agent-ended")[0]["reason"] == "cancelled"
 
     def test_a_stop_cuts_the_wait_before_another_attempt(self, agent: AgentProcess) -> None:
