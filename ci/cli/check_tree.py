@@ -16,6 +16,7 @@ from ci.report.console import open_console, print_json, say
 from ci.report.views.findings import count_words, finding_data, sarif_log, show_findings
 from ci.repro.worktree import resolve_commit
 from ci.system.environ import read_environ
+from ci.system.file_lock import cache_dir
 
 __all__ = ["check_tree"]
 
@@ -27,8 +28,8 @@ def check_tree(known: argparse.Namespace) -> int:
         FindingsError: there are some.
         UsageError: it is not an SGLang tree.
     """
-    catalog = load_catalog()
-    tree = gather_checked(catalog, known.checkout, whole=bool(known.base))
+    catalog, environ = load_catalog(), read_environ()
+    tree = gather_checked(catalog, known.checkout, cache_dir(environ), whole=bool(known.base))
     findings = find_outages(tree)
     if known.base:
         commit = resolve_commit(Path(tree.facts.root), known.base)
@@ -42,7 +43,7 @@ def check_tree(known: argparse.Namespace) -> int:
     if known.json:
         print_json({"checkout": tree.facts.root, **finding_data(findings)})
         return int(ExitCode.FINDINGS if failed else ExitCode.OK)
-    show_findings(open_console(read_environ()), findings, title=tree.facts.root, every=known.all)
+    show_findings(open_console(environ), findings, title=tree.facts.root, every=known.all)
     if failed:
         again = f"nox -s check -- --checkout {shlex.quote(known.checkout)}"
         again += f" --base {shlex.quote(known.base)}" if known.base else ""

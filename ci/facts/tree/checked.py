@@ -8,11 +8,12 @@ from typing import Final
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.discovery import DiscoveryRules
-from ci.catalog.registrations.parse import Registration, discover, parse
+from ci.catalog.registrations.parse import Registration, parse
 from ci.catalog.registrations.roots import require_sglang_tree
 from ci.errors import Problem
 from ci.facts.tree.bounds import read_bounds
 from ci.facts.tree.gather import gather_tree
+from ci.facts.tree.kept import discover_kept, gather_kept
 from ci.plan.outages.model import CheckedTree
 from ci.plan.tree.follow import discovery_of_tree
 
@@ -27,17 +28,21 @@ _SKIPPED: Final = frozenset(
 )
 
 
-def gather_checked(catalog: Catalog, checkout: str, *, whole: bool = False) -> CheckedTree:
-    """Read a checkout; `whole` for what a comparison takes too: bounds of AMD's tests, and the cases of each file.
+def gather_checked(
+    catalog: Catalog, checkout: str, cache: Path | None = None, *, whole: bool = False
+) -> CheckedTree:
+    """Read a checkout, with a `cache` only what has changed; `whole` for what a comparison takes too: bounds of AMD's tests, and the cases of each file.
 
     Raises:
         UsageError: it is not SGLang's.
     """
     root = Path(checkout).expanduser().absolute()
     require_sglang_tree(root, catalog.discovery)
-    facts = gather_tree(root, catalog.hardware)
+    facts = (
+        gather_tree(root, catalog.hardware) if cache is None else gather_kept(root, catalog.hardware, cache)
+    )
     rules = discovery_of_tree(catalog.discovery, facts.registry)
-    tests = discover(root, rules, layout="sglang")
+    tests = discover_kept(root, rules, cache)
     ours = re.compile(
         "|".join(rf"{name}\b" for name, backend in rules.registrars.items() if backend == _AMD).encode()
         or b"(?!)"

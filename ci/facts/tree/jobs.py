@@ -397,5 +397,5 @@ def line_of(table: Any, key: str) -> int:
     """The line of a key, counted from 1."""
     try:
         return int(table.lc.key(key)[0]) + 1
-    except (AttributeError, KeyError):  # a table in braces on one line, or one that YAML merged in
+    except (AttributeError, KeyError, TypeError):  # a table in braces on one line, or one that YAML merged in
         return int(getattr(getattr(table, "lc", None), "line", 0)) + 1

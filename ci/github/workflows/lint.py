@@ -7,8 +7,8 @@ from ci.catalog.catalog import Catalog
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem
 from ci.github.matrix import suites_of
+from ci.github.workflows.reader import Job, Workflow, read_workflows
 from ci.github.workflows.render import WORKFLOWS, render
-from ci.github.workflows.sglang_reader import Job, Workflow, read_workflows
 
 __all__ = ["lint_own", "lint_workflows"]
 
@@ -74,9 +74,6 @@ def _limits(workflow: Workflow, job: Job) -> Iterator[Problem]:
     if not job.limited and not job.calls_workflow:  # a called workflow has its own
         what = f"no limit: job {job.id} has no timeout-minutes"
         yield Problem(where=f"{workflow.file}:{job.line}", what=what, hint="GitHub's own is six hours")
-    for line in job.open_steps:
-        what = f"no limit: a step of {job.id} runs tests without timeout-minutes, and so does its job"
-        yield Problem(where=f"{workflow.file}:{line}", what=what)
 
 
 def _labels(workflow: Workflow, job: Job, labels: Sequence[str]) -> Iterator[Problem]:

@@ -12,8 +12,8 @@ from ci.catalog.registrations.parse import discover
 from ci.errors import Problem
 from ci.facts.hardware import detect
 from ci.github.workflows.lint import lint_own
+from ci.github.workflows.reader import read_workflows
 from ci.github.workflows.render import WORKFLOWS, render
-from ci.github.workflows.sglang_reader import read_workflows
 from ci.plan.container.inside import stage_of
 from ci.plan.jobs import fits
 from support.catalog_files import repository_catalog

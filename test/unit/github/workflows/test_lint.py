@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ci.catalog.catalog import Catalog
 from ci.errors import Problem
 from ci.github.workflows.lint import lint_own
+from ci.github.workflows.reader import Workflow, read_workflows
 from ci.github.workflows.render import render
-from ci.github.workflows.sglang_reader import Workflow, read_workflows
 
 
 def read(files: dict[str, str]) -> tuple[tuple[Workflow, ...], list[Problem]]:

@@ -1,7 +1,4 @@
-"""What workflow files say, read without running them: jobs, labels, limits, and the suites that their steps run.
-
-SGLang's AMD jobs call `run_suite.py --hw amd --suite NAME` or name test files directly; both are found, with their line.
-"""
+"""What our workflow files say, read without running them: jobs with their labels, limits and matrix. `ci/facts/tree` reads SGLang's."""
 
 import itertools
 import json
@@ -13,29 +10,11 @@ from typing import Any
 from ci.errors import Problem
 from ci.facts.tree.workflow_file import load_workflow
 
-__all__ = ["Job", "Label", "SuiteCall", "Wait", "Workflow", "read_workflows"]
+__all__ = ["Job", "Label", "Wait", "Workflow", "read_workflows"]
 
-_SUITE_RUNNER = "run_suite.py"
-_OTHER_RUNNER = "multimodal_gen"  # the diffusion tests have a runner of their own, with suites of their own
-_OPTION = r"--{name}(?:\s+|=)(?P<value>'[^']*'|\"[^\"]*\"|\$\{{\{{.*?\}}\}}|\S+)"
-_FILE = re.compile(r"[\w./-]+/[\w.-]+\.py\b")
 _MATRIX = re.compile(r"\$\{\{\s*matrix\.([\w.-]+)\s*\}\}")
 _FORMAT = re.compile(r"format\(\s*'([^']*)'")
 _PLACE = re.compile(r"\{\d+\}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SuiteCall:
-    """One call of the suite runner; `size` is its number of partitions, None when it has none or it is unknown.
-
-    `hardware` is what `--hw` says, empty when it is not given.
-    """
-
-    suite: str
-    hardware: str
-    nightly: bool
-    size: int | None
-    line: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +44,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One job. `cells` is the size of its matrix, None when that is made at run time; `open_steps` have no limit at all."""
+    """One job. `cells` is the size of its matrix, None when that is made at run time."""
 
     id: str
     line: int
@@ -75,9 +54,6 @@ class Job:
     limited: bool
     never: bool
     cells: int | None
-    calls: tuple[SuiteCall, ...]
-    files: tuple[str, ...]
-    open_steps: tuple[int, ...]
     waits: tuple[Wait, ...]
 
 
@@ -104,86 +80,18 @@ def read_workflows(files: Iterable[tuple[str, bytes]], problems: list[Problem]) 
 
 def _job(name: str, job: Any, line: int) -> Job:
     matrix = _matrix(job)
-    limited = "timeout-minutes" in job
-    calls: list[SuiteCall] = []
-    files: list[str] = []
-    waits: list[Wait] = []
-    open_steps: list[int] = []
-    for step in _listed(job.get("steps")):
-        if not isinstance(step, dict):
-            continue
-        waits += _waits(step)
-        before = len(calls) + len(files)
-        for command, number in _commands(step):
-            calls += _suite_calls(command, number, matrix)
-            files += _FILE.findall(command)
-        if len(calls) + len(files) > before and not limited and "timeout-minutes" not in step:
-            open_steps.append(_line(step, "run"))
-    given = job.get("with")
-    if isinstance(given, dict) and "suite" in given:
-        calls += [
-            SuiteCall(
-                suite=suite,
-                hardware="",
-                nightly=given.get("nightly") is True,
-                size=None,
-                line=_line(given, "suite"),
-            )
-            for suite in _expanded(str(given["suite"]), matrix)
-        ]
+    steps = [step for step in _listed(job.get("steps")) if isinstance(step, dict)]
     return Job(
         id=str(name),
         line=line,
         needs=tuple(map(str, _listed(job.get("needs")))),
         labels=tuple(_labels(job, matrix)),
         calls_workflow=str(job.get("uses", "")),
-        limited=limited,
+        limited="timeout-minutes" in job,
         never=job.get("if") is False or str(job.get("if", "")).strip(" ${}") == "false",
         cells=_cells(job),
-        calls=tuple(calls),
-        files=tuple(files),
-        open_steps=tuple(open_steps),
-        waits=tuple(waits),
+        waits=tuple(wait for step in steps for wait in _waits(step)),
     )
-
-
-def _commands(step: Any) -> Iterator[tuple[str, int]]:
-    """The commands of a step with the line that each begins on; a line that ends with a backslash goes on."""
-    script = step.get("run")
-    if not isinstance(script, str):
-        return
-    first = _line(step, "run") + (1 if "\n" in script else 0)
-    pending, start = "", first
-    for number, text in enumerate(script.splitlines(), start=first):
-        if not pending:
-            start = number
-        pending += text.removesuffix("\\").strip() + " "
-        if text.rstrip().endswith("\\"):
-            continue
-        yield pending.strip(), start
-        pending = ""
-    if pending:
-        yield pending.strip(), start
-
-
-def _suite_calls(command: str, line: int, matrix: Mapping[str, Sequence[str]]) -> Iterator[SuiteCall]:
-    _, runner, arguments = command.partition(_SUITE_RUNNER)
-    if not runner or command.lstrip().startswith("#") or _OTHER_RUNNER in command:
-        return
-    size = _option("auto-partition-size", arguments)
-    for suite in _expanded(_option("suite", arguments), matrix):
-        yield SuiteCall(
-            suite=suite,
-            hardware=_option("hw", arguments),
-            nightly=re.search(r"--nightly\b", arguments) is not None,
-            size=int(size) if size.isdecimal() else None,
-            line=line,
-        )
-
-
-def _option(name: str, arguments: str) -> str:
-    found = re.search(_OPTION.format(name=re.escape(name)), arguments)
-    return found["value"].strip("'\"") if found else ""
 
 
 def _labels(job: Any, matrix: Mapping[str, Sequence[str]]) -> Iterator[Label]:
