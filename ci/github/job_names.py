@@ -71,16 +71,16 @@ def find_suite(catalog: Catalog, name: str) -> tuple[Suite, str, str] | None:
     return None
 
 
-def job_name(text: str, catalog: Catalog, tree: TreeFacts | None = None) -> JobName:
+def job_name(text: str, catalog: Catalog, tree: TreeFacts | None = None, *, workflow: str = "") -> JobName:
     """Understand `[wave / ]suite (label, i/n)` and SGLang's `suite (label, part)`.
 
-    With a `tree`, which `catalog` follows, a name that a job of it has is that job.
+    With a `tree`, which `catalog` follows, a name that a job of it has is that job, in its workflow where that is known.
 
     Raises:
         UsageError: with every part that is invalid.
     """
     callers, name = _own_name(text)
-    found_job = find_job(catalog, tree, name, callers) if tree is not None else None
+    found_job = find_job(catalog, tree, name, callers or workflow) if tree is not None else None
     if found_job is not None:
         return _of_tree(catalog, found_job, callers)
     match = _JOB.fullmatch(name)
@@ -145,7 +145,7 @@ def _own_name(text: str) -> tuple[str, str]:
 def _of_tree(catalog: Catalog, job: NamedJob, callers: str) -> JobName:
     """A job of a checkout, with everything that its file says of it."""
     first, *more = job.runs
-    readings = [f"{callers} is the workflow's job that called it"] if callers else []
+    readings = [f"{callers} is its workflow, or the job that called it"] if callers else []
     readings.append(f"a job of the tree: {job.source}")
     if first.shard is not None:
         readings.append(

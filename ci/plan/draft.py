@@ -155,6 +155,12 @@ def _refuse_nothing(catalog: Catalog, request: Request, selection: Selection) ->
     """An empty selection is an error; a shard that is empty because there are more shards than tests is not."""
     if selection.suites:
         return
+    if not catalog.suites_of(request.stage):
+        session = _session(catalog, request)
+        raise NothingSelectedError(
+            f"{request.stage} has only suites of a checkout",
+            then=f"nox -s {session} -- --checkout PATH --list",
+        )
     reasons = [Problem(where=row.test or row.suite, what=row.because) for row in selection.left_out]
     raise NothingSelectedError(
         f"nothing of {request.stage} is selected",

@@ -112,7 +112,10 @@ def _suite_work(
     sources[f"{path}.attempts"] = catalog.source_of(suite, "attempts")
     sources[f"{path}.gpus"] = catalog.source_of(suite, "gpus")
     sources[f"{path}.shard"] = "--shard" if selected.shard is not None else "default: the whole suite"
-    sources[f"{path}.tests"] = request.tests_source if request.names_tests else f"registered for {suite.name}"
+    selected_by = request.tests_source if request.names_tests else f"registered for {suite.name}"
+    sources[f"{path}.tests"] = (
+        f"{selected_by}; limit of a file: {catalog.source_of(suite, 'timeout_per_file_s')}"
+    )
     return SuiteWork(
         id=suite.id,
         name=suite.name,

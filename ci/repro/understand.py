@@ -205,7 +205,7 @@ def from_job(
     }
     facts = tuple(Fact(what=key, value=value, source=where) for key, value in known.items() if value)
     try:
-        named = job_name(name, catalog, tree)
+        named = job_name(name, catalog, tree, workflow=str(job.get("workflow_name") or ""))
     except UsageError as error:
         if problem:
             raise UsageError(

@@ -40,8 +40,9 @@ class NamedJob:
 def find_job(catalog: Catalog, tree: TreeFacts, name: str, workflow: str = "") -> NamedJob | None:
     """What the job of that name runs; `catalog` follows the tree. None when no job of AMD's has the name.
 
-    `workflow` is the name or the file of a workflow, where it is known: checks are named `WORKFLOW / JOB`. Of several jobs with
-    one name that run the same tests that of the gate of pull requests is taken, and the others are noted.
+    `workflow` is the name or the file of a workflow, or the job that calls it, where it is known: checks are named
+    `WORKFLOW / JOB`. Of several jobs with one name that run the same tests that of the gate of pull requests is taken, and the
+    others are noted.
 
     Raises:
         UsageError: several jobs have it and run different tests, or it runs nothing that can be planned.
@@ -54,8 +55,17 @@ def find_job(catalog: Catalog, tree: TreeFacts, name: str, workflow: str = "") -
         if cell.is_named(name)
     ]
     every = [row for row in every if row[2].name == name] or every
+    # `caller / job` where a job of another workflow calls the one that has it
+    called = {
+        job.uses.removeprefix("./")
+        for each in tree.workflows
+        for job in each.jobs
+        if job.uses and workflow in (job.id, job.written_name)
+    }
     every = [
-        row for row in every if workflow and workflow in (row[0].name, row[0].file.rpartition("/")[2])
+        row
+        for row in every
+        if row[0].file in called or workflow in (row[0].name, row[0].file.rpartition("/")[2])
     ] or every
     every.sort(key=lambda row: "pull_request" not in row[0].triggers)
     if not every:

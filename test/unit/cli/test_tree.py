@@ -9,7 +9,7 @@ import pytest
 from ci.catalog.catalog import load_catalog
 from ci.cli.main import main
 from support.catalog_files import CATALOG_DIR, ENVS_DIR
-from support.workflow_trees import write_workflow_tree
+from support.workflow_trees import registered, write_workflow_tree
 
 SUITE = "stage-b-test-1-gpu-small-amd"
 GATE = f"""
@@ -99,3 +99,46 @@ def test_our_rows_follow_the_tree_on_request(tree: str, rows: Path, tmp_path: Pa
 def test_invalid_options_are_named(words: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tree", *words]) == 2
     assert what in capsys.readouterr().err
+
+
+@pytest.mark.processes
+@pytest.mark.usefixtures("own_tree")
+def test_a_suite_that_only_the_tree_has_is_planned_with_its_values_and_their_places(
+    tree: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = ["--hardware", "mi355x", "--executor", "host"]
+    words = ["plan", "stage_c_amd", "--checkout", tree, "--suite", "stage-c-fresh-amd", *machine, "--json"]
+    files = {"test/registered/x/test_fresh.py": registered('amd(est_time=9, suite="stage-c-fresh-amd")')}
+    write_workflow_tree(Path(tree), {".github/workflows/pr-amd.yml": GATE, **files})
+    assert main(words) == 0
+    plan = json.loads(capsys.readouterr().out)
+    (suite,) = plan["work"]["suites"]
+    assert (suite["gpus"], suite["timeout_s"], suite["tests"][0]["timeout_s"]) == (8, 4200, 1000)
+    path = "work.suites.stage-c-fresh-amd"
+    assert plan["sources"][f"{path}.timeout_s"].startswith("the tree's pr-amd.yml:14")
+    assert "limit of a file: the tree's run_suite.py:26" in plan["sources"][f"{path}.tests"]
+    assert plan["placement"]["runner_labels"] == {"stage-c-fresh-amd": "linux-west-8gpu"}
+
+
+@pytest.mark.processes
+@pytest.mark.usefixtures("own_tree")
+def test_a_part_of_the_tree_holds_the_files_of_its_own_runner(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = str(write_workflow_tree(tmp_path))
+    words = [
+        "run",
+        "stage-b-amd",
+        "--checkout",
+        tree,
+        "--suite",
+        "one-amd",
+        "--shard",
+        "2/2",
+        "--hardware",
+        "cpu",
+        "--list",
+    ]
+    assert main(words) == 0
+    listed = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    assert listed == ["test/registered/x/test_second.py", "test/registered/x/test_third.py"]

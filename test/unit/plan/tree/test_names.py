@@ -106,6 +106,19 @@ def test_two_jobs_of_one_name_with_different_tests_are_a_question(tmp_path: Path
         "./inv repro 'Other / odd-amd'",
     ]
     assert named(view, "Other / odd-amd").suite.name == "listed-amd"
+    assert job_name("odd-amd", view.catalog, view.facts, workflow="Other").suite.name == "listed-amd"
+
+
+def test_the_job_that_called_a_workflow_decides_between_two(tmp_path: Path) -> None:
+    called = JOB.format(lines=call("listed-amd")).replace("[schedule]", "[workflow_call]")
+    caller = "on: [push]\njobs:\n  call-it:\n    uses: ./.github/workflows/called-amd.yml\n"
+    files = {
+        ".github/workflows/odd-amd.yml": JOB.format(lines=call()),
+        ".github/workflows/called-amd.yml": called,
+        ".github/workflows/caller-amd.yml": caller,
+    }
+    view = view_tree(catalog(), str(write_workflow_tree(tmp_path, files)))
+    assert named(view, "call-it / odd-amd").suite.name == "listed-amd"
 
 
 def test_of_two_jobs_with_the_same_tests_the_other_is_said(tmp_path: Path) -> None:
