@@ -109,7 +109,7 @@ def main() -> None:
                 fill(tree)
 
             def ours() -> Discovery:
-                return discover(tree, rules, layout="sglang", backends=("amd",))
+                return discover(tree, rules, layout="sglang", backends=("amd",), whole=False)
 
             def everything() -> Discovery:
                 return discover(tree, rules, layout="sglang")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ci.catalog.discovery import DiscoveryRules, Root
+from ci.catalog.registrations.outline import outline
 from ci.catalog.registrations.roots import python_files
 from ci.catalog.registrations.test_requirements import (
     Requirements,
@@ -104,6 +105,7 @@ def discover(
     *,
     layout: str = "own",
     backends: Collection[str] = (),
+    whole: bool = True,
     on_read: Callable[[bytes], None] = lambda _source: None,
 ) -> Discovery:
     """Read every registered test of a tree.
@@ -114,6 +116,7 @@ def discover(
         layout: whose roots are searched, an id of `rules.trees`.
         backends: only these; a file that mentions none of their registrars is not parsed, so a broken test of other
             hardware does not stop a run. Empty: all, and every file with a registrar's name is parsed.
+        whole: whether each file is parsed as a whole; else its outline is, and a fault in a test's body is left to the run.
         on_read: gets what each file holds, in the order of `registered_files`.
     """
     wanted = [name for name, backend in rules.registrars.items() if not backends or backend in backends]
@@ -132,7 +135,7 @@ def discover(
             on_read(source)
             found = bool(mentions_any.search(source))
             if found and mentions_wanted.search(source):
-                parsed = parsed_files[file] = parse(source, file, rules, ours=layout == "own")
+                parsed = parsed_files[file] = parse(source, file, rules, ours=layout == "own", whole=whole)
                 problems += parsed.problems
                 found = bool(parsed.registrations or parsed.problems)
             if not found and root.must_register and not rules.is_exempt(file):
@@ -208,7 +211,9 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def parse(source: bytes, file: str, rules: DiscoveryRules, *, ours: bool = False) -> ParsedFile:
+def parse(
+    source: bytes, file: str, rules: DiscoveryRules, *, ours: bool = False, whole: bool = True
+) -> ParsedFile:
     """Read one file's registrations; a bad one hides neither the others nor what else is wrong.
 
     Args:
@@ -216,7 +221,10 @@ def parse(source: bytes, file: str, rules: DiscoveryRules, *, ours: bool = False
         file: its path, for messages.
         rules: `discovery.toml`.
         ours: read what it asks of the catalog as well.
+        whole: else the file's outline is enough where it explains every mention of a registrar.
     """
+    if not whole and not ours and (short := _outlined(source, rules)) is not None:
+        return _parsed(short, source, file, rules, ours=False)
     try:
         with warnings.catch_warnings():
             # an invalid escape in someone else's test is not our finding
@@ -228,6 +236,26 @@ def parse(source: bytes, file: str, rules: DiscoveryRules, *, ours: bool = False
         return _unreadable(file, 1, f"is not Python: {error}")
     except (RecursionError, MemoryError):
         return _unreadable(file, 1, "is nested too deeply for Python's parser")
+    return _parsed(module, source, file, rules, ours=ours)
+
+
+def _outlined(source: bytes, rules: DiscoveryRules) -> ast.Module | None:
+    """The outline's syntax tree; None where only the whole file tells."""
+    short = outline(source)
+    if short is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = ast.parse(short)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    counted = list(_top_level_calls(module, rules))
+    return module if _explains(module, counted, source, rules) else None
+
+
+def _parsed(module: ast.Module, source: bytes, file: str, rules: DiscoveryRules, *, ours: bool) -> ParsedFile:
+    """What a syntax tree says."""
     registrations: list[Registration] = []
     faults: list[_Fault] = []
     for call in _top_level_calls(module, rules):
@@ -297,15 +325,7 @@ def _top_level_calls(module: ast.Module, rules: DiscoveryRules) -> Iterator[ast.
 def _lost_calls(module: ast.Module, source: bytes, rules: DiscoveryRules) -> list[_Fault]:
     """Registrations that SGLang would not see: nested ones, dotted ones, and those under another name."""
     counted = list(_top_level_calls(module, rules))
-    imports = [
-        alias
-        for statement in module.body
-        if isinstance(statement, ast.ImportFrom)
-        for alias in statement.names
-        if alias.name in rules.registrars and alias.asname is None
-    ]
-    # walking costs more than parsing, so only a file with a mention that nothing explains is walked
-    if len(_mentions(tuple(rules.registrars)).findall(source)) == len(counted) + len(imports):
+    if _explains(module, counted, source, rules):
         return []
     faults = []
     for node in ast.walk(module):
@@ -332,6 +352,17 @@ def _lost_calls(module: ast.Module, source: bytes, rules: DiscoveryRules) -> lis
             hint = "make it a statement of its own at the top level"
         faults.append(_Fault(node.lineno, what, hint))
     return faults
+
+
+def _explains(module: ast.Module, counted: Sequence[ast.Call], source: bytes, rules: DiscoveryRules) -> bool:
+    """Whether calls and imports at the top level are all that mentions a registrar; walking costs more than parsing."""
+    imports = sum(
+        alias.name in rules.registrars and alias.asname is None
+        for statement in module.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    )
+    return len(_mentions(tuple(rules.registrars)).findall(source)) == len(counted) + imports
 
 
 def _is_main_block(statement: ast.stmt) -> bool:

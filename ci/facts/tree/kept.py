@@ -41,11 +41,15 @@ class _Entry:
 
 
 def discover_kept(
-    tree: Path, rules: DiscoveryRules, folder: Path | None, *, backends: Collection[str] = ()
+    tree: Path,
+    rules: DiscoveryRules,
+    folder: Path | None,
+    *,
+    backends: Collection[str] = (),
 ) -> Discovery:
     """The registered tests of an SGLang checkout, as `discover` finds them; `folder` is the cache, None for none."""
     if folder is None:
-        return discover(tree, rules, layout=_LAYOUT, backends=backends)
+        return discover(tree, rules, layout=_LAYOUT, backends=backends, whole=False)
     kept = KeptValues(folder=folder / "discovery")
     problems: list[Problem] = []
     files = [file for _, file in registered_files(tree, rules, _LAYOUT, problems)]
@@ -61,7 +65,7 @@ def discover_kept(
             _keep(kept, key, entry.content, entry.found, settled=True)
         return entry.found
     read = hashlib.blake2b()
-    found = discover(tree, rules, layout=_LAYOUT, backends=backends, on_read=read.update)
+    found = discover(tree, rules, layout=_LAYOUT, backends=backends, whole=False, on_read=read.update)
     _keep(kept, key, read.hexdigest(), found, settled=settled)
     return found
 
