@@ -143,6 +143,19 @@ def test_a_file_that_is_gone_is_a_note_and_one_that_moved_is_followed(
     ]
 
 
+def test_a_benchmark_that_moved_with_its_registration_is_not_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = "test/registered/bench_it.py", "test/registered/kernels/bench_it.py"
+    text = one_test(amd(), name="measure")
+    tree = write_sglang_tree(tmp_path / "tree", {**BEFORE, old: text})
+    make_repository(tree)
+    (tree / new).parent.mkdir()
+    (tree / old).rename(tree / new)
+    assert main(["check", "--checkout", str(tree), "--base", "HEAD"]) == 0
+    assert "removed" not in capsys.readouterr().out
+
+
 def test_another_suite_for_a_test_is_no_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changes = of_tests(test_second=one_test(amd(LARGE)))
     kinds = {kind for kind, _, _ in compare(tmp_path, capsys, changes)}
