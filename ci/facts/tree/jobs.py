@@ -371,7 +371,9 @@ def _waits(job: Mapping[str, Any]) -> Iterator[WaitStep]:
         except json.JSONDecodeError:
             continue
         for row in rows if isinstance(rows, list) else ():
-            if isinstance(row, dict) and isinstance(row.get("expected_count"), int):
+            if isinstance(row, str):  # the whole name of one job
+                yield WaitStep(prefix=row, expected=1, line=line_of(given, "jobs"))
+            elif isinstance(row, dict) and isinstance(row.get("expected_count"), int):
                 prefix = str(row.get("prefix") or row.get("name") or "")
                 yield WaitStep(prefix=prefix, expected=row["expected_count"], line=line_of(given, "jobs"))
 

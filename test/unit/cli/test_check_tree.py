@@ -285,6 +285,20 @@ def test_a_tree_has_the_findings_that_its_lines_are_marked_with_and_no_other(
     assert code == (0 if KINDS[kind].severity is Severity.NOTE else 10)
 
 
+def test_a_gate_may_name_whole_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gate = (
+        "  wait-for-stage-a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: ./.github/actions/wait\n        with:\n"
+        '          jobs: \'["stage-a-one", "stage-a-two"]\'\n'
+    )
+    text = workflow(job("stage-a-one"), job("stage-a-two"), gate)
+    tree = make_tree(tmp_path / "tree", {WORKFLOW: text, **ONE})
+    assert main(["check", "--checkout", str(tree), "--json"]) == 0
+    assert found(capsys) == []
+    (tree / WORKFLOW).write_text(text.replace(', "stage-a-two"', ""))
+    assert main(["check", "--checkout", str(tree), "--json"]) == 10
+    assert [kind for _, kind in found(capsys)] == ["gate-incomplete"]
+
+
 def test_the_first_of_each_kind_is_shown_and_all_when_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
