@@ -10,8 +10,17 @@ __all__ = ["LINE_CHARS", "error_of", "is_retried", "lines_of", "without_prefix"]
 # a longer line is cut: evidence stands at its beginning
 LINE_CHARS = 16384
 
-# GitHub's time in front of every line of a job's log
+# GitHub's time in front of every line of a job's log; a part of another log may stand without it
 _GITHUB_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z ?")
+# what other runners and collectors put in front of every line: a time, the name of a container
+_OUTER = (
+    re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]? ?"),
+    re.compile(r"[\w./-]{1,64} *\| ?"),
+)
+# of a log's beginning and of its end, to see what all lines have in front
+_SAMPLE_CHARS = 65536
+_SAMPLE_LINES = 2
+_NEARLY_ALL = 0.95
 # SGLang's `[2026-11-25 15:28:59 DP0] `, torch's `[rank0]:`, vLLM's `(EngineCore pid=7) ERROR 11-25 15:28:59 [core.py:1] `
 _PREFIX = re.compile(
     r"(?:\[\d{4}-\d\d-\d\d[T ][^\]]{5,40}\] ?"
@@ -48,16 +57,50 @@ _SPENT = re.compile(
 
 
 def lines_of(text: str) -> Iterator[str]:
-    """The lines, the first part of a very long one."""
+    """The lines, the first part of a very long one; without what nearly all of them have in front."""
+    outer = _outer_prefixes(text)
     for raw in text.split("\n"):
-        line = raw
-        if "\x1b" in line:  # a colour in front of a word would hide where the word begins
-            line = ESCAPES.sub("", line)
-        if "\r" in line:  # a progress bar that is drawn anew: the last drawing stays
-            line = line.rstrip("\r").rpartition("\r")[2]
-        if line[4:5] == "-" and line[10:11] == "T" and (stamp := _GITHUB_TIME.match(line)) is not None:
-            line = line[stamp.end() :]
+        line = _cleaned(raw)
+        for prefix in outer:
+            if (found := prefix.match(line)) is not None:
+                line = line[found.end() :]
         yield line[:LINE_CHARS].rstrip()
+
+
+def _cleaned(raw: str) -> str:
+    line = raw
+    if "\x1b" in line:  # a colour in front of a word would hide where the word begins
+        line = ESCAPES.sub("", line)
+    if "\r" in line:  # a progress bar that is drawn anew: the last drawing stays
+        line = line.rstrip("\r").rpartition("\r")[2]
+    if line[4:5] == "-" and line[10:11] == "T" and (stamp := _GITHUB_TIME.match(line)) is not None:
+        line = line[stamp.end() :]
+    return line
+
+
+def _outer_prefixes(text: str) -> "list[re.Pattern[str]]":
+    """What nearly all lines of a log have in front of them, outermost first."""
+    parts = [text] if len(text) <= 2 * _SAMPLE_CHARS else [text[:_SAMPLE_CHARS], text[-_SAMPLE_CHARS:]]
+    sample = [
+        line for part in parts for line in map(_cleaned, part.split("\n")[:-1] or [part]) if line.strip()
+    ]
+    found: list[re.Pattern[str]] = []
+    while len(sample) >= _SAMPLE_LINES and len(found) < len(_OUTER) + 1:
+        indent = min(len(line) - len(line.lstrip(" ")) for line in sample)
+        choices = (re.compile(" " * indent),) if indent else _OUTER
+        chosen = next(
+            (
+                each
+                for each in choices
+                if sum(map(bool, map(each.match, sample))) >= _NEARLY_ALL * len(sample)
+            ),
+            None,
+        )
+        if chosen is None:
+            break
+        found.append(chosen)
+        sample = [rest for rest in (chosen.sub("", line, count=1) for line in sample) if rest.strip()]
+    return found
 
 
 def without_prefix(line: str) -> str:

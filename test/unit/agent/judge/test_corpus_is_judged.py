@@ -55,3 +55,18 @@ def test_unrelated_lines_around_the_evidence_change_no_verdict(seed: int) -> Non
         if found.verdict != case.verdict:
             changed.append((case.name, found.verdict, found.evidence[:1]))
     assert changed == []
+
+
+@pytest.mark.parametrize(
+    "prefix", ["[2026-02-24T20:21:58Z] ", "ci_sglang-1  | ", "      ", "web | 2026-02-24 20:21:58,101 "]
+)
+def test_what_a_runner_puts_in_front_of_every_line_changes_no_verdict(prefix: str) -> None:
+    changed = []
+    for case in CASES:
+        if len(case.facts.log.splitlines()) < 3:  # nothing shows that all lines have it
+            continue
+        log = "".join(f"{prefix}{line}\n" for line in case.facts.log.splitlines())
+        found = judged(replace(case, facts=replace(case.facts, log=log)), RULES)
+        if found.verdict != judged(case, RULES).verdict:
+            changed.append((case.name, found.verdict, found.evidence[:1]))
+    assert changed == []
