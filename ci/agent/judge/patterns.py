@@ -129,7 +129,7 @@ TOOL = re.compile(
     r"|Error response from daemon|toomanyrequests|dial tcp|curl: \(|Caused by:|No solution found|unsatisfiable|[Nn]o space left on device|/dev/kfd|ROCk module"
     r"|exceeded the maximum execution time|VRAM|protected distribution|is a namespace package|canceled|KeyboardInterrupt|EACCES|no tests ran|collected 0|TIMEOUT|ended by timeout|GPUs? of this|has timed out after|[Rr]unner|TLS handshake|unexpected EOF|x509|rpc error"
     r"|Retry\(total=0|[Gg]iving up|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|Kill(?:ed)? process|errorCode=|error: |Error: "
-    r"|AMDSMI_STATUS|cannot open|not (?:be )?initialized|not loaded|is not available|unreachable|No such device|artifact"
+    r"|AMDSMI_STATUS|RSMI_STATUS|cannot open|not (?:be )?initialized|not loaded|is not available|unreachable|No such device|artifact"
 )
 # a runner's or a shell's closing word, which says nothing by itself
 CLOSING = re.compile(
