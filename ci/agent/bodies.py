@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["Body"]
+__all__ = ["Body", "function_of"]
+
+
+def function_of(item: "pytest.Item") -> object:
+    """The function of a case: the same object when it is collected and when it is run, also of a method."""
+    function = getattr(item, "obj", None)
+    return getattr(function, "__func__", function)
 
 
 class Body:

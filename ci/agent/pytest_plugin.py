@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .bodies import Body
+from .bodies import Body, function_of
 from .judge.tracebacks import FRAMES_KEPT, Frame, RaisedError
 from .messages import Channel
 from .spec import Spec
@@ -34,6 +34,7 @@ NEAR_NAMES = 3
 # hooks of ours that run around those of others: what a conftest.py or another plugin makes of a case comes later
 WRAPPERS = {
     "pytest_collection_modifyitems": {"tryfirst": True},
+    "pytest_itemcollected": {"tryfirst": True},
     "pytest_make_collect_report": {"trylast": True},
     "pytest_runtest_setup": {"trylast": True},
     "pytest_runtest_call": {"trylast": True},
@@ -78,6 +79,7 @@ class CaseReporter:
         self._narrowed = False
         self._deselected: list[str] = []
         self._to_run: dict[str, None] = {}
+        self._functions: dict[str, object] = {}
         self._near: set[str] = set()
         self._total = self._done = 0
         # kept, so that no other error gets the identity of one that was reported
@@ -102,6 +104,10 @@ class CaseReporter:
         self._near.update(node.nodeid for node in report.result or () if "::" in node.nodeid)
         call = getattr(report, "call", None)
         self._lacks = _lacking(call.excinfo.value if call is not None and call.excinfo else None)
+
+    def pytest_itemcollected(self, item: "pytest.Item") -> Around:
+        self._functions[item.nodeid] = function_of(item)
+        yield
 
     def pytest_collection_modifyitems(self, items: "list[pytest.Item]") -> Around:
         before = [item.nodeid for item in items]
@@ -144,8 +150,12 @@ class CaseReporter:
         self._body, earlier = Body(), self._body.error
         if earlier is not None:
             self._channel.send(type="note", text=f"{item.nodeid} is run again after {_named(earlier)}")
+        # a fixture or a hook may have put another function in the place of the test's
+        is_its_own = function_of(item) is self._functions.get(item.nodeid, function_of(item))
         with self._body.watched(item):
             yield
+        if not is_its_own:
+            self._body.calls = 0
 
     def pytest_runtest_teardown(self) -> Around:
         self._note_raised((yield).excinfo)

@@ -168,6 +168,9 @@ class TestBodiesThatDidNotRun:
         "the loop is empty": "def pytest_runtestloop(session): return True\n",
         "only the setup is run": "def pytest_configure(config): config.option.setuponly = True\n",
         "nothing but the collection": "def pytest_configure(config): config.option.collectonly = True\n",
+        "the function is replaced": "def pytest_runtest_setup(item): item.obj = lambda: None\n",
+        "the function is replaced early": "def pytest_collection_modifyitems(items):\n"
+        "    for item in items: item.obj = lambda: None\n",
         "cases are dropped": "def pytest_collection_modifyitems(items): items[:] = []\n",
         "the code is changed": "def pytest_sessionfinish(session): session.exitstatus = 0\n"
         + GREEN
