@@ -16,6 +16,7 @@ from .wording import by_message, error_of_message, killed_by_sglang, line_of, un
 __all__ = ["judge_log"]
 
 PRODUCT, UNKNOWN, DEVICE, HARDWARE, OOM = "product", "unknown", "device", "hardware", "oom"
+CANCELLED = "cancelled"
 # lines of a kind that are shown, and that are kept at all
 _SHOWN, _LINES_KEPT = 3, 20
 # how a shell names a process's end by a signal
@@ -258,6 +259,8 @@ class _Judge:
             rule = self._rule("setup", message.text)
             if rule is not None:
                 found.append((message.line, self._by(rule, (message.text,))))
+        # what comes to its end because of something is cancelled too
+        found = [each for each in found if each[1].verdict != CANCELLED] or found
         if found:
             found.sort(key=lambda each: each[0])
             last = found[-1][1]

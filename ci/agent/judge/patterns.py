@@ -39,7 +39,7 @@ WORDS = (
     "ould n", "ouldn", "annot", "an't", "nable", "o space", "lost", "xceeded", "toomany", "nexpected", "exit", "Process ", "egfault",
     "SIG", "command=", "OFFLINE", "ROCk", "hutdown", "evice-side", "ECC", "RAS", "esolve", "reset", "nreachable", "navailable", "EOF",
     "ing up", "etr", "nhealthy", "issing", "ot found", "NCCL WARN", "atchdog", "VRAM", "rotected", "amespace package", "anceled",
-    "nterrupt", "EACCES", "No solution", "nsatisfiable", "no tests ran", "collected 0 ", "rtifact", "launch_server", "server_args", "Uvicorn", "serve", "oom",
+    "nterrupt", "EACCES", "on resource", "victed", "esponse...", "124", "heartbeat", "No solution", "nsatisfiable", "no tests ran", "collected 0 ", "rtifact", "launch_server", "server_args", "Uvicorn", "serve", "oom",
 )  # fmt: skip
 SERVER_PIECES = (
     "server_args=",
@@ -129,9 +129,10 @@ TOOL = re.compile(
     r"|Error response from daemon|toomanyrequests|dial tcp|curl: \(|Caused by:|No solution found|unsatisfiable|[Nn]o space left on device|/dev/kfd|ROCk module"
     r"|exceeded the maximum execution time|VRAM|protected distribution|is a namespace package|canceled|KeyboardInterrupt|EACCES|no tests ran|collected 0|TIMEOUT|ended by timeout|GPUs? of this|has timed out after|[Rr]unner|TLS handshake|unexpected EOF|x509|rpc error"
     r"|Retry\(total=0|[Gg]iving up|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|Kill(?:ed)? process|errorCode=|error: |Error: "
+    r"|ould not resolve|awaiting response\.\.\. |CMake Error|CMake Generate step failed|low on resource|\bEvicted\b|heartbeat|time(?:out| limit) of \d+|\b(?:code|status):? 124\b"
     r"|AMDSMI_STATUS|RSMI_STATUS|cannot open|not (?:be )?initialized|not loaded|is not available|unreachable|No such device|artifact"
 )
 # a runner's or a shell's closing word, which says nothing by itself
 CLOSING = re.compile(
-    r"Process completed with exit code|exit(?:ed with)? (?:code|status)[: ]*\d+$|^make(?:\[\d+\])?: \*\*\* .*Error \d+$"
+    r"Process completed with exit code (?!124\b)|exit(?:ed with)? (?:code|status)[: ]*(?!124$)\d+$|^make(?:\[\d+\])?: \*\*\* .*Error \d+$"
 )
