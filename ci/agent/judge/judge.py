@@ -326,7 +326,8 @@ class _Judge:
     def _by(self, rule: Rule, evidence: tuple[str, ...]) -> _Found:
         match = rule.pattern.search(evidence[0])
         why = rule.why
-        for name, value in (match.groupdict() if match is not None else {}).items():
+        models = ", ".join(self._log.models) or "the test"
+        for name, value in {"models": models, **(match.groupdict() if match is not None else {})}.items():
             why = why.replace(f"{{{name}}}", value or "")
         found = _Found(
             verdict=rule.verdict,

@@ -14,6 +14,7 @@ __all__ = [
     "HIT",
     "KERNEL",
     "KERNEL_PIECES",
+    "MODEL",
     "QUOTE",
     "RETRIED_METHOD",
     "SERVER_PIECES",
@@ -117,6 +118,8 @@ STUCK = re.compile(
 SERVES = re.compile(
     r"server_args=|Uvicorn running on|^command=|launch_server|Launching server|Started server process|sglang(?:\.cli)? serve|vllm serve"
 )
+# an argument of a server's command that names a model of the Hub
+MODEL = re.compile(r"--(?:[a-z]+-){0,3}model(?:-path)?[= ](?P<model>[\w.-]+/[\w.-]+)")
 TORCH_RANK = re.compile(r"\[rank\d+\]:? *$")
 # the head of an exception group's traceback, and what stands in front of its lines
 GROUP = re.compile(r"^\s*\+ Exception Group $")

@@ -17,6 +17,7 @@ from .patterns import (
     HIT,
     KERNEL,
     KERNEL_PIECES,
+    MODEL,
     QUOTE,
     RETRIED_METHOD,
     SERVER_PIECES,
@@ -76,6 +77,7 @@ class Reading:
     """All that a log holds. `printed` are errors that some code printed, with the line; `newest` are the last lines.
 
     `retried` is what SGLang's retry of a test's method was last about. `serves`: a server of the test's own was started.
+    `models`: those that the newest server's command names.
     """
 
     cases: list[FailedCase] = field(default_factory=list)
@@ -88,6 +90,7 @@ class Reading:
     newest: tuple[str, ...] = ()
     retried: RaisedError | None = None
     serves: bool = False
+    models: tuple[str, ...] = ()
 
 
 def read_log(text: str) -> Reading:
@@ -205,8 +208,9 @@ class _LogReader:
         for pieces, take in self._takers:
             if any(piece in line for piece in pieces) and take(number, line, text):
                 return
-        if not reading.serves and any(piece in line for piece in SERVER_PIECES):
-            reading.serves = SERVES.search(line) is not None
+        if any(piece in line for piece in SERVER_PIECES) and SERVES.search(line) is not None:
+            reading.serves = True
+            reading.models = tuple(dict.fromkeys(MODEL.findall(line))) or reading.models
         hit = HIT.search(text) if " hit an exc" in text or " failed to start" in text else None
         if hit is not None:
             self._hit = hit["who"] or hit["other"]

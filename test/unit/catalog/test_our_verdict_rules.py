@@ -94,6 +94,14 @@ def test_a_missing_stand_in_names_the_row_to_add() -> None:
     assert "ci/catalog/models.toml" in judgement.evidence[1]
 
 
+def test_a_server_without_a_stand_in_names_the_models_of_its_command() -> None:
+    log = (
+        "command=sglang serve --model-path org/known --speculative-draft-model-path org/draft --port 1\n"
+        "OSError: We couldn't connect to 'offline://models.toml' to load the files\n"
+    )
+    assert "org/known, org/draft;" in judge(log).evidence[1]
+
+
 def test_the_labelled_logs_are_judged_within_the_two_figures() -> None:
     found = figures(judge_all(load_corpus(CORPUS), judge_rules(repository_catalog())))
     assert found.met, str(found)
