@@ -26,7 +26,8 @@ _HIDDEN: Final = (
 _BLANK: Final = "\t \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
 # Colour and cursor movement: a log that is shown without them must not hold a command either.
 _ANSI: Final = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))"
-_NOTHING: Final = rf"(?:{_ANSI}|[{_HIDDEN}])*?"
+# the escape character alone first: what comes next may be in a piece that is not there yet
+_NOTHING: Final = rf"(?:[{_HIDDEN}]|{_ANSI})*?"
 
 # Each match ends before the character that would complete a mark, so a line can be made inert while it is written.
 _AT_START: Final = re.compile(

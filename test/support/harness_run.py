@@ -72,6 +72,10 @@ def use_spec(monkeypatch: pytest.MonkeyPatch, run_dir: Path, **harness: Any) -> 
 def answer_with(reply: Callable[[BaseHTTPRequestHandler, str, Any], None]) -> Iterator[int]:
     """A peer on 127.0.0.1 that answers each request by `reply(handler, path, body)`; its port."""
 
+    class Peer(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """A client that hung up is nothing to report, least of all on the next test's standard error."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             reply(self, self.path, None)
@@ -82,7 +86,7 @@ def answer_with(reply: Callable[[BaseHTTPRequestHandler, str, Any], None]) -> It
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Peer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

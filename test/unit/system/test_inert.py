@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ci.system.inert import InertStream, guard_output, guarded, inert, inert_json, send_command
@@ -94,6 +94,7 @@ def test_only_spaces_are_added(parts: list[str]) -> None:
 
 
 @given(parts=pieces)
+@example(parts=["##", "\x1b[31m", "["])
 def test_text_in_pieces_is_as_inert_as_text_in_one(parts: list[str]) -> None:
     stream = io.StringIO()
     InertStream(stream).writelines(parts)
