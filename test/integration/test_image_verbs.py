@@ -70,7 +70,7 @@ def test_an_image_is_resolved_pulled_mirrored_and_pruned(site: Site) -> None:
     shown = site.inv("image.resolve", "--family", "mi30x")
     assert shown.returncode == 0, shown.stderr
     assert f"older than {NEW}" in shown.stdout
-    assert "not an official version tag" in shown.stdout
+    assert "a preview build" in shown.stdout
     found = site.result("image.resolve", "--family", "mi30x")
     assert found["config_digest"] == site.ids[NEW]
 
