@@ -87,6 +87,8 @@ CONTAINER_PYTHON = "3.10"  # of the ROCm 7.2 image
 
 PEER_SGLANG = "0.5.10.post1"  # the peer of `bench`: a release that ships its collector
 
+# a test process for each core
+AT_ONCE = ("-n", "auto")
 UNIT_TESTS = "test/unit"
 REAL_SGLANG_TESTS = "test/real_sglang"
 PICTURE_OF_ROOMS = ("-m", "support.rooms_picture")
@@ -384,7 +386,7 @@ def tests(session: nox.Session) -> None:
     """Run the unit tests and the smallest rehearsal on this Python; what follows `--` goes to pytest."""
     python = made(session, *TEST)
     arguments = targets(session.posargs, (UNIT_TESTS, SMALLEST_REHEARSAL), ROOT)
-    run(session, *pytest(python, *arguments), codes=PYTEST_CODES)
+    run(session, *pytest(python, *AT_ONCE, *arguments), codes=PYTEST_CODES)
 
 
 @register()
@@ -423,7 +425,9 @@ def tests_all(session: nox.Session) -> None:
             python = made(session, *groups, python=version)
             # of the tests that the user chose, the container's Python may have none
             codes = {**PYTEST_CODES, 5: 0} if groups is IN_CONTAINER and session.posargs else PYTEST_CODES
-            code = attempt(session, *pytest(python, *words, module=module), codes=codes)
+            # one process is measured; what runs in containers has pytest alone
+            several = () if measure or groups is IN_CONTAINER else AT_ONCE
+            code = attempt(session, *pytest(python, *several, *words, module=module), codes=codes)
             if measure:
                 for arguments in to_json(data):
                     run(session, python, "-m", "coverage", *arguments)

@@ -40,7 +40,7 @@ def test_the_verdict_and_its_first_line_are_right(case: LabelledCase) -> None:
     assert re.search(case.first_line, first), f"first line of evidence: {first}"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_unrelated_lines_around_the_evidence_change_no_verdict(seed: int) -> None:
     rng = random.Random(seed)
     changed = []
