@@ -24,7 +24,8 @@ from ci.catalog.catalog import load_catalog  # noqa: E402
 from ci.catalog.verdicts import Verdict  # noqa: E402
 from ci.errors import CiError, ExitCode  # noqa: E402
 from ci.report.console import Console, Table, new_table, open_console, print_json  # noqa: E402
-from support.verdict_corpus import CORPUS, LabelledCase, judge_rules, judged, load_corpus  # noqa: E402
+from ci.repro.log.judging import judge_rules  # noqa: E402
+from support.verdict_corpus import CORPUS, LabelledCase, judged, load_corpus  # noqa: E402
 
 BLAMED_SHARE_MAX = 0.03
 EVIDENCE_LINES_MAX = 4
@@ -101,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     known = parser.parse_args(argv)
     try:
         cases = load_corpus(known.folder)
-        rules = judge_rules(load_catalog())
+        rules = judge_rules(load_catalog().verdict_rules)
     except CiError as error:
         sys.stderr.write(error.render() + "\n")
         return error.exit_code

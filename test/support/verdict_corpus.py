@@ -4,16 +4,15 @@ import json
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ci.agent.judge import Earlier, Facts, FailedCase, Judgement, Rule, judge_log
-from ci.catalog.catalog import Catalog
 from ci.catalog.verdicts import CAUSES, Verdict
 from ci.errors import Problem, UsageError
 
-__all__ = ["CORPUS", "VERDICTS", "LabelledCase", "judge_rules", "judged", "load_corpus"]
+__all__ = ["CORPUS", "VERDICTS", "LabelledCase", "judged", "load_corpus"]
 
 VERDICTS: Mapping[str, Verdict] = {str(verdict): verdict for verdict in Verdict}
 CORPUS = Path(__file__).parents[1] / "data" / "verdicts"
@@ -71,21 +70,9 @@ def load_corpus(folder: Path) -> list[LabelledCase]:
     return [case for case in cases if case is not None]
 
 
-def judge_rules(catalog: Catalog) -> tuple[Rule, ...]:
-    """The catalog's rows as the judge takes them."""
-    return tuple(
-        Rule(**{field.name: _plain(getattr(row, field.name), field.name) for field in fields(Rule)})
-        for row in catalog.verdict_rules
-    )
-
-
 def judged(case: LabelledCase, rules: Sequence[Rule], without: Collection[str] = ()) -> Judgement:
     """What the judge says, with some rows removed."""
     return judge_log(case.facts, [rule for rule in rules if rule.id not in without], tuple(CAUSES))
-
-
-def _plain(value: object, name: str) -> Any:
-    return re.compile(value, re.MULTILINE) if name == "pattern" and isinstance(value, str) else value
 
 
 # --- reading ------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from ci.catalog.verdicts import CAUSES, Verdict
 from ci.repro.log.text import LogLine
 from ci.repro.log.values import Attempt, FileEnd, JobLog, Step
 
-__all__ = ["judge_attempt", "judge_step", "step_name"]
+__all__ = ["judge_attempt", "judge_rules", "judge_step", "step_name"]
 
 # lines of a part that are judged: its beginning, in which a server starts, and its end
 _MOST_LINES: Final = 200_000
@@ -45,7 +45,7 @@ def judge_attempt(job: JobLog, attempt: Attempt, rows: Sequence[VerdictRule], er
             return _without_error(Verdict.UNKNOWN, attempt, "the log ends while it runs", *_newest(text))
     code = attempt.exit_code
     facts = Facts(log=text, exit_code=code, signal=_signal(code))
-    judgement = judge_log(facts, _rules(tuple(rows)), tuple(CAUSES))
+    judgement = judge_log(facts, judge_rules(tuple(rows)), tuple(CAUSES))
     if judgement.verdict == Verdict.UNKNOWN and code is not None and code > 0 and attempt.begin:
         # a test process that ended by itself with an error: the code under test
         return replace(judgement, verdict=Verdict.PRODUCT, evidence=(attempt.because, *judgement.evidence))
@@ -64,7 +64,7 @@ def judge_step(job: JobLog, step: Step, rows: Sequence[VerdictRule]) -> Judgemen
         if pattern.search(step.error):
             return failed(verdict, step.error)
     facts = Facts(log=_text(job, step.begin - 1, step.end), phase=step_name(step), exit_code=1)
-    judgement = judge_log(facts, _rules(tuple(rows)), tuple(CAUSES))
+    judgement = judge_log(facts, judge_rules(tuple(rows)), tuple(CAUSES))
     if judgement.rule is None and not judgement.evidence:
         return failed(judgement.verdict, step.error)
     return judgement
@@ -103,7 +103,7 @@ def _signal(code: int | None) -> str | None:
 
 
 @lru_cache(maxsize=4)
-def _rules(rows: tuple[VerdictRule, ...]) -> tuple[Rule, ...]:
+def judge_rules(rows: tuple[VerdictRule, ...]) -> tuple[Rule, ...]:
     """The catalog's rows as the judge takes them."""
     return tuple(
         Rule(

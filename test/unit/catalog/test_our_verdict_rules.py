@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from ci.agent.judge import ABOUT, CONDITIONS, Facts, FailedCase, Judgement, judge_log
 from ci.catalog.verdict_rules import About, OnlyIf
 from ci.catalog.verdicts import CAUSES
+from ci.repro.log.judging import judge_rules
 from support.catalog_files import repository_catalog
-from support.verdict_corpus import CORPUS, judge_rules, load_corpus
+from support.verdict_corpus import CORPUS, load_corpus
 
 pytestmark = pytest.mark.live_rows
 
@@ -64,7 +65,9 @@ TRAPS = (
 
 
 def judge(log: str, *failed: FailedCase) -> Judgement:
-    return judge_log(Facts(log=log, failed=failed), judge_rules(repository_catalog()), tuple(CAUSES))
+    return judge_log(
+        Facts(log=log, failed=failed), judge_rules(repository_catalog().verdict_rules), tuple(CAUSES)
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_a_server_without_a_stand_in_names_the_models_of_its_command() -> None:
 
 
 def test_the_labelled_logs_are_judged_within_the_two_figures() -> None:
-    found = figures(judge_all(load_corpus(CORPUS), judge_rules(repository_catalog())))
+    found = figures(judge_all(load_corpus(CORPUS), judge_rules(repository_catalog().verdict_rules)))
     assert found.met, str(found)
 
 

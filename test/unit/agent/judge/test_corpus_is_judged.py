@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from ci.repro.log.judging import judge_rules
 from support.catalog_files import repository_catalog
-from support.verdict_corpus import CORPUS, LabelledCase, judge_rules, judged, load_corpus
+from support.verdict_corpus import CORPUS, LabelledCase, judged, load_corpus
 
 pytestmark = pytest.mark.live_rows
 
 CASES = load_corpus(CORPUS)
-RULES = judge_rules(repository_catalog())
+RULES = judge_rules(repository_catalog().verdict_rules)
 
 # what stands in logs and explains nothing
 UNRELATED = (

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from ci.agent.judge import Earlier, Facts, FailedCase, Judgement, judge_log
 from ci.agent.judge.tracebacks import Frame, RaisedError
 from ci.catalog.verdicts import CAUSES
+from ci.repro.log.judging import judge_rules
 from support.catalog_files import repository_catalog
-from support.verdict_corpus import CORPUS, judge_rules, load_corpus
+from support.verdict_corpus import CORPUS, load_corpus
 
 pytestmark = pytest.mark.live_rows
 
-RULES = judge_rules(repository_catalog())
+RULES = judge_rules(repository_catalog().verdict_rules)
 LABELLED = load_corpus(CORPUS)
 
 # What a program prints that has nothing to do with why it failed.
