@@ -15,7 +15,7 @@ from ci.engine.weights import convert
 from ci.errors import InfrastructureError, UsageError
 from ci.nox.environments import find_uv
 from ci.plan.engine_build import EngineSource
-from ci.plan.model import Plan
+from ci.plan.model import Plan, planned_again
 
 __all__ = ["make_engine", "size_to_ask_about"]
 
@@ -60,7 +60,7 @@ def make_engine(
             raise UsageError(
                 "the plan's engine environment cannot be made here: the pins differ",
                 cause="the plan is of another commit, or the environment was resolved on another day",
-                then=f"git checkout {plan.work.commit.partition('+')[0]}, or make the plan again",
+                then=f"git checkout {plan.work.commit.partition('+')[0]}, or {planned_again(plan.work.stage)}",
             )
         prepare(environment, uv=find_uv(environ), environ=environ, tell=show)
         folders = environment.read_only_folders
@@ -74,7 +74,7 @@ def make_engine(
         raise InfrastructureError(
             "the weights of the rehearsal are not the plan's",
             cause="another version of their package is installed",
-            then="make the plan again",
+            then=planned_again(plan.work.stage),
         )
     placement = replace(plan.placement, engine_build=replace(place, folders=seen))
     return replace(plan, placement=placement)

@@ -32,7 +32,7 @@ from ci.plan.container.work import PreflightWork
 from ci.plan.environment import pass_through_names
 from ci.plan.executor import ContainerNeed, Needs, Part, preflights_not_run
 from ci.plan.facts import DockerFacts, Facts
-from ci.plan.model import Plan
+from ci.plan.model import Plan, planned_again
 from ci.plan.request import Request
 
 __all__ = ["BRINGS_ENGINE", "OPTIONS", "gpu_ids", "need", "need_again", "part", "require_docker"]
@@ -83,7 +83,9 @@ def need_again(catalog: Catalog, saved: Plan) -> ContainerNeed:
     """
     work, place = saved.work.container, saved.placement.container
     if work is None or place is None:
-        raise UsageError("the plan has no container", cause="it was edited", then="make the plan again")
+        raise UsageError(
+            "the plan has no container", cause="it was edited", then=planned_again(saved.work.stage)
+        )
     profile = catalog.containers.profiles.get(work.profile)
     if profile is None:
         raise UsageError(

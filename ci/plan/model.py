@@ -44,6 +44,7 @@ __all__ = [
     "Work",
     "WorkLimits",
     "digest_of",
+    "planned_again",
 ]
 
 SCHEMA = 8
@@ -311,13 +312,13 @@ class Plan:
             UsageError: it is not a plan, is of another schema, or its work does not have the digest that it states.
         """
         if not isinstance(data, dict) or "digest" not in data:
-            raise UsageError(f"{where} is not a plan", then="nox -s plan -- STAGE --json > plan.json")
+            raise UsageError(f"{where} is not a plan", then=planned_again())
         if data.get("schema") != SCHEMA:
             what = f"{where} is a plan of schema {data.get('schema')!r}; this version reads {SCHEMA}"
             raise UsageError(
                 what,
                 cause="it was written by another version",
-                then="make the plan again, or run it with that version: git checkout the plan's commit",
+                then=f"{planned_again()}; or git checkout the plan's commit, whose version reads it",
             )
         fields = {key: value for key, value in data.items() if key not in ("schema", "digest")}
         try:
@@ -330,14 +331,19 @@ class Plan:
                 f"{where} is not a whole plan",
                 problems=problems,
                 cause="it was truncated or edited",
-                then="make the plan again",
+                then=planned_again(),
             ) from error
         if plan.digest != data["digest"]:
             what = f"{where} states digest {str(data['digest'])[:12]}, its work has {plan.digest[:12]}"
             raise UsageError(
-                what, cause="the file was edited after it was written", then="make the plan again"
+                what, cause="the file was edited after it was written", then=planned_again(plan.work.stage)
             )
         return plan
+
+
+def planned_again(stage: str = "STAGE") -> str:
+    """The command that makes a plan of this stage."""
+    return f"nox -s plan -- {stage} --json > plan.json"
 
 
 def digest_of(work: Work) -> str:

@@ -10,7 +10,7 @@ from ci.plan.container.needs import ContainerWork
 from ci.plan.draft import Draft
 from ci.plan.facts import DockerFacts, Facts
 from ci.plan.make import make_plan
-from ci.plan.model import Plan, SuiteWork
+from ci.plan.model import Plan, SuiteWork, planned_again
 from ci.plan.registry import EXECUTORS
 from ci.plan.request import Request
 
@@ -43,7 +43,7 @@ def request_again(request: Request, saved: Plan) -> Request:
         raise UsageError(
             f"--executor {request.executor}, but the plan is of {executor}",
             cause="a plan is run as it is, or made again",
-            then=f"leave out --executor, or make the plan again with --executor {request.executor}",
+            then=f"leave out --executor, or {planned_again(saved.work.stage)} with --executor {request.executor}",
         )
     return replace(
         saved.request,
@@ -115,7 +115,7 @@ def verified(saved: Plan, fresh: Plan, *, as_saved: bool) -> Plan:
         "the plan is not what its own request gives here",
         problems=[*problems[:_SHOWN], *more],
         cause="it was edited, or this machine or its files are not as they were",
-        then="make the plan again; or run it as it is, UNVERIFIED: add --as-saved",
+        then=f"{planned_again(saved.work.stage)}; or run it as it is, UNVERIFIED: add --as-saved",
     )
 
 

@@ -149,7 +149,7 @@ def steps(
         raise UsageError(
             "the plan was made with other rows of dependencies.toml than these",
             cause="the catalog was edited since, or the plan is of another commit",
-            then="make the plan again, or check out its commit",
+            then="check out the plan's commit, or: nox -s plan -- STAGE --json > plan.json",
         )
     flavour, stage, notes = flavour_of(rows, install, inside)
     installer = next(row for row in rows.installers if not row.program or row.program in inside.programs)

@@ -276,7 +276,7 @@ def test_a_plan_of_another_schema_says_which_version_reads_it_and_what_to_do() -
         UsageError, match=f"a plan of schema {SCHEMA - 1}; this version reads {SCHEMA}"
     ) as caught:
         Plan.from_json(data, where="plan.json")
-    assert "make the plan again" in caught.value.then
+    assert "nox -s plan -- STAGE --json > plan.json" in caught.value.then
 
 
 def test_the_wrong_engine_for_the_hardware_is_refused() -> None:
