@@ -88,7 +88,7 @@ CONTAINER_PYTHON = "3.10"  # of the ROCm 7.2 image
 PEER_SGLANG = "0.5.10.post1"  # the peer of `bench`: a release that ships its collector
 
 # a test process for each core
-AT_ONCE = ("-n", "auto")
+AT_ONCE = ("-n", "auto", "-p", "ci.system.signals")
 UNIT_TESTS = "test/unit"
 REAL_SGLANG_TESTS = "test/real_sglang"
 PICTURE_OF_ROOMS = ("-m", "support.rooms_picture")
@@ -383,10 +383,14 @@ def lint(session: nox.Session) -> None:
 
 @register(default=True)
 def tests(session: nox.Session) -> None:
-    """Run the unit tests and the smallest rehearsal on this Python; what follows `--` goes to pytest."""
+    """Run the unit tests and the smallest rehearsal on this Python; what follows `--` goes to pytest.
+
+    The whole runs in a process for each core; with words after `--` in one, so that `--pdb` and `-s` work.
+    """
     python = made(session, *TEST)
     arguments = targets(session.posargs, (UNIT_TESTS, SMALLEST_REHEARSAL), ROOT)
-    run(session, *pytest(python, *AT_ONCE, *arguments), codes=PYTEST_CODES)
+    several = () if session.posargs else AT_ONCE
+    run(session, *pytest(python, *several, *arguments), codes=PYTEST_CODES)
 
 
 @register()
@@ -426,7 +430,7 @@ def tests_all(session: nox.Session) -> None:
             # of the tests that the user chose, the container's Python may have none
             codes = {**PYTEST_CODES, 5: 0} if groups is IN_CONTAINER and session.posargs else PYTEST_CODES
             # one process is measured; what runs in containers has pytest alone
-            several = () if measure or groups is IN_CONTAINER else AT_ONCE
+            several = () if measure or groups is IN_CONTAINER or session.posargs else AT_ONCE
             code = attempt(session, *pytest(python, *several, *words, module=module), codes=codes)
             if measure:
                 for arguments in to_json(data):

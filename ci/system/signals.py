@@ -3,6 +3,7 @@
     python -m ci.system.signals MODULE [ARGUMENTS]
 
 runs a module as `python -m MODULE` does, with both and with inert output in Actions: Nox sessions start pytest this way.
+Named to pytest as a plugin (`-p`), it does the same for each process that runs tests.
 """
 
 import os
@@ -16,7 +17,15 @@ from types import FrameType
 from ci.system.environ import read_environ
 from ci.system.inert import guard_output
 
-__all__ = ["STOP_SIGNALS", "die_with_parent", "main", "parent_command", "stop_once", "stop_requested"]
+__all__ = [
+    "STOP_SIGNALS",
+    "die_with_parent",
+    "main",
+    "parent_command",
+    "pytest_configure",
+    "stop_once",
+    "stop_requested",
+]
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -83,6 +92,12 @@ def stop_requested() -> Callable[[], bool]:
     for each in STOP_SIGNALS:
         signal.signal(each, lambda number, _frame: numbers.append(number))
     return lambda: bool(numbers)
+
+
+def pytest_configure() -> None:
+    """Pytest's hook: xdist starts its workers by itself, and SIGTERM would end them without their fixtures' ends."""
+    if "PYTEST_XDIST_WORKER" in read_environ():
+        stop_once(lambda _number: None)
 
 
 def main(arguments: list[str]) -> None:

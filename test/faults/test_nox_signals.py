@@ -164,18 +164,25 @@ class TestOfOurOwnTests:
 
     @pytest.fixture
     def with_pytest(self, tmp_path: Path, envdir: Path) -> Iterator[Project]:
-        project = make_project(tmp_path / "project", envdir=envdir, pins={"tasks": "mdurl", "test": "mdurl"})
+        pins = {"tasks": "execnet", "test": "pytest-xdist"}
+        project = make_project(tmp_path / "project", envdir=envdir, pins=pins)
         shutil.copy(REPOSITORY / "requirements" / "run.txt", project.root / "requirements")
         folder = project.root / "test" / "unit"
         folder.mkdir(parents=True)
         (folder / "test_it.py").write_text(PYTEST_FILE)
+        smallest = project.root / "test" / "integration" / "test_smallest_rehearsal.py"
+        smallest.parent.mkdir()
+        smallest.write_text("def test_that_passes(): pass")
         yield project
         kill_all(project.token)
 
+    @pytest.mark.parametrize("words", [("--", "test/unit/test_it.py"), ()], ids=["a file", "all at once"])
     @pytest.mark.parametrize("group", [False, True], ids=["nox alone", "the group"])
     @pytest.mark.parametrize("number", [INT, TERM])
-    def test_one_signal(self, with_pytest: Project, number: signal.Signals, *, group: bool) -> None:
-        process = with_pytest.start("-s", "tests", "plan", "--", "test/unit/test_it.py")
+    def test_one_signal(
+        self, with_pytest: Project, number: signal.Signals, words: tuple[str, ...], *, group: bool
+    ) -> None:
+        process = with_pytest.start("-s", "tests", "plan", *words)
         send(process, number, group=group)
         assert process.wait(timeout=8) == 130, with_pytest.output.read_text()
         assert with_pytest.cleaned.exists(), with_pytest.output.read_text()
