@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from .cases import Cases
-from .device_aborts import DeviceAborts
 from .events import Emitter
-from .judge import Judgement, failed
+from .judge import Ended, Judgement, failed
 from .judge.tracebacks import ProcessEnds
 from .logs import LogFile, RecentLines, log_name
 from .machine import watch_machine
@@ -45,7 +44,7 @@ _READ_BYTES = 65536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What all attempts of a run share; `program` is the file that the agent was started with."""
+    """What all attempts of a run share; `program` is the file that the agent was started with, `ended` the attempts so far."""
 
     program: Path
     spec: Spec
@@ -54,7 +53,7 @@ class RunContext:
     children: Children
     stop: Stop
     log_names: set[str]
-    device_aborts: DeviceAborts
+    ended: list[Ended]
 
 
 def test_environ(context: RunContext, suite: Suite, test: Test) -> dict[str, str]:
@@ -97,7 +96,7 @@ class Attempt:
     ) -> None:
         limits = context.spec.limits
         self.gates = False
-        self.facts = AttemptFacts(path=test.path, kind=test.kind)
+        self.facts = AttemptFacts(path=test.path, kind=test.kind, test=test.id, gpu_ids=tuple(gpu_ids))
         self._context = context
         self._limits = limits
         self._suite = suite
@@ -177,9 +176,12 @@ class Attempt:
         facts.take_machine(watch.end())
         facts.log_error = self._log.error
         facts.serves = bool(self._server_logs.all())
+        facts.earlier = tuple(self._context.ended)
         spec = self._context.spec
         judgement = classify(facts, spec.verdicts, spec.verdict_rules, self._log.text)
-        judgement = self._context.device_aborts.weigh(self._test.id, self._gpu_ids, judgement)
+        passed = judgement.outcome == "passed"
+        ended = Ended(test=facts.test, verdict=judgement.verdict, gpu_ids=facts.gpu_ids, passed=passed)
+        self._context.ended.append(ended)
         return self._ended(judgement, duration_s)
 
     def _spawn(self, output: int, events: int) -> "subprocess.Popen[bytes]":

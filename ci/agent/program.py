@@ -11,7 +11,6 @@ from types import FrameType
 
 from .attempt import RunContext
 from .child import be_the_test
-from .device_aborts import DeviceAborts
 from .events import Emitter, complain
 from .processes import PR_SET_CHILD_SUBREAPER, Children, prctl, signal_name
 from .queue import Queue
@@ -68,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
             children=children,
             stop=stop,
             log_names=set(),
-            device_aborts=DeviceAborts(),
+            ended=[],
         )
         Queue(context).run()
     except BaseException:  # noqa: BLE001 - shown, and `agent-ended` is missing for the reader

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from .judge import Facts, FailedCase, Judgement, Rule, failed, judge_log
+from .judge import Ended, Facts, FailedCase, Judgement, Rule, failed, judge_log
 from .judge.symptom import symptom_of
 from .judge.tracebacks import ProcessEnd
 from .machine import MachineFacts
@@ -40,12 +40,15 @@ class AttemptFacts:
     rows that were to be judged and have no value, `problems` the node ids that pytest did not find. `ended` is the process that
     an exception ended first where the test process left no failed case, `serves` whether the test started a server with a log of
     its own, `excuse` what excuses that, `excuses` are the reasons of excused cases.
-    `hang` says where a test was at its deadline, its own line first. `kernel_log`,
+    `earlier` are the attempts of the run that ended before it. `hang` says where a test was at its deadline, its own line first. `kernel_log`,
     `holders` and `unknown` are the machine's, see `MachineFacts`.
     """
 
     path: str
     kind: str
+    test: str = ""
+    gpu_ids: tuple[str, ...] = ()
+    earlier: tuple[Ended, ...] = ()
     exit_code: int | None = None
     signal: str | None = None
     session_code: int | None = None
@@ -140,6 +143,9 @@ def _judged(facts: AttemptFacts, log: str, rules: Sequence[Rule], causes: Sequen
         serves=facts.serves,
         kernel_log="\n".join(facts.kernel_log),
         holders=facts.holders,
+        test=facts.test,
+        gpu_ids=facts.gpu_ids,
+        earlier=facts.earlier,
     )
     judgement = judge_log(known, rules, causes)
     first, others = judgement.evidence[:1], judgement.evidence[1:]

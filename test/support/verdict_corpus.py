@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ci.agent.judge import Earlier, Facts, FailedCase, Judgement, Rule, judge_log
+from ci.agent.judge import Ended, Facts, FailedCase, Judgement, Rule, judge_log
 from ci.catalog.verdicts import CAUSES, Verdict
 from ci.errors import Problem, UsageError
 
@@ -170,10 +170,14 @@ def _facts(place: Path, problems: list[Problem]) -> Facts:
             ),
             "",
         ),
+        test=str(last.get("test", "")),
         gpu_ids=_gpu_ids(started.get(attempt)),
         earlier=tuple(
-            Earlier(
-                verdict=event.get("verdict") or "", gpu_ids=_gpu_ids(started.get(event.get("attempt", 1)))
+            Ended(
+                test=str(event.get("test", "")),
+                verdict=event.get("verdict") or "",
+                gpu_ids=_gpu_ids(started.get(event.get("attempt", 1))),
+                passed=event.get("outcome") == "passed",
             )
             for event in ended[:-1]
         ),

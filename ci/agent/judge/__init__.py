@@ -7,12 +7,12 @@ rooms of the host judge logs with it too (decision 0022).
 from .conditions import CONDITIONS
 from .judge import judge_log
 from .symptom import symptom_of
-from .values import ABOUT, Earlier, Facts, FailedCase, Judgement, Rule, failed
+from .values import ABOUT, Ended, Facts, FailedCase, Judgement, Rule, failed
 
 __all__ = [
     "ABOUT",
     "CONDITIONS",
-    "Earlier",
+    "Ended",
     "Facts",
     "FailedCase",
     "Judgement",

@@ -8,6 +8,7 @@ from .cases import is_same_case
 from .chains import is_of_a_server, is_programming, is_stand_in, links, says_peer_lost
 from .conditions import CONDITIONS, Context
 from .reading import End, Message, Reading, read_log
+from .repetition import ABORTED, weighed
 from .symptom import symptom_of_failure
 from .tracebacks import Frame, ProcessEnd, RaisedError
 from .values import Facts, FailedCase, Judgement, Rule, failed
@@ -15,7 +16,7 @@ from .wording import by_message, error_of_message, killed_by_sglang, line_of, un
 
 __all__ = ["judge_log"]
 
-PRODUCT, UNKNOWN, DEVICE, HARDWARE, OOM = "product", "unknown", "device", "hardware", "oom"
+PRODUCT, UNKNOWN, HARDWARE, OOM = "product", "unknown", "hardware", "oom"
 CANCELLED = "cancelled"
 # lines of a kind that are shown, and that are kept at all
 _SHOWN, _LINES_KEPT = 3, 20
@@ -73,7 +74,8 @@ class _Judge:
 
     def judge_with_symptom(self) -> Judgement:
         judgement = self.judge()
-        return replace(judgement, symptom=symptom_of_failure(self._facts, self._log, judgement))
+        judgement = replace(judgement, symptom=symptom_of_failure(self._facts, self._log, judgement))
+        return weighed(self._facts, judgement) if judgement.verdict == ABORTED else judgement
 
     def judge(self) -> Judgement:
         """The worst of what the failures are, for the code under test."""
@@ -334,7 +336,7 @@ class _Judge:
             evidence=evidence,
             rule=replace(rule, why=why),
         )
-        return self._decided(found) if rule.verdict == DEVICE else found
+        return self._decided(found) if rule.verdict == ABORTED else found
 
     # the GPU
 
@@ -344,7 +346,7 @@ class _Judge:
             (
                 (message, rule)
                 for message in self._log.gpu
-                if (rule := self._rule("device", message.text)) is not None and rule.verdict == DEVICE
+                if (rule := self._rule("device", message.text)) is not None and rule.verdict == ABORTED
             ),
             None,
         )
@@ -354,8 +356,7 @@ class _Judge:
         return message.line, self._by(rule, (message.text,))
 
     def _decided(self, found: _Found) -> _Found:
-        """A device abort with what else is known: kernel and assertions by the rules, then whether it repeats."""
-        facts = self._facts
+        """A device abort with what the kernel's log and the GPU's runtime say about it."""
         for rule in self._rules:
             lines: Iterable[str] = ()
             if "kernel" in rule.about and rule.verdict == HARDWARE:
@@ -365,12 +366,6 @@ class _Judge:
             line = next((each for each in lines if rule.pattern.search(each)), None)
             if line is not None:
                 return _Found(verdict=rule.verdict, evidence=(line, *found.evidence), rule=rule)
-        for earlier in facts.earlier:
-            if earlier.verdict == DEVICE and earlier.gpu_ids and not {*earlier.gpu_ids} & {*facts.gpu_ids}:
-                words = (
-                    f"the same on GPU {', '.join(earlier.gpu_ids)} before, now on {', '.join(facts.gpu_ids)}"
-                )
-                return _Found(verdict=PRODUCT, evidence=(*found.evidence, words), rule=found.rule)
         return found
 
     def _about_kernel(self, verdict: str = "") -> _Found | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from .tracebacks import ProcessEnd, RaisedError
 
-__all__ = ["ABOUT", "Earlier", "Facts", "FailedCase", "Judgement", "Rule", "failed"]
+__all__ = ["ABOUT", "Ended", "Facts", "FailedCase", "Judgement", "Rule", "failed"]
 
 
 # Kinds of evidence: the exception that ended a case or a process; how a process ended without one; what the GPU's runtime
@@ -45,11 +45,13 @@ class FailedCase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Earlier:
-    """An earlier attempt of the same test: its verdict, and the GPUs that it had."""
+class Ended:
+    """An attempt of this run that has ended: its test, its verdict, and the GPUs that it had."""
 
+    test: str
     verdict: str
     gpu_ids: tuple[str, ...] = ()
+    passed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +60,9 @@ class Facts:
 
     `log` is the whole text, `kernel_log` the kernel's lines of that time. `exit_code` or `signal` is the end of the process,
     `failed` are the cases that failed by their events, `ended` is the process of the engine that ended first. `phase` is the
-    set-up phase that failed, empty for a test. `gpu_ids` are this attempt's, `earlier` the attempts before it, the first first. `holders` are processes of others that
-    hold memory of these GPUs, in words. `serves`: the test started a server of its own, whose output may be elsewhere.
+    set-up phase that failed, empty for a test. `test` and `gpu_ids` are this attempt's, `earlier` the attempts of the run that
+    ended before it, the first first. `holders` are processes of others that hold memory of these GPUs, in words. `serves`: the
+    test started a server of its own, whose output may be elsewhere.
     """
 
     log: str
@@ -70,8 +73,9 @@ class Facts:
     ended: ProcessEnd | None = None
     oom_kills: int = 0
     phase: str = ""
+    test: str = ""
     gpu_ids: tuple[str, ...] = ()
-    earlier: tuple[Earlier, ...] = ()
+    earlier: tuple[Ended, ...] = ()
     holders: tuple[str, ...] = ()
     serves: bool = False
 

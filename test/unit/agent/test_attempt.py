@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from ci.agent.attempt import Attempt, RunContext
-from ci.agent.device_aborts import DeviceAborts
 from ci.agent.events import Emitter
 from ci.agent.processes import Children
 from ci.agent.spec import parse_spec
@@ -62,7 +61,7 @@ class Bench:
             children=Children(),
             stop=self.stop,
             log_names=set(),
-            device_aborts=DeviceAborts(),
+            ended=[],
         )
         attempt = Attempt(context, spec.suites[0], spec.suites[0].tests[0], 1, ["3"])
         on_start()

@@ -13,7 +13,6 @@ import pytest
 from ci.agent import queue
 from ci.agent import spec as agent_spec
 from ci.agent.attempt import RunContext
-from ci.agent.device_aborts import DeviceAborts
 from ci.agent.events import Emitter
 from ci.agent.judge import Judgement
 from ci.agent.processes import Children
@@ -100,7 +99,7 @@ def work(script: Script, folder: Path, *suites: dict[str, object], **keys: objec
         children=NoChildren(),
         stop=script.stop,
         log_names=set(),
-        device_aborts=DeviceAborts(),
+        ended=[],
     )
     try:
         Queue(context).run()

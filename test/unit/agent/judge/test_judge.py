@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ci.agent.judge import Earlier, Facts, FailedCase, Judgement, judge_log
+from ci.agent.judge import Ended, Facts, FailedCase, Judgement, judge_log
 from ci.agent.judge.tracebacks import Frame, RaisedError
 from ci.catalog.verdicts import CAUSES
 from ci.repro.log.judging import judge_rules
@@ -110,9 +110,9 @@ class TestADeviceAbort:
         assert judge(ABORT, kernel_log=reset).verdict == "hardware"
 
     def test_another_gpu_makes_it_the_products(self) -> None:
-        before = (Earlier(verdict="device", gpu_ids=("0",)),)
-        assert judge(ABORT, earlier=before, gpu_ids=("1",)).verdict == "product"
-        assert judge(ABORT, earlier=before, gpu_ids=("0",)).verdict == "device"
+        before = (Ended(test="test_a.py", verdict="device", gpu_ids=("0",)),)
+        assert judge(ABORT, test="test_a.py", earlier=before, gpu_ids=("1",)).verdict == "product"
+        assert judge(ABORT, test="test_a.py", earlier=before, gpu_ids=("0",)).verdict == "device"
 
     def test_an_assertion_of_a_case_beside_it_is_the_products(self) -> None:
         assert judge(ABORT, failed=(case(error("AssertionError", "1 != 2")),)).verdict == "product"
