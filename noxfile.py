@@ -355,6 +355,17 @@ def parity(session: nox.Session) -> None:
     ci(session, HOST, "parity", *session.posargs)
 
 
+@register()
+def report(session: nox.Session) -> None:
+    """Merge the runs of a workflow into one page, one JUnit file and one summary: `-- RUN|ZIP|URL ... [--output DIR]`.
+
+    Sources are run folders, folders of them, artifacts as zip archives, and the address of a run of Actions. It shows how even the
+    shards were, and names runs that are missing, given twice or of another plan; 0 when all are there, whatever their tests
+    ended with.
+    """
+    ci(session, HOST, "report", *session.posargs)
+
+
 @register(default=True, tags=("quick",))
 def lint(session: nox.Session) -> None:
     """Run ruff and mypy on all code and tests, three linters on the workflows, and compare the picture of the rooms."""

@@ -24,6 +24,7 @@ _COMMANDS = (
     "amd_coverage",
     "ci_plan",
     "parity",
+    "report",
     "workflows",
     "repro",
 )

@@ -1,4 +1,4 @@
-"""The one door to GitHub's REST API: jobs, their runs and their logs, read only."""
+"""The one door to GitHub's REST API: jobs, their runs, logs and artifacts, read only."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -42,13 +42,17 @@ _FORMS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A job or a run of a repository; `job` is 0 for a whole run, `run` 0 when only the job is known."""
+    """A job or a run of a repository; `job` is 0 for a whole run, `run` 0 when only the job is known.
+
+    `artifact` is 0 unless the address is that of one artifact of the run.
+    """
 
     host: str
     repository: str
     run: int
     job: int
     attempt: int
+    artifact: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,7 @@ def parse_link(url: str) -> Link:
         words = words[1:]
     owner_repo, rest = "/".join(words[:2]), words[2:]
     rest = rest[1:] if rest[:1] == ["actions"] else rest
-    numbers = {"runs": 0, "job": 0, "jobs": 0, "attempts": 0}
+    numbers = {"runs": 0, "job": 0, "jobs": 0, "attempts": 0, "artifacts": 0}
     for name, value in pairwise(rest):
         if name in numbers and value.isdecimal():
             numbers[name] = int(value)
@@ -96,7 +100,14 @@ def parse_link(url: str) -> Link:
             + (f"repository {owner_repo} on {host}" if len(words) >= 2 else "nothing"),
             then="open the job in the browser and copy its address: " + " or ".join(_FORMS),
         )
-    return Link(host=host, repository=owner_repo, run=run, job=job, attempt=numbers["attempts"])
+    return Link(
+        host=host,
+        repository=owner_repo,
+        run=run,
+        job=job,
+        attempt=numbers["attempts"],
+        artifact=numbers["artifacts"],
+    )
 
 
 def api_base(link: Link, environ: Mapping[str, str], given: str) -> ApiBase:
@@ -174,7 +185,27 @@ class GitHub:
         """
         attempt = f"/attempts/{link.attempt}" if link.attempt else ""
         path = f"/repos/{link.repository}/actions/runs/{link.run}{attempt}/jobs"
-        return list(self._paged(path, f"run {link.run}"))
+        return list(self._paged(path, "jobs", f"run {link.run}"))
+
+    def artifacts(self, link: Link) -> list[Mapping[str, Any]]:
+        """Every artifact that the link's run has kept; of all its attempts.
+
+        Raises:
+            UsageError: the run does not exist, or the token has no access.
+            InfrastructureError: GitHub cannot be reached or does not answer.
+        """
+        path = f"/repos/{link.repository}/actions/runs/{link.run}/artifacts"
+        return list(self._paged(path, "artifacts", f"the artifacts of run {link.run}"))
+
+    def artifact(self, link: Link, number: int) -> bytes:
+        """An artifact as a zip archive.
+
+        Raises:
+            UsageError: it has expired, or the token has no access.
+            InfrastructureError: GitHub or its storage cannot be reached.
+        """
+        path = f"/repos/{link.repository}/actions/artifacts/{number}/zip"
+        return self._get(path, f"artifact {number}").content
 
     def log(self, link: Link) -> bytes:
         """A job's log, at most 256 MiB of its end.
@@ -186,16 +217,16 @@ class GitHub:
         path = f"/repos/{link.repository}/actions/jobs/{link.job}/logs"
         return self._get(path, f"the log of job {link.job}").content[-_LOG_BYTES:]
 
-    def _paged(self, path: str, what: str) -> Iterator[Mapping[str, Any]]:
+    def _paged(self, path: str, items: str, what: str) -> Iterator[Mapping[str, Any]]:
         for page in range(1, _PAGES_MAX + 1):
             answer = self._json(path, what, {"per_page": str(_PAGE_ITEMS), "page": str(page)})
-            jobs = answer.get("jobs")
-            if not isinstance(jobs, list):
-                raise InfrastructureError(f"GitHub's answer about {what} has no jobs", cause=self._where())
-            yield from (job for job in jobs if isinstance(job, dict))
-            if len(jobs) < _PAGE_ITEMS:
+            found = answer.get(items)
+            if not isinstance(found, list):
+                raise InfrastructureError(f"GitHub's answer about {what} has no {items}", cause=self._where())
+            yield from (item for item in found if isinstance(item, dict))
+            if len(found) < _PAGE_ITEMS:
                 return
-        self._say(f"{what} has more jobs than {page * _PAGE_ITEMS}: the others were not read")
+        self._say(f"{what} has more {items} than {page * _PAGE_ITEMS}: the others were not read")
 
     def _json(self, path: str, what: str, query: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         answer = self._get(path, what, query)
@@ -290,7 +321,11 @@ class GitHub:
                 then="check the address" if given else f"check the address, or export {_TOKENS[0]}=...",
             )
         if status in (401, 403):
-            cause = "the token is wrong, has expired or lacks actions:read" if given else "logs need a token"
+            cause = (
+                "the token is wrong, has expired or lacks actions:read"
+                if given
+                else "logs and artifacts need a token"
+            )
             return UsageError(
                 f"{what} may not be read ({status}): {_message(answer)}",
                 cause=f"{cause}; {self._where()}",

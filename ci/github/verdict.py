@@ -7,20 +7,21 @@ from typing import Any
 
 from ci.errors import ExitCode, Problem, UsageError, worst
 
-__all__ = ["judge", "read_needs"]
+__all__ = ["judge", "planned_jobs", "read_needs"]
 
 _WAVE = re.compile(r"wave-([0-9]+)")
 _COUNT = re.compile(r"wave_([0-9]+)_jobs")
+_MATRIX = re.compile(r"wave_[0-9]+")
 _CODES = {"failure": ExitCode.TESTS_FAILED, "cancelled": ExitCode.INTERRUPTED}
 
 
 def read_needs(text: str) -> Mapping[str, Any]:
-    """`toJSON(needs)` in the variable NEEDS.
+    """`toJSON(needs)` in the variable NEEDS, which the jobs after the waves have.
 
     Raises:
         UsageError: it is missing or is not an object of jobs.
     """
-    then = "the finish job sets NEEDS to toJSON(needs): nox -s workflows"
+    then = "a job after the waves sets NEEDS to toJSON(needs): nox -s workflows"
     if not text.strip():
         raise UsageError("NEEDS is empty: nothing to judge", cause="not in the finish job", then=then)
     try:
@@ -30,6 +31,22 @@ def read_needs(text: str) -> Mapping[str, Any]:
     if not isinstance(needs, dict) or not all(isinstance(job, dict) for job in needs.values()):
         raise UsageError("NEEDS is not an object of jobs", then=then)
     return needs
+
+
+def planned_jobs(needs: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the jobs that the plan job handed out.
+
+    Raises:
+        UsageError: its outputs are not those of ci_plan.
+    """
+    outputs = needs.get("plan", {}).get("outputs") or {}
+    try:
+        waves = [json.loads(text) for name, text in outputs.items() if _MATRIX.fullmatch(name) and text]
+        return tuple(str(job["name"]) for wave in waves for job in wave["include"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(
+            f"the plan job's outputs in NEEDS are not those of ci_plan: {error}", then="nox -s workflows"
+        ) from error
 
 
 def judge(needs: Mapping[str, Any]) -> tuple[int, tuple[Problem, ...], tuple[str, ...]]:

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ci.catalog.verdicts import Status, Verdict
+from ci.plan.shards import Shard
 from ci.record.events import (
     AgentStarted,
     Case,
@@ -17,7 +18,16 @@ from ci.record.events import (
 from ci.record.quarantine import Became, QuarantineRecord
 from ci.record.values import CaseOutcome, EndReason, Leftover, PhaseOutcome
 
-__all__ = ["Attempt", "PhaseRecord", "RunRecord", "SuiteRecord", "TestRecord", "title_of"]
+__all__ = [
+    "Attempt",
+    "Part",
+    "PhaseRecord",
+    "RunRecord",
+    "SuiteRecord",
+    "SuiteShard",
+    "TestRecord",
+    "title_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +179,8 @@ class RunRecord:
     """A whole run, by its events; `start` and `agent` are empty ones when the record has none.
 
     `ended_reason` is the agent's, None when it sent none. `failures` broke it outside the tests, `problems` are what is
-    wrong with the record itself, `recorded_exit` is the code in `run-ended`.
+    wrong with the record itself, `recorded_exit` is the code in `run-ended`. `parts` are the runs of a merged record, none for a
+    single run.
     """
 
     start: RunStarted = field(default_factory=RunStarted)
@@ -184,6 +195,7 @@ class RunRecord:
     problems: tuple[str, ...] = ()
     ended_reason: EndReason | None = None
     recorded_exit: int | None = None
+    parts: tuple["Part", ...] = ()
 
     @property
     def title(self) -> str:
@@ -211,6 +223,40 @@ class RunRecord:
         """The same as suites and node ids."""
         return tuple((test.suite, node) for test in self.to_repeat for node in test.nodes_to_repeat)
 
+    def part_of(self, test: TestRecord) -> "RunRecord":
+        """The run that a test of this record was in: the record itself unless it is a merged one."""
+        found = (part.record for part in self.parts if any(each is test for each in part.record.tests))
+        return next(found, self)
+
     def having(self, *statuses: Status) -> tuple[TestRecord, ...]:
         """The tests that ended in one of these ways, in order."""
         return tuple(test for test in self.tests if test.status in statuses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteShard:
+    """A shard of a suite, by the suite's full name; a suite that was run whole is 1/1."""
+
+    suite: str
+    shard: Shard
+
+    def __str__(self) -> str:
+        return self.suite if self.shard.count == 1 else f"{self.suite} {self.shard}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One run of a merged record: what it held, and its record, whose times and logs are those of the merged one.
+
+    `run_s` is what it took from its start to its end. `page` is the address of its job, empty when it is not known.
+    """
+
+    shards: tuple[SuiteShard, ...]
+    record: RunRecord
+    run_s: float
+    page: str = ""
+
+    @property
+    def name(self) -> str:
+        """`stage-b-test-1-gpu-small-amd 3/14`."""
+        return ", ".join(map(str, self.shards)) or self.record.start.run

@@ -13,7 +13,7 @@ from ci.record.phase_fold import PhaseFold
 from ci.record.quarantine import Became, QuarantineRecord, rows_of
 from ci.record.values import AttemptOutcome, EndReason, Leftover
 
-__all__ = ["Key", "RunState"]
+__all__ = ["Key", "RunState", "moment_s", "worst_reason"]
 
 # ids of suite and test: one file may be registered for several suites
 Key = tuple[str, str]
@@ -209,7 +209,7 @@ class RunState:
             return 0.0  # its own clock is better than when we read it
         if event.at_s is not None:
             return event.at_s
-        moment = _moment_s(event)  # of records without it
+        moment = moment_s(event.time)  # of records without it
         if moment is None:
             return 0.0
         self._first = moment if self._first is None else self._first
@@ -260,7 +260,7 @@ class RunState:
             problems.append("the record does not say what was planned: its run-started is missing")
         if None in self._reasons:
             problems.append("the agent's events stop without agent-ended")
-        reason = _worst_reason(self._reasons)
+        reason = worst_reason(self._reasons)
         cancelled = reason is EndReason.CANCELLED or self._recorded_exit == ExitCode.INTERRUPTED
         return RunRecord(
             start=replace(run, python=run.python or agent.python, time=run.time or agent.time),
@@ -329,7 +329,7 @@ def judge(attempts: tuple[Attempt, ...]) -> tuple[Status, Verdict]:
     return (Status.FAILED if decisive.end.gates else Status.QUARANTINED), decisive.end.verdict
 
 
-def _worst_reason(reasons: list[EndReason | None]) -> EndReason | None:
+def worst_reason(reasons: list[EndReason | None]) -> EndReason | None:
     """The reason of all the agents of a run together; None when one of them did not report its end."""
     if EndReason.CANCELLED in reasons:
         return EndReason.CANCELLED
@@ -338,9 +338,9 @@ def _worst_reason(reasons: list[EndReason | None]) -> EndReason | None:
     return next((reason for reason in reasons if reason is not EndReason.DONE), EndReason.DONE)
 
 
-def _moment_s(event: ev.Event) -> float | None:
-    """The event's time in seconds, None when it has none."""
+def moment_s(time: str) -> float | None:
+    """An event's time in seconds since 1970, None when it has none."""
     try:
-        return datetime.fromisoformat(event.time).timestamp()
+        return datetime.fromisoformat(time).timestamp()
     except (ValueError, OverflowError):
         return None

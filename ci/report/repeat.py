@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from ci.plan.request import CHANGING, SELECTING, split_pytest_args, without
+from ci.record.fold import exit_code
 from ci.record.model import RunRecord, TestRecord
 
 __all__ = ["repeat", "repeat_run", "repeat_test"]
@@ -13,7 +14,13 @@ _MOST_NODES = 5
 
 
 def repeat(record: RunRecord) -> str:
-    """The command for the tests that failed or were not run, for the whole run when there are none."""
+    """The command for the tests that failed or were not run, for the whole run when there are none.
+
+    Of a merged record, that of the only run that failed; empty when there are several.
+    """
+    if record.parts:
+        failed = [part.record for part in record.parts if exit_code(part.record)]
+        return repeat(failed[0]) if len(failed) == 1 else ""
     tests = record.to_repeat
     if not tests:
         return repeat_run(record.start.command, session=record.start.session, run=record.start.run)
@@ -28,6 +35,7 @@ def repeat(record: RunRecord) -> str:
 
 def repeat_test(record: RunRecord, test: TestRecord) -> str:
     """The command for one test; empty when only all that failed can be repeated."""
+    record = record.part_of(test)
     return _naming(record, _words(record.start.command), (test,))
 
 

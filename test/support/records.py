@@ -113,13 +113,19 @@ def attempt_events(test: str, attempt: Attempt, *, suite: str = SUITE) -> Iterat
 
 
 def run_events(
-    tests: Mapping[str, Sequence[Attempt]], *, reason: EndReason | None = EndReason.DONE, **more: Any
+    tests: Mapping[str, Sequence[Attempt]],
+    *,
+    reason: EndReason | None = EndReason.DONE,
+    suite: str = SUITE,
+    **more: Any,
 ) -> list[Event]:
     """A whole run; without a `reason` its agent never says that it ended."""
-    events: list[Event] = [run_started(list(tests), **more), AgentStarted(by=By.AGENT)]
+    planned = tuple(PlannedTest(suite=suite, test=test, est_s=10) for test in tests)
+    start = replace(run_started([]), tests=planned, **more)
+    events: list[Event] = [start, AgentStarted(by=By.AGENT)]
     for test, attempts in tests.items():
         for attempt in attempts:
-            events += attempt_events(test, attempt)
+            events += attempt_events(test, attempt, suite=suite)
     if reason is not None:
         events.append(AgentEnded(reason=reason, by=By.AGENT))
     return events

@@ -8,9 +8,22 @@ from ci.plan.shards import Shard
 from support.containers import docker_facts, image
 from support.planning import STAGE_B_SMALL, catalog, mi300x, planned, registration, request
 
-__all__ = ["contained_shard_plan", "shard_plan"]
+__all__ = ["contained_shard_plan", "one_of", "shard_plan"]
 
 _ROWS = [registration(f"test/registered/x/test_{n}.py", STAGE_B_SMALL, est_time_s=60 + n) for n in range(40)]
+
+
+def one_of(index: int, count: int, **changes: Any) -> Plan:
+    """The plan of one shard of several, of a suite of twelve tests."""
+    shard = Shard(index=index, count=count)
+    words = ("--suite", "1-gpu-small", "--shard", str(shard))
+    asked = request(
+        "stage-b-amd",
+        suites=("1-gpu-small",),
+        shard=shard,
+        command=("nox", "-s", "stage_b_amd", "--", *words),
+    )
+    return planned(catalog(), mi300x(_ROWS[:12], **changes), asked)
 
 
 def shard_plan(**changes: Any) -> Plan:

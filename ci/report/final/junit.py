@@ -14,6 +14,7 @@ import junitparser
 from junitparser import xunit2
 
 from ci.catalog.verdicts import Status, Verdict
+from ci.record.events import ExecutorFailed
 from ci.record.model import Attempt, RunRecord, TestRecord
 from ci.record.quarantine import Became, QuarantineRecord, words
 from ci.record.values import AttemptOutcome, CaseOutcome, EndReason
@@ -44,13 +45,11 @@ class _Trial:
 def junit_xml(record: RunRecord, *, tails: LogTails) -> bytes:
     """The record as one XML document in UTF-8."""
     root = xunit2.JUnitXml(_text(record.title) or "run")
-    groups: dict[str, list[TestRecord]] = {}
-    for test in record.tests:
-        groups.setdefault(test.suite, []).append(test)
-    for suite, tests in groups.items():
-        _put(root, _suite(record, suite, tests, tails))
-    if outside := list(_outside(record)):
-        _put(root, _filled(record, _RUN, outside, {}))
+    for part in record.parts:
+        for suite in _suites(part.record, tails, part.name):
+            _put(root, suite)
+    for suite in _suites(record, tails) if not record.parts else _of_all(record):
+        _put(root, suite)
     _count(root)
     # junitparser writes by lxml where that is installed: one writer gives the same bytes everywhere
     tree = ET.fromstring(_bytes(root))  # noqa: S314  # our own document, made above
@@ -80,6 +79,24 @@ def _bytes(element: Any) -> bytes:
 
 def _text(value: str) -> str:
     return visible(strip_ansi(value))
+
+
+def _suites(record: RunRecord, tails: LogTails, part: str = "") -> Iterator[xunit2.TestSuite]:
+    """The suites of one run, by their ids or, in a merged report, by what that run was; then what went wrong with it."""
+    groups: dict[str, list[TestRecord]] = {}
+    for test in record.tests:
+        groups.setdefault(test.suite, []).append(test)
+    for suite, tests in groups.items():
+        yield _suite(record, part if part and len(groups) == 1 else suite, tests, tails)
+    if outside := list(_outside(record)):
+        yield _filled(record, f"{_RUN} {part}".rstrip(), outside, {})
+
+
+def _of_all(record: RunRecord) -> Iterator[xunit2.TestSuite]:
+    """What keeps a merged record from being whole: its failures that are not those of one of its runs."""
+    own = len(record.failures) - sum(len(part.record.failures) for part in record.parts)
+    if cases := [_failed_outside(failure) for failure in record.failures[:own]]:
+        yield _filled(record, _RUN, cases, {})
 
 
 def _suite(record: RunRecord, name: str, tests: Sequence[TestRecord], tails: LogTails) -> xunit2.TestSuite:
@@ -279,15 +296,18 @@ def _testcase(test: TestRecord, name: str, duration_s: float) -> _Case:
 
 def _outside(record: RunRecord) -> Iterator[_Case]:
     """Testcases for what went wrong with the run itself, so that no reader takes it for a pass."""
-    for failure in record.failures:
-        details = "\n".join([*failure.problems, failure.cause, failure.then])
-        yield _run_error("executor", failure.what, failure.verdict, details)
+    yield from map(_failed_outside, record.failures)
     if record.ended_reason is EndReason.CANCELLED:
         yield _run_error("interrupted", "the run was stopped", Verdict.CANCELLED, "")
     elif not record.failures and record.tests and record.ended_reason is None:
         yield _run_error(
             "agent", "the agent's events stop before its end", Verdict.INFRA, "\n".join(record.problems)
         )
+
+
+def _failed_outside(failure: ExecutorFailed) -> _Case:
+    details = "\n".join([*failure.problems, failure.cause, failure.then])
+    return _run_error("executor", failure.what, failure.verdict, details)
 
 
 def _run_error(name: str, message: str, verdict: Verdict, details: str) -> _Case:

@@ -4,7 +4,6 @@ import gzip
 import io
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -21,6 +20,7 @@ from ci.github.api import GitHub, Link, api_base, parse_link
 from ci.github.job_names import JobName, job_name, looks_like_a_job
 from ci.plan.tree.model import TreeFacts
 from ci.report.console import say
+from ci.repro.archive import ZIP, RunArchive
 from ci.repro.lines import repeat_lines
 from ci.repro.log.ours import Around, read_around, read_results
 from ci.repro.log.text import decode_log
@@ -35,9 +35,9 @@ from ci.system.file_lock import cache_dir
 __all__ = ["TriageOptions", "triage_sources"]
 
 EXAMPLE: Final = "./inv triage LOG, .runs/RUN, ARTIFACT.zip, - or https://github.com/.../job/1"
-_ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
-# of one file in an archive; logs of a day's job have up to 60 MB
-_MEMBER_BYTES: Final = 512 << 20
+_GZIP = b"\x1f\x8b"
+# of what a compressed log holds; logs of a day's job have up to 60 MB
+_LOG_BYTES: Final = 512 << 20
 _FAILED: Final = ("failure", "timed_out", "cancelled")
 
 
@@ -157,43 +157,32 @@ class _Reader:
         yield from self._data(data, str(path))
 
     def _data(self, data: bytes, where: str) -> Iterator[TriagedJob]:
-        if data.startswith(_ZIP):
+        if data.startswith(ZIP):
             yield from self._archive(data, where)
             return
         if data.startswith(_GZIP):
             try:
-                data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(_MEMBER_BYTES)
+                data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(_LOG_BYTES)
             except (OSError, EOFError) as error:
                 raise UsageError(f"{where} is a damaged gzip file", cause=str(error)) from error
         yield from self._text(decode_log(data, where=where), where)
 
     def _archive(self, data: bytes, where: str) -> Iterator[TriagedJob]:
         """An artifact with run folders, or the logs of a run as GitHub packs them."""
-        try:
-            archive = zipfile.ZipFile(io.BytesIO(data))
-            names = [info.filename for info in archive.infolist() if info.file_size <= _MEMBER_BYTES]
-            runs = [
-                PurePosixPath(name).parent for name in names if PurePosixPath(name).name == "events.jsonl"
-            ]
-            for run in runs:
-                yield self._packed_run(archive, names, run, f"{where}:{run}")
-            logs = [name for name in names if PurePosixPath(name).suffix in (".log", ".txt")]
+        with RunArchive(io.BytesIO(data), where) as archive:
+            for run in archive.runs:
+                yield self._packed_run(archive, run, f"{where}:{run}")
+            logs = [name for name in archive.names if PurePosixPath(name).suffix in (".log", ".txt")]
             # each job's whole log lies beside a folder with those of its steps
             top = [name for name in logs if "/" not in name]
-            for name in () if runs else top or logs:
+            for name in () if archive.runs else top or logs:
                 yield from self._data(archive.read(name), f"{where}:{name}")
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            raise UsageError(f"{where} is a damaged zip archive", cause=str(error)) from error
-        if not runs and not logs:
+        if not archive.runs and not logs:
             raise UsageError(f"{where} has no record of a run and no log", then=EXAMPLE)
 
-    def _packed_run(
-        self, archive: zipfile.ZipFile, names: Sequence[str], run: PurePosixPath, source: str
-    ) -> TriagedJob:
+    def _packed_run(self, archive: RunArchive, run: PurePosixPath, source: str) -> TriagedJob:
         with tempfile.TemporaryDirectory() as made:
-            for file in ("events.jsonl", "plan.json"):
-                if str(run / file) in names:
-                    (Path(made) / file).write_bytes(archive.read(str(run / file)))
+            archive.unpack(run, Path(made), logs=False)
             found = self._run(Path(made), source)
         # a packed run is no source of `repro`
         return replace(found, lines={what: line for what, line in found.lines.items() if "./inv" not in line})

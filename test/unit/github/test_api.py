@@ -148,7 +148,7 @@ class TestAnswers:
             "/repos/o/r/actions/jobs/42/logs", {"message": "Must have admin rights to Repository."}, 403
         )
         error = refused(github, token="")
-        assert "logs need a token" in error.cause
+        assert "logs and artifacts need a token" in error.cause
         assert "Must have admin rights" in error.what
 
     def test_a_token_that_is_wrong(self, github: FakeGitHub) -> None:
