@@ -298,11 +298,14 @@ def envs(session: nox.Session) -> None:
 
 @register(default=True, tags=("quick",))
 def check(session: nox.Session) -> None:
-    """Check catalog, environment sets, quarantine, pins and workflows, and report every problem at once.
+    """Check catalog, environment sets, quarantine, pins, workflows and reference, and report every problem at once.
 
     `-- --checkout PATH` checks the registered tests and the workflows of an SGLang tree.
     """
-    code = attempt(session, made(session, *HOST), "-m", "ci", "check", *session.posargs)
+    python = made(session, *HOST)
+    code = attempt(session, python, "-m", "ci", "check", *session.posargs)
+    if not session.posargs:
+        code = code or attempt(session, python, "-m", "ci", "docs", "--check")
     check_pins()
     if code:
         session.error(meaning(code))
@@ -590,7 +593,8 @@ def workflows(session: nox.Session) -> None:
 
 @register(tags=("update",))
 def docs(session: nox.Session) -> None:
-    """Draw the picture of the rooms in docs/ from the code; `-- --check` only says whether it is stale."""
+    """Write what docs/ has from the code: schemas, reference, the picture of the rooms; `-- --check` only says what is stale."""
+    ci(session, HOST, "docs", *session.posargs)
     with session.chdir("test"):
         run(session, sys.executable, *PICTURE_OF_ROOMS, *session.posargs)
 

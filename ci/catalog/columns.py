@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
+
+from ci.system.json_schema import Constraint
 
 __all__ = [
     "Count",
@@ -50,7 +52,12 @@ def _not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def fitting(fits: Callable[[str], object], form: str) -> AfterValidator:
+@dataclass(frozen=True)
+class _Check(AfterValidator, Constraint):
+    """A check whose part that JSON Schema can say is `keywords`."""
+
+
+def fitting(fits: Callable[[str], object], form: str, **keywords: Any) -> AfterValidator:
     """A string for which `fits` is true; `form` says in words what fits, with an example."""
 
     def check(value: str) -> str:
@@ -58,12 +65,12 @@ def fitting(fits: Callable[[str], object], form: str) -> AfterValidator:
             raise _unfit(f"invalid value {value!r}" if value else "is empty", form)
         return value
 
-    return AfterValidator(check)
+    return _Check(func=check, keywords={"description": form, **keywords})
 
 
 def matching(pattern: str, form: str) -> AfterValidator:
     """A string that fits the regular expression as a whole; `form` says in words what fits, with an example."""
-    return fitting(re.compile(pattern).fullmatch, form)
+    return fitting(re.compile(pattern).fullmatch, form, pattern=f"^(?:{pattern})$")
 
 
 def key(name: str) -> FieldInfo:
@@ -91,7 +98,7 @@ def regex_with(*groups: str) -> AfterValidator:
             raise _unfit(f"has no group {', '.join(missing)}", f"write (?P<{missing[0]}>...)")
         return value
 
-    return AfterValidator(check)
+    return _Check(func=check, keywords={"format": "regex"})
 
 
 def _whole(value: float) -> float:
@@ -105,7 +112,10 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Text = Annotated[str, AfterValidator(_not_blank)]
+_ONE = {"type": "string", "pattern": r"\S"}
+_ONE_OR_MORE = {"anyOf": [_ONE, {"type": "array", "items": _ONE, "minItems": 1}]}
+
+Text = Annotated[str, _Check(func=_not_blank, keywords={"pattern": r"\S"})]
 Regex = Annotated[Text, regex_with()]
 Slug = Annotated[
     str, matching(r"[a-z0-9][a-z0-9.-]*", "lower case letters, digits, dots and hyphens, e.g. stage-b-amd")
@@ -119,9 +129,9 @@ Positive = Annotated[float, Field(gt=0), AfterValidator(_whole)]
 NotNegative = Annotated[float, Field(ge=0), AfterValidator(_whole)]
 # `timeout_min` in the file, seconds in the value
 Minutes = Annotated[Positive, Field(alias="timeout_min"), AfterValidator(lambda minutes: 60 * minutes)]
-Texts = Annotated[tuple[Text, ...], AfterValidator(_not_empty)]
+Texts = Annotated[tuple[Text, ...], _Check(func=_not_empty, keywords={"minItems": 1})]
 # a list, or a string instead of a list of one
-OneOrMore = Annotated[Texts, BeforeValidator(_as_tuple)]
+OneOrMore = Annotated[Texts, BeforeValidator(_as_tuple), WithJsonSchema(_ONE_OR_MORE)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

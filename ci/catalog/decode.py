@@ -33,6 +33,8 @@ class Reader:
         """Nothing is read before a file is opened."""
         self.folder = folder
         self.problems: list[Problem] = []
+        # by file and array, what its rows are
+        self.kinds: dict[str, dict[str, type[Row]]] = {}
         self._files: dict[str, RowFile] = {}
         self._origins: dict[int, _Origin] = {}
         self._tables: dict[type[Row], tuple[RowFile, str]] = {}
@@ -43,7 +45,7 @@ class Reader:
         """A file of the folder, which may hold these arrays of tables alone; `problems` is a list for this file only."""
         toml = TomlFile(self.folder / name, self.problems if problems is None else problems)
         self._all_read &= toml.read
-        self._files[name] = RowFile(self, toml, arrays)
+        self._files[name] = RowFile(self, toml, arrays, self.kinds.setdefault(name, {}))
         return self._files[name]
 
     def opened(self, name: str) -> "RowFile":
@@ -95,12 +97,14 @@ class Reader:
 class RowFile:
     """One file of arrays of tables."""
 
-    def __init__(self, reader: Reader, toml: TomlFile, arrays: Collection[str]) -> None:
-        """`arrays` are the names of the arrays of tables that it may hold."""
+    def __init__(
+        self, reader: Reader, toml: TomlFile, arrays: Collection[str], kinds: dict[str, type[Row]]
+    ) -> None:
+        """`arrays` are the names of the arrays of tables that it may hold; `kinds` gets what their rows are."""
         self.name = toml.name
         self._reader = reader
         self._toml = toml
-        self._keys: dict[str, str] = {}
+        self._kinds = kinds
         self._incomplete: set[str] = set()
         for name in toml.data:
             if name not in arrays:
@@ -112,7 +116,7 @@ class RowFile:
 
     def rows(self, array: str, kind: type[R]) -> tuple[R, ...]:
         """The rows of `[[array]]` that can be decoded, in the file's order."""
-        self._keys[array] = kind.KEY
+        self._kinds[array] = kind
         tables = self._tables(array)
         if tables is None:
             self._incomplete.add(array)
@@ -185,7 +189,7 @@ class RowFile:
         label = str(path[0])
         if len(path) > 1:
             table = self._toml.data[label][path[1]]
-            label += f"[{table.get(self._keys[label], path[1])}]"
+            label += f"[{table.get(self._kinds[label].KEY, path[1])}]"
         return label + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[2:])
 
 

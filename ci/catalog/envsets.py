@@ -14,15 +14,25 @@ from ci.catalog.versions import Versions
 from ci.errors import Problem
 from ci.system.codec import DecodeError, decode
 
-__all__ = ["ENVS_DIR", "STEP_FILES", "EnvSet", "EnvVariable", "is_secret", "load_env_sets"]
+__all__ = [
+    "ENVS_DIR",
+    "STEP_FILES",
+    "TABLE_NAME",
+    "VARIABLE_NAME",
+    "EnvEntry",
+    "EnvSet",
+    "EnvVariable",
+    "is_secret",
+    "load_env_sets",
+]
 
 ENVS_DIR = Path(__file__).parent.parent.parent / "envs"
 
 # Files by which a step changes the job that it is in: no test gets their names.
 STEP_FILES = frozenset({"GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY"})
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +47,9 @@ class EnvVariable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry(Explained):
+class EnvEntry(Explained):
+    """A variable as a file has it."""
+
     value: Annotated[str, matching(r"[^\0]*", "no NUL byte")]
     versions: Versions = ""
 
@@ -72,7 +84,7 @@ def load_env_sets(
         if not re.fullmatch(r"[a-z0-9_]+", path.stem):
             toml.problem("invalid file name", "lower case letters, digits and underscores")
         for table, content in toml.data.items():
-            if not _TABLE.fullmatch(table) or not isinstance(content, dict):
+            if not TABLE_NAME.fullmatch(table) or not isinstance(content, dict):
                 hint = "a set is a table with an upper case name, e.g. [COMMON_ENV_VARS]"
                 toml.problem("is not a set", hint, path=(table,), label=table)
                 continue
@@ -87,7 +99,7 @@ def _variable(
     toml: TomlFile, path: tuple[str, str], entry: object, secrets: tuple[SecretWords, ...]
 ) -> EnvVariable | None:
     name, label = path[1], ".".join(path)
-    if not _VARIABLE.fullmatch(name):
+    if not VARIABLE_NAME.fullmatch(name):
         toml.problem("invalid variable name", "letters, digits and underscores", path=path, label=label)
     if name in STEP_FILES:
         toml.problem("is for the steps of a job, not for tests", "remove it", path=path, label=label)
@@ -97,7 +109,7 @@ def _variable(
         toml.problem("looks like a secret and has a literal value", hint, path=path, label=label)
         return None
     try:
-        value = decode(_Entry, entry)
+        value = decode(EnvEntry, entry)
     except DecodeError as error:
         for wrong in error.wrong:
             hint = hint_of(wrong, 'write { value = "...", why = "..." }')

@@ -26,6 +26,7 @@ _COMMANDS = (
     "parity",
     "report",
     "workflows",
+    "docs",
     "repro",
 )
 

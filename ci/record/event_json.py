@@ -8,14 +8,15 @@ from ci.catalog.verdicts import Verdict
 from ci.record import events as ev
 from ci.system.codec import DecodeError, Wrong, decode, encode
 
-__all__ = ["event_from", "json_of"]
+__all__ = ["EVENTS", "event_from", "json_of"]
 
-_KINDS: Mapping[str, type[ev.Event]] = {
+# by type
+EVENTS: Mapping[str, type[ev.Event]] = {
     kind.type: kind
     for kind in vars(ev).values()
     if isinstance(kind, type) and issubclass(kind, ev.Event) and kind.type
 }
-_OWN = {kind: frozenset(row.name for row in fields(kind)) - {"more"} for kind in (*_KINDS.values(), ev.Event)}
+_OWN = {kind: frozenset(row.name for row in fields(kind)) - {"more"} for kind in (*EVENTS.values(), ev.Event)}
 # What says nothing where it is not set: most events are about no test, and only the agent numbers its own.
 _LEFT_OUT = {
     row.name: row.default
@@ -33,7 +34,7 @@ def event_from(data: Any) -> ev.Event:
     if not isinstance(data, dict) or not isinstance(data.get("type"), str):
         raise DecodeError([Wrong(path=(), what="has no type")])
     name, rest = data["type"], {key: value for key, value in data.items() if key != "type"}
-    kind = _KINDS.get(name)
+    kind = EVENTS.get(name)
     own = _OWN[kind or ev.Event]
     known = {key: value for key, value in rest.items() if key in own}
     more = {key: value for key, value in rest.items() if key not in own}

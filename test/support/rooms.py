@@ -33,6 +33,7 @@ ROOMS: Final = (
     "report",
     "report/live",
     "report/final",
+    "report/reference",
     "report/views",
     "github",
     "github/workflows",

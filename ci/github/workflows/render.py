@@ -1,9 +1,7 @@
 """The workflows as text: a projection of the catalog, byte for byte the same for the same rows."""
 
-import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +9,8 @@ import jinja2
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.workflows import SecretRow, WorkflowInput, WorkflowRow
-from ci.errors import Problem
 from ci.github.matrix import stage_waves, suites_of
+from ci.system.generated import Stale, stale_files, write_files
 
 __all__ = [
     "ACTIONLINT",
@@ -35,21 +33,6 @@ HEADER = f"# Rendered from ci/catalog/ by: {COMMAND}. Edit the rows there: what 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stale:
-    """A file that is not what the catalog says; `diff` is unified, from the file to what it has to be."""
-
-    path: str
-    what: str
-    diff: str
-
-    @property
-    def problem(self) -> Problem:
-        """The problem with its diff, indented below it."""
-        lines = "".join(f"\n      {line}" for line in self.diff.splitlines())
-        return Problem(where=self.path, what=self.what + lines)
-
-
 def render(catalog: Catalog) -> Mapping[str, str]:
     """Every rendered file: its path in the repository and its text."""
     environment = _environment(catalog)
@@ -69,43 +52,17 @@ def render(catalog: Catalog) -> Mapping[str, str]:
 
 
 def find_stale(catalog: Catalog, root: Path) -> tuple[Stale, ...]:
-    """Every file of a checkout that differs from what the catalog says, lacks, or has no row.
-
-    A file that holds something else than text counts as edited.
-    """
+    """Every file of a checkout that differs from what the catalog says, lacks, or has no row."""
     files = render(catalog)
-    stale = []
-    for path, wanted in files.items():
-        try:
-            found = (root / path).read_bytes().decode(errors="backslashreplace")
-        except OSError as error:
-            what = (
-                "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-            )
-            stale.append(Stale(path=path, what=what, diff=""))
-            continue
-        if found != wanted:
-            stale.append(
-                Stale(path=path, what="is not what the catalog says", diff=_diff(path, found, wanted))
-            )
-    for file in sorted((root / WORKFLOWS).glob("*.y*ml")):
-        path = f"{WORKFLOWS}/{file.name}"
-        if path not in files:
-            stale.append(Stale(path=path, what="no row of actions.toml renders it; remove it", diff=""))
-    return tuple(stale)
+    stale = stale_files(files, root, what="is not what the catalog says")
+    unknown = (f"{WORKFLOWS}/{file.name}" for file in sorted((root / WORKFLOWS).glob("*.y*ml")))
+    what = "no row of actions.toml renders it; remove it"
+    return (*stale, *(Stale(path=path, what=what, diff="") for path in unknown if path not in files))
 
 
 def write(catalog: Catalog, root: Path) -> tuple[str, ...]:
     """Write every file that differs; returns the paths of those. A workflow without a row is left for `check` to name."""
-    written = []
-    for path, text in render(catalog).items():
-        file = root / path
-        if file.is_file() and file.read_bytes() == text.encode():
-            continue
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text.encode())
-        written.append(path)
-    return tuple(written)
+    return write_files(render(catalog), root)
 
 
 def _environment(catalog: Catalog) -> jinja2.Environment:
@@ -177,10 +134,3 @@ def _own_labels(catalog: Catalog) -> list[str]:
     rented = catalog.actions.hosts["control"]
     labels = [*(row.label for row in catalog.labels), *catalog.actions.hosts.values()]
     return [label for label in dict.fromkeys(labels) if label != rented]
-
-
-def _diff(path: str, found: str, wanted: str) -> str:
-    lines = difflib.unified_diff(
-        found.splitlines(), wanted.splitlines(), fromfile=path, tofile=f"{path} as rendered", lineterm="", n=2
-    )
-    return "\n".join(lines) or "only line endings differ"

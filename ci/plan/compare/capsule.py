@@ -23,7 +23,7 @@ from ci.plan.model import SCHEMA, Plan, Work
 from ci.plan.request import Request
 from ci.system.codec import canonical
 
-__all__ = ["MARK", "VERSION", "Capsule", "decode", "encode", "find"]
+__all__ = ["LINE", "MARK", "VERSION", "Capsule", "decode", "encode", "find"]
 
 MARK = "amd-ci-capsule"
 VERSION = 1
@@ -31,6 +31,8 @@ VERSION = 1
 _HEADER = ("version", "stage", "digest", "length", "checksum")
 _SHAPES = (r"[1-9][0-9]{0,3}", r"[a-z0-9][a-z0-9-]*", r"[0-9a-f]{12}", r"[0-9]{1,9}", r"[0-9a-f]{12}")
 _SHORT = 12
+# A whole line as a regular expression.
+LINE = " ".join((MARK, *_SHAPES, "[A-Za-z0-9_-]*"))
 
 # Of the work what tells a reader which run it was; the other fields follow in the plan's own order.
 _FIRST = (
