@@ -1,4 +1,4 @@
-"""What is in files on disk: SHA-256 of whole folders, read again only where something about a file has changed.
+"""What is in files on disk: SHA-256 of whole folders or of some files, read again only where something about a file has changed.
 
 What was read is kept by a file's inode, size, mtime and ctime. A file that changes while it is read, or that changed so
 shortly before that its times may not show the next change, is not kept. The cache is one file a folder, put in place whole:
@@ -9,12 +9,13 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from stat import S_ISREG
 from typing import Final
 
 from ci.system import clock
+from ci.system.kept import KeptValues
 
 __all__ = ["FileDigests", "digest_of_files"]
 
@@ -28,7 +29,7 @@ _MODULES: Final = frozenset({".py", ".pyc", ".so"})
 _SETTLED_NS: Final = 2_000_000_000
 # A file that never rests is taken as it was the last time.
 _TRIES: Final = 3
-_KEPT_FOLDERS: Final = 64
+_KEPT_FOLDERS: Final = 128
 
 # A file's path below its folder to its SHA-256, or to a word for what cannot be read.
 Digests = Mapping[str, str]
@@ -42,7 +43,7 @@ class FileDigests:
     """Digests of folders, kept in a folder of the cache. `now_ns` is the wall clock, as files' times are."""
 
     def __init__(self, cache: Path, *, now_ns: Callable[[], int] = clock.wall_ns) -> None:
-        self._cache = cache
+        self._kept = KeptValues(folder=cache, most=_KEPT_FOLDERS)
         self._now_ns = now_ns
 
     def of_folder(self, folder: Path, *, skip: frozenset[str] = frozenset()) -> str:
@@ -56,23 +57,27 @@ class FileDigests:
         """The same over the modules that stand in a folder itself."""
         return self._of(folder, "modules", sorted(_modules(folder)))
 
+    def of_files(self, folder: Path, files: Iterable[str], what: str) -> str:
+        """The same over some files, by their paths below a folder; `what` is their cache's name."""
+        return self._of(folder, what, [_of_file(f"{folder}/{file}", file) for file in sorted(files)])
+
     def _of(self, folder: Path, what: str, seen: list[_Seen]) -> str:
         signature = _sha256("\0".join(map("\0".join, seen)))
-        file = self._file(folder, what)
-        digest, kept = _read(file, signature)
+        key = _key_of_folder(folder, what)
+        digest, kept = _read(self._kept.get(key), signature)
         if digest:
             return digest
         found = self._digests(folder, seen, kept)
         digest = digest_of_files({path: sha256 for path, (_, sha256) in found.items()})
         settled = {path: [key, sha256] for path, (key, sha256) in found.items() if key}
         whole = all(found[path][0] == key for path, key, _ in seen)
-        _write(file, signature if whole else "", digest, settled)
+        self._kept.put(key, _written(signature if whole else "", digest, settled))
         return digest
 
     def files(self, folder: Path, *, skip: frozenset[str] = frozenset()) -> Digests:
         """The digest of each file of a folder."""
         seen = sorted(each for each in _walk(folder) if each[0] not in skip)
-        _, kept = _read(self._file(folder, "all"), "")
+        _, kept = _read(self._kept.get(_key_of_folder(folder, "all")), "")
         return {path: sha256 for path, (_, sha256) in self._digests(folder, seen, kept).items()}
 
     def _digests(
@@ -106,21 +111,28 @@ class FileDigests:
                 break
         return key, digest
 
-    def _file(self, folder: Path, what: str) -> Path:
-        """The cache of a folder; it goes by the folder's inode, so that it is still known after it was renamed."""
-        try:
-            found = folder.stat()
-        except OSError:
-            name = f"{folder}"
-        else:
-            name = f"{found.st_dev}:{found.st_ino}"
-        digest = _sha256(f"{name}:{what}")
-        return self._cache / f"{digest[:24]}.json"
+
+def _key_of_folder(folder: Path, what: str) -> str:
+    """It goes by the folder's inode, so that it is still known after it was renamed."""
+    try:
+        found = folder.stat()
+    except OSError:
+        name = f"{folder}"
+    else:
+        name = f"{found.st_dev}:{found.st_ino}"
+    return f"{_sha256(f'{name}:{what}')[:24]}.json"
 
 
 def digest_of_files(files: Digests) -> str:
     """SHA-256 over names and contents."""
     return _sha256("".join(f"{path}\0{sha256}\0" for path, sha256 in sorted(files.items())))
+
+
+def _of_file(path: str, file: str) -> _Seen:
+    try:
+        return _seen(file, os.stat(path))  # noqa: PTH116 - a thousand times, and a Path costs more than the call
+    except OSError as error:
+        return file, "", f"unreadable: {error.errno}"
 
 
 def _modules(folder: Path) -> Iterator[_Seen]:
@@ -185,10 +197,10 @@ def _key(found: os.stat_result) -> str:
     return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}"
 
 
-def _read(file: Path, signature: str) -> tuple[str, Mapping[str, list[str]]]:
+def _read(data: bytes | None, signature: str) -> tuple[str, Mapping[str, list[str]]]:
     """The digest that is kept for this signature, else what is kept of single files."""
     try:
-        head, _, body = file.read_bytes().partition(b"\n")
+        head, _, body = (data or b"").partition(b"\n")
         known, digest, body_sum, head_sum = head.decode("ascii").split(" ")
         if head_sum != _sha256(f"{known} {digest} {body_sum}"):
             return "", {}
@@ -197,31 +209,15 @@ def _read(file: Path, signature: str) -> tuple[str, Mapping[str, list[str]]]:
         if hashlib.sha256(body).hexdigest() == body_sum:
             kept: Mapping[str, list[str]] = json.loads(body)
             return "", kept
-    except (OSError, ValueError):
+    except ValueError:
         pass  # as if it were missing
     return "", {}
 
 
-def _write(file: Path, signature: str, digest: str, kept: Mapping[str, list[str]]) -> None:
+def _written(signature: str, digest: str, kept: Mapping[str, list[str]]) -> bytes:
     body = json.dumps(kept, separators=(",", ":")).encode()
     head = f"{signature or '-'} {digest} {hashlib.sha256(body).hexdigest()}"
-    fresh = file.with_name(f".{file.name}.{clock.new_token()}")
-    # a cache that cannot be written costs time, nothing else
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            fresh.write_bytes(f"{head} {_sha256(head)}\n".encode() + body)
-            fresh.replace(file)
-        finally:
-            fresh.unlink(missing_ok=True)
-        _forget_oldest(file.parent)
-
-
-def _forget_oldest(cache: Path) -> None:
-    """Of folders that are gone nobody asks again."""
-    files = sorted(cache.glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-    for file in files[_KEPT_FOLDERS:]:
-        file.unlink(missing_ok=True)
+    return f"{head} {_sha256(head)}\n".encode() + body
 
 
 def _sha256(text: str) -> str:

@@ -13,14 +13,13 @@ from ci.system.clock import new_token
 
 __all__ = ["KeptValues"]
 
-_MOST_FILES = 48
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptValues:
-    """A folder with a file for each key; the oldest are removed."""
+    """A folder with a file for each key; of more than `most` the oldest are removed."""
 
     folder: Path
+    most: int = 48
 
     def get(self, key: str) -> bytes | None:
         """The value, None where there is none."""
@@ -44,5 +43,5 @@ class KeptValues:
     def _prune(self) -> None:
         with os.scandir(self.folder) as scan:
             files = sorted(scan, key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
-        for entry in files[_MOST_FILES:]:
+        for entry in files[self.most :]:
             Path(entry.path).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import gc
 import math
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -106,7 +106,6 @@ def discover(
     layout: str = "own",
     backends: Collection[str] = (),
     whole: bool = True,
-    on_read: Callable[[bytes], None] = lambda _source: None,
 ) -> Discovery:
     """Read every registered test of a tree.
 
@@ -117,7 +116,6 @@ def discover(
         backends: only these; a file that mentions none of their registrars is not parsed, so a broken test of other
             hardware does not stop a run. Empty: all, and every file with a registrar's name is parsed.
         whole: whether each file is parsed as a whole; else its outline is, and a fault in a test's body is left to the run.
-        on_read: gets what each file holds, in the order of `registered_files`.
     """
     wanted = [name for name, backend in rules.registrars.items() if not backends or backend in backends]
     mentions_any, mentions_wanted = _mentions(tuple(rules.registrars)), _mentions(tuple(wanted))
@@ -132,7 +130,6 @@ def discover(
             except OSError as error:
                 problems.append(Problem(where=file, what=f"cannot be read: {error.strerror}"))
                 continue
-            on_read(source)
             found = bool(mentions_any.search(source))
             if found and mentions_wanted.search(source):
                 parsed = parsed_files[file] = parse(source, file, rules, ours=layout == "own", whole=whole)

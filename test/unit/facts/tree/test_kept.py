@@ -3,13 +3,13 @@
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ci.catalog.registrations.parse import Discovery, discover
 from ci.facts.tree import kept
 from ci.facts.tree.gather import gather_tree
-from ci.system.clock import wall_ns
 from support.catalog_files import catalog
 from support.workflow_trees import GATE, registered, write_workflow_tree
 
@@ -34,12 +34,6 @@ def found(tree: Path, folder: Path) -> Discovery:
     return kept.discover_kept(tree, catalog().discovery, folder, backends=("amd",))
 
 
-def grow_old(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten seconds have passed since the files were written."""
-    later = max(path.stat().st_ctime_ns for path in tree.rglob("*.py")) + 10**10
-    monkeypatch.setattr(kept, "wall_ns", lambda: later)
-
-
 def forbid_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
     def parse(*_: object, **__: object) -> Discovery:
         raise AssertionError("the tree was parsed again")
@@ -50,18 +44,13 @@ def forbid_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_second_time_is_the_same_and_nothing_is_parsed(
     tree: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grow_old(tree, monkeypatch)
     first = found(tree, folder)
     assert first == fresh(tree)
     forbid_parsing(monkeypatch)
-    monkeypatch.setattr(kept, "_content", lambda *_: pytest.fail("a settled tree was read again"))
     assert found(tree, folder) == first
 
 
-def test_a_change_of_the_same_size_and_time_is_seen(
-    tree: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    grow_old(tree, monkeypatch)
+def test_a_change_of_the_same_size_and_time_is_seen(tree: Path, folder: Path) -> None:
     found(tree, folder)
     path = tree / FIRST
     before = path.stat()
@@ -71,16 +60,20 @@ def test_a_change_of_the_same_size_and_time_is_seen(
     assert row.est_time_s == 99
 
 
-def test_files_that_are_younger_than_two_seconds_are_compared_by_content(
+def test_what_changes_while_it_is_read_is_not_kept(
     tree: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # a file system whose times do not tell two changes apart
-    monkeypatch.setattr(kept, "_times", lambda _tree, files: ([*files], wall_ns()))
-    found(tree, folder)
-    (tree / FIRST).write_text(registered('amd(est_time=99, suite="one-amd")'))
+    text = (tree / FIRST).read_text()
+
+    def read_too_late(*arguments: Any, **options: Any) -> Discovery:
+        (tree / FIRST).write_text(registered('amd(est_time=99, suite="one-amd")'))
+        return discover(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept, "discover", read_too_late)
+        found(tree, folder)
+    (tree / FIRST).write_text(text)
     assert found(tree, folder) == fresh(tree)
-    forbid_parsing(monkeypatch)
-    assert found(tree, folder).registrations
 
 
 def test_a_new_and_a_removed_file_are_seen(tree: Path, folder: Path) -> None:
@@ -92,8 +85,8 @@ def test_a_new_and_a_removed_file_are_seen(tree: Path, folder: Path) -> None:
 
 def test_a_damaged_cache_and_one_that_cannot_be_written_are_no_failure(tree: Path, folder: Path) -> None:
     found(tree, folder)
-    for path in (folder / "discovery").iterdir():
-        path.write_text('{"content": "')
+    for path in (folder / "trees").iterdir():
+        path.write_text('{"registrations": "')
     assert found(tree, folder) == fresh(tree)
     blocked = folder.parent / "file"
     blocked.write_text("")
@@ -113,7 +106,7 @@ def test_several_writers_at_once_leave_whole_values(tree: Path, folder: Path) ->
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert [path.name for path in (folder / "discovery").iterdir() if path.name.startswith(".")] == []
+    assert [path.name for path in (folder / "trees").iterdir() if path.name.startswith(".")] == []
 
 
 def test_facts_of_a_tree_are_kept_by_content(
