@@ -75,6 +75,11 @@ class LogTails:
             self._read[log] = tail
         return self._read[log]
 
+    def has(self, log: str) -> bool:
+        """Whether the run folder has this log, so that a page beside it can link to it."""
+        path = (self._folder / log).resolve()
+        return bool(log) and path.is_relative_to(self._folder.resolve()) and path.is_file()
+
     def of(self, attempt: Attempt) -> Tail:
         """The tail of an attempt's log."""
         return self.named(attempt.start.log)

@@ -12,10 +12,11 @@ from ci.record.fold import exit_code
 from ci.record.model import Attempt, PhaseRecord, RunRecord, TestRecord
 from ci.record.quarantine import Became, QuarantineRecord
 from ci.record.values import GithubRun, Leftover
-from ci.report.text import duration, quantity, size
+from ci.report.text import case_name, duration, quantity, size
 
 __all__ = [
     "BoundState",
+    "Headline",
     "Measured",
     "Quarantined",
     "Result",
@@ -27,6 +28,7 @@ __all__ = [
     "ending",
     "expected_failures",
     "facts",
+    "headline",
     "left_out",
     "leftover_words",
     "measured",
@@ -38,6 +40,7 @@ __all__ = [
     "result",
     "shared_symptoms",
     "slowest",
+    "symptom",
     "symptom_words",
     "troubles",
     "verdict_words",
@@ -232,12 +235,12 @@ def troubles(record: RunRecord) -> tuple[Trouble, ...]:
 def _by_symptom(tests: Iterable[TestRecord]) -> Iterator[TestRecord]:
     groups: dict[str, list[TestRecord]] = {}
     for test in tests:
-        groups.setdefault(_symptom(test) or test.id, []).append(test)
+        groups.setdefault(symptom(test) or test.id, []).append(test)
     for group in groups.values():
         yield from group
 
 
-def _symptom(test: TestRecord) -> str:
+def symptom(test: TestRecord) -> str:
     """What the newest attempt that did not pass ended with; empty where its agent named none."""
     return next((attempt.end.symptom for attempt in reversed(test.attempts) if not attempt.harmless), "")
 
@@ -246,15 +249,54 @@ def shared_symptoms(record: RunRecord) -> dict[str, tuple[TestRecord, ...]]:
     """Symptoms that several tests have, the most frequent first, with these tests."""
     groups: dict[str, list[TestRecord]] = {}
     for test in record.having(*_TROUBLED):
-        if symptom := _symptom(test):
-            groups.setdefault(symptom, []).append(test)
-    shared = {symptom: tuple(tests) for symptom, tests in groups.items() if len(tests) > 1}
+        if words := symptom(test):
+            groups.setdefault(words, []).append(test)
+    shared = {words: tuple(tests) for words, tests in groups.items() if len(tests) > 1}
     return dict(sorted(shared.items(), key=lambda item: -len(item[1])))
 
 
-def symptom_words(symptom: str, tests: Sequence[TestRecord]) -> str:
+def symptom_words(words: str, tests: Sequence[TestRecord]) -> str:
     """`3 tests with the same symptom: RuntimeError: no GPU`."""
-    return f"{len(tests)} tests with the same symptom: {symptom}"
+    return f"{len(tests)} tests with the same symptom: {words}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """What a test ended with in one line: where, in which case (`more` others failed too), and the line that says why.
+
+    `place` is `file:line`, or the file where no line is known.
+    """
+
+    place: str
+    case: str = ""
+    more: int = 0
+    line: str = ""
+
+
+def headline(test: TestRecord) -> Headline:
+    """What a reader has to know first about a test; the line is empty for one that passed."""
+    attempt = test.last
+    if attempt is None:
+        return Headline(place=test.id, line=test.not_run_because)
+    if test.status is Status.FLAKY:
+        attempt = next(each for each in reversed(test.attempts) if not each.harmless)
+    end, failed = attempt.end, attempt.failed_cases
+    if not failed:
+        lines = (*end.evidence, *end.skip_reasons, *(case.message for case in attempt.expected_failures))
+        return Headline(place=test.id, line=_first_line(next(iter(lines), "")))
+    first = failed[0]
+    # the evidence may lead to a process that ended before the case failed
+    line = next(iter(end.evidence), "").removeprefix(f"{first.case}: ") or first.message or first.details
+    return Headline(
+        place=case_place(first) or test.id,
+        case=case_name(first.case, test.id),
+        more=len(failed) - 1,
+        line=_first_line(line),
+    )
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in text.split("\n") if line.strip()), "").strip()
 
 
 def measured(record: RunRecord) -> tuple[Measured, ...]:

@@ -14,24 +14,44 @@ from support.records import ended, odd_text, run_events
 
 __all__ = ["Page", "full_of", "squeezed", "texts"]
 
-_VOID = frozenset({"meta", "br", "link", "img", "input", "hr"})
+_VOID = frozenset(
+    {
+        "meta",
+        "br",
+        "link",
+        "img",
+        "input",
+        "hr",
+    }
+)
 
 
-# SVG in a page is closed like XML: the parser reports such elements as closed at once
 _ALLOWED = frozenset(
     [
         "html",
         "head",
         "meta",
         "title",
+        "link",
         "style",
+        "script",
         "body",
-        "p",
+        "nav",
+        "main",
         "header",
+        "footer",
+        "section",
+        "form",
+        "label",
+        "input",
+        "button",
+        "select",
+        "option",
+        "output",
         "h1",
         "h2",
         "h3",
-        "h4",
+        "p",
         "div",
         "dl",
         "dt",
@@ -39,12 +59,13 @@ _ALLOWED = frozenset(
         "a",
         "code",
         "pre",
-        "section",
+        "kbd",
         "details",
         "summary",
         "span",
         "b",
         "i",
+        "s",
         "bdi",
         "ul",
         "ol",
@@ -55,11 +76,9 @@ _ALLOWED = frozenset(
         "tr",
         "th",
         "td",
-        "svg",
-        "line",
-        "rect",
-        "footer",
         "br",
+        # of Markdown
+        "h4",
         "blockquote",
         "strong",
         "em",

@@ -1,12 +1,15 @@
 """All files of a report into the run folder: each whole or not at all, and one that fails stops no other."""
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ci.catalog.limits import ReportLimits
+from ci.errors import CiError
+from ci.plan.model import Plan
 from ci.record.model import RunRecord
 from ci.report.console import Console, Text
 from ci.report.final.html import html_report
@@ -43,7 +46,7 @@ def write_reports(
     reports: dict[str, Callable[[], bytes]] = {
         "junit.xml": lambda: junit_xml(record, tails=tails),
         "summary.md": lambda: _utf8(summary_md(record, tails=tails, limits=limits)),
-        "report.html": lambda: _utf8(html_report(record, tails=tails)),
+        "report.html": lambda: _utf8(_page(record, run_dir, tails)),
         "terminal.svg": lambda: _utf8(picture(record, tails=tails, limits=limits)),
     }
     results = [_attempt(run_dir / name, render, _replace) for name, render in reports.items()]
@@ -65,6 +68,18 @@ def show_written(console: Console, run_dir: Path, written: Sequence[Written | Fa
         if isinstance(file, Failed):
             words = one_line(f"{file.path} was not written: {file.because}")
             console.print(Text(words, style="bold red"), soft_wrap=True)
+
+
+def _page(record: RunRecord, run_dir: Path, tails: LogTails) -> str:
+    """The page, with the plan that lies beside it; a page without one says why."""
+    path = run_dir / "plan.json"
+    try:
+        plan = Plan.from_json(json.loads(path.read_bytes()), where=path.name)
+    except (OSError, ValueError) as error:
+        return html_report(record, tails=tails, plan_missing=f"cannot read {path.name}: {error}")
+    except CiError as error:
+        return html_report(record, tails=tails, plan_missing=error.what)
+    return html_report(record, tails=tails, plan=plan)
 
 
 def _step_summary(record: RunRecord, path: Path, tails: LogTails, limits: ReportLimits) -> bytes:

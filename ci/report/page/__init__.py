@@ -1,0 +1,1 @@
+"""report.html as values: tests as cards, the timeline, bounds and the plan."""
