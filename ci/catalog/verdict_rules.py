@@ -30,6 +30,7 @@ class OnlyIf(StrEnum):
 
     ALWAYS = ""
     MEMORY_OF_OTHERS = "memory-of-others"
+    MEMORY_OF_ITS_OWN = "memory-of-its-own"
     VICTIM_WAS_SMALL = "victim-was-small"
     ANOTHER_HOST = "another-host"
     SERVICE_ELSEWHERE = "service-elsewhere"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,9 +31,10 @@ _EVENT_KEYS: Mapping[str, tuple[type, ...]] = {
     "verdict": (str, type(None)),
     "assertion": (bool,),
     "exit_code": (int, type(None)),
-    "signal": (str, type(None)),
+    "signal": (str, int, type(None)),
     "oom_kills": (int,),
     "kernel_log": (list,),
+    "memory_holders": (list,),
     "phase": (str,),
 }
 
@@ -148,7 +150,7 @@ def _facts(place: Path, problems: list[Problem]) -> Facts:
         log=log,
         kernel_log="\n".join(map(str, last.get("kernel_log", []))),
         exit_code=last.get("exit_code"),
-        signal=last.get("signal"),
+        signal=_signal_name(last.get("signal")),
         failed=tuple(
             FailedCase(
                 case=event.get("case", ""),
@@ -162,6 +164,7 @@ def _facts(place: Path, problems: list[Problem]) -> Facts:
             and event.get("outcome") == "failed"
         ),
         oom_kills=last.get("oom_kills", 0),
+        holders=tuple(map(str, last.get("memory_holders", ()))),
         phase=next(
             (
                 event.get("phase", "")
@@ -182,6 +185,14 @@ def _facts(place: Path, problems: list[Problem]) -> Facts:
             for event in ended[:-1]
         ),
     )
+
+
+def _signal_name(found: str | int | None) -> str | None:
+    """`SIGKILL`, whether it stands there by its name or by its number; None for no signal."""
+    if isinstance(found, str) or not found:
+        return found or None
+    known = {each.value: each.name for each in signal.Signals}
+    return known.get(abs(found), f"signal {abs(found)}")
 
 
 def _gpu_ids(started: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ _SUMMARY = re.compile(r"(?:FAILED|ERROR) (?P<case>\S+\.py\S*(?: [^-]\S*)*?)(?: -
 _UNITTEST = re.compile(r"(?:ERROR|FAIL): (?P<case>\S+(?: \([^)]*\))?.*)$")
 _PREFIXES = re.compile(r"^(?:ERROR at (?:setup|teardown) of|ERROR collecting) ")
 # lines of one message that are kept
-_MESSAGE_LINES = 12
+_MESSAGE_LINES = 16
 
 
 class CaseReader:

@@ -53,6 +53,14 @@ _PEER_LOST = re.compile(
 _CLIENTS = re.compile(
     r"/(?:huggingface_hub|hf_xet|datasets|fsspec|requests|urllib3|httpx|httpcore|aiohttp|anyio|importlib|urllib|http|ssl|socket)(?:/|\.py$)"
 )
+# clients of a server: what they raise is about it, but for an answer that says that the request was wrong
+_CLIENT = re.compile(
+    r"(?:requests|httpx|httpcore|aiohttp|urllib3|urllib\.error|http\.client|openai|anthropic|grpc|websockets)\."
+)
+_WRONG_REQUEST = re.compile(
+    r"\b4\d\d\b.{0,40}(?:Client )?[Ee]rror|[Ee]rror\W.{0,20}\b4\d\d\b|\b4\d\d, message="
+    r"|(?:BadRequest|NotFound|Authentication|PermissionDenied|UnprocessableEntity|Conflict|RateLimit|Invalid\w*|Missing\w*)(?:Error|URL|Schema)?\b"
+)
 _SERVER_CLASSES = ("EOFError", "APIConnectionError", "APITimeoutError", "BrokenPipeError", "ConnectionResetError", "ConnectionRefusedError", "ConnectionAbortedError", "IncompleteReadError", "ServerDisconnectedError")  # fmt: skip
 
 
@@ -123,4 +131,11 @@ def is_of_a_server(chain: Sequence[RaisedError]) -> bool:
     if not hosts and is_of_fetcher(error.frames):
         return False
     name = error.raises.rpartition(".")[2]
-    return name in _SERVER_CLASSES or _OF_A_SERVER.search(error.words) is not None
+    if name in _SERVER_CLASSES or _OF_A_SERVER.search(error.words) is not None:
+        return True
+    timed_out = name in ("TimeoutError", "timeout") and bool(
+        error.frames and _CLIENTS.search(error.frames[-1].file)
+    )
+    return timed_out or (
+        _CLIENT.match(error.raises) is not None and _WRONG_REQUEST.search(error.words) is None
+    )

@@ -27,6 +27,11 @@ _SMALL_SHARE, _LARGE_SHARE = 0.1, 0.35
 _RSS = re.compile(r"\banon-rss:(?P<rss>\d+)kB")
 _PAGES = re.compile(r"\b(?P<pages>\d+) pages RAM\b")
 _PAGE_BYTES = 4096
+# Ray's memory monitor: the node, the worker that it ended, the largest users of memory
+_NODE = re.compile(r"\bMemory on the node .{0,400}?\bwas running was " + _AMOUNT.format(name="used") + " / ")
+_WORKER = re.compile(r"\bmemory used=" + _AMOUNT.format(name="own"))
+_USERS = re.compile(r"(?<![\w.])\d+\s+(?P<held>\d+(?:\.\d+)?)\s+(?P<command>[^\s\d]\S*)")
+_OF_RAY = re.compile(r"ray::|\S*/ray/")
 
 # https and the like are a service's elsewhere; a server that a test starts speaks plainly on a port of its own
 _HOSTS = (
@@ -82,6 +87,27 @@ def _of_others_by_figures(text: str) -> bool | None:
     return own + _tried(text) < total and others > min(own, _LARGE_SHARE * total)
 
 
+def _of_others_by_ray(text: str) -> bool | None:
+    """Whether most of a node's memory was held by what Ray did not start, by its own list; None where nothing says whose it was."""
+    node = _NODE.search(text)
+    if node is None:
+        return None
+    worker = _WORKER.search(text)
+    if worker is not None and _bytes(worker, "own") >= _bytes(node, "used") / 2:
+        return False
+    rows = [(float(row["held"]) * 2**30, row["command"]) for row in _USERS.finditer(text)]
+    of_ray = sum(held for held, command in rows if _OF_RAY.match(command))
+    of_others = sum(held for held, command in rows if not _OF_RAY.match(command))
+    if of_others > of_ray and of_others >= _bytes(node, "used") / 2:
+        return True
+    return False if of_ray >= _bytes(node, "used") / 2 else None
+
+
+def _of_others_by_text(text: str) -> bool | None:
+    figures = _of_others_by_figures(text)
+    return _of_others_by_ray(text) if figures is None else figures
+
+
 def _tried(text: str) -> float:
     tried = _TRIED.search(text)
     return _bytes(tried, "tried") if tried is not None else 0.0
@@ -106,9 +132,9 @@ class Context:
 
 
 def _is_memory_of_others(context: Context) -> bool:
-    """Whether others hold the memory: by the figures in the text, else by what is known of the GPU's other processes."""
-    figures = _of_others_by_figures(context.text)
-    return bool(context.holders) if figures is None else figures
+    """Whether others hold the memory: by the figures in the text, else by the other processes of the GPU that are known."""
+    figures = _of_others_by_text(context.text)
+    return bool(context.holders) and _NODE.search(context.text) is None if figures is None else figures
 
 
 def _is_victim_small(context: Context) -> bool:
@@ -156,6 +182,7 @@ def is_of_fetcher(frames: Sequence[Frame]) -> bool:
 CONDITIONS: Mapping[str, Callable[[Context], bool]] = {
     "": lambda _context: True,
     "memory-of-others": _is_memory_of_others,
+    "memory-of-its-own": lambda context: _of_others_by_text(context.text) is False,
     "victim-was-small": _is_victim_small,
     "another-host": _names_another_host,
     "service-elsewhere": _is_service_elsewhere,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from .cases import is_same_case
 from .chains import is_of_a_server, is_programming, is_stand_in, links, says_peer_lost
 from .conditions import CONDITIONS, Context
-from .reading import End, Message, Reading, read_log
+from .evidence import End, Message, Reading
+from .reading import read_log
 from .repetition import ABORTED, weighed
 from .symptom import symptom_of_failure
 from .tracebacks import Frame, ProcessEnd, RaisedError
@@ -313,8 +314,8 @@ class _Judge:
         context = Context(
             text=text,
             frames=frames,
-            holders=self._facts.holders,
-            serves=self._facts.serves or self._log.serves,
+            holders=self._facts.holders or self._log.holders,
+            serves=self._facts.serves or self._log.serves or bool(self._log.gpu),
         )
         return next(
             (

@@ -7,6 +7,7 @@ __all__ = [
     "BOX",
     "BRANCH",
     "CLOSING",
+    "COMMAND",
     "DIGITS",
     "GPU",
     "GPU_PIECES",
@@ -15,6 +16,7 @@ __all__ = [
     "KERNEL",
     "KERNEL_PIECES",
     "MODEL",
+    "ONE_LINERS",
     "QUOTE",
     "RETRIED_METHOD",
     "SERVER_PIECES",
@@ -40,7 +42,7 @@ WORDS = (
     "ould n", "ouldn", "annot", "an't", "nable", "o space", "lost", "xceeded", "toomany", "nexpected", "exit", "Process ", "egfault",
     "SIG", "command=", "OFFLINE", "ROCk", "hutdown", "evice-side", "ECC", "RAS", "esolve", "reset", "nreachable", "navailable", "EOF",
     "ing up", "etr", "nhealthy", "issing", "ot found", "NCCL WARN", "atchdog", "VRAM", "rotected", "amespace package", "anceled",
-    "nterrupt", "EACCES", "on resource", "victed", "esponse...", "124", "heartbeat", "No solution", "nsatisfiable", "no tests ran", "collected 0 ", "rtifact", "launch_server", "server_args", "Uvicorn", "serve", "oom",
+    "nterrupt", "EACCES", "on resource", "victed", "esponse...", "124", "heartbeat", "No solution", "nsatisfiable", "no tests ran", "collected 0 ", "rtifact", "launch_server", "server_args", "Uvicorn", "serve", "oom", "APIServer", "EngineCore", "hader", "ignal",
 )  # fmt: skip
 SERVER_PIECES = (
     "server_args=",
@@ -48,6 +50,8 @@ SERVER_PIECES = (
     "command=",
     "launch_server",
     "aunching server",
+    "APIServer",
+    "EngineCore",
     "tarted server",
     " serve",
 )
@@ -61,6 +65,9 @@ GPU_PIECES = (
     "aborting with",
     "thread: [",
     "hipError",
+    "emory Fault",
+    "kernel_code_entry",
+    "hader",
 )
 KERNEL_PIECES = (
     "amdgpu",
@@ -79,7 +86,7 @@ SIGNAL_PIECES = ("core dumped", "Killed", "Aborted", "Segmentation", "Segfault",
 GPU = re.compile(
     r"HSA_STATUS|Memory access fault by GPU|HW Exception by GPU|GPU Hang|GPU hang|rocdevice\.cpp|[Dd]evice-side [Aa]ssert"
     r"|\bKernel [Nn]ame\b|\bkernel[ _]name\b|[Ff]aulting kernel|Assertion `.*` failed|Assertion `.*' failed|: Device-side|aborting with error"
-    r"|thread: \[\d+,\d+,\d+\]|\[GPUVM\]|GPU core ?dump|hipError\w+"
+    r"|thread: \[\d+,\d+,\d+\]|\[GPUVM\]|GPU core ?dump|hipError\w+|Memory Fault Error|kernel_code_entry=|Shader[ _]?Name|^\W*kernel: (?!amdgpu|\[)"
 )
 KERNEL = re.compile(
     r"(?:^|\s)(?:\[ *\d+\.\d+\]|\[\w{3} \w{3} +\d+ [\d:]+ \d{4}\]|kernel:) .*"
@@ -116,7 +123,7 @@ STUCK = re.compile(
     r"(?P<what>Watchdog (?:timeout|caught collective operation timeout)):? ?(?P<rest>[^:]?.*)$"
 )
 SERVES = re.compile(
-    r"server_args=|Uvicorn running on|^command=|launch_server|Launching server|Started server process|sglang(?:\.cli)? serve|vllm serve"
+    r"server_args=|Uvicorn running on|^command=|launch_server|Launching server|Started server process|sglang(?:\.cli)? serve|vllm serve|^\((?:APIServer|EngineCore)\S* pid=\d+\)"
 )
 # an argument of a server's command that names a model of the Hub
 MODEL = re.compile(r"--(?:[a-z]+-){0,3}model(?:-path)?[= ](?P<model>[\w.-]+/[\w.-]+)")
@@ -126,15 +133,19 @@ GROUP = re.compile(r"^\s*\+ Exception Group $")
 BRANCH = re.compile(r"^\s*(?:\+-\+-+ (?:\d+|\.\.\.) -+|\| |\|$|\+-+$)")
 # tools that are run to set something up, in front of their messages; or their words for what they cannot do
 TOOL = re.compile(
-    r"^(?:\w[\w./-]* )?(?:docker|curl|wget|aria2c|ssh|rsync|tar|cp|mv|mkdir|dd|unzip|gzip|pip|uv|git|apt|apt-get|dpkg"
+    r"^[a-z][\w.+-]{1,24}: (?=.*\b(?:[Cc]annot|[Cc]an't|[Uu]nable|[Ff]ailed|[Ee]rror|denied|No such)\b)|^(?:\w[\w./-]* )?(?:docker|curl|wget|aria2c|ssh|rsync|tar|cp|mv|mkdir|dd|unzip|gzip|pip|uv|git|apt|apt-get|dpkg"
     r"|rocminfo|rocm-smi|amd-smi|amdsmi|srun|sbatch|slurmstepd|npm|cargo|make|ninja|cmake|ldconfig|mount|kubectl)(?:\[\d+\])?: "
     r"|^(?:error|fatal|ERROR|FATAL|Error|E|Err:\d+|W|failed to|Failed to|Failed|failed|Cannot|Could not|Unable to|panic|OCI|hsa)\b"
     r"|Error response from daemon|toomanyrequests|dial tcp|curl: \(|Caused by:|No solution found|unsatisfiable|[Nn]o space left on device|/dev/kfd|ROCk module"
     r"|exceeded the maximum execution time|VRAM|protected distribution|is a namespace package|canceled|KeyboardInterrupt|EACCES|no tests ran|collected 0|TIMEOUT|ended by timeout|GPUs? of this|has timed out after|[Rr]unner|TLS handshake|unexpected EOF|x509|rpc error"
     r"|Retry\(total=0|[Gg]iving up|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|Kill(?:ed)? process|errorCode=|error: |Error: "
     r"|ould not resolve|awaiting response\.\.\. |CMake Error|CMake Generate step failed|low on resource|\bEvicted\b|heartbeat|time(?:out| limit) of \d+|\b(?:code|status):? 124\b"
-    r"|AMDSMI_STATUS|RSMI_STATUS|cannot open|not (?:be )?initialized|not loaded|is not available|unreachable|No such device|artifact"
+    r"|AMDSMI_STATUS|RSMI_STATUS|cannot open|not (?:be )?initialized|not loaded|is not available|unreachable|No such device|artifact|[Pp]ermission denied|^timeout: |[Nn]o (?:\S+ ){0,2}GPUs?\b|/dev/dri/|hipGetDeviceCount|GPU \w*[Mm]emory|[Mm]emory of (?:the )?GPU|to free memory"
+    r"|\bGPUs?\b.{0,60}\b(?:not|lost|missing|found|expected|hangs?|hung|fell|unreachable)\b|\bexpected\b.{0,20}\bGPUs?\b|-smi\b.{0,40}\b(?:not|no|hangs?|timed out)\b"
 )
+# in front of a command, as GitHub's runner and `set -x` print it; and where Python says that a program of one line stands
+COMMAND = ("##[group]Run ", "+ ")
+ONE_LINERS = ("<string>", "<stdin>")
 # a runner's or a shell's closing word, which says nothing by itself
 CLOSING = re.compile(
     r"Process completed with exit code (?!124\b)|exit(?:ed with)? (?:code|status)[: ]*(?!124$)\d+$|^make(?:\[\d+\])?: \*\*\* .*Error \d+$"

@@ -1,15 +1,16 @@
 """What a log holds that may be evidence: cases that failed, processes that ended, errors, messages of GPU, kernel and tools."""
 
-from dataclasses import dataclass, field
-
 from .cases import CaseReader
+from .evidence import End, Message, Reading
 from .fatal import FatalReader
+from .holders import HolderReader
 from .lines import error_of, is_retried, lines_of, without_prefix
 from .patterns import (
     BIND,
     BOX,
     BRANCH,
     CLOSING,
+    COMMAND,
     DIGITS,
     GPU,
     GPU_PIECES,
@@ -18,6 +19,7 @@ from .patterns import (
     KERNEL,
     KERNEL_PIECES,
     MODEL,
+    ONE_LINERS,
     QUOTE,
     RETRIED_METHOD,
     SERVER_PIECES,
@@ -35,9 +37,8 @@ from .patterns import (
     WORDS,
 )
 from .tracebacks import BEGIN, CHAINED, CHILD, CRASHED, Block, ProcessEnd, RaisedError
-from .values import FailedCase
 
-__all__ = ["End", "Message", "Reading", "read_log"]
+__all__ = ["read_log"]
 
 # of one kind that are kept, the first ones; of messages the newest
 _KEPT = 400
@@ -53,44 +54,7 @@ _HEAD_CHARS = 200
 _ABORTED_CODES = (-6, -7, -11, 134)
 # lines after an error in which a program says that it tries again
 _RETRY_LINES = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """A line of the log, by its number from 1."""
-
-    line: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """A process that ended, and where the log says so; `aborted`: by a signal that a GPU's runtime may have caused."""
-
-    line: int
-    process: ProcessEnd
-    aborted: bool = False
-
-
-@dataclass(slots=True)
-class Reading:
-    """All that a log holds. `printed` are errors that some code printed, with the line; `newest` are the last lines.
-
-    `retried` is what SGLang's retry of a test's method was last about. `serves`: a server of the test's own was started.
-    `models`: those that the newest server's command names.
-    """
-
-    cases: list[FailedCase] = field(default_factory=list)
-    ends: list[End] = field(default_factory=list)
-    printed: list[tuple[int, tuple[RaisedError, ...]]] = field(default_factory=list)
-    gpu: list[Message] = field(default_factory=list)
-    kernel: list[Message] = field(default_factory=list)
-    tools: list[Message] = field(default_factory=list)
-    rccl: list[Message] = field(default_factory=list)
-    newest: tuple[str, ...] = ()
-    retried: RaisedError | None = None
-    serves: bool = False
-    models: tuple[str, ...] = ()
+_COMMAND_CHARS = 2000
 
 
 def read_log(text: str) -> Reading:
@@ -108,6 +72,8 @@ class _LogReader:
         self._reading = Reading()
         self._cases = CaseReader()
         self._fatal = FatalReader()
+        self._holders = HolderReader()
+        self._command = ""  # the newest of a runner or of `set -x`
         # the traceback that is open under each prefix, e.g. of each rank of a group
         self._blocks: dict[str, tuple[Block, int, bool]] = {}
         self._who = ""  # named by the line before
@@ -139,6 +105,9 @@ class _LogReader:
             self._newest.append(line)
             if len(self._newest) > 2000:
                 del self._newest[:-40]
+            self._holders.take(line)
+            if line.startswith(COMMAND):
+                self._command = line[:_COMMAND_CHARS]
         if self._watched:
             self._watch(line)
         if self._late_watched:
@@ -180,6 +149,7 @@ class _LogReader:
             self._look(number, line)
         reading = self._reading
         reading.cases = self._cases.close()
+        reading.holders = self._holders.found
         reading.ends.sort(key=lambda end: end.line)
         reading.printed.sort(key=lambda printed: printed[0])
         for messages in (reading.gpu, reading.kernel, reading.tools, reading.rccl):
@@ -376,7 +346,10 @@ class _LogReader:
         if chain[0].raises.endswith("ExceptionGroup") and "|" in prefix:  # its members follow, and say more
             self._group_uncaught = uncaught or top
             return
-        if uncaught or top:
+        if top and self._command and block.first.file in ONE_LINERS and chain[0].raises == "AssertionError":
+            # a step of the set-up that looks at something: what it looked at is in its command
+            self._add(self._reading.tools, number, f"{chain[0].words}, in: {self._command}")
+        elif uncaught or top:
             script = block.first.file if block.first.function == "<module>" else ""
             self._end(number, ProcessEnd(who=block.who or "the process", errors=chain, script=script))
         else:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from .chains import is_of_a_server, links
-from .reading import Reading
+from .evidence import Reading
 from .tracebacks import ESCAPES, Frame, ProcessEnd, RaisedError
 from .values import Facts, FailedCase, Judgement
 

@@ -27,6 +27,8 @@ CHAINED = ("During handling of the above exception, another exception occurred:"
 LAUNCH = "command="
 # a longer line is not one of a traceback that we read
 _LINE_BYTES = 16384
+# Ray's message goes on with the largest users of memory
+_RAY_CHARS = 3000
 # frames of each error that matter: the first, and the innermost ones
 FRAMES_KEPT = 8
 # ends of processes in one attempt that are kept, the first ones after each start of a server
@@ -136,8 +138,9 @@ class Block:
         last = self.errors[-1] if self.errors else None
         if last is None or self.chained or not line.strip():
             return False
+        of_ray = last.raises.startswith("ray.") and len(last.message) < _RAY_CHARS
         of_rccl = "NCCL" in last.message and line.startswith(("nccl", "Last error:"))
-        if not (last.message.endswith(":") or of_rccl):
+        if not (last.message.endswith(":") or of_rccl or of_ray):
             return False
         self.errors[-1] = replace(last, message=f"{last.message} {line.strip()}")
         return True

@@ -1,0 +1,47 @@
+"""What a log holds that may be evidence, as the judge takes it."""
+
+from dataclasses import dataclass, field
+
+from .tracebacks import ProcessEnd, RaisedError
+from .values import FailedCase
+
+__all__ = ["End", "Message", "Reading"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A line of the log, by its number from 1."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """A process that ended, and where the log says so; `aborted`: by a signal that a GPU's runtime may have caused."""
+
+    line: int
+    process: ProcessEnd
+    aborted: bool = False
+
+
+@dataclass(slots=True)
+class Reading:
+    """All that a log holds. `printed` are errors that some code printed, with the line; `newest` are the last lines.
+
+    `holders` are processes of others that hold memory of the GPUs, in words. `retried` is what SGLang's retry of a test's method
+    was last about. `serves`: a server of the test's own was started. `models`: those that the newest server's command names.
+    """
+
+    cases: list[FailedCase] = field(default_factory=list)
+    ends: list[End] = field(default_factory=list)
+    printed: list[tuple[int, tuple[RaisedError, ...]]] = field(default_factory=list)
+    gpu: list[Message] = field(default_factory=list)
+    kernel: list[Message] = field(default_factory=list)
+    tools: list[Message] = field(default_factory=list)
+    rccl: list[Message] = field(default_factory=list)
+    newest: tuple[str, ...] = ()
+    holders: tuple[str, ...] = ()
+    retried: RaisedError | None = None
+    serves: bool = False
+    models: tuple[str, ...] = ()
