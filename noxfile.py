@@ -443,8 +443,8 @@ def tests_all(session: nox.Session) -> None:
             python = made(session, *groups, python=version)
             # of the tests that the user chose, the container's Python may have none
             codes = {**PYTEST_CODES, 5: 0} if groups is IN_CONTAINER and session.posargs else PYTEST_CODES
-            # one process is measured; what runs in containers has pytest alone
-            several = () if measure or groups is IN_CONTAINER or session.posargs else AT_ONCE
+            # what runs in containers has pytest alone
+            several = () if groups is IN_CONTAINER or session.posargs else AT_ONCE
             code = attempt(session, *pytest(python, *several, *words, module=module), codes=codes)
             if measure:
                 for arguments in to_json(data):

@@ -3,7 +3,7 @@
     python -m ci.system.signals MODULE [ARGUMENTS]
 
 runs a module as `python -m MODULE` does, with both and with inert output in Actions: Nox sessions start pytest this way.
-Named to pytest as a plugin (`-p`), it does the same for each process that runs tests.
+As a plugin of pytest beside xdist (`-p ci.system.signals`) it does the same for the processes that run the tests.
 """
 
 import os
@@ -11,6 +11,7 @@ import runpy
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -23,6 +24,7 @@ __all__ = [
     "main",
     "parent_command",
     "pytest_configure",
+    "pytest_keyboard_interrupt",
     "stop_once",
     "stop_requested",
 ]
@@ -98,6 +100,16 @@ def pytest_configure() -> None:
     """Pytest's hook: xdist starts its workers by itself, and SIGTERM would end them without their fixtures' ends."""
     if "PYTEST_XDIST_WORKER" in read_environ():
         stop_once(lambda _number: None)
+
+
+def pytest_keyboard_interrupt() -> None:
+    """Pytest's hook: pass a signal on to xdist's workers, for whose fixtures it does not wait otherwise."""
+    if "PYTEST_XDIST_WORKER" in read_environ():
+        return
+    for children in Path("/proc/self/task").glob("*/children"):
+        for pid in children.read_text(encoding="ascii").split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGTERM)
 
 
 def main(arguments: list[str]) -> None:
