@@ -57,7 +57,9 @@ def draft_plan(catalog: Catalog, facts: Facts, request: Request) -> Draft:
     capabilities = capabilities_of(
         catalog, asked, engine=engine, hardware_class=facts.hardware_class, problems=problems
     )
-    problems += [problem for problem in facts.tests.problems if not request.names_tests]
+    if facts.checkout is None and not request.names_tests:
+        # one invalid file of somebody else's tree is no reason to run none of the others: a note names it
+        problems += facts.tests.problems
     if problems:
         raise UsageError(
             f"cannot plan {request.stage}",

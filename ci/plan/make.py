@@ -144,9 +144,7 @@ def _notes(
     yield from part.not_run
     for row in draft.selection.left_out:
         yield f"{row.test or row.suite} is left out: {row.because}"
-    if draft.needs.request.names_tests:
-        for problem in facts.tests.problems:
-            yield f"not read, since tests are named: {problem}"
+    yield from _invalid_files(facts, draft)
     yield from left_out_notes(draft.capabilities, draft.asked)
     if facts.checkout is not None or release_of(part.engine.engine_version) is None:
         yield from unversioned_notes(
@@ -160,6 +158,18 @@ def _notes(
     yield from part.notes
     if facts.engine_build is not None:
         yield from facts.engine_build.notes
+
+
+def _invalid_files(facts: Facts, draft: Draft) -> Iterator[str]:
+    """What is wrong with registrations and did not stop the plan."""
+    if facts.checkout is None:
+        yield from (f"not read, since tests are named: {problem}" for problem in facts.tests.problems)
+        return
+    mine = set(draft.suites.files)
+    own = [problem for problem in facts.tests.problems if problem.where.rpartition(":")[0] in mine]
+    yield from map(str, own)
+    if others := len(facts.tests.problems) - len(own):
+        yield f"problems in other files of the checkout: {others}; nox -s check -- --checkout {facts.root}"
 
 
 def _is_tree_on_cpu(facts: Facts, draft: Draft) -> bool:

@@ -46,6 +46,22 @@ def test_a_laptop_rehearses_with_the_stand_in() -> None:
     assert ids(plan) == [row.file for row in reversed(ROWS)], "longest first"
 
 
+def test_an_invalid_file_stops_our_own_tests_and_not_those_of_a_checkout() -> None:
+    own, other = "no main block", "is not Python"
+    tests = discovery(
+        ROWS,
+        [Problem(where=f"{ROWS[0].file}:3", what=own), Problem(where="test/registered/x.py:1", what=other)],
+    )
+    with pytest.raises(UsageError) as caught:
+        planned(catalog(), facts(ROWS, tests=tests), request())
+    assert [problem.what for problem in caught.value.problems] == [own, other]
+    checkout = Known(value="a" * 40, source="git")
+    plan = planned(catalog(), facts(ROWS, tests=tests, checkout=checkout), request())
+    assert ids(plan) == [row.file for row in reversed(ROWS)]
+    assert f"{ROWS[0].file}:3: {own}" in plan.notes
+    assert "problems in other files of the checkout: 1; nox -s check -- --checkout /tree" in plan.notes
+
+
 def test_a_gpu_box_runs_the_real_engine_on_what_fits_and_says_what_does_not() -> None:
     rows = [
         *B_ROWS,
