@@ -80,6 +80,7 @@ STAGE = ("run", "rehearsal", "model")
 TEST = (*STAGE, "tasks", "test")
 LINT = ("run", "tasks", "test", "lint")
 DEV = (*TEST, "lint")
+SITE = ("docs",)
 IN_CONTAINER = ("container", "rehearsal", "model")
 
 OUR_PYTHONS = ("3.11", "3.12", "3.13")
@@ -92,6 +93,7 @@ AT_ONCE = ("-n", "auto", "-p", "ci.system.signals")
 UNIT_TESTS = "test/unit"
 REAL_SGLANG_TESTS = "test/real_sglang"
 PICTURE_OF_ROOMS = ("-m", "support.rooms_picture")
+DOCS_SITE = ("-m", "support.docs_site")
 SMALLEST_REHEARSAL = "test/integration/test_smallest_rehearsal.py"
 
 # How long Nox waits after a signal before it sends SIGTERM to the child, and then before it kills it. The child has
@@ -593,10 +595,22 @@ def workflows(session: nox.Session) -> None:
 
 @register(tags=("update",))
 def docs(session: nox.Session) -> None:
-    """Write what docs/ has from the code: schemas, reference, the picture of the rooms; `-- --check` only says what is stale."""
-    ci(session, HOST, "docs", *session.posargs)
+    """Write what docs/ has from the code, and build the site: a link that leads nowhere is exit 1. `-- --check` writes no page.
+
+    Schemas, reference pages and the picture of the rooms are made from the code; with `--check` one that is stale is exit 9.
+    The site is in site/; it loads nothing from another host.
+    """
+    codes = [attempt(session, made(session, *HOST), "-m", "ci", "docs", *session.posargs)]
+    if codes[0] not in {0, StaleError.exit_code}:
+        session.error(meaning(codes[0]))
+    site = made(session, *SITE)
     with session.chdir("test"):
-        run(session, sys.executable, *PICTURE_OF_ROOMS, *session.posargs)
+        codes += [
+            attempt(session, sys.executable, *PICTURE_OF_ROOMS, *session.posargs),
+            attempt(session, site, *DOCS_SITE),
+        ]
+    if any(codes):
+        session.error("see above")
 
 
 @register(tags=("update",))

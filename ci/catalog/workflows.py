@@ -35,6 +35,8 @@ class WorkflowKind(StrEnum):
     IMAGES = "images"
     # this repository's own CI
     OWN = "own"
+    # publishes docs/
+    DOCS = "docs"
 
 
 class InputType(StrEnum):
@@ -49,6 +51,8 @@ class _Action(StrEnum):
     CHECKOUT = "actions/checkout"
     SETUP_UV = "astral-sh/setup-uv"
     UPLOAD_ARTIFACT = "actions/upload-artifact"
+    UPLOAD_PAGES = "actions/upload-pages-artifact"
+    DEPLOY_PAGES = "actions/deploy-pages"
 
 
 class _Tool(StrEnum):
@@ -69,6 +73,7 @@ class _Number(StrEnum):
     FINISH_MIN = "finish_min"
     IMAGE_BUILD_MIN = "image_build_min"
     IMAGE_MIRROR_MIN = "image_mirror_min"
+    DOCS_MIN = "docs_min"
     ARTIFACT_DAYS = "artifact_days"
 
 
