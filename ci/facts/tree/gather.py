@@ -10,6 +10,7 @@ from ci.errors import Problem
 from ci.facts.tree.calls import CHECKOUT, EXEC_SCRIPT
 from ci.facts.tree.jobs import Launchers
 from ci.facts.tree.registry import REGISTER_FILE, RUNNER_FILE, read_registry
+from ci.facts.tree.workflow_file import load_workflows
 from ci.facts.tree.workflows import WORKFLOWS, find_workflows, read_workflows
 from ci.plan.tree.model import RunnerDefaults, Stated, TreeFacts, source_at
 
@@ -28,7 +29,8 @@ def gather_tree(root: Path, hardware: HardwareCatalog) -> TreeFacts:
     unread: list[Problem] = []
     registry = read_registry(root, unread)
     launchers = gather_launchers(root, hardware, registry.defaults)
-    workflows = read_workflows(find_workflows(root, unread), launchers, unread)
+    documents = load_workflows(find_workflows(root, unread), unread)
+    workflows = read_workflows(documents, launchers, unread)
     return TreeFacts(
         root=str(root), registry=registry, workflows=workflows, unread=tuple(dict.fromkeys(unread))
     )

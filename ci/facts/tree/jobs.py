@@ -117,6 +117,7 @@ def read_job(job_id: str, job: Mapping[str, Any], line: int, shared: WorkflowSco
             value=cells[0].label if cells else "", source=source_at(shared.file, line_of(job, "runs-on"))
         ),
         timeout_min=limit,
+        limited="timeout-minutes" in job,
         permissions=permissions_of(job),
         uses=str(job.get("uses", "")),
         given=_given(job, shared),

@@ -1,13 +1,20 @@
 """The door to YAML: a workflow file as tables that keep their lines."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ci.errors import Problem
 
-__all__ = ["load_workflow"]
+__all__ = ["load_workflows"]
 
 
-def load_workflow(file: str, text: bytes, problems: list[Problem]) -> Any:
+def load_workflows(files: Iterable[tuple[str, bytes]], problems: list[Problem]) -> Mapping[str, Any]:
+    """The files as tables by path; one that is invalid or has no jobs is added to `problems`."""
+    read = ((file, _load(file, text, problems)) for file, text in files)
+    return {file: document for file, document in read if document is not None}
+
+
+def _load(file: str, text: bytes, problems: list[Problem]) -> Any:
     """The file as ruamel's tables; None for one that is invalid or has no jobs, which is added to `problems`."""
     from ruamel.yaml import YAML  # noqa: PLC0415 - 60 ms that only a tree's facts have a use for
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415

@@ -18,7 +18,6 @@ from ci.facts.tree.jobs import (
     permissions_of,
     read_job,
 )
-from ci.facts.tree.workflow_file import load_workflow
 from ci.plan.tree.model import ANY, TreeJob, TreeWorkflow
 
 __all__ = ["WORKFLOWS", "find_workflows", "read_workflows"]
@@ -57,12 +56,9 @@ def find_workflows(tree: Path, unread: list[Problem], folder: str = WORKFLOWS) -
 
 
 def read_workflows(
-    files: Iterable[tuple[str, bytes]], launchers: Launchers, unread: list[Problem]
+    documents: Mapping[str, Any], launchers: Launchers, unread: list[Problem]
 ) -> tuple[TreeWorkflow, ...]:
-    """Read workflows; one that is invalid or has no jobs is added to `unread`, and what of the others cannot be read."""
-    documents = {
-        file: document for file, text in files if (document := load_workflow(file, text, unread)) is not None
-    }
+    """Read workflows, tables by path; what of AMD's jobs only a run can tell is added to `unread`."""
     found = []
     for file, document in documents.items():
         calls = _calls_of(file, documents)

@@ -1,16 +1,21 @@
 """Our own lint: what the linters of others cannot know, because it takes workflows, suites and pools together."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem
+from ci.facts.tree.jobs import Launchers
+from ci.facts.tree.workflow_file import load_workflows
+from ci.facts.tree.workflows import WORKFLOWS, read_workflows
 from ci.github.matrix import suites_of
-from ci.github.workflows.reader import Job, Workflow, read_workflows
-from ci.github.workflows.render import WORKFLOWS, render
+from ci.github.workflows.render import render
+from ci.plan.outages.workflows import find_blocked
+from ci.plan.tree.model import ANY, RunnerDefaults, TreeJob, TreeWorkflow
 
-__all__ = ["lint_own", "lint_workflows"]
+__all__ = ["lint_own", "lint_workflows", "read_own"]
 
 _HOSTED = ("ubuntu-*", "macos-*", "windows-*")  # GitHub's own runners
 
@@ -19,11 +24,22 @@ def lint_workflows(catalog: Catalog) -> list[Problem]:
     """What is wrong with our workflows, as rendered: a file that differs from that is stale."""
     problems: list[Problem] = []
     rendered = {path: text.encode() for path, text in render(catalog).items() if path.startswith(WORKFLOWS)}
-    problems += lint_own(catalog, read_workflows(rendered.items(), problems))
-    return problems
+    workflows = read_own(catalog, rendered, problems)
+    return [*problems, *lint_own(catalog, workflows)]
 
 
-def lint_own(catalog: Catalog, workflows: Sequence[Workflow]) -> list[Problem]:
+def read_own(
+    catalog: Catalog, files: Mapping[str, bytes], problems: list[Problem]
+) -> tuple[TreeWorkflow, ...]:
+    """Our workflows as those of any tree are read; one that is invalid or has no jobs is added to `problems`.
+
+    What only a run can tell is no problem: our jobs are planned at run time.
+    """
+    launchers = Launchers(workdir="", rocm={}, defaults=RunnerDefaults(), hardware=catalog.hardware)
+    return read_workflows(load_workflows(files.items(), problems), launchers, [])
+
+
+def lint_own(catalog: Catalog, workflows: Sequence[TreeWorkflow]) -> list[Problem]:
     """What is wrong with our own catalog and what is rendered from it. `check_registrations` compares its suites."""
     return [*_reach(catalog), *_jobs(_known_labels(catalog), workflows)]
 
@@ -32,15 +48,14 @@ def _known_labels(catalog: Catalog) -> list[str]:
     return [*(row.label for row in catalog.labels), *catalog.actions.hosts.values()]
 
 
-def _jobs(labels: Sequence[str], workflows: Sequence[Workflow]) -> Iterator[Problem]:
-    """What is wrong with jobs by themselves: limits, labels, jobs that can never start, counts that were written down."""
+def _jobs(labels: Sequence[str], workflows: Sequence[TreeWorkflow]) -> Iterator[Problem]:
+    """What is wrong with jobs by themselves: limits, labels, jobs that can never start."""
     for workflow in workflows:
-        jobs = {job.id: job for job in workflow.jobs}
         for job in workflow.jobs:
-            yield from _limits(workflow, job)
-            yield from _labels(workflow, job, labels)
-            yield from _needs(workflow, job, jobs)
-            yield from _counts(workflow, job)
+            yield from _limits(job)
+            yield from _labels(job, labels)
+            for found in find_blocked(workflow, job):
+                yield Problem(where=f"{found.file}:{found.line}", what=found.what, hint=found.hint)
 
 
 def _reach(catalog: Catalog) -> Iterator[Problem]:
@@ -70,44 +85,24 @@ def _reach(catalog: Catalog) -> Iterator[Problem]:
                     )
 
 
-def _limits(workflow: Workflow, job: Job) -> Iterator[Problem]:
-    if not job.limited and not job.calls_workflow:  # a called workflow has its own
+def _limits(job: TreeJob) -> Iterator[Problem]:
+    if not job.limited and not job.uses:  # a called workflow has its own
         what = f"no limit: job {job.id} has no timeout-minutes"
-        yield Problem(where=f"{workflow.file}:{job.line}", what=what, hint="GitHub's own is six hours")
+        yield Problem(where=f"{job.file}:{job.line}", what=what, hint="GitHub's own is six hours")
 
 
-def _labels(workflow: Workflow, job: Job, labels: Sequence[str]) -> Iterator[Problem]:
-    for label in job.labels:
-        hosted = any(fnmatchcase(label.text, pattern) for pattern in _HOSTED)
-        if label.text and not hosted and not any(label.fits(known) for known in labels):
-            what = f"unknown label: {label.text!r} of job {job.id} is in no pool"
-            yield Problem(where=f"{workflow.file}:{label.line}", what=what, hint=closest(label.text, labels))
+def _labels(job: TreeJob, labels: Sequence[str]) -> Iterator[Problem]:
+    for label in dict.fromkeys(cell.label for cell in job.cells):
+        hosted = any(fnmatchcase(label, pattern) for pattern in _HOSTED)
+        if label not in ("", ANY) and not hosted and not any(_fits(label, known) for known in labels):
+            what = f"unknown label: {label!r} of job {job.id} is in no pool"
+            yield Problem(where=f"{WORKFLOWS}/{job.label.source}", what=what, hint=closest(label, labels))
 
 
-def _needs(workflow: Workflow, job: Job, jobs: Mapping[str, Job]) -> Iterator[Problem]:
-    where = f"{workflow.file}:{job.line}"
-    if job.never:
-        yield Problem(where=where, what=f"unreachable: the condition of job {job.id} is never true")
-    for name in job.needs:
-        if name not in jobs:
-            what = f"unreachable: job {job.id} needs {name!r}, which is not a job"
-            yield Problem(where=where, what=what, hint=closest(name, jobs))
-    if job.id in _all_before(job.id, {name: other.needs for name, other in jobs.items()}):
-        yield Problem(where=where, what=f"unreachable: job {job.id} needs itself", hint="break the circle")
-
-
-def _counts(workflow: Workflow, job: Job) -> Iterator[Problem]:
-    for wait in job.waits:
-        fitting = [other for other in workflow.jobs if other.id == wait.prefix]
-        where = f"{workflow.file}:{wait.line}"
-        if not fitting:
-            what = f"wrong count: job {job.id} waits for {wait.prefix!r}, which is not a job"
-            yield Problem(
-                where=where, what=what, hint=closest(wait.prefix, [other.id for other in workflow.jobs])
-            )
-        elif fitting[0].cells is not None and fitting[0].cells != wait.expected:
-            what = f"wrong count: job {job.id} waits for {wait.expected} of {wait.prefix}, whose matrix makes {fitting[0].cells}"
-            yield Problem(where=where, what=what)
+def _fits(label: str, known: str) -> bool:
+    """Whether a label in which only a run knows some words can become one that exists."""
+    pattern = "[a-z0-9]+".join(re.escape(part) for part in label.split(ANY))
+    return re.fullmatch(pattern, known) is not None
 
 
 def _all_before(name: str, before: Mapping[str, tuple[str, ...]]) -> set[str]:

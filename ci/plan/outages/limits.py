@@ -68,7 +68,7 @@ def _of_job(tree: CheckedTree, job: TreeJob) -> Iterator[Finding]:
         yield from _whole(tree, job, cell, calls[id(cell)])
     tests = [call for cell in job.cells for call in cell.calls]
     # a step without a limit of its own is named by itself
-    if tests and job.timeout_min is None and all(call.step_timeout_min is not None for call in tests):
+    if tests and not job.limited and all(call.step_timeout_min is not None for call in tests):
         what = f"job {job.id} has no timeout-minutes"
         yield Finding(kind=FindingKind.JOB_UNLIMITED, file=job.file, line=job.line, what=what)
 
@@ -76,7 +76,7 @@ def _of_job(tree: CheckedTree, job: TreeJob) -> Iterator[Finding]:
 def _steps(tree: CheckedTree, job: TreeJob, cell: JobCell, calls: list[SuiteCall]) -> Iterator[Finding]:
     """What each step with a limit is to hold, and tests in steps without one."""
     for call in cell.calls:
-        if call.step_timeout_min is None and job.timeout_min is None:
+        if call.step_timeout_min is None and not job.limited:
             what = f"a step of {job.id} runs tests, and neither it nor the job has timeout-minutes"
             yield Finding(kind=FindingKind.STEP_UNLIMITED, file=call.file, line=call.line, what=what)
     for line in dict.fromkeys(each.call.step_line for each in calls):

@@ -135,7 +135,9 @@ def _jobs(before: CheckedTree, after: CheckedTree) -> Iterator[Finding]:
     jobs = {(job.file, job.id): job for job in before.facts.amd_jobs}
     for job in after.facts.amd_jobs:
         old_job = jobs.get((job.file, job.id))
-        if old_job is not None and _runs(job) and _is_looser(old_job.timeout_min, job.timeout_min):
+        if old_job is None or not _runs(job) or (job.limited and job.timeout_min is None):
+            continue
+        if _is_looser(old_job.timeout_min, job.timeout_min):
             what = f"the limit of job {job.id} is {_words(job.timeout_min, 'min')}, {_words(old_job.timeout_min, 'min')} before"
             yield _finding(FindingKind.LIMIT_LOOSENED, job.file, job.line, what)
 

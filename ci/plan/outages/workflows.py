@@ -9,7 +9,7 @@ from ci.catalog.toml_reader import closest
 from ci.plan.outages.model import CheckedTree, Finding, FindingKind
 from ci.plan.tree.model import JobCell, TreeFacts, TreeJob, TreeWorkflow, WaitStep, source_at
 
-__all__ = ["find_workflow_faults"]
+__all__ = ["find_blocked", "find_workflow_faults"]
 
 _LEVELS: Final = {"none": 0, "read": 1, "write": 2}
 _EVERY: Final = "*"
@@ -23,7 +23,11 @@ def find_workflow_faults(tree: CheckedTree) -> Iterator[Finding]:
     for workflow in ours:
         yield from _permissions(tree.facts, workflow, None, ())
         for job in workflow.jobs:
-            yield from _starts(workflow, job)
+            yield from (
+                each
+                for each in find_blocked(workflow, job)
+                if job.amd or each.kind is not FindingKind.JOB_OFF
+            )
             yield from _waits(workflow, job)
             yield from _last(workflow, job) if _is_last(workflow, job) else _stages(workflow, job)
 
@@ -73,7 +77,8 @@ def _beyond(wanted: Mapping[str, str], granted: Mapping[str, str]) -> Iterator[s
 # --- jobs that cannot start -------------------------------------------------------------------------------------------
 
 
-def _starts(workflow: TreeWorkflow, job: TreeJob) -> Iterator[Finding]:
+def find_blocked(workflow: TreeWorkflow, job: TreeJob) -> Iterator[Finding]:
+    """What keeps a job from ever starting."""
     jobs = {each.id: each for each in workflow.jobs}
     for name in job.needs:
         if name not in jobs:
@@ -81,7 +86,7 @@ def _starts(workflow: TreeWorkflow, job: TreeJob) -> Iterator[Finding]:
             yield _of_job(FindingKind.JOB_BLOCKED, job, what, closest(name, jobs))
     if job.id in _before(job.id, jobs):
         yield _of_job(FindingKind.JOB_BLOCKED, job, f"job {job.id} needs itself", "break the circle")
-    if job.amd and _NEVER.fullmatch(job.condition):
+    if _NEVER.fullmatch(job.condition):
         yield _of_job(FindingKind.JOB_OFF, job, f"the condition of job {job.id} is never true", "")
 
 

@@ -211,7 +211,8 @@ class TreeJob:
     """One job of a workflow; `written_name` is empty where the file gives none.
 
     `permissions` is None where the job has none of its own. `uses` is the workflow that it calls, with `given` as inputs.
-    `condition` is its `if`, as written. `timeout_min` is None without a limit of its own. `amd`: its label, suite or command
+    `condition` is its `if`, as written. `timeout_min` is None without a limit of its own, and where only a
+    run can tell it: `limited` tells them apart. `amd`: its label, suite or command
     is AMD's. `cells` without `inputs` come first; it is empty for a job that calls a workflow. `size` is how many jobs a run
     without inputs starts, None where the matrix is made at run time.
     """
@@ -224,6 +225,7 @@ class TreeJob:
     condition: str
     label: Stated[str]
     timeout_min: float | None
+    limited: bool
     permissions: Mapping[str, str] | None
     uses: str
     given: tuple[tuple[str, str], ...]

@@ -55,18 +55,8 @@ def find_job(catalog: Catalog, tree: TreeFacts, name: str, workflow: str = "") -
         if cell.is_named(name)
     ]
     every = [row for row in every if row[2].name == name] or every
-    # `caller / job` where a job of another workflow calls the one that has it
-    called = {
-        job.uses.removeprefix("./")
-        for each in tree.workflows
-        for job in each.jobs
-        if job.uses and workflow in (job.id, job.written_name)
-    }
-    every = [
-        row
-        for row in every
-        if row[0].file in called or workflow in (row[0].name, row[0].file.rpartition("/")[2])
-    ] or every
+    if workflow:
+        every = [row for row in every if row[0].file in _files_of(tree, workflow)] or every
     every.sort(key=lambda row: "pull_request" not in row[0].triggers)
     if not every:
         return None
@@ -97,6 +87,18 @@ def find_job(catalog: Catalog, tree: TreeFacts, name: str, workflow: str = "") -
         if _what(its) != _what(cell)
     )
     return _named(catalog, job, cell, tuple(dict.fromkeys(same)))
+
+
+def _files_of(tree: TreeFacts, workflow: str) -> frozenset[str]:
+    """The files of a workflow's name or file, and those that a job of this name calls: `caller / job`."""
+    own = {each.file for each in tree.workflows if workflow in (each.name, each.file.rpartition("/")[2])}
+    called = {
+        job.uses.removeprefix("./")
+        for each in tree.workflows
+        for job in each.jobs
+        if job.uses and workflow in (job.id, job.written_name)
+    }
+    return frozenset(own | called)
 
 
 def _tests_of(job: TreeJob, cell: JobCell) -> tuple[object, ...]:

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from ci.catalog.catalog import Catalog
 from ci.errors import Problem
-from ci.github.workflows.lint import lint_own
-from ci.github.workflows.reader import Workflow, read_workflows
+from ci.github.workflows.lint import lint_own, read_own
 from ci.github.workflows.render import render
+from ci.plan.tree.model import TreeWorkflow
 
 
-def read(files: dict[str, str]) -> tuple[tuple[Workflow, ...], list[Problem]]:
+def read(catalog: Catalog, files: dict[str, str]) -> tuple[tuple[TreeWorkflow, ...], list[Problem]]:
     problems: list[Problem] = []
-    return read_workflows([(name, text.encode()) for name, text in files.items()], problems), problems
+    return read_own(catalog, {name: text.encode() for name, text in files.items()}, problems), problems
 
 
 @pytest.mark.parametrize(
@@ -30,13 +30,15 @@ def read(files: dict[str, str]) -> tuple[tuple[Workflow, ...], list[Problem]]:
         ("a: 1\na: 2\n", "w.yml:2", "cannot be read"),
     ],
 )
-def test_what_is_not_a_workflow_is_named_with_its_line(text: str, where: str, what: str) -> None:
-    workflows, problems = read({"w.yml": text})
+def test_what_is_not_a_workflow_is_named_with_its_line(
+    catalog: Catalog, text: str, where: str, what: str
+) -> None:
+    workflows, problems = read(catalog, {"w.yml": text})
     assert not workflows
     assert [(problem.where, problem.what[: len(what)]) for problem in problems] == [(where, what)]
 
 
-def test_unusual_shapes_are_read_without_a_traceback() -> None:
+def test_unusual_shapes_are_read_without_a_traceback(catalog: Catalog) -> None:
     text = (
         "jobs:\n"
         "  nothing: {}\n"
@@ -45,12 +47,12 @@ def test_unusual_shapes_are_read_without_a_traceback() -> None:
         "  mirror: {runs-on: '${{ matrix.a }}', strategy: {matrix: {a: ['${{ matrix.a }}']}}}\n"
         "  text: text\n"
     )
-    workflows, problems = read({"w.yml": text})
+    workflows, problems = read(catalog, {"w.yml": text})
     assert not problems
     jobs = {job.id: job for job in workflows[0].jobs}
     assert list(jobs) == ["nothing", "null_steps", "group", "mirror"]
-    assert [job.cells for job in jobs.values()] == [1, None, 1, 1]
-    assert [label.text for label in jobs["group"].labels] == ["linux-west-1gpu"]
+    assert [job.size for job in jobs.values()] == [1, None, 1, None]
+    assert jobs["group"].label.value == "linux-west-1gpu"
 
 
 KEYS = (
@@ -88,16 +90,42 @@ values = st.recursive(
     st.dictionaries(st.sampled_from(["a", "b"]), st.dictionaries(st.sampled_from(KEYS), values, max_size=6))
 )
 def test_no_shape_of_a_workflow_ends_in_a_traceback(catalog: Catalog, jobs: dict[str, Any]) -> None:
-    workflows, problems = read({"w.yml": json.dumps({"jobs": jobs})})
+    workflows, problems = read(catalog, {"w.yml": json.dumps({"jobs": jobs})})
     assert not problems
     assert [job.id for job in workflows[0].jobs] == list(jobs)
     assert all(isinstance(problem.where, str) for problem in lint_own(catalog, workflows))
 
 
+def test_jobs_that_cannot_start_or_end_are_named_with_their_line(catalog: Catalog) -> None:
+    text = (
+        "jobs:\n"
+        "  free: {runs-on: ubuntu-latest}\n"
+        "  late:\n"
+        "    needs: [fre]\n"
+        "    timeout-minutes: ${{ matrix.minutes }}\n"
+        "    runs-on: ${{ format('linux-{0}-1gpux', needs.plan.outputs.pool) }}\n"
+        "  off: {if: false, timeout-minutes: 5, runs-on: ubuntu-latest}\n"
+        "  called: {uses: ./.github/workflows/other.yml}\n"
+    )
+    workflows, _ = read(catalog, {".github/workflows/w.yml": text})
+    found = [str(each) for each in lint_own(catalog, workflows) if each.where.startswith(".github")]
+    assert [line.partition(" ")[0] for line in found] == [
+        ".github/workflows/w.yml:2:",
+        ".github/workflows/w.yml:6:",
+        ".github/workflows/w.yml:3:",
+        ".github/workflows/w.yml:7:",
+    ]
+    assert "no limit: job free" in found[0]
+    assert "unknown label: 'linux-*-1gpux'" in found[1]
+    assert "needs 'fre'" in found[2]
+    assert "did you mean 'free'" in found[2]
+    assert "never true" in found[3]
+
+
 class TestOurOwn:
     def test_what_is_rendered_has_no_finding(self, catalog: Catalog) -> None:
         workflows, problems = read(
-            {path: text for path, text in render(catalog).items() if "workflows" in path}
+            catalog, {path: text for path, text in render(catalog).items() if "workflows" in path}
         )
         assert len(workflows) == 5
         assert not [*problems, *lint_own(catalog, workflows)]

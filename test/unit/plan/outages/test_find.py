@@ -10,6 +10,7 @@ from ci.catalog.catalog import Catalog
 from ci.catalog.registrations.parse import Registration
 from ci.errors import Problem
 from ci.facts.tree.jobs import Launchers
+from ci.facts.tree.workflow_file import load_workflows
 from ci.facts.tree.workflows import read_workflows
 from ci.plan.outages.find import find_outages
 from ci.plan.outages.lost import find_lost
@@ -68,7 +69,8 @@ def checked(catalog: Catalog, jobs: dict[str, Any]) -> CheckedTree:
         defaults=RunnerDefaults(),
         partition=Stated(value=Partition.UNKNOWN, source=""),
     )
-    workflows = read_workflows([(".github/workflows/w.yml", text)], launchers, unread)
+    documents = load_workflows([(".github/workflows/w.yml", text)], unread)
+    workflows = read_workflows(documents, launchers, unread)
     facts = TreeFacts(root="/", registry=registry, workflows=workflows, unread=tuple(unread))
     row = Registration(
         file="test/registered/a.py",

@@ -119,6 +119,8 @@ def test_the_job_that_called_a_workflow_decides_between_two(tmp_path: Path) -> N
     }
     view = view_tree(catalog(), str(write_workflow_tree(tmp_path, files)))
     assert named(view, "call-it / odd-amd").suite.name == "listed-amd"
+    with pytest.raises(UsageError, match="run different tests"):
+        named(view, "odd-amd")
 
 
 def test_of_two_jobs_with_the_same_tests_the_other_is_said(tmp_path: Path) -> None:
