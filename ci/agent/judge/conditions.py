@@ -57,6 +57,9 @@ _FETCHERS = re.compile(
     r"/(?:huggingface_hub|hf_xet|datasets|modelscope|fsspec|s3fs|boto3|botocore|gdown|kagglehub|wandb|nltk|pip|openml|torchvision/datasets)/"
     r"|/torch/hub\.py$|/transformers/utils/hub\.py$"
 )
+_FETCHER_CLASS = re.compile(
+    r"(?:huggingface_hub|hf_xet|datasets|modelscope|fsspec|s3fs|boto3|botocore|gdown|kagglehub)\."
+)
 _FETCH = re.compile(
     r"(?:^|_)(?:download|fetch|urlretrieve|load_dataset|hf_hub|snapshot|from_hub|wget)(?:_|$)|download"
 )
@@ -161,7 +164,7 @@ def _names_another_host(context: Context) -> bool:
         return False
     if hosts:
         return any(_PUBLIC.match(host) for host, _ in hosts)
-    return is_of_fetcher(context.frames)
+    return is_of_fetcher(context.frames) or _FETCHER_CLASS.match(context.text) is not None
 
 
 def _is_service_elsewhere(context: Context) -> bool:

@@ -29,8 +29,9 @@ class End:
 class Reading:
     """All that a log holds. `printed` are errors that some code printed, with the line; `newest` are the last lines.
 
-    `holders` are processes of others that hold memory of the GPUs, in words. `retried` is what SGLang's retry of a test's method
-    was last about. `serves`: a server of the test's own was started. `models`: those that the newest server's command names.
+    `step_failed` is the line in which a runner says for the first time that a step failed: what follows it cleans up. `holders`
+    are processes of others that hold memory of the GPUs, in words. `retried` is what SGLang's retry of a test's method was last
+    about. `serves`: a server of the test's own was started. `models`: those that the newest server's command names.
     """
 
     cases: list[FailedCase] = field(default_factory=list)
@@ -41,6 +42,7 @@ class Reading:
     tools: list[Message] = field(default_factory=list)
     rccl: list[Message] = field(default_factory=list)
     newest: tuple[str, ...] = ()
+    step_failed: int | None = None
     holders: tuple[str, ...] = ()
     retried: RaisedError | None = None
     serves: bool = False

@@ -262,6 +262,10 @@ class _Judge:
             rule = self._rule("setup", message.text)
             if rule is not None:
                 found.append((message.line, self._by(rule, (message.text,))))
+        if (
+            log.step_failed is not None
+        ):  # the steps after it clean up, and fail where there is nothing to clean
+            found = [each for each in found if each[0] <= log.step_failed] or found
         # what comes to its end because of something is cancelled too
         found = [each for each in found if each[1].verdict != CANCELLED] or found
         if found:
@@ -275,9 +279,8 @@ class _Judge:
         """Nothing explains the end."""
         newest = self._log.newest[-_SHOWN:]
         errors = [message.text for message in self._log.tools][-1:]
-        verdict = PRODUCT if errors else UNKNOWN
         return _Found(
-            verdict=verdict, evidence=tuple(dict.fromkeys((*errors, *newest))) or ("the log is empty",)
+            verdict=UNKNOWN, evidence=tuple(dict.fromkeys((*errors, *newest))) or ("the log is empty",)
         )
 
     # rules

@@ -12,10 +12,13 @@ LINE_CHARS = 16384
 
 # GitHub's time in front of every line of a job's log; a part of another log may stand without it
 _GITHUB_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z ?")
-# what other runners and collectors put in front of every line: a time, the name of a container
+# what other runners and collectors put in front of every line: a time, the name of a container, what the journal has
 _OUTER = (
     re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]? ?"),
     re.compile(r"[\w./-]{1,64} *\| ?"),
+    re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ (?!kernel\b)[\w./@-]+(?:\[\d+\])?: ?"),
+    re.compile(r"\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]? ?"),
+    re.compile(r"\[ *\d+\.\d+ ?s\] ?"),
 )
 # of a log's beginning and of its end, to see what all lines have in front
 _SAMPLE_CHARS = 65536
@@ -43,7 +46,7 @@ _RETRIED = re.compile(
     r"\b[Rr]e-?trying\b|\bRETRYING\b|\b[Rr]etry (?:\d|attempt|in\b|\(|#)|\bRetry\(total=|\b[Ww]ill (?:try|retry)|\b[Tt]rying (?:again|the next|next|another|port)"
     r"|\b[Aa]ttempt \d+ ?(?:/|of) ?\d+|\b[Ff]all(?:ing|s)? ?back\b|\b[Ii]gnor(?:e|ed|ing)\b|\b[Ss]kip(?:ped|ping|s)?\b"
     r"|\bWARN(?:ING)?\b|\b\w*Warning: |^W\d{4} |\b[Rr]ecovered\b|\b[Cc]ontinuing\b|\bnon-fatal\b|\b[Uu]sing (?:the )?(?:cached|cache|default)"
-    r"|\b[Aa]uto-?tun"
+    r"|\b[Aa]uto-?tun|##\[warning\]"
 )
 # one of them is in every such line, and is found in a twentieth of the time
 _RETRIED_PIECES = (

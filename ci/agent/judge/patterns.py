@@ -24,6 +24,7 @@ __all__ = [
     "SIGNALLED",
     "SIGNAL_PIECES",
     "SPAWNED",
+    "STEP_FAILED",
     "STUCK",
     "TERMINATE",
     "TERMINATE_ALONE",
@@ -140,12 +141,14 @@ TOOL = re.compile(
     r"|exceeded the maximum execution time|VRAM|protected distribution|is a namespace package|canceled|KeyboardInterrupt|EACCES|no tests ran|collected 0|TIMEOUT|ended by timeout|GPUs? of this|has timed out after|[Rr]unner|TLS handshake|unexpected EOF|x509|rpc error"
     r"|Retry\(total=0|[Gg]iving up|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|Kill(?:ed)? process|errorCode=|error: |Error: "
     r"|ould not resolve|awaiting response\.\.\. |CMake Error|CMake Generate step failed|low on resource|\bEvicted\b|heartbeat|time(?:out| limit) of \d+|\b(?:code|status):? 124\b"
-    r"|AMDSMI_STATUS|RSMI_STATUS|cannot open|not (?:be )?initialized|not loaded|is not available|unreachable|No such device|artifact|[Pp]ermission denied|^timeout: |[Nn]o (?:\S+ ){0,2}GPUs?\b|/dev/dri/|hipGetDeviceCount|GPU \w*[Mm]emory|[Mm]emory of (?:the )?GPU|to free memory"
+    r"|AMDSMI_STATUS|RSMI_STATUS|cannot open|not (?:be )?initialized|not loaded|is not available|unreachable|No such device|artifact|[Pp]ermission denied|^timeout: |[Nn]o (?:\S+ ){0,2}GPUs?\b|/dev/dri/|hipGetDeviceCount|GPU \w*[Mm]emory|[Mm]emory of (?:the )?GPU|to free memory|did not run successfully|ailed (?:to build|building)|^\[\d{1,2}\] "
     r"|\bGPUs?\b.{0,60}\b(?:not|lost|missing|found|expected|hangs?|hung|fell|unreachable)\b|\bexpected\b.{0,20}\bGPUs?\b|-smi\b.{0,40}\b(?:not|no|hangs?|timed out)\b"
 )
 # in front of a command, as GitHub's runner and `set -x` print it; and where Python says that a program of one line stands
 COMMAND = ("##[group]Run ", "+ ")
 ONE_LINERS = ("<string>", "<stdin>")
+# how GitHub's runner ends a step that failed
+STEP_FAILED = "##[error]Process completed with exit code "
 # a runner's or a shell's closing word, which says nothing by itself
 CLOSING = re.compile(
     r"Process completed with exit code (?!124\b)|exit(?:ed with)? (?:code|status)[: ]*(?!124$)\d+$|^make(?:\[\d+\])?: \*\*\* .*Error \d+$"

@@ -27,6 +27,7 @@ from .patterns import (
     SIGNAL_PIECES,
     SIGNALLED,
     SPAWNED,
+    STEP_FAILED,
     STUCK,
     TERMINATE,
     TERMINATE_ALONE,
@@ -55,6 +56,8 @@ _ABORTED_CODES = (-6, -7, -11, 134)
 # lines after an error in which a program says that it tries again
 _RETRY_LINES = 3
 _COMMAND_CHARS = 2000
+# between the last words of a process and the shell's word for its end
+_SAME_END_LINES = 5
 
 
 def read_log(text: str) -> Reading:
@@ -106,6 +109,8 @@ class _LogReader:
             if len(self._newest) > 2000:
                 del self._newest[:-40]
             self._holders.take(line)
+            if self._reading.step_failed is None and line.startswith(STEP_FAILED):
+                self._reading.step_failed = number
             if line.startswith(COMMAND):
                 self._command = line[:_COMMAND_CHARS]
         if self._watched:
@@ -241,6 +246,9 @@ class _LogReader:
         if found is None:
             return False
         what = next(group for group in found.groups() if group)
+        last = self._reading.ends[-1] if self._reading.ends else None
+        if last is not None and last.aborted and number - last.line <= _SAME_END_LINES:
+            return True  # a shell's word for the end of the process that has just said why
         return self._ended(number, "a process", what, "", aborted=what in ("Aborted", "SIGABRT"))
 
     def _warned(self, number: int, _line: str, text: str) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 
 __all__ = ["Frame", "ProcessEnd", "ProcessEnds", "RaisedError", "short"]
 
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+# colours and cursor moves; what is hidden from a terminal, e.g. times of Buildkite
+ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[\]_P^X][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Z])")
 BEGIN = "Traceback (most recent call last):"
 # SGLang's own words before it; looked for at the end of what stands before, a search from every place of a long line takes seconds
 HIT = re.compile(r"(?P<who>\w{1,100}) hit an exception: $")

@@ -59,7 +59,16 @@ def test_unrelated_lines_around_the_evidence_change_no_verdict(seed: int) -> Non
 
 
 @pytest.mark.parametrize(
-    "prefix", ["[2026-02-24T20:21:58Z] ", "ci_sglang-1  | ", "      ", "web | 2026-02-24 20:21:58,101 "]
+    "prefix",
+    [
+        "[2026-02-24T20:21:58Z] ",
+        "ci_sglang-1  | ",
+        "      ",
+        "web | 2026-02-24 20:21:58,101 ",
+        "\x1b_bk;t=1759500000123\x07",
+        "Oct 02 13:20:41 rack4-n11 run.sh[812]: ",
+        "[ 12.071s] ",
+    ],
 )
 def test_what_a_runner_puts_in_front_of_every_line_changes_no_verdict(prefix: str) -> None:
     changed = []
