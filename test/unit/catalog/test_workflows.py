@@ -29,7 +29,7 @@ class TestRows:
         [
             ('hash = "1111', 'hash = "v6 # 1111', "action[actions/checkout].hash: invalid value 'v6 #"),
             ('crons = ["0 12 * * *"]', 'crons = ["noon"]', "workflow[amd-images].crons[0]: invalid value 'noon' (five fields"),
-            ('kind = "own"', 'kind = "mine"', "workflow[ci].kind: unknown value 'mine' (known: images, own"),
+            ('kind = "own"', 'kind = "mine"', "workflow[ci].kind: unknown value 'mine' (known: docs, images, own"),
             ('options = ["700", "720", "724"]', "options = []", "input[rocm]: options do not fit type 'choice'"),
             ('kinds = ["stage"]', 'kinds = ["stages"]', "secret[HF_TOKEN].kinds[0]: unknown value 'stages' (did you mean 'stage'"),
             ('families = ["mi30x", "mi35x"]', 'families = ["mi40x"]', "image[700].families: unknown hardware family 'mi40x'"),
