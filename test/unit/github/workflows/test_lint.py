@@ -127,7 +127,7 @@ class TestOurOwn:
         workflows, problems = read(
             catalog, {path: text for path, text in render(catalog).items() if "workflows" in path}
         )
-        assert len(workflows) == 5
+        assert len(workflows) == 6
         assert not [*problems, *lint_own(catalog, workflows)]
 
     def test_a_stage_that_no_workflow_gets_to_is_named(self, catalog: Catalog) -> None:

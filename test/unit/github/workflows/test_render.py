@@ -87,6 +87,7 @@ def test_every_file_says_how_it_is_made(rendered: Mapping[str, str]) -> None:
             "amd-pr.yml",
             "amd-stage.yml",
             "ci.yml",
+            "docs.yml",
             "zizmor.yml",
         ]
     )
@@ -101,7 +102,9 @@ class TestSafety:
     def test_only_reading_is_granted(self, parsed: Mapping[str, Any]) -> None:
         for name, job_id, job in jobs_of(parsed):
             assert parsed[name]["permissions"] == {}
-            assert job["permissions"] == {"contents": "read"}, job_id
+            publishes = (name, job_id) == ("docs", "publish")
+            wanted = {"pages": "write", "id-token": "write"} if publishes else {"contents": "read"}
+            assert job["permissions"] == wanted, job_id
 
     def test_every_job_and_every_stage_step_has_a_limit(self, parsed: Mapping[str, Any]) -> None:
         for _, job_id, job in jobs_of(parsed):
@@ -163,7 +166,7 @@ class TestSafety:
 
     def test_every_session_is_one_of_ours_with_its_options(self, parsed: Mapping[str, Any]) -> None:
         sessions = [words[words.index("-s") + 1 :] for words in commands(parsed) if "-s" in words]
-        assert len(sessions) == 6
+        assert len(sessions) == 7
         problems: list[Problem] = []
         for name, *rest in sessions:
             options = rest[1:] if rest[:1] == ["--"] else rest
@@ -171,6 +174,8 @@ class TestSafety:
                 assert parse(run_parser("x"), options, problems).executor == "docker"
             elif name == "ci_plan":
                 parse(ci_plan_parser(), options, problems)
+            elif name == "docs":
+                assert options == ["--check"]
             else:  # a matrix of our own sessions, which another test compares with those that there are
                 assert (name, options) == ("$SESSION", [])
         assert problems == []
@@ -205,8 +210,9 @@ class TestSafety:
                 continue
             rule = workflow["concurrency"]
             ends = rule["cancel-in-progress"]
-            assert ends == ("${{ github.event_name == 'pull_request' }}" if name != "amd-images" else False)
-            assert ("github.run_id" in rule["group"]) == (name != "amd-images")
+            one_at_a_time = name in ("amd-images", "docs")
+            assert ends == (False if one_at_a_time else "${{ github.event_name == 'pull_request' }}")
+            assert ("github.run_id" in rule["group"]) != one_at_a_time
 
 
 class TestWaves:
