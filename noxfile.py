@@ -23,6 +23,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - see above
 
 import atexit
 import functools
+import logging
 import os
 import subprocess
 import time
@@ -55,6 +56,7 @@ from ci.nox.exit_codes import (  # noqa: E402
     UNSET,
     Codes,
     files_with_mark,
+    is_for_people,
     leave,
     meaning,
     original_path,
@@ -145,14 +147,17 @@ def complain(error: CiError) -> None:
     CODES.note(error.exit_code)
 
 
-def attempt(session: nox.Session, *command: str | Path, codes: Mapping[int, int] | None = None) -> int:
-    """Run a command and note its exit code, which is returned as a code of our table."""
+def attempt(
+    session: nox.Session, *command: str | Path, codes: Mapping[int, int] | None = None, log: bool = True
+) -> int:
+    """Run a command and note its exit code, which is returned as a code of our table; `log`: Nox shows the command."""
     code = 0
     try:
         session.run(
             *command,
             env=CHILD_ENV,
             external=True,
+            log=log,
             stderr=None,  # Nox would mix it into standard output, and `--json` would not be JSON
             interrupt_timeout=INTERRUPT_TIMEOUT_S,
             terminate_timeout=TERMINATE_TIMEOUT_S,
@@ -164,16 +169,18 @@ def attempt(session: nox.Session, *command: str | Path, codes: Mapping[int, int]
     return code
 
 
-def run(session: nox.Session, *command: str | Path, codes: Mapping[int, int] | None = None) -> None:
+def run(
+    session: nox.Session, *command: str | Path, codes: Mapping[int, int] | None = None, log: bool = True
+) -> None:
     """Run a command; its failure ends the session."""
-    code = attempt(session, *command, codes=codes)
+    code = attempt(session, *command, codes=codes, log=log)
     if code:
         session.error(meaning(code))
 
 
 def ci(session: nox.Session, groups: tuple[str, ...], *arguments: str) -> None:
-    """Run `python -m ci` in the environment of these dependency groups."""
-    run(session, made(session, *groups), "-m", "ci", *arguments)
+    """Run `python -m ci` in the environment of these dependency groups; it says by itself what it does and why it fails."""
+    run(session, made(session, *groups), "-m", "ci", *arguments, log=False)
 
 
 def pytest(
@@ -643,6 +650,7 @@ def pins(session: nox.Session) -> None:
 for line in unknown_sessions(sys.argv[1:], NAMES):
     sys.stderr.write(f"{line}\n")
 
+logging.getLogger("nox").addFilter(is_for_people)
 stop_once(CODES.interrupt)
 # A SIGKILL to uvx would leave Nox and all its children running; SIGTERM ends us cleanly.
 if parent_command() in {"uv", "uvx"}:

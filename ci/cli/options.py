@@ -87,6 +87,7 @@ class RunOptions:
         "place",
         "plan_file",
         "request",
+        "verbose",
         "yes",
     )
 
@@ -103,6 +104,7 @@ class RunOptions:
         self.as_saved: bool = known.as_saved
         self.baseline: str = known.baseline
         self.yes: bool = known.yes
+        self.verbose: bool = known.verbose
 
 
 def _part(text: str, problems: list[Problem]) -> Shard | None:
@@ -210,6 +212,12 @@ def run_parser(prog: str) -> Parser:
         help="run the plan of --plan although it is not what its request gives here: UNVERIFIED",
     )
     add("--dry-run", action="store_true", help="print the plan and do nothing")
+    add(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show the plan before the run, and tables of all after it",
+    )
     stop = parser.add_mutually_exclusive_group()
     stop.add_argument("--keep-going", action="store_true", help="go on after a failed test (the default)")
     stop.add_argument("--fail-fast", action="store_true", help="stop after the first failed test")

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ci.catalog.catalog import Catalog, load_catalog
@@ -20,14 +21,14 @@ from ci.plan.model import Plan
 from ci.plan.secret_values import refuse_secret_values, secret_values
 from ci.record.events import Baseline
 from ci.report.console import confirmed, open_console, say
-from ci.report.final.terminal import show_final
-from ci.report.final.write import show_written, write_reports
+from ci.report.final.tables import tables
+from ci.report.final.terminal import show_end
+from ci.report.final.write import page_of, show_written, write_reports
 from ci.report.live.github import mask, workspace_prefix
-from ci.report.live.views import open_view
-from ci.report.repeat import repeat
-from ci.report.text import one_line
+from ci.report.live.views import View, open_view
+from ci.report.log_tail import LogTails
 from ci.report.views.engine_build import EngineBuildView
-from ci.report.views.plan import list_tests, print_plan
+from ci.report.views.plan import list_tests, print_plan, show_around
 from ci.system import clock
 from ci.system.environ import read_environ
 from ci.system.output import say_at_once
@@ -68,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
         require_rehearsal(plan)
     if plan.work.engine_build is not None:
         plan = _make_engine(catalog, plan, environ, yes=options.yes)
-    return act(catalog, plan, environ, json=options.json, baseline=baseline)
+    return act(catalog, plan, environ, json=options.json, verbose=options.verbose, baseline=baseline)
 
 
 def act(
@@ -77,18 +78,19 @@ def act(
     environ: Mapping[str, str],
     *,
     json: bool,
+    verbose: bool = False,
     baseline: Baseline | None = None,
 ) -> int:
     """Run a plan, shown and reported as it fits where it was started; returns the exit code."""
-    limits = catalog.limits.report
+    shown = _Shown(plan=plan, environ=environ, json=json, verbose=verbose, limits=catalog.limits.report)
     return Run(
         plan=plan,
         catalog=catalog,
         environ=environ,
-        view=lambda folder: _look_on(plan, environ, folder.path, json=json, limits=limits),
-        report=lambda ending: _report(ending, environ, json=json, limits=limits),
+        view=lambda folder: shown.during(folder.path),
+        report=shown.after,
         say=say,
-        acknowledge=say_at_once,
+        acknowledge=shown.acknowledge,
         baseline=baseline,
     ).act()
 
@@ -110,37 +112,52 @@ def _make_engine(catalog: Catalog, plan: Plan, environ: Mapping[str, str], *, ye
     return make_engine(catalog, plan, environ, show=EngineBuildView().show, tell=say)
 
 
-@contextmanager
-def _look_on(
-    plan: Plan, environ: Mapping[str, str], folder: Path, *, json: bool, limits: ReportLimits
-) -> Iterator[Show]:
-    """The plan, then the view of the run that fits where it was started."""
-    if not json:
-        print_plan(plan, environ, as_json=False)
-    view = open_view(
-        environ,
-        json=json,
-        run_dir=folder,
-        limits=limits,
-        clock=clock.monotonic_s,
-        prefix=workspace_prefix(plan.placement.root, environ),
-    )
-    try:
-        yield view.show
-    finally:
-        view.close()
+@dataclass(slots=True, kw_only=True)
+class _Shown:
+    """What a person sees of a run: before, during and after it. `view` is the one that is open."""
 
+    plan: Plan
+    environ: Mapping[str, str]
+    json: bool
+    verbose: bool
+    limits: ReportLimits
+    view: View | None = None
 
-def _report(ending: Ending, environ: Mapping[str, str], *, json: bool, limits: ReportLimits) -> None:
-    """Write every report that can be written, and show the end."""
-    console = open_console(environ, json=json)
-    run_dir = ending.folder.path
-    written = write_reports(ending.record, run_dir, environ=environ, limits=limits)
-    show_final(console, ending.record, run_dir, limits=limits)
-    show_written(console, run_dir, written)
-    if ending.failure is not None:
-        sys.stderr.write(ending.failure.render() + "\n")
-        sys.stderr.flush()
-    if ending.exit_code:
-        # the last line of a failed run, where people and scrapers look first
-        console.print(f"repeat it: {one_line(repeat(ending.record))}", soft_wrap=True)
+    @contextmanager
+    def during(self, folder: Path) -> Iterator[Show]:
+        """What is planned, then the view of the run that fits where it was started."""
+        show_around(self.plan, self.environ, json=self.json, verbose=self.verbose)
+        self.view = open_view(
+            self.environ,
+            json=self.json,
+            run_dir=folder,
+            limits=self.limits,
+            clock=clock.monotonic_s,
+            prefix=workspace_prefix(self.plan.placement.root, self.environ),
+        )
+        try:
+            yield self.view.show
+        finally:
+            view, self.view = self.view, None
+            view.close()
+
+    def acknowledge(self, line: str) -> None:
+        """Say this at once, whatever is being shown."""
+        if self.view is not None:
+            self.view.acknowledge(line)
+        else:
+            say_at_once(line)
+
+    def after(self, ending: Ending) -> None:
+        """Write every report that can be written, and show the end."""
+        console = open_console(self.environ, json=self.json)
+        run_dir = ending.folder.path
+        written = write_reports(ending.record, run_dir, environ=self.environ, limits=self.limits)
+        if self.verbose:
+            tails = LogTails(run_dir, lines=self.limits.tail_lines)
+            console.print(tables(ending.record, tails=tails, limits=self.limits), crop=False)
+        show_written(console, run_dir, written, verbose=self.verbose)
+        if ending.failure is not None:
+            sys.stderr.write(ending.failure.render() + "\n")
+            sys.stderr.flush()
+        show_end(console, ending.record, run_dir, report=page_of(written))

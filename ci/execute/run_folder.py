@@ -143,15 +143,16 @@ def _in_order(runs: Path, names: Iterable[str]) -> list[str]:
 
 
 def find_folder(runs: Path, run: str) -> RunFolder:
-    """A run folder by its path, or by its name in `runs`.
+    """A run folder by its path, or by its name in `runs`, of which a beginning that no other has is enough.
 
     Raises:
         UsageError: there is none.
     """
-    for path in (Path(run), runs / run):
+    names = [entry.name for entry in runs.iterdir() if entry.is_dir()] if runs.is_dir() else []
+    begun = [runs / name for name in names if run and name.startswith(run)]
+    for path in (Path(run), runs / run, *(begun if len(begun) == 1 else ())):
         if (path / "events.jsonl").is_file():
             return RunFolder(path=path.resolve())
-    names = [entry.name for entry in runs.iterdir() if entry.is_dir()] if runs.is_dir() else []
     raise UsageError(
         f"unknown run {run}: neither a run folder nor a name in {runs}",
         cause=closest(run, [name for name in names if not name.startswith(".")]),

@@ -19,6 +19,7 @@ __all__ = [
     "Codes",
     "chosen_sessions",
     "files_with_mark",
+    "is_for_people",
     "leave",
     "meaning",
     "original_path",
@@ -114,6 +115,12 @@ def leave(codes: Codes, end: Callable[[int], object] = os._exit) -> None:
         except (OSError, ValueError):  # the pipe's reader or the stream is closed
             continue
     end(code)
+
+
+def is_for_people(record: logging.LogRecord) -> bool:
+    """Whether Nox may print this: `ci` has said why it failed, and one line of Nox's about the session is enough."""
+    text = record.getMessage()
+    return text != "Interrupted..." and not (" -m ci " in text and " failed with exit code " in text)
 
 
 def suite_arguments(suite: str, posargs: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from ci.plan.request import CHANGING, SELECTING, split_pytest_args, without
 from ci.record.fold import exit_code
 from ci.record.model import RunRecord, TestRecord
 
-__all__ = ["repeat", "repeat_run", "repeat_test"]
+__all__ = ["repeat", "repeat_here", "repeat_run", "repeat_test"]
 
 # more tests than this are named by their run: a line of them all is not read, and may not fit
 _MOST_NODES = 5
@@ -31,6 +31,23 @@ def repeat(record: RunRecord) -> str:
     if _is_plain(words) and not _of_saved_plan(words):
         return _line(record.start.session, words, ("--last-failed", record.start.run))
     return _of_plan(record.start.session, words, ("--plan", record.start.run, "--failed"))
+
+
+def repeat_here(record: RunRecord, *, run: str, width: int) -> str:
+    """The command where the run was: by `run`, a name of it, where the one that names tests takes more than `width` columns.
+
+    Without a width (0) any will do. In Actions the run folder is not the reader's, so what cannot be named is repeated from the job's page.
+    """
+    line = repeat(record)
+    page = record.start.github.run_url if record.start.github is not None else ""
+    if page and any(option in _words(line) for option in ("--last-failed", "--plan")):
+        return shlex.join(("./inv", "repro", page, "--run", "--failed"))
+    words = _words(record.start.command)
+    if not width or len(line) + len("repeat it: ") <= width or not (record.to_repeat and record.start.run):
+        return line
+    if not _is_plain(words) or _of_saved_plan(words):
+        return line
+    return _line(record.start.session, words, ("--last-failed", run))
 
 
 def repeat_test(record: RunRecord, test: TestRecord) -> str:

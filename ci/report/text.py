@@ -10,6 +10,8 @@ __all__ = [
     "duration",
     "one_line",
     "quantity",
+    "short_duration",
+    "short_path",
     "size",
     "strip_ansi",
     "unverified_words",
@@ -69,6 +71,29 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60:02d} s".removesuffix(" 00 s")
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min".removesuffix(" 00 min")
+
+
+def short_duration(seconds: float) -> str:
+    """`0:41`, `3:07`, `2:05:00`: as narrow as a column of times allows."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def short_path(path: str, width: int) -> str:
+    """A path in at most `width` characters: whole, else its end behind `.../`, else its name with the middle left out."""
+    if len(path) <= width:
+        return path
+    parts = path.split("/")
+    for first in range(1, len(parts)):
+        short = "/".join(("...", *parts[first:]))
+        if len(short) <= width:
+            return short
+    name = parts[-1]
+    if len(name) <= width:
+        return name
+    kept = max(0, width - 3)
+    return name[: kept - kept // 2] + "..."[:width] + name[len(name) - kept // 2 :]
 
 
 def unverified_words(fields: Sequence[str]) -> str:

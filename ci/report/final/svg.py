@@ -1,15 +1,17 @@
 """The final view as a picture of a terminal, for a README or a comment."""
 
-from ci.catalog.limits import ReportLimits
 from ci.record.model import RunRecord
-from ci.report.console import TerminalTheme, recording_console
-from ci.report.final.terminal import final_view
-from ci.report.log_tail import LogTails
+from ci.report.console import TerminalTheme, Text, recording_console
+from ci.report.final.terminal import Screen, end_lines
+from ci.report.live.start import start_lines
+from ci.report.live.terminal import folded
+from ci.report.model import result
+from ci.report.repeat import repeat
 from ci.report.text import one_line
 
 __all__ = ["picture"]
 
-_WIDTH = 110
+_WIDTH, _HEIGHT = 110, 60
 
 _THEME = TerminalTheme(
     (22, 24, 29),
@@ -52,9 +54,17 @@ _FRAME = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height
 """
 
 
-def picture(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> str:
-    """One SVG without anything from outside; the same record gives the same bytes."""
+def picture(record: RunRecord) -> str:
+    """How the run began and ended, as one SVG without anything from outside; the same record gives the same bytes."""
     console = recording_console(width=_WIDTH)
-    console.print(final_view(record, tails=tails, limits=limits))
+    for line in start_lines(record.start):
+        for part in folded(line, _WIDTH):
+            console.print(part)
+    console.print("...")
+    for text in end_lines(record, Screen(width=_WIDTH, height=_HEIGHT)):
+        console.print(text)
+    command = one_line(repeat(record))
+    if not result(record).ok and command:
+        console.print(Text.assemble(("repeat it: ", "dim"), (command, "bold"), overflow="fold"))
     title = record.start.command or record.title
     return console.export_svg(title=one_line(title), theme=_THEME, code_format=_FRAME, unique_id="run")

@@ -1,325 +1,229 @@
-"""The last thing that a run prints: what failed and why, the numbers, and the command that repeats it."""
+"""The last lines of a run, next to the prompt: what failed and why, how many, the report and the line that repeats it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
-from ci.record.model import PhaseRecord, RunRecord
+from ci.record.model import RunRecord
 from ci.record.quarantine import Became
-from ci.record.values import PhaseOutcome
+from ci.record.values import Leftover, PhaseOutcome
 from ci.report import model
-from ci.report.console import (
-    Console,
-    ConsoleOptions,
-    Group,
-    Padding,
-    RenderableType,
-    RenderResult,
-    Rule,
-    Table,
-    Text,
-    fact_table,
-    new_table,
-)
-from ci.report.log_tail import LogTails
-from ci.report.repeat import repeat, repeat_test
-from ci.report.text import case_name, clip, duration, one_line, strip_ansi, unverified_words, visible
+from ci.report.console import Console, Text, fitted, folded_text
+from ci.report.final.failures import Failure, failures
+from ci.report.repeat import repeat_here
+from ci.report.text import duration, one_line, short_path, strip_ansi, unverified_words
 
-__all__ = ["final_view", "show_final"]
+__all__ = ["Screen", "end_lines", "show_end"]
 
-_PHASE_STYLES = {
-    PhaseOutcome.OK: "green",
-    PhaseOutcome.WARNED: "yellow",
-    PhaseOutcome.SKIPPED: "dim",
-    PhaseOutcome.FAILED: "bold red",
-    PhaseOutcome.UNFINISHED: "bold red",
-}
-_QUARANTINE_STYLES = {
-    Became.FAILED: "magenta",
-    Became.PASSED: "green",
-    Became.SKIPPED: "dim",
-    Became.NOT_RUN: "dim",
-}
+_GAP, _INDENT = "  ", "    "
+# lines of a screen that counts, result, report, command, Nox's own line and the prompt take
+_BELOW = 9
+# lines for failures on the smallest screen
+_LEAST = 10
+# of reasons, metrics, leftovers and the like: the report has them all
+_FEW = 5
+# columns in which one line holds no evidence
+_NARROW = 60
+# where there is no width: of a message; and of failures
+_LONG, _MANY = 300, 200
+_WORDS = {Status.FAILED: "FAILED", Status.FLAKY: "FLAKY"}
+
+# a line with its style, before it is fitted
+_Styled = tuple[str, str]
 
 
-def show_final(console: Console, record: RunRecord, run_dir: Path, *, limits: ReportLimits) -> None:
-    """Print the whole view."""
-    tails = LogTails(run_dir, lines=limits.tail_lines)
-    console.print(final_view(record, tails=tails, limits=limits), crop=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screen:
+    """What the lines have to fit into; a log has no width and no height (0)."""
+
+    width: int = 0
+    height: int = 0
+
+    def room(self, taken: int) -> int:
+        """Lines for failures, below so many others."""
+        return max(_LEAST, self.height - _BELOW - taken) if self.height else _MANY
 
 
-def final_view(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> Group:
-    """The view as one renderable: what a reader needs first comes last, next to the prompt.
+def show_end(console: Console, record: RunRecord, run_dir: Path, *, report: Path | None) -> None:
+    """Print them; `report` is the page to look at, None where it could not be written."""
+    terminal = console.is_terminal and not console.is_dumb_terminal
+    screen = Screen(width=console.width, height=console.height) if console.is_terminal else Screen()
+    for line in end_lines(record, screen):
+        console.print(line, soft_wrap=True)
+    # a path or a command that is broken cannot be copied
+    page = report or run_dir
+    link = f"link {page.absolute().as_uri()}" if terminal else ""
+    label = "report: " if report is not None else "run folder: "
+    console.print(Text.assemble((label, "dim"), (_shown_path(page, screen.width), link)), soft_wrap=True)
+    if not model.result(record).ok and (command := _command(record, run_dir, screen)):
+        console.print(Text.assemble(("repeat it: ", "dim"), (one_line(command), "bold")), soft_wrap=True)
 
-    A command is one line, however long: print it with `crop=False`.
-    """
-    return Group(
-        *_sections(
-            [
-                _tests(record),
-                _measured(record),
-                _slowest(record),
-                _left_out(record),
-                _expected_failures(record),
-                _quarantined(record),
-                _phases(record, tails),
-                _troubles(record, tails, limits),
-                _outside(record),
-            ]
+
+def _command(record: RunRecord, run_dir: Path, screen: Screen) -> str:
+    """The line that repeats it; the time in a run's name is enough of it where no other run has the same."""
+    name = record.start.run
+    stamp = name.partition("-")[0]
+    alone = len(list(run_dir.absolute().parent.glob(f"{stamp}-*"))) == 1
+    return repeat_here(record, run=stamp if alone else name, width=screen.width)
+
+
+def _shown_path(path: Path, width: int) -> str:
+    """The path as it is copied: from here where the whole does not fit."""
+    path, here = path.absolute(), Path.cwd()
+    if width and len(f"report: {path}") > width and path.is_relative_to(here):
+        path = path.relative_to(here)
+    return one_line(str(path))
+
+
+def end_lines(record: RunRecord, screen: Screen) -> Iterator[Text]:
+    """What needs attention, worst last, then counts and result; each line in the screen's width."""
+    above = [line for text, style in _asides(record) for line in _folded(text, style, screen)]
+    yield from above
+    room = screen.room(len(above))
+    shown, left = failures(record, most=room, roomy=room // 2 if screen.width else room)
+    if left:
+        yield from _folded(f"FAILED {left} more tests: the report has all", "bold red", screen)
+    roomy = len(shown) * 2 <= room
+    for failure in shown:
+        yield from _failure(failure, screen, roomy=roomy)
+    for text, style in (*_outside(record), *_result(record)):
+        yield from _folded(text, style, screen)
+
+
+def _folded(text: str, style: str, screen: Screen) -> Iterator[Text]:
+    """A line, on as many as it takes."""
+    if not screen.width:
+        yield Text(text, style=style)
+        return
+    indent = len(text) - len(text.lstrip(" "))
+    for line in folded_text(text.lstrip(" "), screen.width - indent):
+        yield Text(" " * indent + line, style=style)
+
+
+# --- what failed --------------------------------------------------------------------------------------------
+
+
+def _failure(failure: Failure, screen: Screen, *, roomy: bool) -> Iterator[Text]:
+    """`FAILED file:line case  verdict  why`; what is too long for one line gets another for the evidence where there is room."""
+    whole = _line(failure, failure.where, failure.case, fitted(failure.why, _LONG))
+    if not screen.width or whole.cell_len <= screen.width:
+        yield whole
+    elif roomy or screen.width < _NARROW:
+        yield _line(failure, *_place(failure, screen.width), "")
+        if failure.why:
+            yield Text(_INDENT + fitted(failure.why, screen.width - len(_INDENT)))
+    else:
+        where, case = _place(failure, screen.width - min(30, screen.width // 3))
+        room = screen.width - _line(failure, where, case, "").cell_len - len(_GAP)
+        yield _line(failure, where, case, fitted(failure.why, room) if room > len(_INDENT) else "")
+
+
+def _line(failure: Failure, where: str, case: str, why: str) -> Text:
+    style = failure.status.row.colour
+    parts: list[str | tuple[str, str]] = [(_WORDS[failure.status], style), f" {where}"]
+    parts += [f" {case}"] if case else []
+    parts += [f" (+{failure.more} cases)"] if failure.more else []
+    parts += [_GAP, (failure.verdict, style)]
+    parts += [f"{_GAP}{why}"] if why else []
+    return Text.assemble(*parts)
+
+
+def _place(failure: Failure, width: int) -> tuple[str, str]:
+    """Path and case in this width: the path goes down to its name first, then the case is cut."""
+    case = failure.case
+    fixed = _line(failure, "", "", "").cell_len
+    name = len(failure.where.rpartition("/")[2])
+    where = short_path(failure.where, max(width - fixed - len(case) - 1, min(name, width - fixed)))
+    room = width - fixed - len(where) - 1
+    return where, fitted(case, room) if room > len(_INDENT) else ""
+
+
+# --- what else must not be silent ---------------------------------------------------------------------------
+
+
+def _few(lines: Iterable[_Styled], *, what: str) -> Iterator[_Styled]:
+    """The first of them, and how many more there are."""
+    found = list(lines)
+    yield from found[:_FEW]
+    if len(found) > _FEW:
+        yield f"and {len(found) - _FEW} more {what}: the report has all", found[-1][1]
+
+
+def _asides(record: RunRecord) -> Iterator[_Styled]:
+    """What did not run, was not judged, or failed without a say."""
+    groups = model.left_out(record)
+    yield from _few(
+        (
+            (f"{len(names)} {one_line(because)}" + (f": {one_line(names[0])}" if len(names) == 1 else ""), "")
+            for because, names in groups.items()
+            if not because.startswith(("suite left out", "shard that", "disabled"))
         ),
-        _result(record),
+        what="reasons",
+    )
+    debts = model.expected_failures(record)
+    yield from _few(
+        ((f"{len(names)} expected to fail: {one_line(why)}", "yellow") for why, names in debts.items()),
+        what="reasons",
+    )
+    yield from _few(_unmeasured(record), what="metrics")
+    for item in model.quarantined(record):
+        style = "magenta" if item.state is Became.FAILED else "dim"
+        yield f"QUARANTINED {one_line(item.row.test)} {one_line(item.words)}", style
+    for phase in model.phase_rows(record):
+        if phase.outcome is PhaseOutcome.WARNED:
+            yield (
+                f"WARNING {one_line(phase.phase)}: {one_line(strip_ansi(phase.result or phase.text))}",
+                "yellow",
+            )
+    yield from _few(
+        ((one_line(model.leftover_words(item)), "yellow") for item in _leftovers(record)), what="leftovers"
     )
 
 
-def _sections(sections: Sequence[RenderableType | None]) -> Iterator[RenderableType]:
-    for section in sections:
-        if section is not None:
-            yield section
-            yield Text("")
+def _unmeasured(record: RunRecord) -> Iterator[_Styled]:
+    """Metrics without a value, and bounds that broke and only report."""
+    for row in model.measured(record):
+        name = f"{one_line(row.metric.metric)} of {one_line(row.test.id)}"
+        if row.metric.metric in " ".join(row.attempt.end.evidence):
+            continue  # its failure says so
+        if row.state in (model.BoundState.EXCUSED, model.BoundState.UNMEASURED):
+            because = f" ({one_line(row.because)})" if row.because else ""
+            yield f"unmeasured: {name}{because}", "yellow"
+        elif row.state is model.BoundState.REPORTED_ONLY:
+            bound = one_line(model.bound_words(row.metric))
+            yield f"broken, reported only: {name} is {one_line(row.value)}, not {bound}", "yellow"
 
 
-def _tests(record: RunRecord) -> Table | None:
-    if not record.tests:
-        return None
-    table = new_table(title=f"{one_line(record.title)}: {len(record.tests)} tests")
-    table.add_column("status", no_wrap=True)
-    table.add_column("test", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("took", justify="right", no_wrap=True)
-    table.add_column("estimate", justify="right", no_wrap=True)
-    table.add_column("tries", justify="right", no_wrap=True)
+def _leftovers(record: RunRecord) -> Iterator[Leftover]:
     for test in record.tests:
-        table.add_row(
-            Text(test.status.value, style=test.status.row.colour),
-            one_line(test.id),
-            one_line(model.verdict_words(test)),
-            duration(test.duration_s) if test.attempts else "-",
-            duration(test.est_s) if test.est_s else "-",
-            str(len(test.attempts)),
-        )
-    return table
+        for attempt in test.attempts:
+            yield from attempt.end.leftovers
+    yield from record.leftovers
 
 
-def _measured(record: RunRecord) -> Table | None:
-    rows = model.measured(record)
-    if not rows:
-        return None
-    styles = {
-        model.BoundState.HOLDS: "green",
-        model.BoundState.BROKEN: "bold red",
-        model.BoundState.REPORTED_ONLY: "yellow",
-        model.BoundState.REPORT_ONLY: "dim",
-        model.BoundState.NO_BOUND: "dim",
-        model.BoundState.UNMEASURED: "bold red",
-        model.BoundState.EXCUSED: "yellow",
-    }
-    table = new_table(title="Metrics")
-    table.add_column("metric", no_wrap=True)
-    table.add_column("value", justify="right", no_wrap=True)
-    table.add_column("bound", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("test", overflow="fold")
-    for row in rows:
-        table.add_row(
-            one_line(row.metric.metric),
-            one_line(row.value),
-            one_line(model.bound_words(row.metric)),
-            Text(row.state, style=styles[row.state]),
-            one_line(row.test.id),
-        )
-    return table
-
-
-def _slowest(record: RunRecord) -> Table | None:
-    rows = model.slowest(record)
-    if len(rows) < 2:
-        return None
-    table = new_table(title="Slowest tests")
-    table.add_column("took", justify="right", no_wrap=True)
-    table.add_column("estimate", justify="right", no_wrap=True)
-    table.add_column("ratio", justify="right", no_wrap=True)
-    table.add_column("test", overflow="fold")
-    for test in rows:
-        ratio = test.duration_s / test.est_s if test.est_s else None
-        table.add_row(
-            duration(test.duration_s),
-            duration(test.est_s) if test.est_s else "-",
-            Text("-" if ratio is None else f"{ratio:.1f} x", style="yellow" if ratio and ratio > 1.5 else ""),
-            one_line(test.id),
-        )
-    return table
-
-
-def _left_out(record: RunRecord) -> RenderableType | None:
-    groups = model.left_out(record)
-    if not groups:
-        return None
-    lines: list[RenderableType] = [Text("Not run", style="bold")]
-    for because, names in groups.items():
-        lines.append(Text(f"  {len(names)} {one_line(because)}", style="yellow"))
-        lines += [Text(f"      {one_line(name)}", style="dim") for name in names]
-    return Group(*lines)
-
-
-def _expected_failures(record: RunRecord) -> RenderableType | None:
-    groups = model.expected_failures(record)
-    if not groups:
-        return None
-    lines: list[RenderableType] = [Text("Expected to fail, with no date", style="bold")]
-    for reason, names in groups.items():
-        lines.append(Text(f"  {len(names)} {one_line(reason)}", style="yellow"))
-        lines += [Text(f"      {one_line(name)}", style="dim") for name in names]
-    return Group(*lines)
-
-
-def _quarantined(record: RunRecord) -> RenderableType | None:
-    rows = model.quarantined(record)
-    if not rows:
-        return None
-    lines: list[RenderableType] = [Text("Quarantine", style="bold")]
-    for item in rows:
-        name, style = one_line(item.row.test), _QUARANTINE_STYLES[item.state]
-        lines.append(Text(f"  QUARANTINED {name}", style=style))
-        lines.append(Text(f"      {one_line(item.words)}", style="dim"))
-    return Group(*lines)
-
-
-def _phases(record: RunRecord, tails: LogTails) -> RenderableType | None:
-    rows = model.phase_rows(record)
-    if not rows:
-        return None
-    table = new_table(title="Phases")
-    table.add_column("outcome", no_wrap=True)
-    table.add_column("phase", overflow="fold")
-    table.add_column("took", justify="right", no_wrap=True)
-    table.add_column("moved", justify="right", no_wrap=True)
-    table.add_column("what", overflow="fold")
-    parts: list[RenderableType] = [table]
-    for phase in rows:
-        table.add_row(
-            Text(phase.outcome.value, style=_PHASE_STYLES[phase.outcome]),
-            one_line(phase.phase),
-            duration(phase.duration_s),
-            model.phase_amount(phase),
-            one_line(strip_ansi(phase.result or phase.text)),
-        )
-        parts += _phase_trouble(phase, tails)
-    return Group(*parts)
-
-
-def _phase_trouble(phase: PhaseRecord, tails: LogTails) -> Iterator[RenderableType]:
-    """What a phase that did not end well has to say."""
-    if phase.outcome in (PhaseOutcome.OK, PhaseOutcome.SKIPPED):
-        return
-    style = "yellow" if phase.outcome is PhaseOutcome.WARNED else "red"
-    if phase.details:
-        yield Text(f"{one_line(phase.phase)}:", style=f"bold {style}")
-        yield Padding(Text("\n".join(one_line(strip_ansi(line)) for line in phase.details)), (0, 0, 0, 4))
-    tail = tails.named(phase.log) if phase.log and phase.outcome is not PhaseOutcome.WARNED else None
-    if tail is not None:
-        note = f" ({tail.note})" if tail.note else ""
-        yield Text(f"last lines of {one_line(phase.log)}{note}:", style="bold")
-        yield Padding(Text(visible(tail.text), style="dim"), (0, 0, 0, 4))
-
-
-def _troubles(record: RunRecord, tails: LogTails, limits: ReportLimits) -> RenderableType | None:
-    found = model.troubles(record)
-    if not found:
-        return None
-    parts: list[RenderableType] = []
-    for symptom, tests in model.shared_symptoms(record).items():
-        parts.append(Text(one_line(model.symptom_words(symptom, tests)), style="bold"))
-        parts += [Text(f"    {one_line(test.id)}", style="dim") for test in tests]
-        parts.append(Text(""))
-    for trouble in found:
-        parts += _trouble(record, trouble, tails, limits)
-    return Group(*parts)
-
-
-def _trouble(
-    record: RunRecord, trouble: model.Trouble, tails: LogTails, limits: ReportLimits
-) -> Iterator[RenderableType]:
-    test, attempt = trouble.test, trouble.attempt
-    style = "red" if trouble.final else "yellow"
-    held = "QUARANTINED, " if test.status is Status.QUARANTINED else ""
-    heading = f"{one_line(test.id)}: {held}{one_line(attempt.end.verdict)}, attempt {attempt.number} of {attempt.start.of}"
-    yield Rule(Text(heading, style=f"bold {style}"), align="left", style=style, characters="-")
-    if ending := model.ending(attempt):
-        yield Text(f"{one_line(ending)} after {duration(attempt.end.duration_s)}", style="dim")
-    if attempt.end.symptom:
-        yield Text.assemble(("symptom: ", "dim"), one_line(attempt.end.symptom), overflow="fold")
-    for case in attempt.failed_cases:
-        name = one_line(case_name(case.case, test.id))
-        yield Text.assemble((f"{one_line(model.case_place(case))} ", "cyan"), (name, "bold"), overflow="fold")
-        words = clip(visible(strip_ansi(case.details or case.message)), limits.case_lines)
-        yield Padding(Text(words, style=style), (0, 0, 0, 4))
-    if attempt.end.evidence:
-        rule = f" (rule {one_line(attempt.end.rule)})" if attempt.end.rule else ""
-        yield Text(f"evidence for {one_line(attempt.end.verdict)}{rule}:", style="bold")
-        yield Padding(
-            Text("\n".join(one_line(strip_ansi(line)) for line in attempt.end.evidence)), (0, 0, 0, 4)
-        )
-    for leftover in attempt.end.leftovers:
-        yield Text(one_line(model.leftover_words(leftover)), style="yellow")
-    tail = tails.of(attempt)
-    note = f" ({tail.note})" if tail.note else ""
-    yield Text(f"last lines of {one_line(attempt.start.log) or 'the log'}{note}:", style="bold")
-    if tail.lines:
-        yield Padding(Text(visible(tail.text), style="dim"), (0, 0, 0, 4))
-    if command := repeat_test(record, test):
-        yield _Command("repeat it: ", command)
-    yield Text("")
-
-
-def _outside(record: RunRecord) -> RenderableType | None:
-    lines: list[RenderableType] = []
+def _outside(record: RunRecord) -> Iterator[_Styled]:
+    """What broke the run outside its tests, and what is wrong with the record."""
+    yield from _few(((f"record: {one_line(each)}", "yellow") for each in record.problems), what="problems")
     for failure in record.failures:
-        lines.append(Text(f"failed outside the tests: {one_line(failure.what)}", style="bold red"))
-        lines += [Text(f"  - {one_line(strip_ansi(problem))}") for problem in failure.problems]
-        if failure.cause:
-            lines.append(Text(f"  cause: {one_line(failure.cause)}"))
-        if failure.then:
-            lines.append(Text(f"  next:  {one_line(failure.then)}"))
-    lines += [Text(one_line(model.leftover_words(item)), style="yellow") for item in record.leftovers]
-    lines += [Text(f"record: {one_line(problem)}", style="yellow") for problem in record.problems]
-    return Group(*lines) if lines else None
-
-
-def _result(record: RunRecord) -> RenderableType:
-    ended = model.result(record)
-    style = "green" if ended.ok else "red"
-    counted = ", ".join(f"{count} {words}" for words, count in model.counts(record).items())
-    parts: list[RenderableType] = [
-        Rule(
-            Text(f"{one_line(record.title)}: {ended.words} (exit code {ended.code})", style=f"bold {style}"),
-            align="left",
-            style=style,
-            characters="=",
+        yield f"FAILED outside the tests  {failure.verdict}  {one_line(failure.what)}", "bold red"
+        yield from _few(
+            ((f"{_INDENT}- {one_line(strip_ansi(each))}", "") for each in failure.problems), what="problems"
         )
-    ]
+        for label, text in (("cause", failure.cause), ("next", failure.then)):
+            if text:
+                yield f"{_INDENT}{label}: {one_line(text)}", ""
+
+
+def _result(record: RunRecord) -> Iterator[_Styled]:
+    """Comparison, UNVERIFIED, counts with the time, and the result."""
     if words := model.baseline_words(record):
-        parts.append(Text(one_line(words), style="bold red" if record.regressions else "green"))
+        yield one_line(words), "bold red" if record.regressions else "green"
     if words := unverified_words(record.start.unverified):
-        parts.append(Text(words, style="bold red"))
-    if words := model.rehearsal_words(record):
-        parts.append(Text(one_line(words), style="bold yellow"))
-    shown = {
-        name: one_line(value) for name, value in model.facts(record).items() if name not in ("stage", "job")
-    }
-    parts.append(fact_table({"tests": counted, **shown}))
-    if command := repeat(record):
-        parts.append(_Command("repeat it: " if not ended.ok else "repeat:    ", command))
-    return Group(*parts)
-
-
-class _Command:
-    """A command to paste. The terminal wraps it by itself, which adds no line break; a picture has to fold it."""
-
-    def __init__(self, label: str, command: str) -> None:
-        self._text = Text.assemble((label, "dim"), (one_line(command), "bold"), overflow="fold")
-
-    def __rich_console__(self, console: Console, _options: ConsoleOptions) -> RenderResult:
-        if not console.record:
-            self._text.no_wrap, self._text.overflow = True, "ignore"
-        yield self._text
+        yield words, "bold red"
+    counted = ", ".join(f"{count} {words}" for words, count in model.counts(record).items()) or "no test"
+    yield f"{counted} in {duration(record.duration_s)}", "bold"
+    ended = model.result(record)
+    never = ", never a pass of the stage" if record.start.rehearsal else ""
+    style = "bold green" if ended.ok else "bold red"
+    yield f"{one_line(record.title)}{never}: {ended.words} (exit code {ended.code})", style

@@ -19,7 +19,7 @@ from ci.report.final.svg import picture
 from ci.report.log_tail import LogTails
 from ci.report.text import one_line
 
-__all__ = ["Failed", "Written", "show_written", "write_reports"]
+__all__ = ["Failed", "Written", "page_of", "show_written", "write_reports"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def write_reports(
         "junit.xml": lambda: junit_xml(record, tails=tails),
         "summary.md": lambda: _utf8(summary_md(record, tails=tails, limits=limits)),
         "report.html": lambda: _utf8(_page(record, run_dir, tails)),
-        "terminal.svg": lambda: _utf8(picture(record, tails=tails, limits=limits)),
+        "terminal.svg": lambda: _utf8(picture(record)),
     }
     results = [_attempt(run_dir / name, render, _replace) for name, render in reports.items()]
     if step_summary := environ.get("GITHUB_STEP_SUMMARY"):
@@ -56,12 +56,21 @@ def write_reports(
     return results
 
 
-def show_written(console: Console, run_dir: Path, written: Sequence[Written | Failed]) -> None:
-    """The files of the run folder, one a line, then those that could not be written."""
+def page_of(written: Sequence[Written | Failed]) -> Path | None:
+    """The page to look at: report.html, or what there is instead of it."""
+    found = {file.path.name: file.path for file in written if isinstance(file, Written)}
+    return found.get("report.html") or found.get("summary.md")
+
+
+def show_written(
+    console: Console, run_dir: Path, written: Sequence[Written | Failed], *, verbose: bool
+) -> None:
+    """The files that could not be written; `verbose`: before them those of the run folder, one a line."""
     beside = [
         path for path in (run_dir / "plan.json", run_dir / "events.jsonl", run_dir / "logs") if path.exists()
     ]
-    for path in (*beside, *(file.path for file in written if isinstance(file, Written))):
+    made = (*beside, *(file.path for file in written if isinstance(file, Written)))
+    for path in made if verbose else ():
         # a path that wraps cannot be copied
         console.print(Text(one_line(str(path)), style="dim"), soft_wrap=True)
     for file in written:

@@ -9,11 +9,13 @@ from ci.catalog.verdicts import Status, Verdict
 from ci.record import events as ev
 from ci.record.state import Key
 from ci.record.values import CaseOutcome, PhaseOutcome
-from ci.report.live.log_lines import Line, LogLines
+from ci.report.live.log_lines import LogLines
 from ci.report.live.progress import LiveRun
+from ci.report.live.start import Line
 from ci.report.log_tail import LogTails
 from ci.report.text import case_name, clip, one_line, strip_ansi, visible
 from ci.system.inert import guarded, inert, send_command
+from ci.system.output import say_at_once
 
 __all__ = ["ActionsView", "command", "mask", "mask_commands", "workspace_prefix"]
 
@@ -117,6 +119,9 @@ class ActionsView:
             case _:
                 self._say(lines)
         self._stream.flush()
+
+    def acknowledge(self, line: str) -> None:
+        say_at_once(line)
 
     def close(self) -> None:
         """Show what is known of attempts that never ended, and say which annotations GitHub would have dropped."""

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status, Tone
@@ -10,17 +9,9 @@ from ci.record import events as ev
 from ci.record.quarantine import Became, words
 from ci.record.values import CaseOutcome, EndReason, Leftover, PhaseOutcome
 from ci.report.live.progress import LiveRun, phase_words, progress_words
-from ci.report.repeat import repeat_run
-from ci.report.text import (
-    case_name,
-    clip,
-    duration,
-    one_line,
-    quantity,
-    strip_ansi,
-    unverified_words,
-    visible,
-)
+from ci.report.live.start import Line, start_lines
+from ci.report.log_tail import LogTails
+from ci.report.text import case_name, clip, duration, one_line, quantity, strip_ansi, visible
 
 __all__ = ["Line", "LogLines", "count_words", "place"]
 
@@ -31,15 +22,9 @@ _PHASE_WORDS: dict[PhaseOutcome, tuple[str, Tone]] = {
     PhaseOutcome.FAILED: ("FAILED", "bad"),
     PhaseOutcome.UNFINISHED: ("UNFINISHED", "bad"),
 }
+# of an attempt, with their details on a terminal; more of them have their message alone
+_WHOLE_CASES = 3
 _CASE_WORDS: Mapping[str, str] = {outcome.value: outcome.words for outcome in CaseOutcome}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One line without a line break; `tone` is how it is coloured where there are colours."""
-
-    text: str
-    tone: Tone = "plain"
 
 
 def place(event: ev.Case) -> str:
@@ -54,12 +39,28 @@ def count_words(counts: dict[Status, int]) -> str:
 
 
 class LogLines:
-    """Turns events into lines; `live` must have taken the event before."""
+    """Turns events into lines; `live` must have taken the event before.
 
-    def __init__(self, live: LiveRun, *, limits: ReportLimits, clock: Callable[[], float]) -> None:
+    With `tails` an attempt that failed without a failed case shows the last lines of its log. With `details` a failed case
+    shows its lines of code and not its message alone.
+    """
+
+    def __init__(
+        self,
+        live: LiveRun,
+        *,
+        limits: ReportLimits,
+        clock: Callable[[], float],
+        tails: LogTails | None = None,
+        details: bool = False,
+    ) -> None:
         self._live = live
         self._limits = limits
         self._clock = clock
+        self._tails = tails
+        self._details = details
+        # first lines of the messages of an attempt's failed cases: its evidence need not say them again
+        self._said: dict[tuple[str, str], list[str]] = {}
         self._progress_shown_s: dict[tuple[str, str], float] = {}
         self._phase_shown_s: dict[str, float] = {}
 
@@ -67,7 +68,7 @@ class LogLines:
         """The lines of one event, often none."""
         match event:
             case ev.RunStarted():
-                yield from self._banner(event)
+                yield from start_lines(event)
             case ev.PhaseStarted():
                 # progress that comes at once would only repeat it
                 self._phase_shown_s[event.phase] = self._clock()
@@ -88,6 +89,7 @@ class LogLines:
                 text = f"suite {one_line(event.suite)}: {len(event.tests)} tests, at most {limit}"
                 yield Line(text=text, tone="title")
             case ev.TestStarted():
+                self._said[event.suite, event.test] = []
                 yield self._started(event)
             case ev.Case() if event.outcome is CaseOutcome.FAILED:
                 yield from self._failed_case(event)
@@ -118,37 +120,6 @@ class LogLines:
                 yield Line(text=text, tone="good" if event.exit_code == 0 else "bad")
             case _:
                 pass
-
-    def _banner(self, event: ev.RunStarted) -> Iterator[Line]:
-        yield Line(text=f"{self._live.title}: {self._live.state.total} tests", tone="title")
-        if event.unverified:
-            yield Line(text=unverified_words(event.unverified), tone="bad")
-        if event.rehearsal:
-            because = one_line(event.rehearsal_because)
-            yield Line(text=f"REHEARSAL: {because}. This never counts as a pass of the stage.", tone="warn")
-            yield from (Line(text=f"stood in: {one_line(each)}", tone="warn") for each in event.stood_in)
-        facts = {
-            "hardware": event.hardware_class,
-            "engine": event.engine,
-            "executor": event.executor,
-            "commit": event.commit,
-            "plan": event.plan_digest,
-        }
-        yield Line(text=", ".join(f"{label} {one_line(value)}" for label, value in facts.items() if value))
-        command = repeat_run(event.command, session=event.session, run=event.run)
-        yield Line(text=f"run folder {one_line(event.run)}; repeat: {one_line(command)}")
-        for row in event.skipped_suites:
-            text = f"left out: suite {one_line(row.suite)}: {one_line(row.because)}"
-            yield Line(text=text, tone="dim")
-        for shard in event.empty_shards:
-            text = f"shard {one_line(shard.shard)} of suite {one_line(shard.suite)} holds no test"
-            yield Line(text=text, tone="dim")
-        for disabled in event.disabled:
-            text = f"disabled: {one_line(disabled.test)}: {one_line(disabled.because)}"
-            yield Line(text=text, tone="dim")
-        for held in event.quarantine:
-            text = f"in quarantine until {held.expires}, does not gate: {held.test}: {held.reason} ({held.issue})"
-            yield Line(text=one_line(text), tone="warn")
 
     def _started(self, event: ev.TestStarted) -> Line:
         state = self._live.state
@@ -183,7 +154,14 @@ class LogLines:
         tone: Tone = "warn" if event.quarantine else "bad"
         word = "QUARANTINED" if event.quarantine else "FAILED"
         yield Line(text=f"{word} {where + ' ' if where else ''}{case}", tone=tone)
-        text = visible(strip_ansi(event.message or event.details))
+        # details that would be cut lose their end, where the message is
+        whole = self._details and event.details.count("\n") < self._limits.case_lines
+        words = (event.details, event.message) if whole else (event.message, event.details)
+        text = visible(strip_ansi(next(filter(None, words), "")))
+        said = self._said.setdefault((event.suite, event.test), [])
+        said.append(_first_line(event.message))
+        if self._details and len(said) > _WHOLE_CASES:
+            text = one_line(said[-1])
         for line in clip(text, self._limits.case_lines).split("\n"):
             if line.strip():
                 yield Line(text=f"    {line}", tone=tone)
@@ -211,18 +189,38 @@ class LogLines:
             text += f": {state.verdict((event.suite, event.test))} on an earlier attempt"
         yield Line(text=f"{text}: {event.verdict}" if failed else text, tone=tone)
         for lacking in event.unmeasured:
-            because = f" ({one_line(lacking.because)})" if lacking.because else ""
-            text = f"metric {one_line(event.test)} {one_line(lacking.metric)} is unmeasured{because}"
-            yield Line(text=text, tone="dim" if lacking.because else "bad")
+            # without an excuse the test failed, and its evidence says so
+            if lacking.because:
+                because = one_line(lacking.because)
+                text = f"metric {one_line(event.test)} {one_line(lacking.metric)} is unmeasured ({because})"
+                yield Line(text=text, tone="dim")
+        said = self._said.pop((event.suite, event.test), [])
         if failed or status is Status.CANCELLED or status.row.set_aside:
             for line in event.evidence:
-                yield Line(text=f"    {one_line(strip_ansi(line))}", tone=tone)
+                if not any(words in line for words in said if words):
+                    yield Line(text=f"    {one_line(strip_ansi(line))}", tone=tone)
+        if failed and not said:
+            yield from self._log_end((event.suite, event.test))
         for row, became in state.quarantined((event.suite, event.test)):
             text = one_line(f"QUARANTINED {row.test} {words(row, became)}")
             yield Line(text=f"    {text}", tone="warn" if became is Became.FAILED else "dim")
         for reason in event.skip_reasons:
             yield Line(text=f"    skipped: {one_line(reason)}", tone="dim")
         yield from _leftovers(event.leftovers, indent="    ")
+
+    def _log_end(self, key: tuple[str, str]) -> Iterator[Line]:
+        """The last lines of the newest attempt's log."""
+        attempt = self._live.state.newest(key)
+        if self._tails is None or attempt is None:
+            return
+        tail = self._tails.of(attempt)
+        note = f" ({tail.note})" if tail.note else ""
+        yield Line(text=f"    last lines of {one_line(attempt.start.log) or 'the log'}{note}:", tone="dim")
+        yield from (Line(text=f"    | {visible(line)}", tone="dim") for line in tail.lines)
+
+
+def _first_line(text: str) -> str:
+    return strip_ansi(text).strip().partition("\n")[0].strip()
 
 
 def _leftovers(leftovers: Iterable[Leftover], *, indent: str) -> Iterator[Line]:

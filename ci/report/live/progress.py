@@ -2,13 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 from ci.record import events as ev
 from ci.record.model import title_of
 from ci.record.state import Key, RunState
+from ci.record.values import AttemptOutcome
 from ci.report.text import one_line, size, strip_ansi
 
 __all__ = ["LiveRun", "Running", "RunningPhase", "phase_words", "progress_words"]
+
+# of fewer tests the pace is a guess
+_FEW = 2
+# attempts whose time says how fast this machine is
+_PACED = (AttemptOutcome.PASSED, AttemptOutcome.FAILED)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,6 +52,8 @@ class LiveRun:
         self.state = RunState()
         self.began_s = clock()
         self.running: dict[Key, Running] = {}
+        self._paces: list[float] = []
+        self._at_once = 1
         self.phases: dict[str, RunningPhase] = {}
 
     def take(self, event: ev.Event) -> None:
@@ -61,10 +70,13 @@ class LiveRun:
                     est_s=event.est_s or self.state.waiting_s().get((event.suite, event.test), 0.0),
                     since_s=self._clock(),
                 )
+                self._at_once = max(self._at_once, len(self.running))
             case ev.Output() | ev.Progress() if (event.suite, event.test) in self.running:
                 _show(self.running[event.suite, event.test], event)
             case ev.TestEnded():
-                self.running.pop((event.suite, event.test), None)
+                ended = self.running.pop((event.suite, event.test), None)
+                if ended is not None and ended.est_s and event.outcome in _PACED:
+                    self._paces.append(event.duration_s / ended.est_s)
             case ev.AgentEnded():
                 self.running.clear()
             case ev.PhaseStarted():
@@ -94,11 +106,24 @@ class LiveRun:
         """Seconds since this attempt or phase started."""
         return self._clock() - running.since_s
 
+    @property
+    def pace(self) -> float:
+        """Seconds here for a second of an estimate: the median of the tests that have ended, 1 before the first."""
+        return median(self._paces) if self._paces else 1.0
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether enough tests have ended for the pace to be more than a guess."""
+        return len(self._paces) >= _FEW
+
     def left_s(self) -> float:
-        """Seconds until the end by the estimates of what waits and runs, for as many at a time as run now."""
-        waiting_s = sum(est_s for key, est_s in self.state.waiting_s().items() if key not in self.running)
-        running_s = sum(max(0.0, item.est_s - self.running_s(item)) for item in self.running.values())
-        return (waiting_s + running_s) / max(1, len(self.running))
+        """Seconds until the end at this pace, for as many tests at a time as ran at once."""
+        waiting_s = [est_s for key, est_s in self.state.waiting_s().items() if key not in self.running]
+        running_s = [
+            max(0.0, item.est_s * self.pace - self.running_s(item)) for item in self.running.values()
+        ]
+        shared_s = (sum(waiting_s) * self.pace + sum(running_s)) / self._at_once
+        return max([shared_s, *running_s])
 
 
 def _show(running: Running, event: ev.Output | ev.Progress) -> None:

@@ -10,9 +10,9 @@ from ci.plan.model import BoundWork, CapabilityWork, Plan, SuiteWork
 from ci.plan.shards import balance
 from ci.report.console import Console, Rule, Table, Text, new_table, open_console, print_json, say
 from ci.report.text import duration, unverified_words
-from ci.system.inert import inert_json
+from ci.system.inert import inert_json, send_command
 
-__all__ = ["list_tests", "print_plan", "show_class_differences", "show_differences"]
+__all__ = ["list_tests", "print_plan", "show_around", "show_class_differences", "show_differences"]
 
 _GIB = 2**30
 
@@ -25,6 +25,19 @@ def print_plan(plan: Plan, environ: Mapping[str, str], *, as_json: bool) -> None
         sys.stdout.write(inert_json(plan.text()))
     else:
         _show_plan(open_console(environ), plan)
+
+
+def show_around(plan: Plan, environ: Mapping[str, str], *, json: bool, verbose: bool) -> None:
+    """What a run shows of its plan: all of it with `verbose` and, in a closed group, in Actions; else what is unusual about it."""
+    console = open_console(environ, json=json)
+    if environ.get("GITHUB_ACTIONS") == "true":
+        send_command(console.file, f"::group::plan {plan.digest[:12]} of {plan.work.stage}")
+        _show_plan(console, plan)
+        send_command(console.file, "::endgroup::")
+    elif verbose:
+        _show_plan(console, plan)
+        return
+    _show_notes(console, plan)
 
 
 def list_tests(plan: Plan, *, as_json: bool) -> None:
@@ -82,6 +95,10 @@ def _show_plan(console: Console, plan: Plan) -> None:
         _show_suite(console, plan, suite)
     _show_bounds(console, work.bounds)
     _show_capabilities(console, work.capabilities)
+    _show_notes(console, plan)
+
+
+def _show_notes(console: Console, plan: Plan) -> None:
     for note in plan.notes:
         console.print(Text(f"note: {note}", style="yellow"))
     for missing in plan.partial:

@@ -24,6 +24,8 @@ _PHASE: Final = re.compile(
 _OUTSIDE: Final = re.compile(r"FAILED outside the tests: (?P<what>.*)$")
 _ENDED_WITH: Final = re.compile(r"\S.* ended with exit code (?P<code>\d+): ")
 _INDENT: Final = "    "
+# the end of a test's log below its evidence
+_LOG_END: Final = ("    last lines of ", "    | ")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,11 +82,18 @@ def read_results(lines: Iterable[LogLine]) -> list[OwnResult]:
     found: dict[str, OwnResult] = {}
     open_result: OwnResult | None = None
     cases: list[str] = []
+    messages: list[str] = []
+    in_case = False
     for line in lines:
-        if open_result is not None and line.text.startswith(_INDENT):
-            open_result.evidence.append(line.text.strip())
+        if line.text.startswith(_INDENT) and (open_result is not None or in_case):
+            if open_result is not None and not line.text.startswith(_LOG_END):
+                open_result.evidence.append(line.text.strip())
+            elif in_case:
+                # its first line is the message, which the evidence does not repeat
+                messages.append(f"{cases[-1]}: {line.text.strip()}")
+                in_case = False
             continue
-        open_result = None
+        open_result, in_case = None, False
         if ended := _ENDED.match(line.text):
             file = ended["test"]
             status = _STATUSES.get(ended["word"], Status.CANCELLED)
@@ -92,8 +101,9 @@ def read_results(lines: Iterable[LogLine]) -> list[OwnResult]:
             verdict = Verdict.of_name(ended["verdict"]) if ended["verdict"] else fallback
             if status is Status.CANCELLED and ended["word"] != _UNFINISHED:
                 verdict = Verdict.CANCELLED
-            open_result = OwnResult(file=file, status=status, verdict=verdict, evidence=[], cases=cases)
-            found[file], cases = open_result, []
+            open_result = OwnResult(file=file, status=status, verdict=verdict, evidence=messages, cases=cases)
+            found[file], cases, messages = open_result, [], []
         elif case := _CASE.match(line.text):
             cases.append(f"{case['place']}::{case['case']}")
+            in_case = True
     return list(found.values())
