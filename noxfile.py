@@ -23,7 +23,6 @@ if sys.version_info < (3, 11):  # noqa: UP036 - see above
 
 import atexit
 import functools
-import logging
 import os
 import subprocess
 import time
@@ -56,10 +55,10 @@ from ci.nox.exit_codes import (  # noqa: E402
     UNSET,
     Codes,
     files_with_mark,
-    is_for_people,
     leave,
     meaning,
     original_path,
+    quiet_nox,
     suite_arguments,
     targets,
     targets_among,
@@ -650,7 +649,7 @@ def pins(session: nox.Session) -> None:
 for line in unknown_sessions(sys.argv[1:], NAMES):
     sys.stderr.write(f"{line}\n")
 
-logging.getLogger("nox").addFilter(is_for_people)
+quiet_nox()
 stop_once(CODES.interrupt)
 # A SIGKILL to uvx would leave Nox and all its children running; SIGTERM ends us cleanly.
 if parent_command() in {"uv", "uvx"}:

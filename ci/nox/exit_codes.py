@@ -19,10 +19,10 @@ __all__ = [
     "Codes",
     "chosen_sessions",
     "files_with_mark",
-    "is_for_people",
     "leave",
     "meaning",
     "original_path",
+    "quiet_nox",
     "suite_arguments",
     "targets",
     "targets_among",
@@ -117,8 +117,12 @@ def leave(codes: Codes, end: Callable[[int], object] = os._exit) -> None:
     end(code)
 
 
-def is_for_people(record: logging.LogRecord) -> bool:
-    """Whether Nox may print this: `ci` has said why it failed, and one line of Nox's about the session is enough."""
+def quiet_nox() -> None:
+    """Nox says one line about a session that failed; that `ci` failed, and why, `ci` itself has said above it."""
+    logging.getLogger("nox").addFilter(_is_for_people)
+
+
+def _is_for_people(record: logging.LogRecord) -> bool:
     text = record.getMessage()
     return text != "Interrupted..." and not (" -m ci " in text and " failed with exit code " in text)
 

@@ -63,7 +63,9 @@ def _of(test: TestRecord) -> Iterator[Failure]:
 def _explained(attempt: Attempt, case: Case, *, alone: bool) -> tuple[str, str]:
     """Where a case failed and why: in the judge's words where they are about this case alone."""
     said, evidence = one_line(_first_line(case.message)), _evidence(attempt)
-    why = evidence if evidence and (alone or not said) else said
+    # evidence that is a part of the message says less
+    judged = evidence and evidence not in said and (alone or not said)
+    why = evidence if judged else said
     where, why = _with_place(one_line(model.case_place(case)) or one_line(case.case), why)
     return where, why.removeprefix(f"{one_line(case.case)}: ")
 

@@ -86,7 +86,10 @@ def end_lines(record: RunRecord, screen: Screen) -> Iterator[Text]:
         yield from _folded(f"FAILED {left} more tests: the report has all", "bold red", screen)
     roomy = len(shown) * 2 <= room
     for failure in shown:
-        yield from _failure(failure, screen, roomy=roomy)
+        for line in _failure(failure, screen, roomy=roomy):
+            if screen.width:
+                line.truncate(screen.width, overflow="crop")
+            yield line
     for text, style in (*_outside(record), *_result(record)):
         yield from _folded(text, style, screen)
 

@@ -12,6 +12,8 @@ __all__ = ["Line", "start_lines"]
 
 # of a digest or a commit: enough to tell two apart
 _SHORT = 12
+# from here on an estimate is in minutes
+_MINUTES_S = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,8 @@ class Line:
 def start_lines(run: RunStarted) -> Iterator[Line]:
     """Three lines, and one more for each thing that the run leaves out or does not judge."""
     est_s = sum(test.est_s for test in run.tests)
-    estimate = f", about {duration(est_s)} on its hardware" if est_s else ""
+    about_s = 60 * round(est_s / 60) if est_s >= _MINUTES_S else est_s
+    estimate = f", about {duration(about_s)} on its hardware" if est_s else ""
     count = f"{len(run.tests)} test{'s' if len(run.tests) != 1 else ''}"
     yield Line(text=f"{one_line(title_of(run))}: {count}{estimate}", tone="title")
     if run.unverified:

@@ -136,13 +136,31 @@ class TestARun:
     ) -> None:
         folder = self.run(monkeypatch, tmp_path, record=self.failed(), exit_code=1)
         lines = capsys.readouterr().out.splitlines()
-        assert "plan" in lines[0]
-        assert "REHEARSAL" in lines[0]
+        assert not [line for line in lines if "hardware_class" in line]
         assert lines[-1].startswith("repeat it: nox -s stage_a_amd -- ")
         assert f"--test {TEST} --jobs 2" in lines[-1]
+        assert lines[-2] == f"report: {folder / 'report.html'}"
+        assert len([line for line in lines if "nox -s" in line]) == 1
         written = {"junit.xml", "summary.md", "report.html", "terminal.svg"}
         assert written <= {path.name for path in folder.iterdir()}
+
+    def test_all_is_shown_where_it_is_asked_for(
+        self, capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        folder = self.run(monkeypatch, tmp_path, "-v", record=self.failed(), exit_code=1)
+        lines = capsys.readouterr().out.splitlines()
+        assert any("hardware_class" in line for line in lines)
         assert str(folder / "junit.xml") in lines
+        assert lines[-1].startswith("repeat it: ")
+
+    def test_in_actions_the_plan_is_in_a_closed_group(
+        self, capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        self.run(monkeypatch, tmp_path, record=self.failed(), exit_code=1)
+        lines = capsys.readouterr().out.splitlines()
+        at = next(number for number, line in enumerate(lines) if line.startswith("::group::plan "))
+        assert "hardware_class" in "".join(lines[at : lines.index("::endgroup::", at)])
 
     def test_a_run_that_passed_has_nothing_to_repeat(
         self, capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

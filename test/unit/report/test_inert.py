@@ -15,7 +15,8 @@ from ci.errors import CiError, Problem
 from ci.record.events import Event
 from ci.record.fold import fold
 from ci.report.console import plain_console
-from ci.report.final.terminal import final_view
+from ci.report.final.tables import tables
+from ci.report.final.terminal import show_end
 from ci.report.live.github import ActionsView
 from ci.report.live.views import JsonView
 from ci.report.log_tail import LogTails
@@ -77,7 +78,8 @@ def printed(events: list[Event], limits: ReportLimits, words: str) -> str:
     play(ActionsView(stdout, limits=limits, clock=Clock(), tails=tails), events)
     play(JsonView(stdout), events)
     console = plain_console(stdout)
-    console.print(final_view(fold(events), tails=tails, limits=limits), crop=False)
+    console.print(tables(fold(events), tails=tails, limits=limits), crop=False)
+    show_end(console, fold(events), EVENTS, report=None)
     problem = Problem(where=words, what=words, hint=words)
     stdout.write(CiError(words, cause=words, then=words, problems=[problem]).render() + "\n")
     return stream.getvalue()

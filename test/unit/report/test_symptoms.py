@@ -10,7 +10,7 @@ from ci.report.console import plain_console
 from ci.report.final.html import html_report
 from ci.report.final.junit import junit_xml
 from ci.report.final.summary import summary_md
-from ci.report.final.terminal import final_view
+from ci.report.final.tables import tables
 from ci.report.log_tail import LogTails
 from ci.report.model import shared_symptoms, troubles
 from support.records import EVENTS, ended, run_events
@@ -46,7 +46,7 @@ def test_tests_with_one_symptom_are_a_group_and_follow_each_other() -> None:
 def test_every_report_has_the_group_and_each_symptom(report_limits: ReportLimits) -> None:
     tails = LogTails(EVENTS, lines=report_limits.tail_lines)
     stream = io.StringIO()
-    plain_console(stream).print(final_view(record(), tails=tails, limits=report_limits), crop=False)
+    plain_console(stream).print(tables(record(), tails=tails, limits=report_limits), crop=False)
     assert SAME in stream.getvalue()
     assert f"symptom: {OTHER}" in stream.getvalue()
     summary = (

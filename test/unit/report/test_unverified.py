@@ -10,7 +10,7 @@ from ci.report.console import plain_console
 from ci.report.final.html import html_report
 from ci.report.final.junit import junit_xml
 from ci.report.final.summary import summary_md
-from ci.report.final.terminal import show_final
+from ci.report.final.terminal import show_end
 from ci.report.live.github import ActionsView
 from ci.report.live.views import LogView
 from ci.report.log_tail import LogTails
@@ -23,7 +23,7 @@ EVENTS = run_events({"a.py": [ended("failed", "product")]}, unverified=(FIELD,))
 def test_every_surface_says_it_with_the_field(report_limits: ReportLimits, tmp_path: Path) -> None:
     record, tails = fold(EVENTS), LogTails(tmp_path, lines=5)
     terminal, log, actions = io.StringIO(), io.StringIO(), io.StringIO()
-    show_final(plain_console(terminal), record, tmp_path, limits=report_limits)
+    show_end(plain_console(terminal), record, tmp_path, report=None)
     views = (
         LogView(log, limits=report_limits, clock=lambda: 0.0),
         ActionsView(actions, limits=report_limits, clock=lambda: 0.0, tails=tails),

@@ -15,10 +15,11 @@ from ci.report.console import plain_console
 from ci.report.final.html import html_report
 from ci.report.final.junit import junit_xml
 from ci.report.final.summary import summary_md
-from ci.report.final.terminal import final_view
+from ci.report.final.tables import tables
 from ci.report.live.github import ActionsView
 from ci.report.live.views import LogView, View
 from ci.report.log_tail import LogTails
+from support.ends import shown_end
 from support.records import DATA, EVENTS, events_of, record_of
 
 GOLDEN = DATA / "golden"
@@ -28,11 +29,15 @@ def tails(limits: ReportLimits) -> LogTails:
     return LogTails(EVENTS, lines=limits.tail_lines)
 
 
-def final(name: str, limits: ReportLimits) -> str:
+def all_tables(name: str, limits: ReportLimits) -> str:
     stream = io.StringIO()
-    plain_console(stream).print(final_view(record_of(name), tails=tails(limits), limits=limits), crop=False)
+    plain_console(stream).print(tables(record_of(name), tails=tails(limits), limits=limits), crop=False)
     # rich fills lines with spaces, which no editor keeps
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+
+
+def end(name: str, _limits: ReportLimits) -> str:
+    return shown_end(record_of(name), width=80, height=40)
 
 
 def shown(name: str, view: View, stream: io.StringIO) -> str:
@@ -54,7 +59,8 @@ def actions(name: str, limits: ReportLimits) -> str:
 
 
 REPORTS: dict[str, Callable[[str, ReportLimits], str]] = {
-    "final.txt": final,
+    "end.txt": end,
+    "tables.txt": all_tables,
     "log.txt": log,
     "actions.txt": actions,
     "junit.xml": lambda name, limits: junit_xml(record_of(name), tails=tails(limits)).decode(),
@@ -64,8 +70,9 @@ REPORTS: dict[str, Callable[[str, ReportLimits], str]] = {
 # `stage-b` has every kind of end; a rehearsal and a container add parts that it does not have. The page has its own tests.
 STORED = [
     *(("stage-b", report) for report in REPORTS if report != "report.html"),
-    ("rehearsal", "final.txt"),
-    ("container", "final.txt"),
+    ("rehearsal", "end.txt"),
+    ("container", "end.txt"),
+    ("container", "tables.txt"),
     ("container", "log.txt"),
 ]
 # What a reader of a run that ended badly has to find in the texts that people read.
@@ -96,9 +103,10 @@ def test_a_report_is_the_stored_one(
 
 
 @pytest.mark.parametrize("run", SAID)
-@pytest.mark.parametrize("report", ["final.txt", "summary.md", "report.html"])
+@pytest.mark.parametrize("report", ["end.txt", "summary.md", "report.html"])
 def test_a_run_that_ended_badly_says_why(run: str, report: str, report_limits: ReportLimits) -> None:
     text = re.sub(r"\\(?=[^\w\s])", "", html.unescape(REPORTS[report](run, report_limits)))
+    text = text if report.endswith(".md") else " ".join(text.split())
     for words in SAID[run]:
         assert words in text
 

@@ -1,7 +1,6 @@
 """What is no pass is said on every surface: rows without a value, cases that are expected to fail, an attempt that was stopped."""
 
 import html
-import io
 import re
 from pathlib import Path
 
@@ -14,12 +13,11 @@ from ci.record.events import Case
 from ci.record.fold import exit_code, fold
 from ci.record.model import Attempt, RunRecord
 from ci.record.values import BoundRecord, CaseOutcome, EndReason, UnmeasuredRecord
-from ci.report.console import plain_console
 from ci.report.final.html import html_report
 from ci.report.final.junit import junit_xml
 from ci.report.final.summary import summary_md
-from ci.report.final.terminal import final_view
 from ci.report.log_tail import LogTails
+from support.ends import shown_end
 from support.records import ended, run_events
 
 TEST = "test/registered/a.py"
@@ -31,10 +29,9 @@ def record(attempt: Attempt, reason: EndReason = EndReason.DONE) -> RunRecord:
 
 
 def reports(record: RunRecord, limits: ReportLimits) -> dict[str, str]:
-    tails, stream = LogTails(Path("/nowhere"), lines=3), io.StringIO()
-    plain_console(stream).print(final_view(record, tails=tails, limits=limits), crop=False)
+    tails = LogTails(Path("/nowhere"), lines=3)
     texts = {
-        "terminal": stream.getvalue(),
+        "terminal": shown_end(record, width=80, height=40),
         "summary": summary_md(record, tails=tails, limits=limits),
         "html": html_report(record, tails=tails),
         "junit": junit_xml(record, tails=tails).decode(),

@@ -11,7 +11,7 @@ from ci.catalog.limits import ReportLimits
 from ci.record.fold import fold
 from ci.record.values import SkippedSuite
 from ci.report.console import plain_console
-from ci.report.final.write import Failed, Written, show_written, write_reports
+from ci.report.final.write import Failed, Written, page_of, show_written, write_reports
 from ci.report.model import bound_words, left_out, result, slowest, troubles
 from support.full_disk import files_of_at_most
 from support.records import EVENTS, ended, record_of, run_events
@@ -104,13 +104,17 @@ def test_the_end_names_the_files_and_those_that_are_missing(run_dir: Path) -> No
         Failed(path=run_dir / "report.html", because="No space left on device"),
     ]
     stream = io.StringIO()
-    show_written(plain_console(stream), run_dir, files)
+    show_written(plain_console(stream), run_dir, files, verbose=True)
     assert stream.getvalue().splitlines() == [
         f"{run_dir}/plan.json",
         f"{run_dir}/logs",
         f"{run_dir}/junit.xml",
         f"{run_dir}/report.html was not written: No space left on device",
     ]
+    stream = io.StringIO()
+    show_written(plain_console(stream), run_dir, files, verbose=False)
+    assert stream.getvalue() == f"{run_dir}/report.html was not written: No space left on device\n"
+    assert page_of(files) is None
 
 
 class TestModel:

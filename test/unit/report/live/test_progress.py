@@ -1,18 +1,14 @@
 """The counts and times of a run that goes on."""
 
-import pytest
-
 from ci.catalog.verdicts import Status
 from ci.record.events import Retry, TestEnded
 from ci.record.values import EndReason
 from ci.report.live.progress import LiveRun
 from support.live_views import Clock
 from support.records import (
-    attempt_events,
     ended,
     events_of,
     run_events,
-    run_started,
 )
 
 
@@ -34,12 +30,3 @@ class TestLiveRun:
         for event in run_events({"a.py": [attempt]}, reason=EndReason.CANCELLED):
             live.take(event)
         assert live.state.counts() == {Status.FAILED: 1}
-
-    def test_time_left_is_shared_by_what_runs_at_once(self) -> None:
-        clock = Clock()
-        live = LiveRun(clock)
-        live.take(run_started(["a.py", "b.py", "c.py"]))
-        for test in ("a.py", "b.py"):
-            live.take(next(attempt_events(test, ended("passed", "passed"))))
-        clock.now_s += 2
-        assert live.left_s() == pytest.approx((10 + 8 + 8) / 2)
