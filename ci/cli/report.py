@@ -11,8 +11,8 @@ from ci.facts.gather import runs_dir
 from ci.github.verdict import planned_jobs, read_needs
 from ci.record.merge import NOT_WHOLE, Merged, merge
 from ci.report.console import open_console, print_json
-from ci.report.final.terminal import show_final
-from ci.report.final.write import show_written, write_reports
+from ci.report.final.terminal import show_end
+from ci.report.final.write import page_of, show_written, write_reports
 from ci.report.shards import merged_data
 from ci.report.views.shards import show_shards
 from ci.repro.gather_runs import EXAMPLE, RunGatherer, planned_of
@@ -47,10 +47,10 @@ def report(arguments: Sequence[str]) -> int:
     written = write_reports(merged.record, into, environ=environ, limits=limits)
     if known.json:
         print_json({"folder": str(into), **merged_data(merged)})
-    else:
-        show_final(console, merged.record, into, limits=limits)
+    show_written(console, into, written, verbose=True)
+    if not known.json:
         show_shards(console, merged.record)
-    show_written(console, into, written)
+        show_end(console, merged.record, into, report=page_of(written))
     if merged.unusable:
         raise _incomplete(merged, NOT_WHOLE)
     return 0
