@@ -64,6 +64,7 @@ from ci.nox.exit_codes import (  # noqa: E402
     targets_among,
     unknown_sessions,
 )
+from ci.system.environ import exports_telemetry  # noqa: E402
 from ci.system.inert import guard_output  # noqa: E402
 from ci.system.output import outlive_readers  # noqa: E402
 from ci.system.signals import die_with_parent, parent_command, stop_once  # noqa: E402
@@ -78,8 +79,9 @@ REQUIREMENTS = ROOT / "requirements"
 # machine too: the plan decides whether it is a rehearsal, and planning already needs the environment.
 HOST = ("run",)
 STAGE = ("run", "rehearsal", "model")
-TEST = (*STAGE, "tasks", "test")
-LINT = ("run", "tasks", "test", "lint")
+TELEMETRY = ("telemetry",)
+TEST = (*STAGE, *TELEMETRY, "tasks", "test")
+LINT = ("run", *TELEMETRY, "tasks", "test", "lint")
 DEV = (*TEST, "lint")
 SITE = ("docs",)
 IN_CONTAINER = ("container", "rehearsal", "model")
@@ -263,11 +265,23 @@ def output(session: nox.Session, command: Sequence[str]) -> str:
 # --- the stages ---------------------------------------------------------------------------------------------
 
 
+def stage_groups(session: nox.Session) -> tuple[str, ...]:
+    """What a stage needs, and what sends its spans if the user wants that and it can be had: it never costs a run."""
+    if not exports_telemetry(os.environ):
+        return STAGE
+    try:
+        made(session, *STAGE, *TELEMETRY)
+    except InfrastructureError as error:
+        session.log(f"the run will not be sent to OpenTelemetry: {error.what}")
+        return STAGE
+    return (*STAGE, *TELEMETRY)
+
+
 def stage(row: MenuRow) -> None:
     """Register a stage, or one suite of it."""
 
     def function(session: nox.Session) -> None:
-        ci(session, STAGE, "run", row.stage_id, *suite_arguments(row.suite, session.posargs))
+        ci(session, stage_groups(session), "run", row.stage_id, *suite_arguments(row.suite, session.posargs))
 
     function.__doc__ = f"{row.title}\n\n{row.description}"
     register(name=row.name, tags=row.tags)(function)

@@ -20,13 +20,14 @@ from ci.facts.platform_support import require_rehearsal
 from ci.plan.model import Plan
 from ci.plan.secret_values import refuse_secret_values, secret_values
 from ci.record.events import Baseline
-from ci.report.console import confirmed, open_console, say
+from ci.report.console import Text, confirmed, open_console, say
 from ci.report.final.tables import tables
 from ci.report.final.terminal import show_end
 from ci.report.final.write import page_of, show_written, write_reports
 from ci.report.live.github import mask, workspace_prefix
 from ci.report.live.views import View, open_view
 from ci.report.log_tail import LogTails
+from ci.report.telemetry.export import start_export
 from ci.report.views.engine_build import EngineBuildView
 from ci.report.views.plan import list_tests, print_plan, show_around
 from ci.system import clock
@@ -82,7 +83,14 @@ def act(
     baseline: Baseline | None = None,
 ) -> int:
     """Run a plan, shown and reported as it fits where it was started; returns the exit code."""
-    shown = _Shown(plan=plan, environ=environ, json=json, verbose=verbose, limits=catalog.limits.report)
+    shown = _Shown(
+        plan=plan,
+        environ=environ,
+        secrets=tuple(secret_values(catalog, environ).values()),
+        json=json,
+        verbose=verbose,
+        limits=catalog.limits.report,
+    )
     return Run(
         plan=plan,
         catalog=catalog,
@@ -114,10 +122,14 @@ def _make_engine(catalog: Catalog, plan: Plan, environ: Mapping[str, str], *, ye
 
 @dataclass(slots=True, kw_only=True)
 class _Shown:
-    """What a person sees of a run: before, during and after it. `view` is the one that is open."""
+    """What a person sees of a run: before, during and after it. `view` is the one that is open.
+
+    `secrets` are the caller's, which are sent nowhere.
+    """
 
     plan: Plan
     environ: Mapping[str, str]
+    secrets: tuple[str, ...]
     json: bool
     verbose: bool
     limits: ReportLimits
@@ -150,6 +162,7 @@ class _Shown:
 
     def after(self, ending: Ending) -> None:
         """Write every report that can be written, and show the end."""
+        export = start_export(ending.record, self.environ, self.secrets)
         console = open_console(self.environ, json=self.json)
         run_dir = ending.folder.path
         written = write_reports(ending.record, run_dir, environ=self.environ, limits=self.limits)
@@ -157,6 +170,8 @@ class _Shown:
             tails = LogTails(run_dir, lines=self.limits.tail_lines)
             console.print(tables(ending.record, tails=tails, limits=self.limits), crop=False)
         show_written(console, run_dir, written, verbose=self.verbose)
+        if export is not None:
+            console.print(Text(export.line(), style="dim"), soft_wrap=True)
         if ending.failure is not None:
             sys.stderr.write(ending.failure.render() + "\n")
             sys.stderr.flush()

@@ -6,15 +6,25 @@ from datetime import date
 
 from ci.errors import UsageError
 
-__all__ = ["TODAY", "read_environ", "tried_today"]
+__all__ = ["OTEL", "TODAY", "exports_telemetry", "read_environ", "tried_today"]
 
 # Tries a date: what will `check` and the plans say on that day?
 TODAY = "AMD_CI_TODAY"
+# Sends a run's spans and metrics to the endpoint that OpenTelemetry's own variables name.
+OTEL = "AMD_CI_OTEL"
+_OFF = ("", "0", "false", "no", "off")
 
 
 def read_environ() -> Mapping[str, str]:
     """A copy of the environment; everything else takes it as an argument."""
     return dict(os.environ)
+
+
+def exports_telemetry(environ: Mapping[str, str]) -> bool:
+    """Whether `AMD_CI_OTEL` is set to anything but no, and OpenTelemetry's own switch does not say otherwise."""
+    return (
+        environ.get(OTEL, "").lower() not in _OFF and environ.get("OTEL_SDK_DISABLED", "").lower() != "true"
+    )
 
 
 def tried_today(environ: Mapping[str, str]) -> date | None:

@@ -1,0 +1,1 @@
+"""A run as OpenTelemetry has it: spans and metrics, sent where the user says."""
