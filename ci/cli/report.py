@@ -47,7 +47,7 @@ def report(arguments: Sequence[str]) -> int:
     written = write_reports(merged.record, into, environ=environ, limits=limits)
     if known.json:
         print_json({"folder": str(into), **merged_data(merged)})
-    show_written(console, into, written, verbose=True)
+    show_written(console, into, written, verbose=False)
     if not known.json:
         show_shards(console, merged.record)
         show_end(console, merged.record, into, report=page_of(written))
