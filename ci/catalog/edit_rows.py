@@ -10,6 +10,7 @@ __all__ = ["add_row", "edit_row"]
 
 _HEADER = re.compile(r"\s*\[")
 _KEY = re.compile(r"\s*(?P<key>[A-Za-z0-9_-]+)\s*=")
+_LONG_LIST = 80
 
 
 def edit_row(text: str, array: str, key: str, name: str, values: Mapping[str, Any]) -> str:
@@ -109,8 +110,11 @@ def _comment(lines: Sequence[str]) -> str:
 
 
 def _written(value: Any) -> str:
-    """A value as TOML; JSON's strings, numbers, lists and truth values are written the same."""
-    return json.dumps(value, ensure_ascii=False)
+    """A value as TOML; JSON's strings, numbers, lists and truth values are written the same. A long list has a line for each item."""
+    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list) and len(text) > _LONG_LIST:
+        return "[\n" + "".join(f"    {_written(each)},\n" for each in value) + "]"
+    return text
 
 
 def _require(

@@ -102,7 +102,8 @@ def _write(
         UsageError: a row cannot be edited; nothing is written.
     """
     path = CATALOG_DIR / "stages.toml"
-    commit = commit_of(Path(view.facts.root)).text[:_COMMIT_CHARS]
+    commit = commit_of(Path(view.facts.root)).value
+    at = f" at {commit[:_COMMIT_CHARS]}" if commit else ""
     files = {
         suite.row.name: suite.lane.workflow.file.rpartition("/")[2]
         for suite in suites
@@ -112,10 +113,10 @@ def _write(
     try:
         for name in dict.fromkeys(row.suite for row in found if row.suite):
             values: dict[str, Any] = {row.column: row.theirs for row in found if row.suite == name}
-            values["source"] = f"{files[name]} at {commit}"
+            values["source"] = files[name] + at
             text = edit_row(text, "suite", "name", name, values)
         for suite in new:
-            text = add_row(text, "suite", _new_row(suite, commit), after=text.count("\n[[suite]]") - 1)
+            text = add_row(text, "suite", _new_row(suite, at), after=text.count("\n[[suite]]") - 1)
     except ValueError as error:
         raise UsageError(
             f"cannot edit {path.name}: {error}", cause="nothing was written", then="edit the rows by hand"
@@ -123,7 +124,9 @@ def _write(
     with writing(path):
         path.write_text(text, encoding="utf-8")
     changed = len({row.suite for row in found if row.suite})
-    say(f"wrote {changed} changed and {len(new)} new rows to {path}; next: nox -s check")
+    # a new suite stands in the dropdowns of our workflows
+    then = "nox -s workflows, then nox -s check" if new else "nox -s check"
+    say(f"wrote {changed} changed and {len(new)} new rows to {path}; next: {then}")
     others = [row for row in found if not row.suite]
     if others:
         say(
@@ -131,7 +134,7 @@ def _write(
         )
 
 
-def _new_row(suite: TreeSuite, commit: str) -> dict[str, Any]:
+def _new_row(suite: TreeSuite, at: str) -> dict[str, Any]:
     row = suite.row
     usual = {"fabric": False, "nightly": False, "rocm": "", "files": [], "attempts": 1, "retry_wait_s": 0}
     values = {column: column_value(row, column) for column in COLUMNS}
@@ -141,5 +144,5 @@ def _new_row(suite: TreeSuite, commit: str) -> dict[str, Any]:
         "name": row.name,
         **{column: value for column, value in values.items() if usual.get(column) != value},
         "why": f"run by {suite.lane.job.id}" if suite.lane is not None else row.why,
-        "source": f"{row.source.partition(':')[0]} at {commit}",
+        "source": row.source.partition(":")[0] + at,
     }

@@ -114,7 +114,8 @@ def _options(catalog: Catalog, workflow: WorkflowRow) -> Callable[[WorkflowInput
     def options(row: WorkflowInput) -> list[str]:
         if row.options_from == "suites":
             suites = suites_of(catalog, workflow)
-            return [*dict.fromkeys(suite.stage for suite in suites), *(suite.name for suite in suites)]
+            names = [*(suite.stage for suite in suites), *(suite.name for suite in suites)]
+            return list(dict.fromkeys(names))
         if row.options_from == "pools":
             return [pool for family in _families_with_a_choice(catalog) for pool in family]
         return list(row.options)

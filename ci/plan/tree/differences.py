@@ -64,7 +64,7 @@ def differences_of(suites: Sequence[TreeSuite]) -> Iterator[Difference]:
             continue
         for column, field in COLUMNS.items():
             ours, theirs = column_value(suite.ours, column), column_value(suite.row, column)
-            if ours != theirs and not _says_nothing(suite, column):
+            if not _same(ours, theirs) and not _says_nothing(suite, column):
                 yield Difference(
                     suite=suite.row.name,
                     column=column,
@@ -72,6 +72,11 @@ def differences_of(suites: Sequence[TreeSuite]) -> Iterator[Difference]:
                     theirs=theirs,
                     source=suite.sources.get(field, suite.row.source),
                 )
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    """Whether they mean the same: files run longest first, in whatever order they are written."""
+    return sorted(ours) == sorted(theirs) if isinstance(ours, list) else bool(ours == theirs)
 
 
 def _says_nothing(suite: TreeSuite, column: str) -> bool:

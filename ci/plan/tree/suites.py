@@ -201,7 +201,7 @@ def _of_lane(
         shards=call.parts or 1,
         timeout_s=timeout_s,
         timeout_per_file_s=file_s,
-        nightly=call.nightly,
+        nightly=call.nightly if call.kind is CallKind.SUITE else _is_nightly(lane.workflow),
         rocm=number,
         env_sets=(env.id,) if env is not None else (),
         files=files if call.kind is CallKind.FILES else (),
@@ -209,6 +209,11 @@ def _of_lane(
         retry_wait_s=wait_s or 0,
     )
     return TreeSuite(row=row, ours=ours, lane=lane, label=cell.label, sources=sources, env=env)
+
+
+def _is_nightly(workflow: TreeWorkflow) -> bool:
+    """Whether files without a suite belong to the nightly runs: no pull request starts them."""
+    return "schedule" in workflow.triggers and "pull_request" not in workflow.triggers
 
 
 def _rocm(catalog: Catalog, flavour: str) -> str:

@@ -14,7 +14,7 @@ __all__ = ["show_differences", "show_names", "show_tree", "tree_data"]
 
 
 def show_tree(console: Console, tree: TreeFacts) -> None:
-    """What the runner knows, then every job of AMD's, one row for each call, then what could not be read."""
+    """What the runner knows, then every job of AMD's by workflow, then what could not be read."""
     console.print(Rule(Text(tree.root, style="bold")))
     registry = tree.registry
     facts = new_table("of the runner", "value", "at")
@@ -35,11 +35,13 @@ def show_tree(console: Console, tree: TreeFacts) -> None:
         facts.add_row(Text(name), Text(f"{stated.value:g}"), Text(stated.source))
     facts.add_row(Text("parts"), Text(registry.partition.value), Text(registry.partition.source))
     console.print(facts)
-    jobs = new_table("job", "jobs", "runs", "parts", "runner", "limits", "ROCm", "at")
-    for job in tree.amd_jobs:
-        for row in _rows(job):
-            jobs.add_row(*(Text(cell) for cell in row))
-    console.print(jobs)
+    for workflow in tree.workflows:
+        jobs = [job for job in workflow.jobs if job.amd]
+        if jobs:
+            console.print(Text(f"{workflow.file.rpartition('/')[2]} ({workflow.name})", style="bold"))
+        for job in jobs:
+            for line in _lines(job):
+                console.print(Text(line), soft_wrap=True)
     for problem in tree.unread:
         console.print(Text(f"not read: {problem}"))
     console.print(Text(summary(tree)))
@@ -80,42 +82,33 @@ def _first(rows: Sequence[Any]) -> Text:
     return Text(rows[0].source if rows else "")
 
 
-def _rows(job: TreeJob) -> Iterable[tuple[str, ...]]:
-    """One row for each call of the job's first cell; a job that runs no test has one without."""
+def _lines(job: TreeJob) -> Iterable[str]:
+    """A line for the job by its first cell, and one below it for each of its calls."""
     if not job.started:
-        yield (job.id, "", f"calls {job.uses.rpartition('/')[2]}", "", "", "", "", job.source)
+        yield f"{job.line:6} {job.id}: calls {job.uses.rpartition('/')[2]}"
         return
-    cell, count = job.started[0], "?" if job.size is None else str(job.size)
+    cell, count = job.started[0], "?" if job.size is None else job.size
+    limit = "" if job.timeout_min is None else f"{job.timeout_min:g} min"
+    words = [job.id, f"{count} jobs" if count != 1 else "", cell.label, _rocm(cell), limit]
+    yield f"{job.line:6} {', '.join(filter(None, words))}"
     if not cell.calls:
-        yield (job.id, count, "no tests", "", cell.label, "", _rocm(cell), job.source)
-    for number, call in enumerate(cell.calls):
-        yield (
-            "" if number else job.id,
-            "" if number else count,
-            _runs(call),
-            "" if call.parts is None else str(call.parts),
-            "" if number else cell.label,
-            _limits(job, call),
-            "" if number else _rocm(cell),
-            call.source,
-        )
+        yield f"{'':9}no tests"
+    for call in cell.calls:
+        yield f"{call.line:8} {_runs(call)}"
 
 
 def _runs(call: TestCall) -> str:
-    """The suite or the files, and the variables that the command gives them."""
+    """The suite or the files, its limits, and the variables that the command gives them."""
     if call.kind is CallKind.FILES:
-        words = [*call.files]
+        words = [" ".join(call.files)]
     else:
-        words = [call.suite, *(["--nightly"] if call.nightly else [])]
-        words += [f"({call.runner})"] if call.kind is CallKind.OTHER_RUNNER else []
-    return " ".join([*words, *(f"{name}={value}" for name, value in call.env)])
-
-
-def _limits(job: TreeJob, call: TestCall) -> str:
-    whole = call.step_timeout_min if call.step_timeout_min is not None else job.timeout_min
-    limits = [] if whole is None else [f"{whole:g} min"]
-    limits += [] if call.timeout_per_file_s is None else [f"{call.timeout_per_file_s:g} s a file"]
-    return ", ".join(limits)
+        words = [call.suite + (" --nightly" if call.nightly else "")]
+        words += [f"by {call.runner}"] if call.kind is CallKind.OTHER_RUNNER else []
+    words += [] if (call.parts or 1) == 1 else [f"{call.parts} parts"]
+    words += [] if call.step_timeout_min is None else [f"{call.step_timeout_min:g} min"]
+    words += [] if call.timeout_per_file_s is None else [f"{call.timeout_per_file_s:g} s a file"]
+    env = " ".join(f"{name}={value}" for name, value in call.env if not name.startswith("GITHUB_"))
+    return ", ".join([*words, *([env] if env else [])])
 
 
 def _rocm(cell: JobCell) -> str:
@@ -134,13 +127,7 @@ def show_differences(
     if differences:
         table = new_table("row", "column", "ours", "the tree's", "at")
         for row in differences:
-            cells = (
-                row.suite or "discovery.toml",
-                row.column,
-                _value(row.ours),
-                _value(row.theirs),
-                row.source,
-            )
+            cells = (row.suite or "discovery.toml", row.column, *_sides(row), row.source)
             table.add_row(*(Text(cell) for cell in cells))
         console.print(table)
     for suite in new:
@@ -157,8 +144,21 @@ def show_differences(
     )
 
 
-def _value(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _sides(row: Difference) -> tuple[str, str]:
+    """Both values; of two lists what each has alone."""
+    ours, theirs = row.ours, row.theirs
+    if isinstance(ours, list) and isinstance(theirs, list):
+        ours, theirs = _without(ours, theirs), _without(theirs, ours)
+    return str(ours), str(theirs)
+
+
+def _without(mine: Sequence[str], others: Sequence[str]) -> str:
+    alone = [each for each in mine if each not in others]
+    return (
+        "\n".join(alone)
+        if len(alone) == len(mine)
+        else "\n".join([*alone, f"{len(mine) - len(alone)} the same"])
+    )
 
 
 def tree_data(tree: TreeFacts) -> dict[str, Any]:

@@ -35,6 +35,12 @@ def test_a_list_of_several_lines_is_replaced_and_a_new_value_stands_before_why()
     assert 'files = ["c.py"]\nrocm = "720"\nwhy = "because"\n\n# about the second' in made
 
 
+def test_a_long_list_has_a_line_for_each_item() -> None:
+    files = [f"test/registered/amd/test_a_long_name_{number}.py" for number in (1, 2)]
+    made = edit_row(TEXT, "suite", "name", "two", {"files": files})
+    assert f'files = [\n    "{files[0]}",\n    "{files[1]}",\n]\nwhy = "for # a reason"' in made
+
+
 def test_a_value_can_be_removed() -> None:
     assert edit_row(TEXT, "suite", "name", "two", {"shards": None}) == TEXT.replace("shards = 1\n", "")
 

@@ -1,6 +1,7 @@
 """`nox -s tree`: a checkout's own facts, what differs from our rows, and writing them."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 from ci.catalog.catalog import load_catalog
 from ci.cli.main import main
+from ci.plan.tree.differences import Difference
+from ci.report.console import open_console
+from ci.report.views.tree import show_differences
 from support.catalog_files import CATALOG_DIR, ENVS_DIR
 from support.workflow_trees import registered, write_workflow_tree
 
@@ -42,11 +46,16 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_the_facts_are_one_table_and_what_was_not_read(tree: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_facts_are_the_runners_and_every_job_by_workflow(
+    tree: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["tree", "--checkout", tree]) == 0
     out = capsys.readouterr().out
     assert "register_local_ci" in out
-    assert "pr-amd.yml:9" in out
+    assert (
+        f"pr-amd.yml (pr-amd.yml)\n     4 job, 2 jobs, linux-south-1gpu\n       9 {SUITE}, 2 parts, 33 min\n"
+        in out
+    )
     assert "2 workflows, 3 AMD jobs with 4 names, 3 suites; 0 not read" in out
 
 
@@ -68,6 +77,16 @@ def test_what_differs_from_our_rows(tree: str, capsys: pytest.CaptureFixture[str
     of_suite = {row["column"]: row["theirs"] for row in data["differences"] if row["suite"] == SUITE}
     assert (of_suite["shards"], of_suite["timeout_min"]) == (2, 33)
     assert "stage-c-fresh-amd" in data["only_in_the_tree"]
+
+
+def test_of_files_that_differ_only_those_are_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shared = {"suite": "files-amd", "column": "files", "source": "w.yml:3"}
+    row = Difference(ours=["a.py", "b.py"], theirs=["c.py", "a.py"], **shared)
+    show_differences(open_console({}), [row], (), ())
+    out = capsys.readouterr().out
+    assert re.search(r"files +b.py +c.py +w.yml:3 *\n +1 the same +1 the same", out)
 
 
 @pytest.mark.processes

@@ -111,6 +111,21 @@ def test_a_suite_that_is_only_registered_can_be_planned(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("event", "nightly"), [("schedule", True), ("pull_request", False)])
+def test_files_without_a_suite_are_nightly_where_no_pull_request_starts_them(
+    tmp_path: Path, event: str, *, nightly: bool
+) -> None:
+    files = f"""
+        on: [{event}]
+        jobs:
+          stage-b-files-amd:
+            runs-on: linux-south-1gpu
+            steps: [{{run: "docker exec -w /sglang-checkout/test ci python3 -m pytest registered/x/test_alone.py"}}]
+        """
+    found = suites(look(tmp_path, {".github/workflows/files-amd.yml": files}))
+    assert found["stage-b-files-amd"].row.nightly is nightly
+
+
 def test_our_suites_that_no_job_runs_are_named(tmp_path: Path) -> None:
     view = look(tmp_path)
     assert OURS in {suite.name for suite in unrun(catalog(), tuple(suites(view).values()))}
