@@ -26,7 +26,7 @@ __all__ = [
 
 
 class ExitCode(IntEnum):
-    """What a process of this project ends with; README and `docs/exit-codes.md` list the same table."""
+    """What a process of this project ends with; README lists the same, `docs/exit-codes.md` is made from it."""
 
     OK = 0
     TESTS_FAILED = 1
@@ -44,28 +44,91 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitRow:
-    """What a code is called: `name` in a list of codes, `result` as the result of a run."""
+    """What a code is called: `name` in a list of codes, `result` as the result of a run.
+
+    `meaning` and `first_step` are for the table in the documentation, in Markdown.
+    """
 
     name: str
     result: str
+    meaning: str
+    first_step: str
 
 
 # Worst first. A product failure is never hidden by an infrastructure failure beside it.
 EXIT_ROWS: Mapping[int, ExitRow] = {
-    ExitCode.INTERRUPTED: ExitRow(name="interrupted", result="interrupted"),
-    ExitCode.USAGE: ExitRow(name="usage or configuration", result="invalid request or configuration"),
-    ExitCode.GUARD: ExitRow(name="guard violated", result="dependencies were changed"),
-    ExitCode.TESTS_FAILED: ExitRow(name="failed", result="tests failed"),
-    ExitCode.BOUNDS: ExitRow(name="bounds broken", result="bounds were broken"),
-    ExitCode.TIMEOUT: ExitRow(name="timeout", result="timed out"),
-    ExitCode.INFRASTRUCTURE: ExitRow(name="infrastructure", result="the infrastructure failed"),
-    ExitCode.QUARANTINE: ExitRow(name="expired quarantine", result="a quarantine has expired"),
-    ExitCode.STALE: ExitRow(name="generated file stale", result="a generated file is stale"),
-    ExitCode.FINDINGS: ExitRow(
-        name="findings about another tree", result="another project's tree has problems"
+    ExitCode.INTERRUPTED: ExitRow(
+        name="interrupted",
+        result="interrupted",
+        meaning="interrupted",
+        first_step="what was recorded until then is in the run folder",
     ),
-    ExitCode.NOTHING_SELECTED: ExitRow(name="nothing selected", result="nothing was run"),
-    ExitCode.OK: ExitRow(name="ok", result="passed"),
+    ExitCode.USAGE: ExitRow(
+        name="usage or configuration",
+        result="invalid request or configuration",
+        meaning="usage or configuration",
+        first_step="the message lists every problem with its place and a hint",
+    ),
+    ExitCode.GUARD: ExitRow(
+        name="guard violated",
+        result="dependencies were changed",
+        meaning="guard violated: protected dependencies changed",
+        first_step="the table names the step that changed them",
+    ),
+    ExitCode.TESTS_FAILED: ExitRow(
+        name="failed",
+        result="tests failed",
+        meaning="tests failed; `parity`, `contract`, `docs`: something does not fit",
+        first_step="read `summary.md` of the run folder; the last line of the run repeats the failed tests",
+    ),
+    ExitCode.BOUNDS: ExitRow(
+        name="bounds broken",
+        result="bounds were broken",
+        meaning="bounds broken, and nothing else",
+        first_step="the message has the row's source",
+    ),
+    ExitCode.TIMEOUT: ExitRow(
+        name="timeout",
+        result="timed out",
+        meaning="timeout of a file or a suite",
+        first_step="compare the estimate with the time taken in the report",
+    ),
+    ExitCode.INFRASTRUCTURE: ExitRow(
+        name="infrastructure",
+        result="the infrastructure failed",
+        meaning="infrastructure: engine, interpreter, disk, network, GPU",
+        first_step="the message has the cause and the next command",
+    ),
+    ExitCode.QUARANTINE: ExitRow(
+        name="expired quarantine",
+        result="a quarantine has expired",
+        meaning="expired quarantine, or an invalid row of it (no issue, unknown test, `since` after `expires`)",
+        first_step="remove the row, or give it a later date with the reason",
+    ),
+    ExitCode.STALE: ExitRow(
+        name="generated file stale",
+        result="a generated file is stale",
+        meaning="a generated file is stale",
+        first_step="the message has the command that makes it again",
+    ),
+    ExitCode.FINDINGS: ExitRow(
+        name="findings about another tree",
+        result="another project's tree has problems",
+        meaning="findings about another project's tree (`nox -s check -- --checkout PATH`, `nox -s contract`)",
+        first_step="each has its file and line in that tree",
+    ),
+    ExitCode.NOTHING_SELECTED: ExitRow(
+        name="nothing selected",
+        result="nothing was run",
+        meaning="nothing was selected, or every selected test was skipped, needs a GPU or is not judged",
+        first_step="the message gives the reasons; `-- --list` shows the tests",
+    ),
+    ExitCode.OK: ExitRow(
+        name="ok",
+        result="passed",
+        meaning="everything that gates passed; also a shard that is empty because there are more shards than tests",
+        first_step="",
+    ),
 }
 SEVERITY: tuple[int, ...] = tuple(EXIT_ROWS)
 

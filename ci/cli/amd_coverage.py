@@ -13,14 +13,14 @@ from ci.report.console import open_console, print_json
 from ci.report.views.coverage import backtest_data, coverage_data, show_backtest, show_coverage
 from ci.system.environ import read_environ
 
-__all__ = ["amd_coverage"]
+__all__ = ["amd_coverage", "amd_coverage_parser"]
 
 _EXAMPLE = "nox -s amd_coverage -- --checkout ~/sglang"
 _COMPARED = "test/registered"
 
 
-def amd_coverage(arguments: Sequence[str]) -> int:
-    """List tests that run for CUDA and not for AMD, the likeliest to run there first, with the lines to add."""
+def amd_coverage_parser() -> Parser:
+    """The options of `nox -s amd_coverage`."""
     parser = Parser(prog="nox -s amd_coverage --", description=amd_coverage.__doc__)
     add = parser.add_argument
     add("--checkout", default="", metavar="PATH", help="an SGLang tree")
@@ -32,7 +32,12 @@ def amd_coverage(arguments: Sequence[str]) -> int:
         help="judge the list by what a later tree enables for AMD",
     )
     add("--json", action="store_true", help="everything, for machines")
-    known = parser.read(arguments)
+    return parser
+
+
+def amd_coverage(arguments: Sequence[str]) -> int:
+    """List tests that run for CUDA and not for AMD, the likeliest to run there first, with the lines to add."""
+    known = amd_coverage_parser().read(arguments)
     if not known.checkout:
         raise UsageError("no tree given", cause="the tests are those of an SGLang tree", then=_EXAMPLE)
     catalog = load_catalog()

@@ -16,11 +16,11 @@ from ci.plan.route import check_routes
 from ci.report.console import open_console, print_json
 from ci.system.environ import TODAY, read_environ
 
-__all__ = ["check"]
+__all__ = ["check", "check_parser"]
 
 
-def check(arguments: Sequence[str]) -> int:
-    """Check everything that can be checked without running a test; `--checkout PATH` checks an SGLang tree's CI."""
+def check_parser() -> Parser:
+    """The options of `nox -s check`."""
     parser = Parser(prog="nox -s check --", description=check.__doc__)
     add = parser.add_argument
     add("--checkout", default="", metavar="PATH", help="an SGLang tree, in the place of this one")
@@ -33,7 +33,12 @@ def check(arguments: Sequence[str]) -> int:
     add("--all", action="store_true", help="with --checkout: every finding, not the first of each kind")
     add("--sarif", default="", metavar="FILE", help="with --checkout: write the findings for code scanning")
     add("--json", action="store_true", help="everything, for machines")
-    known = parser.read(arguments)
+    return parser
+
+
+def check(arguments: Sequence[str]) -> int:
+    """Check everything that can be checked without running a test; `--checkout PATH` checks an SGLang tree's CI."""
+    known = check_parser().read(arguments)
     if known.checkout:
         return check_tree(known)
     problems = [

@@ -19,11 +19,11 @@ from ci.report.views.contract import contract_data, show_contract
 from ci.system.environ import read_environ
 from ci.system.file_lock import cache_dir
 
-__all__ = ["contract"]
+__all__ = ["contract", "contract_parser"]
 
 
-def contract(arguments: Sequence[str]) -> int:
-    """Compare; exit 1 when a row of ours does not fit, 10 when the tree contradicts itself."""
+def contract_parser() -> Parser:
+    """The options of `nox -s contract`."""
     parser = Parser(prog="nox -s contract --", description=contract.__doc__)
     add = parser.add_argument
     add(
@@ -40,7 +40,12 @@ def contract(arguments: Sequence[str]) -> int:
         help="an interpreter that can import it: its own parser is asked",
     )
     add("--json", action="store_true", help="everything, for machines")
-    known = parser.read(arguments)
+    return parser
+
+
+def contract(arguments: Sequence[str]) -> int:
+    """Compare; exit 1 when a row of ours does not fit, 10 when the tree contradicts itself."""
+    known = contract_parser().read(arguments)
     catalog, environ = load_catalog(), read_environ()
     tree = _tree(known, catalog, environ)
     specs = read_server_arguments(REPOSITORY)

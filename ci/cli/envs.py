@@ -27,9 +27,25 @@ from ci.report.views.envs import (
 )
 from ci.system.environ import read_environ
 
-__all__ = ["envs"]
+__all__ = ["envs", "envs_parser"]
 
 _USAGE = "nox -s envs -- show [NAME ...] | diff A B [--checkout PATH] | explain VARIABLE   (add --json for machines)"
+
+
+def envs_parser() -> Parser:
+    """The options of `nox -s envs`."""
+    parser = Parser(prog="nox -s envs --", usage=_USAGE)
+    add = parser.add_argument
+    add("verb", nargs="?", default="show", metavar="VERB", help="show (the default), diff or explain")
+    add(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="sets, suites, tests, scripts or command lines; for explain a variable",
+    )
+    add("--checkout", default="", metavar="PATH", help="with diff: values as this SGLang tree reads them")
+    add("--json", action="store_true", help="everything, for machines")
+    return parser
 
 
 def envs(arguments: Sequence[str]) -> int:
@@ -39,11 +55,7 @@ def envs(arguments: Sequence[str]) -> int:
     and never run, or KEY=VALUE lines; or a command line of docker. Several sets are layered in order. In `diff`, values that
     are the same to their reader do not differ: with `--checkout` to that of an SGLang tree, else `0` and `false`.
     """
-    parser = Parser(prog="nox -s envs --", usage=_USAGE)
-    parser.add_argument("verb", nargs="?", default="show")
-    parser.add_argument("names", nargs="*")
-    parser.add_argument("--checkout", default="", metavar="PATH")
-    parser.add_argument("--json", action="store_true")
+    parser = envs_parser()
     problems: list[Problem] = []
     known = parse(parser, arguments, problems)
     verbs = {"show": _show, "explain": _explain}

@@ -59,6 +59,23 @@ class Parser(argparse.ArgumentParser):
             name for action in self._actions for name in action.option_strings if name.startswith("--")
         )
 
+    @property
+    def described(self) -> list[tuple[str, str]]:
+        """Every option or argument as it is typed, and its help."""
+        return [
+            (" ".join([*action.option_strings, *_values(action)]), action.help or "")
+            for action in self._actions
+            if "--help" not in action.option_strings
+        ]
+
+
+def _values(action: argparse.Action) -> list[str]:
+    """What follows an option, or stands for an argument."""
+    if action.nargs == 0:
+        return []
+    named = action.metavar if isinstance(action.metavar, tuple) else (action.metavar or action.dest.upper(),)
+    return [f"[{name}]" if action.nargs == "?" and action.option_strings else name for name in named]
+
 
 def parse(parser: Parser, arguments: Sequence[str], problems: list[Problem]) -> argparse.Namespace:
     """Read the arguments; options that are not known are added to `problems` with the nearest names."""

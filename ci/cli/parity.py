@@ -20,19 +20,24 @@ from ci.plan.request import Request
 from ci.report.console import open_console, print_json
 from ci.system.environ import read_environ
 
-__all__ = ["parity", "read_side"]
+__all__ = ["parity", "parity_parser", "read_side"]
 
 _EVENTS = ("pull_request", "schedule", "workflow_dispatch")
 
 
-def parity(arguments: Sequence[str]) -> int:
-    """Compare every job of every event; a difference that no row allows ends with exit 1."""
+def parity_parser() -> Parser:
+    """The options of `nox -s parity`."""
     parser = Parser(prog="nox -s parity --")
     parser.add_argument(
         "--checkout", default="", metavar="PATH", help="an SGLang tree: the jobs of its tests"
     )
     parser.add_argument("--json", action="store_true", help="machine-readable standard output")
-    known = parser.read(arguments)
+    return parser
+
+
+def parity(arguments: Sequence[str]) -> int:
+    """Compare every job of every event; a difference that no row allows ends with exit 1."""
+    known = parity_parser().read(arguments)
     catalog = load_catalog()
     stage_file = REPOSITORY / WORKFLOWS / f"{catalog.actions.of_kind('stage')[0].id}.yml"
     try:

@@ -17,7 +17,7 @@ from ci.report.console import open_console, print_json
 from ci.report.views.plan import print_plan, show_class_differences, show_differences
 from ci.system.environ import read_environ
 
-__all__ = ["plan"]
+__all__ = ["diff_parser", "plan"]
 
 
 def plan(arguments: Sequence[str]) -> int:
@@ -98,11 +98,16 @@ def _compare(catalog: Catalog, arguments: Sequence[str]) -> int:
     return 0
 
 
-def _diff(arguments: Sequence[str]) -> int:
+def diff_parser() -> Parser:
+    """The options of `nox -s plan -- --diff`."""
     parser = Parser(prog="nox -s plan --")
     parser.add_argument("--diff", nargs=2, metavar=("A", "B"), help="two plan.json files or run folders")
-    parser.add_argument("--json", action="store_true")
-    known = parser.read(arguments)
+    parser.add_argument("--json", action="store_true", help="everything, for machines")
+    return parser
+
+
+def _diff(arguments: Sequence[str]) -> int:
+    known = diff_parser().read(arguments)
     left, right = (read_plan(Path(name)) for name in known.diff)
     differences = compare(left, right)
     if known.json:

@@ -19,7 +19,7 @@ from ci.repro.gather_runs import EXAMPLE, RunGatherer, planned_of
 from ci.system import clock
 from ci.system.environ import read_environ
 
-__all__ = ["report"]
+__all__ = ["report", "report_parser"]
 
 
 def report(arguments: Sequence[str]) -> int:
@@ -86,12 +86,8 @@ def _folder(given: str, environ: Mapping[str, str]) -> Path:
     return folder
 
 
-def _read(arguments: Sequence[str]) -> Any:
-    """The options.
-
-    Raises:
-        UsageError: with every problem.
-    """
+def report_parser() -> Parser:
+    """The options of `nox -s report`."""
     parser = Parser(
         prog="nox -s report --",
         description="One page, one JUnit file and one summary of the runs of a workflow.",
@@ -101,6 +97,16 @@ def _read(arguments: Sequence[str]) -> Any:
     add("--output", default="", metavar="DIR", help="where the report goes; a new folder in .runs by default")
     add("--api", default="", metavar="URL", help="GitHub's API, e.g. https://HOST/api/v3")
     add("--json", action="store_true", help="machine-readable standard output")
+    return parser
+
+
+def _read(arguments: Sequence[str]) -> Any:
+    """The options.
+
+    Raises:
+        UsageError: with every problem.
+    """
+    parser = report_parser()
     problems: list[Problem] = []
     known = parse(parser, arguments, problems)
     if not known.sources:

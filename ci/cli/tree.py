@@ -28,13 +28,13 @@ from ci.report.views.tree import show_differences, show_names, show_tree, tree_d
 from ci.system.environ import read_environ
 from ci.system.file_lock import cache_dir
 
-__all__ = ["tree"]
+__all__ = ["tree", "tree_parser"]
 
 _COMMIT_CHARS = 9
 
 
-def tree(arguments: Sequence[str]) -> int:
-    """`--checkout PATH` shows what the tree's own files say; `--against catalog` what our rows say otherwise."""
+def tree_parser() -> Parser:
+    """The options of `nox -s tree`."""
     parser = Parser(prog="nox -s tree --", description=tree.__doc__)
     add = parser.add_argument
     add("--checkout", default="", metavar="PATH", help="an SGLang tree")
@@ -43,7 +43,12 @@ def tree(arguments: Sequence[str]) -> int:
     add("--new", action="store_true", help="with --write: a row for each suite that only the tree has, too")
     add("--names", action="store_true", help="the name of every AMD job as Actions shows it, one per line")
     add("--json", action="store_true", help="everything, for machines")
-    known = parser.read(arguments)
+    return parser
+
+
+def tree(arguments: Sequence[str]) -> int:
+    """`--checkout PATH` shows what the tree's own files say; `--against catalog` what our rows say otherwise."""
+    known = tree_parser().read(arguments)
     _check(known)
     catalog, environ = load_catalog(), read_environ()
     view = view_tree(catalog, known.checkout, cache_dir(environ))

@@ -9,7 +9,16 @@ from ci.errors import InfrastructureError, StaleError
 from ci.facts.gather import REPOSITORY
 from ci.github.workflows.render import COMMAND, find_stale, write
 
-__all__ = ["workflows"]
+__all__ = ["workflows", "workflows_parser"]
+
+
+def workflows_parser() -> Parser:
+    """The options of `nox -s workflows`."""
+    parser = Parser(prog=f"{COMMAND} --", description="Render .github/ from the catalog.")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail with the diff of what is stale"
+    )
+    return parser
 
 
 def workflows(arguments: Sequence[str]) -> int:
@@ -20,11 +29,7 @@ def workflows(arguments: Sequence[str]) -> int:
         StaleError: `--check`, and a file is not what the catalog says.
         InfrastructureError: a file cannot be written.
     """
-    parser = Parser(prog=f"{COMMAND} --", description="Render .github/ from the catalog.")
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; fail with the diff of what is stale"
-    )
-    known = parser.read(arguments)
+    known = workflows_parser().read(arguments)
     catalog = load_catalog()
     if known.check:
         _check_rendered(catalog)
