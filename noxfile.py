@@ -81,8 +81,9 @@ HOST = ("run",)
 STAGE = ("run", "rehearsal", "model")
 TELEMETRY = ("telemetry",)
 TEST = (*STAGE, *TELEMETRY, "tasks", "test")
-LINT = ("run", *TELEMETRY, "tasks", "test", "lint")
-DEV = (*TEST, "lint")
+PAGES = (*TEST, "pages")
+LINT = ("run", *TELEMETRY, "tasks", "test", "pages", "lint")
+DEV = (*TEST, "pages", "lint")
 SITE = ("docs",)
 IN_CONTAINER = ("container", "rehearsal", "model")
 
@@ -95,6 +96,8 @@ PEER_SGLANG = "0.5.10.post1"  # the peer of `bench`: a release that ships its co
 AT_ONCE = ("-n", "auto", "-p", "ci.system.signals")
 UNIT_TESTS = "test/unit"
 REAL_SGLANG_TESTS = "test/real_sglang"
+PAGE_TESTS = "test/pages"
+PICTURE_OF_REPORT = ("-m", "support.report_picture")
 PICTURE_OF_ROOMS = ("-m", "support.rooms_picture")
 DOCS_SITE = ("-m", "support.docs_site")
 SMALLEST_REHEARSAL = "test/integration/test_smallest_rehearsal.py"
@@ -491,6 +494,21 @@ def integration(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Run the tests that break things on purpose. Needs root and Debian packages, see `.ci/run`."""
     as_root(session, "test/faults")
+
+
+@register()
+def pages(session: nox.Session) -> None:
+    """Run the tests of report.html in a real browser; needs Debian's chromium, see `.ci/run`.
+
+    `-- --picture` draws docs/images/report.png anew, from a real run that fails in many ways.
+    """
+    python = made(session, *PAGES)
+    if session.posargs == ["--picture"]:
+        with session.chdir("test"):
+            run(session, python, *PICTURE_OF_REPORT)
+        return
+    words = targets(session.posargs, (PAGE_TESTS,), ROOT)
+    run(session, *pytest(python, "--durations=10", "--durations-min=3", *words), codes=PYTEST_CODES)
 
 
 @register()

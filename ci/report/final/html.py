@@ -2,11 +2,13 @@
 
 import base64
 import hashlib
+import html
 from collections import Counter
 from functools import cache
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
 from ci.plan.model import Plan
 from ci.record.model import RunRecord
@@ -36,6 +38,8 @@ def _template() -> jinja2.Template:
     environment.filters |= {
         "line": lambda text: one_line(strip_ansi(text)),
         "lines": lambda text: visible(strip_ansi(text)),
+        # of lines that are visible already; quotes are themselves outside of attributes
+        "escaped": lambda text: Markup(html.escape(text, quote=False)),  # noqa: S704
         "duration": duration,
         "case_name": case_name,
     }

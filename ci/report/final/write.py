@@ -80,7 +80,9 @@ def show_written(
 
 
 def _page(record: RunRecord, run_dir: Path, tails: LogTails) -> str:
-    """The page, with the plan that lies beside it; a page without one says why."""
+    """The page, with the plan that lies beside it; a page without one says why. Merged runs have a plan each, in their folders."""
+    if record.parts:
+        return html_report(record, tails=tails)
     path = run_dir / "plan.json"
     try:
         plan = Plan.from_json(json.loads(path.read_bytes()), where=path.name)

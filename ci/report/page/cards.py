@@ -17,13 +17,16 @@ from ci.report.repeat import repeat_test
 
 __all__ = ["AttemptCard", "Card", "CaseCard", "Group", "LogCard", "cards", "groups"]
 
-# What all texts of failed attempts may take, in characters of the page: 500 tests with three attempts stay below 2 MB.
-_ROOM = 800_000
+# What a page is to take, of it what the markup of a test and of an attempt take, and what is always left for the texts of
+# attempts that failed, all in characters: 500 tests with three attempts stay below 2 MB.
+_PAGE, _TEST, _ATTEMPT, _TEXTS_MIN = 1_750_000, 1_700, 500, 100_000
 # of one attempt, however few there are
 _ROOM_MAX = 60_000
+# less of a log than this says nothing
+_LOG_ROOM_MIN = 400
 # how much more the deciding attempt gets than the others
 _WEIGHT = 4
-# cases that are named one by one; of more, those that passed are only counted
+# cases that are named one by one; of more, those that passed are only counted, and those that failed stand above
 _CASES_MAX = 4_000
 
 # In the order of the page: what needs a reader first. The others follow in the order of `Status`.
@@ -157,7 +160,9 @@ def _unit(record: RunRecord) -> int:
         for attempt in test.attempts
         if not attempt.harmless
     )
-    return min(_ROOM_MAX, _ROOM // max(1, weights))
+    attempts = sum(len(test.attempts) for test in record.tests)
+    room = max(_TEXTS_MIN, _PAGE - _TEST * len(record.tests) - _ATTEMPT * attempts)
+    return min(_ROOM_MAX, room // max(1, weights))
 
 
 def _attempts(test: TestRecord, tails: LogTails, unit: int, *, name_passed: bool) -> Iterator[AttemptCard]:
@@ -183,7 +188,9 @@ def _attempts(test: TestRecord, tails: LogTails, unit: int, *, name_passed: bool
             ),
             evidence=excerpt(evidence, room=room // 6) if evidence and room else None,
             logs=tuple(_logs(attempt, tails, room // 3)),
-            cases=tuple(case for case in attempt.cases if name_passed or case.outcome != "passed"),
+            cases=tuple(
+                case for case in attempt.cases if name_passed or case.outcome not in ("passed", "failed")
+            ),
         )
 
 
@@ -198,6 +205,8 @@ def _logs(attempt: Attempt, tails: LogTails, room: int) -> Iterator[LogCard]:
     """The attempt's log, then those of its servers; of an attempt that passed only where they are."""
     about = [line for text in attempt.end.evidence for line in text.split("\n")]
     names = [attempt.start.log] if attempt.start.log else []
+    if room < _LOG_ROOM_MIN * len(names):
+        room = 0
     for name in names:
         tail = tails.named(name)
         lines = tail.lines if room else ()

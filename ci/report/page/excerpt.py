@@ -94,7 +94,7 @@ def _first_of_last(errors: Sequence[bool]) -> int | None:
 
 def _fitting(lines: Sequence[str], at: int, room: int) -> tuple[int, int]:
     """The range around line `at` that fits: that line first, then what follows it, then what is above it."""
-    sizes = [len(html.escape(line)) + 1 for line in lines]
+    sizes = [len(html.escape(line, quote=False)) + 1 for line in lines]
     low, high = at, at + 1
     room -= sizes[at]
     while high < len(lines) and room >= sizes[high]:

@@ -20,7 +20,7 @@ _NEXT_S = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A span of time in percent of the whole; `kind` is its colour."""
+    """A span of time in percent of the whole; `kind` is its colour, which alone says what a wait is."""
 
     left: float
     width: float
@@ -199,11 +199,11 @@ def _bars(card: Card, scale: float, ready_s: float, critical: set[tuple[str, flo
     test = card.test
     first_s = test.attempts[0].started_s
     if first_s > ready_s:
-        yield _bar(ready_s, first_s - ready_s, scale, "wait", "waiting for its turn")
+        yield _bar(ready_s, first_s - ready_s, scale, "wait", "")
     before_s = None
     for attempt in test.attempts:
         if before_s is not None:
-            yield _bar(before_s, attempt.started_s - before_s, scale, "retry", "wait before the next attempt")
+            yield _bar(before_s, attempt.started_s - before_s, scale, "retry", "")
         yield _bar(
             attempt.started_s,
             attempt.end.duration_s,
@@ -228,7 +228,7 @@ def _bar(
         left=round(start_s * scale, 2),
         width=max(0.0, round(lasted_s * scale, 2)),
         kind=kind,
-        title=f"{words}, {duration(lasted_s)}",
+        title=f"{words}, {duration(lasted_s)}" if words else "",
         critical=critical,
     )
 

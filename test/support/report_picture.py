@@ -1,0 +1,26 @@
+"""The picture of the report of a real red run, for the README: `python -m support.report_picture`, in test/."""
+
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from support.report_pages import red_run
+
+PICTURE = Path(__file__).parents[2] / "docs/images/report.png"
+
+
+def main() -> None:
+    """Draw it."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        report = red_run(Path(folder)) / "report.html"
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1200, "height": 860}, color_scheme="light")
+        page.goto(f"file://{report}")
+        page.screenshot(path=PICTURE)
+        browser.close()
+    print(f"{PICTURE}: {PICTURE.stat().st_size:,} bytes")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
