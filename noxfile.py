@@ -97,7 +97,7 @@ AT_ONCE = ("-n", "auto", "-p", "ci.system.signals")
 UNIT_TESTS = "test/unit"
 REAL_SGLANG_TESTS = "test/real_sglang"
 PAGE_TESTS = "test/pages"
-PICTURE_OF_REPORT = ("-m", "support.report_picture")
+PICTURE_OF_REPORT = "test/bench/report_picture.py"
 PICTURE_OF_ROOMS = ("-m", "support.rooms_picture")
 DOCS_SITE = ("-m", "support.docs_site")
 SMALLEST_REHEARSAL = "test/integration/test_smallest_rehearsal.py"
@@ -504,8 +504,7 @@ def pages(session: nox.Session) -> None:
     """
     python = made(session, *PAGES)
     if session.posargs == ["--picture"]:
-        with session.chdir("test"):
-            run(session, python, *PICTURE_OF_REPORT)
+        run(session, python, PICTURE_OF_REPORT)
         return
     words = targets(session.posargs, (PAGE_TESTS,), ROOT)
     run(session, *pytest(python, "--durations=10", "--durations-min=3", *words), codes=PYTEST_CODES)

@@ -1,13 +1,17 @@
-"""The picture of the report of a real red run, for the README: `python -m support.report_picture`, in test/."""
+"""The picture of the report of a real red run, for the README: `nox -s pages -- --picture`."""
 
+import sys
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from support.report_pages import red_run
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "test")]
 
-PICTURE = Path(__file__).parents[2] / "docs/images/report.png"
+from support.report_pages import red_run  # noqa: E402
+
+PICTURE = ROOT / "docs/images/report.png"
 
 
 def main() -> None:
