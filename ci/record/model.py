@@ -223,10 +223,14 @@ class RunRecord:
         """The same as suites and node ids."""
         return tuple((test.suite, node) for test in self.to_repeat for node in test.nodes_to_repeat)
 
-    def part_of(self, test: TestRecord) -> "RunRecord":
+    def part_of(self, test: TestRecord) -> "Part | None":
+        """The part of a merged record that a test of it is in; None for the record of one run."""
+        return next((part for part in self.parts if any(each is test for each in part.record.tests)), None)
+
+    def run_of(self, test: TestRecord) -> "RunRecord":
         """The run that a test of this record was in: the record itself unless it is a merged one."""
-        found = (part.record for part in self.parts if any(each is test for each in part.record.tests))
-        return next(found, self)
+        part = self.part_of(test)
+        return part.record if part is not None else self
 
     def having(self, *statuses: Status) -> tuple[TestRecord, ...]:
         """The tests that ended in one of these ways, in order."""

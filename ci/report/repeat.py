@@ -52,7 +52,7 @@ def repeat_here(record: RunRecord, *, run: str, width: int) -> str:
 
 def repeat_test(record: RunRecord, test: TestRecord) -> str:
     """The command for one test; empty when only all that failed can be repeated."""
-    record = record.part_of(test)
+    record = record.run_of(test)
     return _naming(record, _words(record.start.command), (test,))
 
 

@@ -19,6 +19,7 @@ from ci.report.page.gauges import gauges
 from ci.report.page.plan_rows import plan_tables
 from ci.report.page.timeline import timeline
 from ci.report.repeat import repeat
+from ci.report.shards import balance_words, shard_rows, split_words, suite_times
 from ci.report.text import case_name, duration, one_line, strip_ansi, unverified_words, visible
 
 __all__ = ["html_report"]
@@ -70,6 +71,8 @@ def html_report(
         unverified=unverified_words(record.start.unverified),
         command=repeat(record),
         outside=bool(record.failures or record.problems or record.leftovers),
+        runs=shard_rows(record),
+        balance=[(times, balance_words(times), split_words(times)) for times in suite_times(record.parts)],
         groups=groups(found),
         verdicts=_verdicts(found),
         anchor=lambda test: anchors[id(test)],

@@ -135,7 +135,7 @@ def cards(record: RunRecord, tails: LogTails) -> tuple[Card, ...]:
         Card(
             anchor=f"t{number}",
             test=test,
-            part="",
+            part=part.name if part is not None else "",
             opened=few and test.status is Status.FAILED,
             place=headline.place,
             case=headline.case,
@@ -145,10 +145,10 @@ def cards(record: RunRecord, tails: LogTails) -> tuple[Card, ...]:
             alike=len(alike.get(model.symptom(test), ())),
             attempts=tuple(_attempts(test, tails, unit, name_passed=name_passed)),
             repeat=repeat_test(record, test) if test.status is not Status.PASSED else "",
-            quarantine=quarantine_rows(record, test) if test.status is Status.FAILED else "",
+            quarantine=quarantine_rows(record.run_of(test), test) if test.status is Status.FAILED else "",
         )
         for number, test in enumerate(record.tests, 1)
-        for headline in (model.headline(test),)
+        for headline, part in ((model.headline(test), record.part_of(test)),)
     )
 
 

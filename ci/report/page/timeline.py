@@ -113,8 +113,14 @@ def timeline(record: RunRecord, cards: Sequence[Card]) -> Timeline | None:
 
 
 def _of_runs(record: RunRecord, cards: Sequence[Card]) -> list[tuple[str, RunRecord, tuple[Card, ...]]]:
-    """The runs of the record with their names and cards: itself alone."""
-    return [("", record, tuple(cards))]
+    """The runs of the record with their names and cards: itself alone unless it is a merged one."""
+    if not record.parts:
+        return [("", record, tuple(cards))]
+    by_test = {id(card.test): card for card in cards}
+    return [
+        (part.name, part.record, tuple(by_test[id(test)] for test in part.record.tests))
+        for part in record.parts
+    ]
 
 
 def _spans(record: RunRecord, cards: Sequence[Card]) -> list[_Span]:

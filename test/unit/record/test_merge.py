@@ -30,7 +30,8 @@ def test_all_shards_make_one_record_of_all_tests_with_each_tests_own_run() -> No
         f"test/registered/x/test_{n}.py" for n in range(12)
     )
     for part in record.parts:
-        assert all(record.part_of(test) is part.record for test in part.record.tests)
+        assert all(record.part_of(test) is part for test in part.record.tests)
+        assert all(record.run_of(test) is part.record for test in part.record.tests)
 
 
 def test_times_count_from_the_first_run_and_logs_are_where_they_lie() -> None:
