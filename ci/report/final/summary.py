@@ -2,18 +2,27 @@
 
 import html
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
 from ci.record.model import RunRecord
 from ci.record.values import PhaseOutcome
 from ci.report import model
+from ci.report.final.failures import failures
 from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat, repeat_test
+from ci.report.shards import balance_words, shard_rows, split_words, suite_times
 from ci.report.text import case_name, clip, duration, one_line, strip_ansi, unverified_words, visible
 
 __all__ = ["code", "summary_md"]
+
+# room for the last line, which says what was left out
+_CLOSING_BYTES = 600
+# more failed cases are counted by test
+_FAILURES_MAX = 500
+_CELL_CHARS = 300
 
 _PHASE_ICONS = {
     PhaseOutcome.OK: "✅",
@@ -43,44 +52,65 @@ def block(text: str) -> str:
     return f"<pre>{html.escape(visible(strip_ansi(text)))}</pre>"
 
 
+def command(text: str) -> str:
+    """A command in a fence that nothing in it closes, which GitHub shows with a button that copies it."""
+    ticks = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, ticks + 1)
+    return f"{fence}sh\n{one_line(strip_ansi(text))}\n{fence}"
+
+
+_DETAILS = "details of attempts"
+# what a part is about, as the last line counts what did not fit
+_Part = tuple[str, str]
+
+
 def summary_md(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> str:
     """The summary, at most `limits.summary_bytes` long: what does not fit is counted, with a pointer to it."""
-    kept: list[str] = []
-    dropped = 0
-    # room for the closing sentence
-    left = limits.summary_bytes - 300
-    for part in _parts(record, tails, limits):
-        size = len(part.encode()) + 1
+    parts = list(_parts(record, tails, limits))
+    # everything that is a line comes before what is a page
+    order = sorted(range(len(parts)), key=lambda at: parts[at][0] == _DETAILS)
+    kept: set[int] = set()
+    left = limits.summary_bytes - _CLOSING_BYTES
+    for at in order:
+        size = len(parts[at][1].encode("utf-8", "backslashreplace")) + 1
         if size <= left:
-            kept.append(part)
+            kept.add(at)
             left -= size
-        else:
-            dropped += 1
+    dropped = Counter(kind for at, (kind, _) in enumerate(parts) if at not in kept)
+    lines = [part for at, (_, part) in enumerate(parts) if at in kept]
     if dropped:
-        kept.append(
-            f"\n_{dropped} parts did not fit into a summary of GitHub; report.html in the run folder has all._"
-        )
-    return "\n".join(kept) + "\n"
+        counted = ", ".join(f"{count} {kind}" for kind, count in dropped.items())
+        lines.append(f"\n_Left out, GitHub shows 1 MiB of a step: {counted}. report.html has all._")
+    return "\n".join(lines) + "\n"
 
 
-def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator[str]:
+def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator[_Part]:
     """Parts that can each be left out: blocks that close what they open, and single rows of tables."""
-    yield from _head(record)
-    yield from _outside(record)
-    yield from _phases(record, tails)
+    yield from _named("lines of the result", _head(record))
+    yield from _named("failures", _failures(record))
+    yield from _named("runs", _runs(record))
+    yield from _named("failures outside the tests", _outside(record))
+    yield from _named("phases", _phases(record, tails))
     for symptom, tests in model.shared_symptoms(record).items():
         names = "\n".join(f"- {code(test.id)}" for test in tests)
-        yield f"\n**{plain(model.symptom_words(symptom, tests))}**\n\n{names}"
+        yield "symptoms", f"\n**{plain(model.symptom_words(symptom, tests))}**\n\n{names}"
     for trouble in model.troubles(record):
-        yield _trouble(record, trouble, tails, limits)
-    yield from _tests(record)
-    yield from _metrics(record)
-    yield from _slowest(record)
-    yield from _left_out(record)
-    yield from _expected_failures(record)
-    yield from _quarantined(record)
+        yield _DETAILS, _trouble(record, trouble, tails, limits)
+    yield from _named("tests", _tests(record))
+    yield from _named("metrics", _metrics(record))
+    yield from _named("slowest tests", _slowest(record))
+    yield from _named("reasons", _left_out(record))
+    yield from _named("expected failures", _expected_failures(record))
+    yield from _named("quarantine rows", _quarantined(record))
     facts = [f"{plain(name)}: {code(value)}" for name, value in model.facts(record).items() if value]
-    yield "\n<details><summary>About this run</summary>\n\n" + "<br>\n".join(facts) + "\n\n</details>"
+    yield (
+        "facts",
+        "\n<details><summary>About this run</summary>\n\n" + "<br>\n".join(facts) + "\n\n</details>",
+    )
+
+
+def _named(kind: str, parts: Iterable[str]) -> Iterator[_Part]:
+    yield from ((kind, part) for part in parts)
 
 
 def _head(record: RunRecord) -> Iterator[str]:
@@ -95,8 +125,51 @@ def _head(record: RunRecord) -> Iterator[str]:
     counted = ", ".join(f"**{count}** {words}" for words, count in model.counts(record).items()) or "no tests"
     where = f"{plain(record.start.hardware_class)}, {plain(record.start.engine)}"
     yield f"\n{counted} on {where} in {duration(record.duration_s)}, exit code {ended.code}"
-    if command := repeat(record):
-        yield f"\nRepeat it: {code(command)}"
+
+
+def _failures(record: RunRecord) -> Iterator[str]:
+    """A row for each failed case, and for what failed outside the tests; then the command that repeats them."""
+    found, more = failures(record, most=_FAILURES_MAX, roomy=_FAILURES_MAX)
+    # a reader looks for what failed for good
+    found.sort(key=lambda failure: failure.status is not Status.FAILED)
+    if found or record.failures:
+        yield "\n| | where | case | verdict | why |\n| --- | --- | --- | --- | --- |"
+    for outside in record.failures:
+        words = plain(clipped(outside.what))
+        yield f"| {Status.FAILED.row.icon} | outside the tests | | {plain(outside.verdict)} | {words} |"
+    for failure in found:
+        case = code(failure.case) + (f" and {failure.more} more" if failure.more else "")
+        cells = (code(failure.where), case, plain(failure.verdict), plain(clipped(failure.why)))
+        yield f"| {failure.status.row.icon} | {' | '.join(cells)} |"
+    if more:
+        yield f"\nand {more} more tests, see report.html"
+    if words := repeat(record):
+        yield f"\nRepeat it:\n\n{command(words)}"
+
+
+def clipped(text: str) -> str:
+    """The beginning of a line that would make a cell a page; the details have all of it."""
+    return text if len(text) <= _CELL_CHARS else f"{text[: _CELL_CHARS - 3]}..."
+
+
+def _runs(record: RunRecord) -> Iterator[str]:
+    """The runs of a merged report and how even their shards were."""
+    rows = shard_rows(record)
+    if not rows:
+        return
+    yield "\n### Runs\n\n| | run | tests | estimate | tests took | run took |\n| --- | --- | --- | ---: | ---: | ---: |"
+    for row in rows:
+        times = " | ".join(duration(each) for each in (row.est_s, row.took_s, row.run_s))
+        name = f'<a href="{html.escape(row.page)}">{plain(row.name)}</a>' if row.page else plain(row.name)
+        yield f"| {row.icon} {plain(row.result.words)} | {name} | {plain(row.tests)} | {times} |"
+    for times_of in suite_times(record.parts):
+        split = split_words(times_of)
+        yield f"\n{plain(balance_words(times_of))}" + (f"<br>\n{plain(split)}" if split else "")
+    for note in record.notes:
+        yield f"\nNote: {plain(note)}"
+    for row in rows:
+        if row.command:
+            yield f"\nRepeat {plain(row.name)}:\n\n{command(row.command)}"
 
 
 def _outside(record: RunRecord) -> Iterator[str]:
@@ -142,8 +215,7 @@ def _trouble(record: RunRecord, trouble: model.Trouble, tails: LogTails, limits:
     icon = (test.status if trouble.final or held else Status.FLAKY).row.icon
     words = f"{plain(attempt.end.verdict)}, attempt {attempt.number} of {attempt.start.of}, {duration(attempt.end.duration_s)}"
     words = f"QUARANTINED, {words}" if held else words
-    opened = " open" if trouble.final else ""
-    lines = [f"\n<details{opened}><summary>{icon} {code(test.id)} {words}</summary>\n"]
+    lines = [f"\n<details><summary>{icon} {code(test.id)} {words}</summary>\n"]
     if ending := model.ending(attempt):
         lines.append(f"{plain(ending)}\n")
     if attempt.end.symptom:
@@ -159,8 +231,8 @@ def _trouble(record: RunRecord, trouble: model.Trouble, tails: LogTails, limits:
     note = f" ({plain(tail.note)})" if tail.note else ""
     if tail.lines or tail.note:
         lines.append(f"Last lines of {code(attempt.start.log)}{note}:\n\n{block(tail.text)}\n")
-    if command := repeat_test(record, test):
-        lines.append(f"Repeat it: {code(command)}\n")
+    if words := repeat_test(record, test):
+        lines.append(f"Repeat it:\n\n{command(words)}\n")
     lines.append("</details>")
     return "\n".join(lines)
 

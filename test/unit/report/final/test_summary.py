@@ -8,9 +8,11 @@ from markdown_it import MarkdownIt
 
 from ci.catalog.limits import ReportLimits
 from ci.record.fold import fold
+from ci.record.merge import merge
 from ci.report.final.summary import summary_md
 from ci.report.log_tail import LogTails
 from ci.report.text import one_line, strip_ansi, visible
+from support.merged_runs import shard_run
 from support.records import EVENTS, NASTY, ended, record_of, run_events
 from support.report_texts import Page, full_of, squeezed, texts
 
@@ -57,15 +59,54 @@ class TestSummary:
         tests = {f"test_{number}.py": [ended("failed", "infra", evidence=(long,))] for number in range(600)}
         text = summary_md(fold(run_events(tests)), tails=tails, limits=report_limits)
         assert 0.9 * report_limits.summary_bytes < len(text.encode()) <= report_limits.summary_bytes
-        assert re.search(r"_\d+ parts did not fit", text)
+        (counted,) = re.findall(
+            r"_Left out, GitHub shows 1 MiB of a step: (.*)\. report.html has all\._\n\Z", text
+        )
+        shown = text.count("<details><summary>❌")
+        assert counted == f"{600 - shown} details of attempts"
+        assert text.count("| ❌ failed | <code>test&#95;") + text.count("| ❌ failed | <code>test_") == 600
         Page(MARKDOWN.render(text))
 
-    def test_the_result_comes_first_and_the_command_that_repeats_it(
+    def test_the_result_comes_first_then_a_row_for_each_failure_and_the_command_that_repeats_them(
         self, report_limits: ReportLimits, tails: LogTails
     ) -> None:
         text = summary_md(record_of("stage-b"), tails=tails, limits=report_limits)
         assert text.startswith("## ❌ stage-b-amd: tests failed\n")
-        assert (
-            "nox -s stage_b_amd -- --suite 1-gpu-small --test test/registered/moe/test_fused_moe.py"
-            in text[:600]
-        )
+        page = Page(MARKDOWN.render(text.partition("Repeat it:")[0]))
+        rows = page.texts["tr"][1:]
+        assert len(rows) == 4
+        assert [row.strip()[0] for row in rows] == ["❌", "❌", "❌", "🔁"]
+        assert any("gsm8k.accuracy is 0.745, the bound for mi300x is >= 0.78" in row for row in rows)
+        line = "nox -s stage_b_amd -- --suite 1-gpu-small --test test/registered/moe/test_fused_moe.py"
+        assert f"\n```sh\n{line}" in text.partition("Repeat it:")[2][:200]
+
+    def test_details_are_closed_and_every_command_is_a_block(
+        self, report_limits: ReportLimits, tails: LogTails
+    ) -> None:
+        text = summary_md(record_of("stage-b"), tails=tails, limits=report_limits)
+        assert "<details>" in text
+        assert "<details open" not in text
+        for line in text.splitlines():
+            assert not line.startswith("Repeat it: ")
+        # the fence of a command that holds one is longer
+        record = fold(run_events({"a.py": [ended("failed", "product")]}, command="nox -s x -- --env A=```"))
+        page = Page(MARKDOWN.render(summary_md(record, tails=tails, limits=report_limits)))
+        assert any("A=```" in code for code in page.texts["pre"])
+
+    def test_a_merged_report_shows_its_runs_and_what_a_better_split_would_have_saved(
+        self, report_limits: ReportLimits, tails: LogTails
+    ) -> None:
+        failed = {"test/registered/x/test_11.py": [ended("failed", "product", duration_s=30)]}
+        runs = [shard_run(1, attempts=failed), shard_run(2)]
+        text = summary_md(merge(runs, None).record, tails=tails, limits=report_limits)
+        page = Page(MARKDOWN.render(text))
+        shown = "\n".join(page.texts["p"] + page.texts["td"] + page.texts["li"])
+        assert "outside the tests" in shown
+        assert "stage-b-test-1-gpu-small-amd: longest shard 1/3" in shown
+        assert "the same tests split into 2 shards longest first" in shown
+        assert "without 3/3" in shown
+        assert "no run of shard 3/3 was found" in shown
+        lines = [
+            line for line in text.splitlines() if line.startswith("nox -s stage_b_amd -- --suite 1-gpu-small")
+        ]
+        assert any("--test test/registered/x/test_11.py" in line for line in lines)
