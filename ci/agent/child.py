@@ -63,9 +63,9 @@ def run_pytest(spec: Spec, test: Test, channel: Channel) -> int:
         message = f"pytest is not in {sys.executable} ({error}); next: {sys.executable} -m pip install pytest"
         channel.send(type="case", case=test.path, outcome="failed", message=message, verdict="infra")
         return 1
-    reporter = CaseReporter(channel, spec, test.path, pytest)
+    reporter = CaseReporter(channel, spec, test, pytest)
     sys.argv[:] = ["pytest", test.path]
     code = int(pytest.main([*pytest_options(spec), *(test.cases or [test.path])], plugins=[reporter]))
-    channel.send(type="session", exit_code=code, problems=reporter.problems(test.cases))
+    channel.send(type="session", exit_code=code, problems=reporter.problems())
     channel.close()
     return code

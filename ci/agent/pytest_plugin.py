@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .bodies import Body, function_of
 from .judge.tracebacks import FRAMES_KEPT, Frame, RaisedError
 from .messages import Channel
-from .spec import Spec
+from .spec import Spec, Test
 
 if TYPE_CHECKING:
     import pytest
@@ -65,10 +65,11 @@ class Failure:
 class CaseReporter:
     """A pytest plugin that reports every case: its phases and subtests taken together, collection errors too."""
 
-    def __init__(self, channel: Channel, spec: Spec, path: str, library: ModuleType) -> None:
+    def __init__(self, channel: Channel, spec: Spec, test: Test, library: ModuleType) -> None:
         self._channel = channel
         self._root = spec.root.resolve()
-        self._path = path
+        self._path, self._nodes = test.path, test.cases
+        self._usage_error = library.UsageError
         self._assertions = (AssertionError, library.fail.Exception)
         self._own_stop = library.Session.Interrupted
         self._skips = (library.skip.Exception, unittest.SkipTest)
@@ -116,6 +117,9 @@ class CaseReporter:
         self._deselected = [name for name in before if name not in left]
 
     def pytest_collection_finish(self, session: "pytest.Session") -> None:
+        # pytest 9 passes over a node id that another one covers, also where it does not exist
+        if not session.testsfailed and (problems := self.problems()):
+            raise self._usage_error("; ".join(problems))
         self._total = len(session.items)
         self._to_run = dict.fromkeys(item.nodeid for item in session.items)
         functions = list(dict.fromkeys(self._function(name) for name in self._to_run))
@@ -133,14 +137,16 @@ class CaseReporter:
         """A node id behind the file and without parameters."""
         return nodeid.removeprefix(self._path).removeprefix("::").partition("[")[0]
 
-    def problems(self, nodes: Sequence[str]) -> list[str]:
+    def problems(self) -> list[str]:
         """What is wrong with node ids that pytest did not find, with the nearest that it did."""
+        known = {name.partition("::")[2] for name in self._near}
         found = []
-        for node in nodes:
-            if not any(name == node or name.startswith((f"{node}[", f"{node}::")) for name in self._near):
-                near = difflib.get_close_matches(node, sorted(self._near), NEAR_NAMES, cutoff=0.5)
-                names = ", ".join(name.partition("::")[2] for name in near)
-                found.append(f"{node} does not exist{f'; nearest: {names}' if names else ''}")
+        for node in self._nodes:
+            case = node.partition("::")[2]
+            if not any(name == case or name.startswith((f"{case}[", f"{case}::")) for name in known):
+                near = difflib.get_close_matches(case, sorted(known), NEAR_NAMES, cutoff=0.5)
+                names = f"; nearest: {', '.join(near)}" if near else ""
+                found.append(f"{node} does not exist{names}")
         return found
 
     def pytest_runtest_setup(self) -> Around:

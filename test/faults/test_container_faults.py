@@ -286,6 +286,26 @@ class TestARunThatIsTold:
         if phase == "tests":
             wait_for("no process of the run", lambda: not processes_of(token), 5)
 
+    def test_a_second_press_kills_the_tests_and_leaves_nothing(self, runs: Runs, engine: Engine) -> None:
+        """The first press lets a test that will not end have its seconds; the second takes them."""
+        before = volumes(engine)
+        process = runs.start("--test", HANGING)
+        runs.wait_for_event("output")
+        token, out = token_of(runs.newest()), runs.folder.parent / "out.txt"
+        send(process, signal.SIGINT)
+        wait_for("the acknowledgement", lambda: "press Ctrl-C again" in out.read_text(), 3)
+        time.sleep(0.5)
+        assert process.poll() is None, "the grace of the first press is not over"
+        assert states(engine) == {"running"}
+        self._end(process, signal.SIGINT)
+        assert "killing the tests" in out.read_text()
+        assert not ours(engine)
+        assert volumes(engine) == before
+        wait_for("no process of the run", lambda: not processes_of(token), 5)
+        events = {event["type"]: event for event in runs.events()}
+        assert events["run-ended"]["exit_code"] == 130
+        assert "agent-ended" not in events, "it had no time to end by itself"
+
     @staticmethod
     def _end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
         send(process, number)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.agent_process import AgentProcess, a_suite
+from support.agent_process import AgentProcess, a_suite, retry
 
 PASSES = "def test_a(): pass\ndef test_b(): pass\n"
 
@@ -92,12 +92,35 @@ def test_the_first_failure_ends_the_file_and_the_rest_is_named(agent: AgentProce
     assert "2 cases not run: stopping after 1 failures" in [note["text"] for note in agent.of("note")]
 
 
-def test_a_node_id_that_does_not_exist_is_the_requests_fault(agent: AgentProcess) -> None:
-    text = "import pytest\n@pytest.mark.parametrize('n', [1, 2])\ndef test_many(n): pass\n"
-    test = {**agent.write("test_a.py", text), "cases": ["test_a.py::test_many[3]"]}
-    agent.run(a_suite([test]))
-    ended = agent.ended("test_a.py")
-    assert (ended["verdict"], ended["gates"]) == ("usage", True)
-    assert ended["evidence"] == [
-        "test_a.py::test_many[3] does not exist; nearest: test_many[2], test_many[1]"
-    ]
+MANY = "@pytest.mark.parametrize('n', [1, 2])\ndef test_many(n): pass\n"
+# a file of SGLang: cases of unittest, a registration, a program of its own
+OF_SGLANG = """import unittest
+class TestMany(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls): raise RuntimeError("a server was started")
+    def test_many(self): pass
+if __name__ == "__main__":
+    unittest.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "case", "said"),
+    [
+        (MANY, "test_many[3]", "nearest: test_many[2], test_many[1]"),
+        (MANY, "test_many[1]x", "nearest: test_many[1]"),
+        (OF_SGLANG, "TestMany::test_many[9]", "nearest: TestMany::test_many"),
+    ],
+)
+def test_a_node_id_that_does_not_exist_is_the_requests_fault_once(
+    agent: AgentProcess, text: str, case: str, said: str
+) -> None:
+    """Also beside one that exists, and where everything is tried again."""
+    there = f"test_a.py::{case.partition('[')[0]}" + ("[1]" if text is MANY else "")
+    test = {**agent.write("test_a.py", f"import pytest\n{text}"), "cases": [f"test_a.py::{case}", there]}
+    retries = [retry(verdict, 3) for verdict in ("product", "infra", "unknown", "device")]
+    agent.run(a_suite([test], retries=retries))
+    (ended,) = agent.of("test-ended")
+    assert (ended["verdict"], ended["gates"], ended["cases"]) == ("usage", True, {})
+    (line,) = ended["evidence"]
+    assert line.startswith(f"test_a.py::{case} does not exist; {said}")

@@ -11,7 +11,7 @@ import pytest
 from ci.agent.messages import MESSAGE_BYTES, Channel, parse_message
 from ci.agent.pytest_plugin import DETAILS_BYTES, CaseReporter
 from ci.agent.spec import parse_spec
-from support.agent_process import AgentProcess
+from support.agent_process import AgentProcess, a_suite, a_test
 
 pytestmark = pytest.mark.in_container
 pytest_plugins = ["pytester"]
@@ -31,8 +31,9 @@ class Run:
     def messages(self, source: str) -> list[tuple[str, Message]]:
         path = self._pytester.makepyfile(test_a=source)
         agent = AgentProcess(self._pytester.mkdir("agent"))
-        spec = parse_spec(json.dumps(agent.spec(root=str(path.parent))))
-        reporter = CaseReporter(self._channel, spec, "test_a.py", pytest)
+        spec = parse_spec(json.dumps(agent.spec(a_suite([a_test("test_a.py")]), root=str(path.parent))))
+        test = spec.suites[0].tests[0]
+        reporter = CaseReporter(self._channel, spec, test, pytest)
         self.code = int(
             self._pytester.runpytest_inprocess("-p", "no:cacheprovider", "test_a.py", plugins=[reporter]).ret
         )
