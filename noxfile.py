@@ -383,6 +383,16 @@ def parity(session: nox.Session) -> None:
     ci(session, HOST, "parity", *session.posargs)
 
 
+@register(tags=("quick",))
+def shards(session: nox.Session) -> None:
+    """Show how evenly each suite is split, what blocks it, and how many shards are enough: `-- [--checkout PATH] [--deadline MIN]`.
+
+    By the estimates of our tests, or of an SGLang tree's: longest shard, lower bound, gap, the shards that would take as long, the
+    file to split by case, and the fewest shards for a deadline.
+    """
+    ci(session, HOST, "shards", *session.posargs)
+
+
 @register()
 def report(session: nox.Session) -> None:
     """Merge the runs of a workflow into one page, one JUnit file and one summary: `-- RUN|ZIP|URL ... [--output DIR]`.

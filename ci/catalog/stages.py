@@ -10,7 +10,7 @@ from ci.catalog.decode import Reader
 from ci.catalog.toml_reader import closest
 from ci.catalog.verdicts import RETRIABLE, Verdict
 
-__all__ = ["Preflight", "Retry", "RetryGpu", "Stage", "StageTable", "Suite", "load_stages"]
+__all__ = ["Preflight", "Retry", "RetryGpu", "Split", "Stage", "StageTable", "Suite", "load_stages"]
 
 _EnvSetId = Annotated[str, matching(r"[a-z0-9_]+\.[A-Z0-9_]+", "FILE.TABLE, e.g. stage_c.FOUR_GPU")]
 
@@ -30,12 +30,22 @@ class Stage(Sourced):
     suites_like: tuple[Text, ...] = ()
 
 
+class Split(StrEnum):
+    """How the tests of a suite are divided among its shards."""
+
+    # longest first: the same files in a shard as in SGLang's part
+    SGLANG = "sglang"
+    # exact for small suites, MULTIFIT for others
+    EVEN = "even"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite(Sourced):
     """A named set of registered tests with one hardware need, and how CI runs it.
 
     `timeout_s` is for one shard, `timeout_per_file_s` for one test file. `files` is set for the jobs that run fixed
-    files instead of registered ones. `when` says in words what must have changed for CI to run it.
+    files instead of registered ones. `when` says in words what must have changed for CI to run it. A suite that follows a
+    checkout is split as its tree does, whatever `split` says.
     """
 
     KEY: ClassVar[str] = "name"
@@ -47,6 +57,7 @@ class Suite(Sourced):
     gpus: Count
     fabric: bool = False
     shards: Count
+    split: Split = Split.SGLANG
     timeout_s: Minutes
     timeout_per_file_s: Positive
     nightly: bool = False

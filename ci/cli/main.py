@@ -25,6 +25,7 @@ _COMMANDS = (
     "ci_plan",
     "parity",
     "report",
+    "shards",
     "workflows",
     "docs",
     "repro",

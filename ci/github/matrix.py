@@ -132,7 +132,7 @@ def make_waves(
         if not here:
             not_made.append(NotMade(suite=suite.name, because="no enabled test is registered for it"))
             continue
-        parts = split(here, suite.shards)
+        parts = split(here, suite.shards, suite.split)
         only = choices[suite.name].tests
         wanted = [
             Shard(index=number, count=suite.shards)

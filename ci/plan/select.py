@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from ci.catalog.catalog import Catalog
 from ci.catalog.cpu_tests import CpuTests
 from ci.catalog.hardware import CPU
-from ci.catalog.registrations.parse import Registration
+from ci.catalog.registrations.parse import Discovery, Registration
 from ci.catalog.registrations.test_requirements import has_case
 from ci.catalog.stages import Suite
 from ci.catalog.toml_reader import closest
@@ -17,7 +17,16 @@ from ci.plan.model import LeftOut, TestWork
 from ci.plan.request import Request
 from ci.plan.shards import Shard, longest_first, split
 
-__all__ = ["Selected", "Selection", "resolve_file", "select", "tests_of_suites", "within"]
+__all__ = [
+    "Estimate",
+    "Selected",
+    "Selection",
+    "estimates",
+    "resolve_file",
+    "select",
+    "tests_of_suites",
+    "within",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +46,25 @@ class Selection:
     suites: tuple[Selected, ...]
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A test file and its estimate."""
+
+    id: str
+    est_s: float
+
+
+def estimates(tests: Discovery, suite: Suite, fixed_files: Container[str]) -> tuple[Estimate, ...]:
+    """The enabled tests of a suite as a stage session selects them, longest first; `fixed_files` are those that the tree has."""
+    found = [
+        Estimate(id=row.file, est_s=row.est_time_s)
+        for row in _registered(tests, suite)
+        if row.disabled is None and row.nightly == suite.nightly
+    ]
+    found += [Estimate(id=file, est_s=_fixed_est_s(suite)) for file in suite.files if file in fixed_files]
+    return tuple(longest_first(found))
 
 
 def select(
@@ -61,7 +89,7 @@ def select(
             continue
         nodes = None if wanted is None else wanted[suite.id]
         tests = []
-        for registration in _registered(facts, suite):
+        for registration in _registered(facts.tests, suite):
             if registration.disabled is not None:
                 why = registration.disabled or "no reason given"
                 left_out.append(LeftOut(suite=suite.id, test=registration.file, because=f"disabled: {why}"))
@@ -81,7 +109,7 @@ def select(
         tests += _fixed_files(facts, suite)
         shard = tests
         if request.shard is not None:
-            shards = split(tests, request.shard.count)
+            shards = split(tests, request.shard.count, suite.split)
             shard = list(shards[request.shard.index - 1])
             problems += _in_other_shards(request, shards, nodes or {})
             if request.shard.count != suite.shards:
@@ -153,8 +181,8 @@ def _misfit(catalog: Catalog, facts: Facts, suite: Suite, gpus: int) -> str:
     return ""
 
 
-def _registered(facts: Facts, suite: Suite) -> list[Registration]:
-    return [row for row in facts.tests.registrations if row.backend == "amd" and row.suite == suite.name]
+def _registered(tests: Discovery, suite: Suite) -> list[Registration]:
+    return [row for row in tests.registrations if row.backend == "amd" and row.suite == suite.name]
 
 
 def _named(tests: Sequence[TestWork], nodes: Mapping[str, tuple[str, ...]] | None) -> list[TestWork]:
@@ -189,6 +217,10 @@ def _test(facts: Facts, suite: Suite, registration: Registration) -> TestWork:
     )
 
 
+def _fixed_est_s(suite: Suite) -> float:
+    return suite.timeout_s / len(suite.files) / 2
+
+
 def _fixed_files(facts: Facts, suite: Suite) -> list[TestWork]:
     """Tests of a job that runs fixed files: no estimate is registered, so each gets an even share of the step."""
     return [
@@ -197,7 +229,7 @@ def _fixed_files(facts: Facts, suite: Suite) -> list[TestWork]:
             path=file,
             kind="pytest",
             cases=(),
-            est_s=suite.timeout_s / len(suite.files) / 2,
+            est_s=_fixed_est_s(suite),
             timeout_s=suite.timeout_per_file_s,
             env={},
         )
@@ -210,7 +242,9 @@ def _wanted(
     catalog: Catalog, facts: Facts, request: Request, suites: Sequence[Suite], problems: list[Problem]
 ) -> dict[str, dict[str, tuple[str, ...]]] | None:
     """By suite: node ids by file, none for the whole file. None when no test was named."""
-    files = {suite.id: {row.file for row in _registered(facts, suite)} | set(suite.files) for suite in suites}
+    files = {
+        suite.id: {row.file for row in _registered(facts.tests, suite)} | set(suite.files) for suite in suites
+    }
     if request.failed:
         found = {}
         for suite, here in files.items():
@@ -291,7 +325,7 @@ def _unknown_test(catalog: Catalog, facts: Facts, request: Request, name: str, h
         {
             (catalog.stage(suite.stage).session, suite.id)
             for suite in catalog.suites
-            for row in _registered(facts, suite)
+            for row in _registered(facts.tests, suite)
             if resolve_file(name, {row.file})
         }
     )

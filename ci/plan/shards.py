@@ -1,12 +1,16 @@
 """Splitting a suite's tests into shards.
 
 The rule is SGLang's own, so that its shard 7 of 14 and ours hold the same files: longest first (equal estimates by
-name), each test to the shard with the least work so far (the first of equals).
+name), each test to the shard with the least work so far (the first of equals). A suite's row may choose another one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
+
+from ci.catalog.stages import Split
+from ci.plan import partition
+from ci.plan.partition import Partition
 
 __all__ = ["Balance", "Shard", "Sized", "balance", "longest_first", "split"]
 
@@ -38,14 +42,15 @@ class Shard:
 class Balance:
     """How well a suite's tests fill its shards.
 
-    `lower_bound_s` is what no split can beat: the longest test, or the total shared evenly. `blocker` is the test
-    that sets it, if one does. `enough` is the smallest number of shards with the same longest shard.
+    `lower_bound_s` is what no split can beat. `blocker` is the test that sets it, if one does. `enough` is the smallest
+    number of shards with the same longest shard. `proven`: no other split into as many has a shorter one.
     """
 
     makespan_s: float
     lower_bound_s: float
     blocker: str
     enough: int
+    proven: bool
 
     @property
     def gap(self) -> float:
@@ -53,37 +58,43 @@ class Balance:
         return self.makespan_s / self.lower_bound_s - 1 if self.lower_bound_s else 0.0
 
 
+_RULES: Final[Mapping[Split, Callable[[Sequence[float], int], Partition]]] = {
+    Split.SGLANG: partition.longest_first,
+    Split.EVEN: partition.even,
+}
+
+
 def longest_first(tests: Sequence[T]) -> list[T]:
     """The order in which tests run: longest first, equal estimates by id."""
     return sorted(tests, key=lambda test: (-test.est_s, test.id))
 
 
-def split(tests: Sequence[T], count: int) -> tuple[tuple[T, ...], ...]:
+def split(tests: Sequence[T], count: int, rule: Split = Split.SGLANG) -> tuple[tuple[T, ...], ...]:
     """`count` shards, each longest first; every test is in exactly one. With fewer tests than shards some are empty."""
+    ordered = longest_first(tests)
     shards: list[list[T]] = [[] for _ in range(count)]
-    loads = [0.0] * count
-    for test in longest_first(tests):
-        lightest = loads.index(min(loads))
-        shards[lightest].append(test)
-        loads[lightest] += test.est_s
+    for test, shard in zip(ordered, _divided(ordered, count, rule).shards, strict=True):
+        shards[shard].append(test)
     return tuple(tuple(shard) for shard in shards)
 
 
-def balance(tests: Sequence[Sized], count: int) -> Balance:
+def balance(tests: Sequence[Sized], count: int, rule: Split = Split.SGLANG) -> Balance:
     """Measure the split of `tests` into `count` shards by their estimates."""
-
-    def makespan_s(shards: int) -> float:
-        return max((sum(test.est_s for test in shard) for shard in split(tests, shards)), default=0.0)
-
-    loads = tuple(sum(test.est_s for test in shard) for shard in split(tests, count))
-    longest = max(tests, key=lambda test: (test.est_s, test.id), default=None)
-    even_s = sum(loads) / count
-    longest_s = longest.est_s if longest is not None else 0.0
-    makespan = max(loads, default=0.0)
-    enough = next((fewer for fewer in range(1, count) if makespan_s(fewer) <= makespan), count)
-    return Balance(
-        makespan_s=makespan,
-        lower_bound_s=max(even_s, longest_s),
-        blocker=longest.id if longest is not None and longest_s >= even_s else "",
-        enough=enough,
+    ordered = longest_first(tests)
+    result = _divided(ordered, count, rule)
+    lower_s = partition.lower_bound([test.est_s for test in ordered], count)
+    enough = next(
+        (fewer for fewer in range(1, count) if _divided(ordered, fewer, rule).makespan <= result.makespan),
+        count,
     )
+    return Balance(
+        makespan_s=result.makespan,
+        lower_bound_s=lower_s,
+        blocker=ordered[0].id if ordered and ordered[0].est_s >= lower_s else "",
+        enough=enough,
+        proven=result.proven,
+    )
+
+
+def _divided(ordered: Sequence[Sized], count: int, rule: Split) -> Partition:
+    return _RULES[rule]([test.est_s for test in ordered], count)

@@ -12,7 +12,7 @@ from typing import Final
 from ci.catalog.catalog import Catalog
 from ci.catalog.envsets import EnvSet, EnvVariable, is_secret
 from ci.catalog.registrations.parse import Registration
-from ci.catalog.stages import Suite
+from ci.catalog.stages import Split, Suite
 from ci.plan.tree.model import (
     ANY,
     CallKind,
@@ -199,6 +199,7 @@ def _of_lane(
         gpus=gpus,
         fabric="fabric" in cell.label,
         shards=call.parts or 1,
+        split=Split.SGLANG,
         timeout_s=timeout_s,
         timeout_per_file_s=file_s,
         nightly=call.nightly if call.kind is CallKind.SUITE else _is_nightly(lane.workflow),

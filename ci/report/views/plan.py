@@ -224,7 +224,7 @@ def _show_balance(console: Console, plan: Plan, suite: SuiteWork) -> None:
     if shards < 2:
         return
     result = balance(suite.tests, shards)
-    text = f"  in {shards} shards: longest {duration(result.makespan_s)}, lower bound {duration(result.lower_bound_s)}, gap {result.gap:.1%}"
+    text = f"  in {shards} shards as SGLang splits: longest {duration(result.makespan_s)}, lower bound {duration(result.lower_bound_s)}, gap {result.gap:.1%}"
     if result.blocker:
         text += f"; {result.blocker} alone sets it: split it to gain"
     if result.enough < shards:

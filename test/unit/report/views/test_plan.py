@@ -85,7 +85,7 @@ class TestTheTables:
 
     def test_a_whole_suite_shows_how_it_fits_its_shards_and_a_shard_does_not(self, shown: Shown) -> None:
         words = shown(whole())
-        assert "in 5 shards: longest 3 min, lower bound 3 min, gap 0.0%" in words
+        assert "in 5 shards as SGLang splits: longest 3 min, lower bound 3 min, gap 0.0%" in words
         assert f"{ROWS[2].file} alone sets it: split it to gain" in words
         assert "2 shards take as long" in words
         assert "lower bound" not in shown(shard(1, 5))
