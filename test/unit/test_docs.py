@@ -1,6 +1,8 @@
 """Documentation that leads somewhere."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,11 @@ def test_every_path_of_this_repository_that_a_page_names_exists(page: Path) -> N
     text = page.read_text(encoding="utf-8")
     named = re.findall(r"`((?:ci|test|envs|requirements|docs)/[\w./-]*\w/?)`", text)
     assert [name for name in named if not (REPOSITORY / name).exists() and "x.py" not in name] == []
+
+
+@pytest.mark.processes
+@pytest.mark.live_rows
+def test_the_schemas_and_reference_pages_are_what_the_code_says() -> None:
+    command = [sys.executable, "-m", "ci", "docs", "--check"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
