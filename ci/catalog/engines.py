@@ -16,6 +16,8 @@ class _EngineRow(Explained):
     id: Text
     package: Text
     also: tuple[Text, ...] = ()
+    kernels_from: tuple[Text, ...] = ()
+    built_in: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +46,15 @@ class Service(Sourced):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """An inference server: the Python package that holds it, others whose files decide what it computes, and its service
-    by hardware class.
+    by hardware class. `kernels_from` are packages that decide on a GPU alone; `built_in` are folders of packages in which they
+    build kernels while they run.
     """
 
     id: str
     package: str
     also: tuple[str, ...] = ()
+    kernels_from: tuple[str, ...] = ()
+    built_in: tuple[str, ...] = ()
     why: str
     services: Mapping[str, Service] = field(default_factory=dict)
 
@@ -84,6 +89,14 @@ def load_engines(reader: Reader, hardware: HardwareCatalog) -> Mapping[str, Engi
                 what = f"{len(defaults)} engines are the default for {hardware_class}: {', '.join(defaults) or 'none'}"
                 file.problem("service", what, "write default = true in exactly one of its rows")
     return {
-        row.id: Engine(id=row.id, package=row.package, also=row.also, why=row.why, services=found[row.id])
+        row.id: Engine(
+            id=row.id,
+            package=row.package,
+            also=row.also,
+            kernels_from=row.kernels_from,
+            built_in=row.built_in,
+            why=row.why,
+            services=found[row.id],
+        )
         for row in rows
     }

@@ -51,30 +51,45 @@ def tree_content(root: Path, repository: Path, *, fixed: Iterable[str], digests:
 
 def packages_of(catalog: Catalog, engine: Engine, *, rehearsal: bool) -> tuple[str, ...]:
     """The packages in the engine's interpreter that decide a verdict."""
-    weights = {row.package for row in catalog.stand_ins.values()} if rehearsal else set()
-    return (engine.package, *engine.also, *sorted(weights), *_PYTEST)
+    weights = {row.package for row in catalog.stand_ins.values()}
+    more = sorted(weights) if rehearsal else engine.kernels_from
+    return (engine.package, *engine.also, *more, *_PYTEST)
 
 
 def package_digests(
-    python: Path, names: Sequence[str], *, environ: Mapping[str, str], digests: FileDigests
+    python: Path,
+    names: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    digests: FileDigests,
+    built_in: Iterable[str] = (),
 ) -> Mapping[str, str]:
-    """The packages that an interpreter has of these, with the shared objects that a wheel puts beside one."""
+    """The packages that an interpreter has of these, with the shared objects that a wheel puts beside one.
+
+    `built_in`: `package/folder`, in which a package builds something while it runs.
+    """
+    skip = {
+        name: frozenset(
+            folder.removeprefix(f"{name}/") for folder in built_in if folder.startswith(f"{name}/")
+        )
+        for name in names
+    }
     done = capture([str(python), "-c", _QUESTION, *names], cwd=Path("/"), env=environ)
     try:
         found = json.loads(done.text.splitlines()[-1]) if done.code == 0 else {}
     except (ValueError, IndexError):
         found = {}
     return {
-        name: _digest([Path(folder) for folder in found[name]], digests)
+        name: _digest([Path(folder) for folder in found[name]], digests, skip[name])
         for name in names
         if isinstance(found, dict) and isinstance(found.get(name), list)
     }
 
 
-def _digest(folders: Sequence[Path], digests: FileDigests) -> str:
+def _digest(folders: Sequence[Path], digests: FileDigests, skip: frozenset[str]) -> str:
     files = {}
     for number, folder in enumerate(folders):
-        files[str(number)] = digests.of_folder(folder)
+        files[str(number)] = digests.of_folder(folder, skip=skip)
         if (beside := folder.with_name(f"{folder.name}.libs")).is_dir():
             files[f"{number}.libs"] = digests.of_folder(beside)
     return digest_of_files(files)

@@ -214,7 +214,11 @@ def _given(look: _Look, stand_ins: StandIns) -> tuple[EngineBuild, EngineFact]:
     )
     names = packages_of(look.catalog, look.engine, rehearsal=True)
     packages = package_digests(
-        Path(look.python), names, environ=look.environ, digests=file_digests(look.environ)
+        Path(look.python),
+        names,
+        environ=look.environ,
+        digests=file_digests(look.environ),
+        built_in=look.engine.built_in,
     )
     return build, EngineFact(
         python=look.python,

@@ -225,7 +225,13 @@ def _found_engines(
         return {wanted: unknown} if only_planned else {}
     if not place.names_only:
         names = packages_of(catalog, catalog.engines[wanted], rehearsal=hardware_class == CPU)
-        packages = package_digests(Path(fact.python), names, environ=environ, digests=file_digests(environ))
+        packages = package_digests(
+            Path(fact.python),
+            names,
+            environ=environ,
+            digests=file_digests(environ),
+            built_in=catalog.engines[wanted].built_in,
+        )
         fact = replace(fact, packages=packages)
     return {wanted: fact}
 

@@ -19,8 +19,9 @@ class ContentWork:
     """SHA-256 of files as they are: git shows no ignored file, and none that it was asked to take for unchanged.
 
     `tests` are the tests with all that stands beside them, in a checkout its own SGLang too. `tools` are agent, harness, and
-    what plans and judges. `packages` are those of the engine, of the weights that stand in, and pytest, by name: empty in a
-    container, whose image has them, and for an environment that is made here, whose changes stand in `engine_build`.
+    what plans and judges. `packages` are those of the engine, of what its kernels come from, of the weights that stand in, and
+    pytest, by name: empty in a container, whose image has them, and for an environment that is made here, whose changes stand in
+    `engine_build`.
     """
 
     tests: str = ""

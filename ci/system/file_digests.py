@@ -51,7 +51,9 @@ class FileDigests:
 
         Links that lead out of it are followed. A file counts as a folder that holds it alone. `skip` are names at its top.
         """
-        return self._of(folder, "all", sorted(each for each in _walk(folder) if each[0] not in skip))
+        return self._of(
+            folder, "all", sorted(each for each in _walk(folder) if each[0].partition("/")[0] not in skip)
+        )
 
     def of_modules(self, folder: Path) -> str:
         """The same over the modules that stand in a folder itself."""
@@ -76,7 +78,7 @@ class FileDigests:
 
     def files(self, folder: Path, *, skip: frozenset[str] = frozenset()) -> Digests:
         """The digest of each file of a folder."""
-        seen = sorted(each for each in _walk(folder) if each[0] not in skip)
+        seen = sorted(each for each in _walk(folder) if each[0].partition("/")[0] not in skip)
         _, kept = _read(self._kept.get(_key_of_folder(folder, "all")), "")
         return {path: sha256 for path, (_, sha256) in self._digests(folder, seen, kept).items()}
 

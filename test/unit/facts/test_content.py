@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ci.facts.content import package_digests, tree_content
+from ci.facts.content import package_digests, packages_of, tree_content
 from ci.system.file_digests import FileDigests
+from support.planning import catalog
 
 
 def written(path: Path, text: str = "x") -> Path:
@@ -69,3 +70,32 @@ def test_a_swapped_file_of_an_installed_package_changes_its_digest(
     written(site / file, "y")
     changed = {name for name, digest in found().items() if digest != before[name]}
     assert changed == {file.partition("/")[0].partition(".")[0]}
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("file", "seen"),
+    [("kernels/op.so", True), ("kernels/jit/op.so", False), ("kernels/jit/build/x.o", False)],
+)
+def test_what_a_package_builds_while_it_runs_does_not_count(
+    tmp_path: Path, digests: FileDigests, file: str, *, seen: bool
+) -> None:
+    site = tmp_path / "site"
+    written(site / "kernels/__init__.py")
+
+    def found() -> dict[str, str]:
+        environ, built_in = {"PYTHONPATH": str(site)}, ("kernels/jit", "kernels_of_another/jit")
+        names, python = ("kernels",), Path(sys.executable)
+        return dict(package_digests(python, names, environ=environ, digests=digests, built_in=built_in))
+
+    before = found()
+    written(site / file, "y")
+    assert (found() != before) is seen
+
+
+def test_what_the_kernels_of_a_gpu_come_from_counts_there_alone() -> None:
+    rows, engine = catalog(), catalog().engines["sglang"]
+    on_gpu, rehearsed = (set(packages_of(rows, engine, rehearsal=each)) for each in (False, True))
+    assert {"torch", "aiter"} <= on_gpu
+    assert not {"torch", "aiter"} & rehearsed
+    assert {"sglang", "sgl_kernel", "pytest"} <= on_gpu & rehearsed
