@@ -687,7 +687,7 @@ def pins(session: nox.Session) -> None:
 
 # --- how Nox starts and ends --------------------------------------------------------------------------------
 
-for line in unknown_sessions(sys.argv[1:], NAMES):
+for line in unknown_sessions(sys.argv[1:], NAMES, ROOT / "tasks.py"):
     sys.stderr.write(f"{line}\n")
 
 quiet_nox()

@@ -46,8 +46,8 @@ class Queue:
             self._emit(
                 "executor-failed",
                 what="pytest cannot be run with these arguments",
-                cause="an option that it does not know, or with which it runs nothing",
-                then="fix what follows the second --, or PYTEST_ADDOPTS",
+                cause="what follows the second --, or PYTEST_ADDOPTS, has an option that pytest does not know or with which it runs nothing",
+                then=f"{sys.executable} -m pytest --help",
                 problems=refused,
                 verdict="usage",
             )

@@ -1,7 +1,8 @@
 """Env sets: `envs/*.toml`, one set per table, one `{ value, why }` per variable, with `versions` where a range needs it."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -83,6 +84,8 @@ def load_env_sets(
         toml = TomlFile(path, problems)
         if not re.fullmatch(r"[a-z0-9_]+", path.stem):
             toml.problem("invalid file name", "lower case letters, digits and underscores")
+        # rows that name the sets of a file that cannot be read are not at fault
+        sets |= {name: EnvSet(id=name, variables=()) for name in _headers(path)} if not toml.read else {}
         for table, content in toml.data.items():
             if not TABLE_NAME.fullmatch(table) or not isinstance(content, dict):
                 hint = "a set is a table with an upper case name, e.g. [COMMON_ENV_VARS]"
@@ -93,6 +96,15 @@ def load_env_sets(
                 id=f"{path.stem}.{table}", variables=tuple(variable for variable in found if variable)
             )
     return sets
+
+
+def _headers(path: Path) -> Iterator[str]:
+    """Ids of the sets in a file, by its lines `[TABLE]`."""
+    with suppress(OSError):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        yield from (
+            f"{path.stem}.{name}" for name in re.findall(r"^\[([A-Z][A-Z0-9_]*)\]", text, re.MULTILINE)
+        )
 
 
 def _variable(

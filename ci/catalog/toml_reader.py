@@ -4,7 +4,7 @@ import difflib
 import functools
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from ci.errors import Problem
 __all__ = ["CATALOG_DIR", "KeyPath", "TomlFile", "closest", "lines_of_keys"]
 
 CATALOG_DIR = Path(__file__).parent
+
+# A list of names is for reading: more of them are counted.
+_HINT_CHARACTERS, _FEW = 240, 3
 
 # Keys from the top of a file down, and indices of arrays: ("suite", 3, "timeout_s").
 KeyPath = tuple[str | int, ...]
@@ -31,11 +34,20 @@ _TOKEN = re.compile(
 
 
 def closest(name: str, known: Collection[str]) -> str:
-    """A hint that names the nearest known names, or all of them when none is near."""
+    """A hint that names the nearest known names, or the first of all when none is near."""
     near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(repr(str(item)) for item in near) + "?"
-    return "known: " + ", ".join(sorted(known)) if known else "nothing is known"
+    if not known:
+        return "nothing is known"
+    names = sorted(known)
+    fit = next((count for count in range(len(names), _FEW, -1) if _fits(names[:count])), _FEW)
+    more = f" and {len(names) - fit} more" if len(names) > fit else ""
+    return "known: " + ", ".join(names[:fit]) + more
+
+
+def _fits(names: Sequence[str]) -> bool:
+    return sum(map(len, names)) <= _HINT_CHARACTERS
 
 
 class TomlFile:

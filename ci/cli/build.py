@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.registrations.roots import require_sglang_tree
 from ci.cli.verb_options import BuildOptions
 from ci.docker.client import docker_host
 from ci.errors import UsageError
@@ -81,6 +82,7 @@ def _sglang(
         )
     flavour, _ = flavour_of(catalog.images, [(options.rocm, "--rocm")])
     checkout = Path(options.checkout).expanduser().absolute()
+    require_sglang_tree(checkout, catalog.discovery)
     commit = commit_of(checkout)
     family = options.family or catalog.family_of(find_hardware(catalog, environ).cls)
     wanted = wanted_image(catalog, checkout, commit, flavour=flavour.id, family=family)

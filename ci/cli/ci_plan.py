@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.toml_reader import closest
 from ci.cli.options import Parser
 from ci.docker.client import docker_host
 from ci.errors import CiError, ExitCode, Problem, UsageError
 from ci.facts.changed_files import changes_since
 from ci.facts.tree_tests import tree_facts
-from ci.github.ci_request import Asked, base_of, event_of, read_ask
+from ci.github.ci_request import EVENTS, Asked, base_of, event_of, read_ask
 from ci.github.job_plan import JobPlan, plan_jobs
 from ci.github.matrix import matrix_json
 from ci.github.outputs import add_summary, set_outputs
@@ -46,6 +47,13 @@ def ci_plan(arguments: Sequence[str]) -> int:
         base, source = base_of(environ, known.base)
         kind = "sglang" if known.checkout else "own"
         changes = changes_since(Path(facts.root), base, source, kind=kind, catalog=catalog, tests=facts.tests)
+        if known.base and changes.unknown:
+            # an event's base that is not there is a full run, a person's is a mistake
+            raise UsageError(
+                f"--base: {changes.unknown}",
+                cause="no such commit, branch or tag here, or it has no common history",
+                then=f"git -C {facts.root} branch --all",
+            )
     plan = plan_jobs(
         catalog,
         asked,
@@ -94,6 +102,9 @@ def _asked(catalog: Catalog, known: Any, environ: Mapping[str, str], event: str)
         UsageError: with every invalid input.
     """
     problems: list[Problem] = []
+    if known.event and known.event not in EVENTS:
+        hint = closest(known.event, EVENTS)
+        problems.append(Problem(where="--event", what=f"unknown event {known.event!r}", hint=hint))
     asked = read_ask(
         catalog,
         environ,
@@ -103,7 +114,7 @@ def _asked(catalog: Catalog, known: Any, environ: Mapping[str, str], event: str)
         problems=problems,
     )
     if problems:
-        raise UsageError("invalid inputs", problems=problems, then="start it again with valid inputs")
+        raise UsageError("invalid inputs", problems=problems, then="nox -s ci_plan -- --help")
     return asked
 
 

@@ -109,7 +109,7 @@ def _resolve(catalog: Catalog, environ: Mapping[str, str], options: ImageOptions
         family = catalog.family_of(find_hardware(catalog, environ).cls)
     elif family not in catalog.hardware.families:
         cause = closest(family, catalog.hardware.families)
-        raise UsageError(f"unknown family {family!r}", cause=cause, then="see ci/catalog/hardware.toml")
+        raise UsageError(f"unknown family {family!r}", cause=cause, then="cat ci/catalog/hardware.toml")
     request = image_request(
         catalog.images,
         family="" if family not in catalog.hardware.families else family,

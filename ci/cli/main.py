@@ -51,7 +51,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
     name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if name not in _COMMANDS:
         what = f"unknown command {name!r}" if name else "no command"
-        raise UsageError(what, cause=closest(name, _COMMANDS), then="nox -l lists the sessions")
+        raise UsageError(what, cause=closest(name, _COMMANDS), then="nox -l")
     # each command's imports are its own: `check` must work where rich's are slow or a later room is broken
     command: Command = getattr(import_module(f"ci.cli.{name}"), name)
     return command(rest)

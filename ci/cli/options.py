@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from ci.catalog.executors import ExecutorKind
@@ -52,6 +53,12 @@ class Parser(argparse.ArgumentParser):
             raise UsageError("invalid options", problems=problems, then=f"{self.prog} --help")
         return known
 
+    def empty(self, arguments: Sequence[str]) -> list[str]:
+        """Options that are given an empty value, as an unset variable of a shell does: it would count as not given."""
+        taking = {name for action in self._actions if action.nargs != 0 for name in action.option_strings}
+        inline = [word[:-1] for word in arguments if word.endswith("=") and word[:-1] in taking]
+        return inline + [word for word, value in pairwise(arguments) if word in taking and value == ""]
+
     @property
     def options(self) -> list[str]:
         """Every option's name."""
@@ -80,6 +87,10 @@ def _values(action: argparse.Action) -> list[str]:
 def parse(parser: Parser, arguments: Sequence[str], problems: list[Problem]) -> argparse.Namespace:
     """Read the arguments; options that are not known are added to `problems` with the nearest names."""
     known, unknown = parser.parse_known_args(list(arguments))
+    problems += [
+        Problem(where=option, what="is empty", hint="give it a value, or leave it out")
+        for option in parser.empty(arguments)
+    ]
     for item in unknown:
         name = item.partition("=")[0]
         if name.startswith("-"):

@@ -41,7 +41,7 @@ __all__ = ["run"]
 def run(arguments: Sequence[str]) -> int:
     """Run a stage: the first argument is its id, the rest are the session's options."""
     if not arguments:
-        raise UsageError("no stage given", then="nox -l lists them")
+        raise UsageError("no stage given", then="nox -l")
     environ = read_environ()
     if "NOX_CURRENT_SESSION" in environ:
         # only under nox: started by hand with nohup, we are to outlive the shell

@@ -20,6 +20,8 @@ from ci.system.clock import folder_stamp
 
 __all__ = ["RunFolder", "find_folder", "make_folder", "newest_folder", "prune_folders", "read_plan"]
 
+_MAKES_A_PLAN = "nox -s plan -- stage_a_amd --json > plan.json"
+
 # the names of the runs that were started in a folder
 _ORDER: Final = ".order"
 
@@ -82,10 +84,12 @@ def read_plan(path: Path) -> Plan:
         data = json.loads(path.read_text())
     except OSError as error:
         what = f"cannot read {path}: {error.strerror}"
-        raise UsageError(what, cause="not a plan or a run folder", then="ls .runs") from error
+        raise UsageError(what, cause="not a plan or a run folder", then=_MAKES_A_PLAN) from error
     except ValueError as error:
         raise UsageError(
-            f"{path} is not JSON: {error}", cause="it is truncated, or is another file"
+            f"{path} is no plan: it is not JSON: {error}",
+            cause="it is cut off, or is another file",
+            then=_MAKES_A_PLAN,
         ) from error
     return Plan.from_json(data, where=str(path))
 

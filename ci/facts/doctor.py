@@ -67,10 +67,13 @@ def _docker(catalog: Catalog, environ: Mapping[str, str]) -> list[Finding]:
         has.append(f"{facts.cache_free_bytes / 2**30:.1f} GiB free in the cache")
     lacks = f"; lacks {'; '.join(facts.absent)}" if facts.absent else ""
     text = f"profile {profile.id}: {', '.join(has) or 'needs nothing of this machine'}{lacks}"
+    complete: bool | None = not profile.devices or bool(facts.devices)
+    if facts.problem:
+        complete, text = None, f"{text}; without Docker there is none"
     mirror = f"{facts.mirror} ({facts.mirror_source})" if facts.mirror else facts.mirror_source
     return [
         engine,
-        Finding(name="container", ok=not profile.devices or bool(facts.devices), text=text),
+        Finding(name="container", ok=complete, text=text),
         Finding(name="mirror", ok=None if not facts.mirror else True, text=mirror),
     ]
 

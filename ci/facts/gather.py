@@ -159,7 +159,7 @@ def _hardware(
     known = ("auto", *catalog.hardware.classes)
     if request.hardware not in known:
         what = f"unknown hardware class {request.hardware!r}"
-        raise UsageError(what, cause=closest(request.hardware, known), then="see ci/catalog/hardware.toml")
+        raise UsageError(what, cause=closest(request.hardware, known), then="cat ci/catalog/hardware.toml")
     if _elsewhere(request, place):
         # a plan for another machine: as many GPUs as its largest suite asks for
         count = max(suite.gpus for suite in catalog.suites)

@@ -53,8 +53,10 @@ def find_engine(engine: Engine, *, given: str, ours: bool, environ: Mapping[str,
         cause = (
             f"the tests run in the interpreter that has {engine.package}, Python 3.10 or newer, with pytest"
         )
-        kind = InfrastructureError if fact.is_python else UsageError
-        raise kind(f"--python {given}: {fact.why}", cause=cause, then=f"{given} -m pip list")
+        what = f"--python {given}: {fact.why}"
+        if fact.is_python:
+            raise InfrastructureError(what, cause=cause, then=f"{given} -m pip list")
+        raise UsageError(what, cause=cause, then="which -a python3")
     if ours:
         fact = _ask(engine, Path(sys.executable), environ, source="default: this project's environment")
         return fact if isinstance(fact, EngineFact) else None

@@ -15,9 +15,11 @@ from ci.errors import Problem
 from ci.github.matrix import Ask, suites_of
 from ci.plan.route import pools_with_a_choice
 
-__all__ = ["Asked", "base_of", "base_of_event", "event_of", "read_ask"]
+__all__ = ["EVENTS", "Asked", "base_of", "base_of_event", "event_of", "read_ask"]
 
 _PULL_REQUEST = "pull_request"
+# what `--event` may name
+EVENTS = (_PULL_REQUEST, "schedule", "workflow_dispatch")
 _FLAGS = {"": False, "false": False, "true": True}
 
 

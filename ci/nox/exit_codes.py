@@ -5,6 +5,7 @@ import difflib
 import gc
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -169,8 +170,8 @@ def chosen_sessions(arguments: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def unknown_sessions(arguments: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
-    """A line for each unknown session on Nox's command line, with the closest names."""
+def unknown_sessions(arguments: Sequence[str], known: Collection[str], tasks: Path) -> tuple[str, ...]:
+    """A line for each unknown session on Nox's command line, with the closest names or the verb of that name in `tasks`."""
     exact = {_plain(name) for name in known}
     alike = {name.replace("-", "_"): name for name in known}
     lines = []
@@ -181,9 +182,25 @@ def unknown_sessions(arguments: Sequence[str], known: Collection[str]) -> tuple[
             alike[each]
             for each in difflib.get_close_matches(_plain(name).replace("-", "_"), alike, cutoff=0.5)
         ]
+        if _plain(name) in (verbs := _verbs(tasks)) or _plain(name).replace("_", ".") in verbs:
+            verb = name if name in verbs else _plain(name).replace("_", ".")
+            lines.append(
+                f"{name} is not a session, it is a verb: ./inv {verb} (./inv --help {verb} explains it)"
+            )
+            continue
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         lines.append(f"unknown session {name}{hint} (nox -l lists all)")
     return tuple(lines)
+
+
+def _verbs(tasks: Path) -> frozenset[str]:
+    """The names of the operators' verbs, which only an unknown session makes us look for."""
+    try:
+        return frozenset(
+            re.findall(r'^@verbs\.add\("([^"]+)"', tasks.read_text(encoding="utf-8"), re.MULTILINE)
+        )
+    except OSError:
+        return frozenset()
 
 
 def _plain(name: str) -> str:

@@ -64,7 +64,7 @@ def draft_plan(catalog: Catalog, facts: Facts, request: Request) -> Draft:
         raise UsageError(
             f"cannot plan {request.stage}",
             problems=list(dict.fromkeys(problems)),
-            then=f"nox -s {_session(catalog, request)} -- --help",
+            then=f"nox -s {_session(catalog, request)} -- {'--list' if request.tests else '--help'}",
         )
     _refuse_nothing(catalog, request, selection)
     rows = tuple(selected.suite for selected in selection.suites)

@@ -47,6 +47,10 @@ CHANGING: Mapping[str, int | None] = {
 }
 
 
+# characters of a value that a message repeats
+_SHOWN = 40
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """The options of a stage session. `tests_source` says who named the tests.
@@ -133,7 +137,10 @@ def parse_env(items: Sequence[str], problems: list[Problem]) -> tuple[tuple[str,
     pairs: dict[str, str] = {}
     for item in items:
         name, equals, value = item.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or "\0" in value:
+        if equals and not name:
+            hint = "e.g. --env SGLANG_X=1"
+            problems.append(Problem(where="--env", what=f"{item!r} has no name before the =", hint=hint))
+        elif not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or "\0" in value:
             problems.append(
                 Problem(where="--env", what=f"{name!r} is not NAME=VALUE", hint="e.g. --env SGLANG_X=1")
             )
@@ -159,6 +166,7 @@ def parse_executor(text: str, problems: list[Problem]) -> ExecutorKind | None:
 def parse_jobs(text: str, problems: list[Problem]) -> str:
     """A number from 1, or `gpus`: as many tests at a time as the GPUs allow."""
     if text and text != "gpus" and not re.fullmatch(r"[1-9][0-9]{0,3}", text):
-        problems.append(Problem(where="--jobs", what=f"{text!r} is not a number from 1 or 'gpus'"))
+        what = f"{text[:_SHOWN]!r} is neither a number from 1 to 9999 nor 'gpus'"
+        problems.append(Problem(where="--jobs", what=what, hint="e.g. --jobs 2"))
         return ""
     return text

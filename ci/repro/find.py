@@ -72,7 +72,7 @@ def _refuse_digest(options: ReproOptions) -> None:
         raise UsageError(
             f"--digest has no effect on {options.source}",
             cause="it names a run of a log that holds several",
-            then="leave out --digest",
+            then=f"./inv repro {options.source}",
         )
 
 

@@ -68,7 +68,7 @@ def from_log(
         raise UsageError(
             f"--digest: {where} has no capsule",
             cause="it is no log of this project",
-            then="leave out --digest",
+            then=f"./inv repro {where}",
         )
     found = from_jobs(read.jobs, catalog, where=where, named=job, checkout=checkout)
     if found is not None:

@@ -35,12 +35,12 @@ def require_sglang_tree(path: Path, rules: DiscoveryRules) -> None:
     elif kind.older and (path / kind.older).exists():
         cause = f"it is a tree of {kind.older_why}"
     else:
-        cause = "the path names another project, or a folder within the checkout"
+        cause = "the path names another project, or a folder within the checkout, whose top folder is needed"
     raise UsageError(
         f"{path} is not {kind.title} with registered tests",
         problems=problems,
         cause=cause,
-        then="name the top folder of a checkout from after that move: --checkout PATH",
+        then="git clone https://github.com/sgl-project/sglang",
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ci.catalog.verdicts import Status
+from ci.errors import ExitCode
 from ci.record.model import RunRecord
 from ci.record.quarantine import Became
 from ci.record.values import Leftover, PhaseOutcome
@@ -56,7 +57,9 @@ def show_end(console: Console, record: RunRecord, run_dir: Path, *, report: Path
     link = f"link {page.absolute().as_uri()}" if terminal else ""
     label = "report: " if report is not None else "run folder: "
     console.print(Text.assemble((label, "dim"), (_shown_path(page, screen.width), link)), soft_wrap=True)
-    if not model.result(record).ok and (command := _command(record, run_dir, screen)):
+    # what was invalid would be again
+    again = model.result(record).code not in (ExitCode.OK, ExitCode.USAGE)
+    if again and (command := _command(record, run_dir, screen)):
         console.print(Text.assemble(("repeat it: ", "dim"), (one_line(command), "bold")), soft_wrap=True)
 
 
@@ -161,6 +164,8 @@ def _asides(record: RunRecord) -> Iterator[_Styled]:
             (f"{len(names)} {one_line(because)}" + (f": {one_line(names[0])}" if len(names) == 1 else ""), "")
             for because, names in groups.items()
             if not because.startswith(("suite left out", "shard that", "disabled"))
+            # what the run itself failed with follows
+            and not any(because.endswith(failure.what) for failure in record.failures)
         ),
         what="reasons",
     )

@@ -37,7 +37,6 @@ _SCROLLED = (
     ev.TestNotRun,
     ev.AgentEnded,
     ev.PhaseEnded,
-    ev.ExecutorFailed,
 )
 _GAP = "  "
 # columns that a name keeps, and below which what a test says of itself is left out

@@ -172,3 +172,11 @@ class TestLookUps:
         catalog_copy.replace("catalog/stages.toml", "gpus = 2\n", "gpus = 0\n")
         rows, _ = read_catalog(catalog_copy.rows, catalog_copy.envs)
         assert not rows.sound
+
+
+def test_a_file_of_env_sets_that_is_not_toml_is_one_problem(catalog_copy: CatalogCopy) -> None:
+    path = catalog_copy.envs / "base.toml"
+    path.write_text(path.read_text() + "x = [\n")
+    _, problems = read_catalog(catalog_copy.rows, catalog_copy.envs)
+    assert len(problems) == 1, problems
+    assert "invalid TOML" in str(problems[0])

@@ -232,4 +232,7 @@ def test_lines_are_those_of_an_editor_also_with_carriage_returns(tmp_path: Path)
 def test_closest_names_are_named_else_all() -> None:
     assert closest("shard", ["shards", "gpus"]) == "did you mean 'shards'?"
     assert closest("xyz", ["shards", "gpus"]) == "known: gpus, shards"
+    many = closest("xyz", [f"test/registered/amd/test_{number:03d}.py" for number in range(250)])
+    assert many.endswith(" and 243 more")
+    assert len(many) < 300
     assert closest("xyz", []) == "nothing is known"

@@ -53,6 +53,17 @@ def test_only_the_stages_that_were_named(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.processes
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--event", "foo"], "unknown event 'foo'"), (["--base", "nosuchref"], "nosuchref")],
+)
+def test_what_a_person_mistypes_is_refused(arguments: list[str], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ci_plan(arguments)
+    assert words in caught.value.render()
+
+
+@pytest.mark.processes
 def test_a_person_reads_the_jobs(capsys: pytest.CaptureFixture[str]) -> None:
     assert ci_plan(["--event", "schedule", "--stage", "stage-a-amd", "--why"]) == 0
     assert "stage-a" in capsys.readouterr().out

@@ -102,6 +102,13 @@ def test_what_fails_is_its_own_finding_and_the_rest_is_looked_at(machine: Machin
     assert found["run folders"].ok is not None
 
 
+def test_no_container_is_well_without_docker(machine: Machine, catalog: Catalog) -> None:
+    machine.container = replace(CONTAINER, devices=(), mounts=(), problem="the engine does not answer")
+    found = machine.examine(catalog)
+    assert (found["docker"].ok, found["container"].ok) == (False, None)
+    assert found["container"].text.endswith("without Docker there is none")
+
+
 def test_an_engine_that_is_found_is_named_with_version_and_interpreter(
     machine: Machine, catalog: Catalog
 ) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import gc
+import logging
 import re
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ci.nox.exit_codes import (
     leave,
     meaning,
     original_path,
+    quiet_nox,
     suite_arguments,
     targets,
     targets_among,
@@ -25,6 +27,30 @@ from ci.nox.exit_codes import (
 )
 
 ROOT = Path(__file__).parents[3]
+TASKS = ROOT / "tasks.py"
+
+
+class TestNoxsOwnLines:
+    @pytest.mark.parametrize(
+        ("line", "shown"),
+        [
+            ("Command /env/bin/python -m ci run stage-a-amd failed with exit code 1", False),
+            ("Interrupted...", False),
+            ("Command /env/bin/python -m ruff check . failed with exit code 1", True),
+            ("Session stage_a_amd aborted: exit 1: failed.", True),
+        ],
+    )
+    def test_one_line_about_a_failed_session_is_enough(
+        self, line: str, caplog: pytest.LogCaptureFixture, *, shown: bool
+    ) -> None:
+        logger = logging.getLogger("nox")
+        before = list(logger.filters)
+        quiet_nox()
+        try:
+            logger.error(line)
+        finally:
+            logger.filters = before
+        assert (line in caplog.text) == shown
 
 
 class TestCodes:
@@ -166,7 +192,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", [*KNOWN, "stage_b_amd( 1-gpu-small )"])
     def test_a_session_that_exists_gets_no_line(self, name: str) -> None:
-        assert unknown_sessions(["-s", name], self.KNOWN) == ()
+        assert unknown_sessions(["-s", name], self.KNOWN, TASKS) == ()
 
     @pytest.mark.parametrize(
         ("typed", "near"),
@@ -178,11 +204,18 @@ class TestNames:
         ],
     )
     def test_an_unknown_session_gets_the_closest_names(self, typed: str, near: str) -> None:
-        (line,) = unknown_sessions(["-s", "tests", typed], self.KNOWN)
+        (line,) = unknown_sessions(["-s", "tests", typed], self.KNOWN, TASKS)
         assert f"unknown session {typed}; {near}" in line
 
+    @pytest.mark.parametrize(("typed", "verb"), [("repro", "repro"), ("image_build", "image.build")])
+    def test_a_verb_that_is_taken_for_a_session_is_named(self, typed: str, verb: str) -> None:
+        (line,) = unknown_sessions(["-s", typed], self.KNOWN, TASKS)
+        assert (
+            line == f"{typed} is not a session, it is a verb: ./inv {verb} (./inv --help {verb} explains it)"
+        )
+
     def test_an_unknown_session_without_a_close_name_points_to_the_list(self) -> None:
-        (line,) = unknown_sessions(["-s", "qqq"], self.KNOWN)
+        (line,) = unknown_sessions(["-s", "qqq"], self.KNOWN, TASKS)
         assert line == "unknown session qqq (nox -l lists all)"
 
 
