@@ -1,5 +1,6 @@
-"""The picture of the report of a real red run, for the README: `nox -s pages -- --picture`."""
+"""Pictures of a real red run, its page and its terminal, for the README: `nox -s pages -- --picture`."""
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -12,18 +13,22 @@ sys.path[:0] = [str(ROOT), str(ROOT / "test")]
 from support.report_pages import red_run  # noqa: E402
 
 PICTURE = ROOT / "docs/images/report.png"
+TERMINAL = ROOT / "docs/images/stage-a.svg"
 
 
 def main() -> None:
-    """Draw it."""
+    """Draw them."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        report = red_run(Path(folder)) / "report.html"
+        run = red_run(Path(folder))
+        shutil.copy(run / "terminal.svg", TERMINAL)
+        report = run / "report.html"
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1200, "height": 860}, color_scheme="light")
         page.goto(f"file://{report}")
         page.screenshot(path=PICTURE)
         browser.close()
-    print(f"{PICTURE}: {PICTURE.stat().st_size:,} bytes")  # noqa: T201
+    for picture in (PICTURE, TERMINAL):
+        print(f"{picture}: {picture.stat().st_size:,} bytes")  # noqa: T201
 
 
 if __name__ == "__main__":

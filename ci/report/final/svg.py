@@ -1,17 +1,26 @@
-"""The final view as a picture of a terminal, for a README or a comment."""
+"""A run as a picture of a terminal, for a README or a comment."""
 
+from collections.abc import Iterable, Iterator
+
+from ci.catalog.limits import ReportLimits
+from ci.record.events import Event, RunStarted
 from ci.record.model import RunRecord
 from ci.report.console import TerminalTheme, Text, recording_console
 from ci.report.final.terminal import Screen, end_lines
+from ci.report.live.log_lines import LogLines
+from ci.report.live.progress import LiveRun
 from ci.report.live.start import start_lines
-from ci.report.live.terminal import folded
+from ci.report.live.terminal import SCROLLED, folded
+from ci.report.log_tail import LogTails
 from ci.report.model import result
 from ci.report.repeat import repeat
 from ci.report.text import one_line
 
 __all__ = ["picture"]
 
-_WIDTH, _HEIGHT = 110, 60
+_WIDTH, _HEIGHT = 110, 40
+# of what scrolled by
+_SCROLLED_LINES = 14
 
 _THEME = TerminalTheme(
     (22, 24, 29),
@@ -54,17 +63,31 @@ _FRAME = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height
 """
 
 
-def picture(record: RunRecord) -> str:
-    """How the run began and ended, as one SVG without anything from outside; the same record gives the same bytes."""
+def picture(record: RunRecord, events: Iterable[Event] = (), *, tails: LogTails, limits: ReportLimits) -> str:
+    """What a terminal of 110 columns shows of a run: its start, the last of what scrolled by, its end.
+
+    One SVG without anything from outside; the same record gives the same bytes.
+    """
     console = recording_console(width=_WIDTH)
-    for line in start_lines(record.start):
-        for part in folded(line, _WIDTH):
-            console.print(part)
-    console.print("...")
-    for text in end_lines(record, Screen(width=_WIDTH, height=_HEIGHT)):
+    start = [text for line in start_lines(record.start) for text in folded(line, _WIDTH)]
+    scrolled = list(_scrolled(events, tails, limits))
+    cut = [Text("...", style="dim")] if len(scrolled) > _SCROLLED_LINES or not scrolled else []
+    end = end_lines(record, Screen(width=_WIDTH, height=_HEIGHT))
+    for text in (*start, *cut, *scrolled[-_SCROLLED_LINES:], *end):
         console.print(text)
     command = one_line(repeat(record))
     if not result(record).ok and command:
         console.print(Text.assemble(("repeat it: ", "dim"), (command, "bold"), overflow="fold"))
     title = record.start.command or record.title
     return console.export_svg(title=one_line(title), theme=_THEME, code_format=_FRAME, unique_id="run")
+
+
+def _scrolled(events: Iterable[Event], tails: LogTails, limits: ReportLimits) -> Iterator[Text]:
+    live = LiveRun(lambda: 0.0)
+    lines = LogLines(live, limits=limits, clock=lambda: 0.0, tails=tails, details=True)
+    for event in events:
+        live.take(event)
+        shown = list(lines.lines(event))
+        if isinstance(event, SCROLLED) and not isinstance(event, RunStarted):
+            for line in shown:
+                yield from folded(line, _WIDTH)

@@ -10,6 +10,7 @@ from pathlib import Path
 from ci.catalog.limits import ReportLimits
 from ci.errors import CiError
 from ci.plan.model import Plan
+from ci.record.event_log import read_events
 from ci.record.model import RunRecord
 from ci.report.console import Console, Text
 from ci.report.final.html import html_report
@@ -47,7 +48,7 @@ def write_reports(
         "junit.xml": lambda: junit_xml(record, tails=tails),
         "summary.md": lambda: _utf8(summary_md(record, tails=tails, limits=limits)),
         "report.html": lambda: _utf8(_page(record, run_dir, tails)),
-        "terminal.svg": lambda: _utf8(picture(record)),
+        "terminal.svg": lambda: _utf8(_picture(record, run_dir, tails, limits)),
     }
     results = [_attempt(run_dir / name, render, _replace) for name, render in reports.items()]
     if step_summary := environ.get("GITHUB_STEP_SUMMARY"):
@@ -91,6 +92,13 @@ def _page(record: RunRecord, run_dir: Path, tails: LogTails) -> str:
     except CiError as error:
         return html_report(record, tails=tails, plan_missing=error.what)
     return html_report(record, tails=tails, plan=plan)
+
+
+def _picture(record: RunRecord, run_dir: Path, tails: LogTails, limits: ReportLimits) -> str:
+    """The picture, with what the record beside it lets scroll by; merged runs have a record each."""
+    events = run_dir / "events.jsonl"
+    shown = read_events(events) if events.is_file() else ()
+    return picture(record, shown, tails=tails, limits=limits)
 
 
 def _step_summary(record: RunRecord, path: Path, tails: LogTails, limits: ReportLimits) -> bytes:

@@ -14,7 +14,7 @@ from ci.report.live.start import Line
 from ci.report.log_tail import LogTails
 from ci.report.text import duration, one_line, short_duration, short_path
 
-__all__ = ["STYLES", "TerminalView", "draw", "folded"]
+__all__ = ["SCROLLED", "STYLES", "TerminalView", "draw", "folded"]
 
 STYLES: dict[Tone, str] = {
     "plain": "",
@@ -28,7 +28,7 @@ STYLES: dict[Tone, str] = {
 # bars and times move smoothly and cost less than 1 % of a core
 _REFRESH_PER_S = 4.0
 # What scrolls by above the live part; starts, progress and the like are in the live part itself.
-_SCROLLED = (
+SCROLLED = (
     ev.RunStarted,
     ev.Note,
     ev.Case,
@@ -67,7 +67,7 @@ class TerminalView:
         with self._lock:
             self._live.take(event)
             lines = list(self._lines.lines(event))
-        if isinstance(event, _SCROLLED):
+        if isinstance(event, SCROLLED):
             for line in lines:
                 for part in folded(line, self._console.width):
                     self._console.print(part, soft_wrap=True)
