@@ -395,6 +395,7 @@ class Attempt:
             unknown=list(self.facts.unknown),
             unmeasured=[each.event() for each in self.facts.unmeasured],
             leftovers=leftover_list(self._leftovers, self._left_in_memory),
+            server_logs=sorted(path.name for path in self._server_logs.new()),
             log_bytes=self._log.kept_bytes,
             log_omitted_bytes=self._log.total_bytes - self._log.kept_bytes,
         )

@@ -35,7 +35,7 @@ MESSAGES: dict[str, dict[str, tuple[type, object]]] = {
         "lacks": _TEXT,
     },
     "metric": {"metric": _TEXT, "value": _NUMBER, "unit": _TEXT, "bound": _MAYBE_BOUND},
-    "note": {"text": _TEXT},
+    "note": {"text": _TEXT, "server_s": _MAYBE_NUMBER},
     "progress": {"text": _TEXT, "done": _MAYBE_NUMBER, "total": _MAYBE_NUMBER},
     "collected": {"names": _LIST},
     "session": {"exit_code": _WHOLE, "problems": _LIST},

@@ -314,11 +314,15 @@ class Metric(AttemptEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(AttemptEvent):
-    """A sentence for readers of the record, about the run or about an attempt."""
+    """A sentence for readers of the record, about the run or about an attempt.
+
+    `server_s` is how long the start of a server took, which was ready at this moment; None for any other note.
+    """
 
     type: ClassVar[str] = "note"
 
     text: str = ""
+    server_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -345,7 +349,8 @@ class Output(AttemptEvent):
 class TestEnded(AttemptEvent):
     """How an attempt ended. `gates`: it counts against the run if it failed and decides its test.
 
-    `symptom` is a short line that the same failure has in each run; empty where nothing failed.
+    `symptom` is a short line that the same failure has in each run; empty where nothing failed. `server_logs` are the logs of the
+    servers that it started, by their names in the folder of its own log.
     """
 
     __test__ = False
@@ -368,6 +373,7 @@ class TestEnded(AttemptEvent):
     unknown: tuple[str, ...] = ()
     unmeasured: tuple[UnmeasuredRecord, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
+    server_logs: tuple[str, ...] = ()
     log_bytes: int = 0
     log_omitted_bytes: int = 0
 

@@ -10,7 +10,7 @@ from ci.plan.model import Plan, SuiteWork
 from ci.plan.shards import Shard
 from ci.record.events import AgentStarted, ExecutorFailed, RunStarted
 from ci.record.fold import exit_code
-from ci.record.model import Attempt, Part, RunRecord, SuiteRecord, SuiteShard, TestRecord
+from ci.record.model import Attempt, Part, RunRecord, ServerStart, SuiteRecord, SuiteShard, TestRecord
 from ci.record.state import moment_s, worst_reason
 from ci.record.values import PhaseOutcome
 
@@ -309,7 +309,12 @@ def _moved(test: TestRecord, later_s: float, folder: str) -> TestRecord:
 
 def _moved_attempt(attempt: Attempt, later_s: float, folder: str) -> Attempt:
     log = f"{folder}/{attempt.start.log}" if attempt.start.log else ""
-    return replace(attempt, started_s=attempt.started_s + later_s, start=replace(attempt.start, log=log))
+    servers = tuple(
+        ServerStart(started_s=each.started_s + later_s, ready_s=each.ready_s + later_s)
+        for each in attempt.servers
+    )
+    start = replace(attempt.start, log=log)
+    return replace(attempt, started_s=attempt.started_s + later_s, start=start, servers=servers)
 
 
 def _start(starts: Sequence[RunStarted]) -> RunStarted:

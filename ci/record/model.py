@@ -23,11 +23,20 @@ __all__ = [
     "Part",
     "PhaseRecord",
     "RunRecord",
+    "ServerStart",
     "SuiteRecord",
     "SuiteShard",
     "TestRecord",
     "title_of",
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStart:
+    """The start of a server of a test, in seconds from the start of the run."""
+
+    started_s: float
+    ready_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +54,7 @@ class Attempt:
     cases: tuple[Case, ...] = ()
     metrics: tuple[Metric, ...] = ()
     notes: tuple[str, ...] = ()
+    servers: tuple[ServerStart, ...] = ()
 
     @property
     def harmless(self) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime
 from ci.catalog.verdicts import Status, Verdict
 from ci.errors import ExitCode
 from ci.record import events as ev
-from ci.record.model import Attempt, RunRecord, SuiteRecord, TestRecord
+from ci.record.model import Attempt, RunRecord, ServerStart, SuiteRecord, TestRecord
 from ci.record.phase_fold import PhaseFold
 from ci.record.quarantine import Became, QuarantineRecord, rows_of
 from ci.record.values import AttemptOutcome, EndReason, Leftover
@@ -31,6 +31,7 @@ class _Trial:
     cases: list[ev.Case] = field(default_factory=list)
     metrics: list[ev.Metric] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    servers: list[ServerStart] = field(default_factory=list)
     retry: ev.Retry | None = None
 
     def freeze(self, *, cancelled: bool = False) -> Attempt:
@@ -54,6 +55,7 @@ class _Trial:
             cases=tuple(self.cases),
             metrics=tuple(self.metrics),
             notes=tuple(self.notes),
+            servers=tuple(self.servers),
         )
 
 
@@ -237,6 +239,9 @@ class RunState:
                 test.status = None
             case ev.Note():
                 trial.notes.append(event.text)
+                if event.server_s is not None:
+                    began_s = max(trial.started_s, self._now_s - event.server_s)
+                    trial.servers.append(ServerStart(started_s=began_s, ready_s=self._now_s))
             case ev.Case():
                 trial.cases.append(event)
             case ev.Metric():

@@ -46,9 +46,9 @@ def _send(message: dict[str, Any], line: str) -> None:
             _say(f"{line}  (not recorded: the agent's socket says {error.strerror or error})")
 
 
-def note(text: str) -> None:
-    """Say something worth keeping in the record."""
-    _send({"type": "note", "text": text}, f"[note] {text}")
+def note(text: str, *, server_s: float | None = None) -> None:
+    """Say something worth keeping in the record; `server_s` is how long the start of a server took that it is about."""
+    _send({"type": "note", "text": text, "server_s": server_s}, f"[note] {text}")
 
 
 def progress(text: str, done: float, total: float) -> None:

@@ -182,8 +182,10 @@ class Server:
                     break
                 raise _Stranger(names)
             time.sleep(READY_POLL_S)
+        ready_s = time.monotonic() - started
         events.note(
-            f"server of {self.model} ready after {time.monotonic() - started:.1f} s, log {self.log_path.name}"
+            f"server of {self.model} ready after {ready_s:.1f} s, log {self.log_path.name}",
+            server_s=round(ready_s, 3),
         )
 
     def stop(self) -> None:

@@ -204,7 +204,12 @@ def _kind(test: TestRecord, attempt: Attempt) -> str:
 def _logs(attempt: Attempt, tails: LogTails, room: int) -> Iterator[LogCard]:
     """The attempt's log, then those of its servers; of an attempt that passed only where they are."""
     about = [line for text in attempt.end.evidence for line in text.split("\n")]
-    names = [attempt.start.log] if attempt.start.log else []
+    folder = PurePosixPath(attempt.start.log).parent
+    names = (
+        [attempt.start.log, *(str(folder / name) for name in attempt.end.server_logs)]
+        if attempt.start.log
+        else []
+    )
     if room < _LOG_ROOM_MIN * len(names):
         room = 0
     for name in names:

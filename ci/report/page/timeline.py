@@ -218,6 +218,10 @@ def _bars(card: Card, scale: float, ready_s: float, critical: set[tuple[str, flo
             f"attempt {attempt.number}: {attempt.end.verdict}",
             critical=(card.anchor, attempt.started_s) in critical,
         )
+        for server in attempt.servers:
+            yield _bar(
+                server.started_s, server.ready_s - server.started_s, scale, "server", "start of the server"
+            )
         before_s = attempt.started_s + attempt.end.duration_s
 
 
