@@ -17,12 +17,13 @@ EVENTS: Mapping[str, type[ev.Event]] = {
     if isinstance(kind, type) and issubclass(kind, ev.Event) and kind.type
 }
 _OWN = {kind: frozenset(row.name for row in fields(kind)) - {"more"} for kind in (*EVENTS.values(), ev.Event)}
-# What says nothing where it is not set: most events are about no test, and only the agent numbers its own.
+# What says nothing where it is not set: most events are about no test, only the agent numbers its own, and few notes are
+# about a server.
 _LEFT_OUT = {
     row.name: row.default
     for row in fields(ev.AttemptEvent)
     if row.default is not MISSING and row.name != "by"
-}
+} | {"server_s": None}
 
 
 def event_from(data: Any) -> ev.Event:

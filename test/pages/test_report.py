@@ -175,6 +175,16 @@ class TestFilters:
         lane.click()
         expect(page.locator(".test[open]", has_text="test_crashes.py").locator(".body")).to_be_in_viewport()
 
+    def test_the_start_of_a_server_is_drawn_and_its_log_shown(self, visit: Open, red: Path) -> None:
+        page = visit(red)
+        lane = page.locator("a.lane", has_text="test_server.py")
+        expect(lane.locator("i.server")).to_have_attribute(
+            "title", re.compile(r"start of the server, [\d.]+ s")
+        )
+        lane.click()
+        card = page.locator(".test[open]", has_text="test_server.py")
+        expect(card.locator(".log summary", has_text="test_server.py.server-1.log")).to_be_visible()
+
 
 class TestKeys:
     def test_they_reach_every_failure(self, visit: Open, red: Path) -> None:

@@ -98,7 +98,7 @@ class TestChannel:
     def test_a_message_arrives_as_it_was_sent(self, ends: tuple[Channel, socket.socket]) -> None:
         channel, ours = ends
         channel.send(type="note", text="caf\u00e9 \udcff")
-        assert parse_message(ours.recv(MESSAGE_BYTES)) == ("note", {"text": "caf\u00e9 ?"})
+        assert parse_message(ours.recv(MESSAGE_BYTES)) == ("note", {"text": "caf\u00e9 ?", "server_s": None})
 
     def test_the_longest_text_of_a_message_that_is_too_long_loses_its_beginning(
         self, ends: tuple[Channel, socket.socket]

@@ -30,7 +30,7 @@ def test_each_call_is_one_message(channel: socket.socket) -> None:
     events.progress("items", 3, 16)
     events.metric("latency", 1.5, "s", None)
     assert [json.loads(channel.recv(1 << 17)) for _ in range(3)] == [
-        {"type": "note", "text": "loading"},
+        {"type": "note", "text": "loading", "server_s": None},
         {"type": "progress", "text": "items", "done": 3, "total": 16},
         {"type": "metric", "metric": "latency", "value": 1.5, "unit": "s", "bound": None},
     ]

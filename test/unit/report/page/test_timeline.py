@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ci.catalog.limits import ReportLimits
-from ci.record.events import AgentEnded, AgentStarted, By, Retry
+from ci.record.events import AgentEnded, AgentStarted, By, Note, Retry
 from ci.record.fold import fold
 from ci.record.model import Attempt, RunRecord
 from ci.report.log_tail import LogTails
@@ -66,6 +66,22 @@ def test_a_test_that_waited_for_its_turn_says_so(report_limits: ReportLimits) ->
     record = run_of(("a.py", 0, 50, PASSED), ("b.py", 50, 100, PASSED))
     lanes = drawn(record, report_limits).sections[0].lanes
     assert [[bar.kind for bar in lane.bars] for lane in lanes] == [["passed"], ["wait", "passed"]]
+
+
+def test_the_start_of_a_server_is_drawn_inside_its_test(report_limits: ReportLimits) -> None:
+    sent = sent_about(PASSED, "a.py")
+    ready = Note(
+        suite=sent.start.suite, test="a.py", attempt=1, by=By.AGENT, text="ready", server_s=20.0, elapsed_s=30
+    )
+    started, ended_ = replace(sent.start, elapsed_s=0.0), replace(sent.end, elapsed_s=100, duration_s=100.0)
+    record = fold(
+        [run_started(["a.py"]), AgentStarted(by=By.AGENT), started, ready, ended_, AgentEnded(by=By.AGENT)]
+    )
+    (lane,) = drawn(record, report_limits).sections[0].lanes
+    assert [(bar.kind, bar.left, bar.width) for bar in lane.bars] == [
+        ("passed", 0.0, 100.0),
+        ("server", 10.0, 20.0),
+    ]
 
 
 def test_a_run_in_which_nothing_started_has_none(report_limits: ReportLimits) -> None:
