@@ -157,7 +157,9 @@ KINDS: Final[Mapping[FindingKind, KindRow]] = {
         _N, "jobs without a limit of their own", "add timeout-minutes: a set-up that hangs takes six hours"
     ),
     FindingKind.JOB_OFF: _row(_N, "jobs that are switched off", "remove the job, or its condition"),
-    FindingKind.NOT_READ: _row(_N, "what only a run can tell", "nothing: it was not checked"),
+    FindingKind.NOT_READ: _row(
+        _N, "what could not be read", "not checked; what only a run can tell needs no change"
+    ),
 }
 
 

@@ -13,7 +13,7 @@ from ci.catalog.verdicts import CAUSES, Verdict
 from ci.repro.log.text import LogLine
 from ci.repro.log.values import Attempt, FileEnd, JobLog, Step
 
-__all__ = ["judge_attempt", "judge_rules", "judge_step", "step_name"]
+__all__ = ["judge_attempt", "judge_piece", "judge_rules", "judge_step", "step_name"]
 
 # lines of a part that are judged: its beginning, in which a server starts, and its end
 _MOST_LINES: Final = 200_000
@@ -68,6 +68,12 @@ def judge_step(job: JobLog, step: Step, rows: Sequence[VerdictRule]) -> Judgemen
     if judgement.rule is None and not judgement.evidence:
         return failed(judgement.verdict, step.error)
     return judgement
+
+
+def judge_piece(job: JobLog, rows: Sequence[VerdictRule]) -> Judgement:
+    """What a piece of a log says by itself: nothing of it tells which test it is, or that one failed."""
+    facts = Facts(log=_text(job, 0, len(job.lines)), exit_code=1)
+    return judge_log(facts, judge_rules(tuple(rows)), tuple(CAUSES))
 
 
 def step_name(step: Step) -> str:

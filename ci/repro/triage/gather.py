@@ -12,7 +12,7 @@ from typing import Any, Final
 from ci.agent.judge import symptom_of
 from ci.catalog.catalog import Catalog
 from ci.catalog.verdicts import Status, Verdict
-from ci.errors import CiError, NothingSelectedError, UsageError
+from ci.errors import CiError, ExitCode, NothingSelectedError, UsageError
 from ci.execute.run_folder import RunFolder, read_plan
 from ci.facts.gather import find_today
 from ci.facts.tree.catalog import view_tree
@@ -22,6 +22,7 @@ from ci.plan.tree.model import TreeFacts
 from ci.report.console import say
 from ci.repro.archive import ZIP, RunArchive
 from ci.repro.lines import repeat_lines
+from ci.repro.log.judging import judge_piece
 from ci.repro.log.ours import Around, read_around, read_results
 from ci.repro.log.text import decode_log
 from ci.repro.log.values import JobLog
@@ -50,6 +51,11 @@ class TriageOptions:
     api: str = ""
     markdown: bool = False
     json: bool = False
+
+
+_WHOLE_LOG: Final = (
+    "./inv triage of the job's whole log, or of its link, names the test and the line that repeats it."
+)
 
 
 def triage_sources(options: TriageOptions, catalog: Catalog, environ: Mapping[str, str]) -> list[TriagedJob]:
@@ -205,14 +211,28 @@ class _Reader:
         named = self._named(job.name)
         found = from_jobs([job], self._catalog, where=where, named=named, checkout=self._options.checkout)
         if found is None:
-            return TriagedJob(
-                name=job.name,
-                kind="log",
-                source=where,
-                problem=f"{len(job.lines)} lines without a run: neither a capsule nor a call of run_suite.py for AMD",
-            )
+            return self._piece(job, where)
         lines = repeat_lines(found, self._catalog, checkout=self._options.checkout)
         return self._judging.job(job, found, lines, source=where, kind="job of SGLang's CI")
+
+    def _piece(self, job: JobLog, where: str) -> TriagedJob:
+        """Lines of no run that is known: what they say by themselves."""
+        judgement = judge_piece(job, self._catalog.verdict_rules)
+        lines = sum(bool(line.text.strip()) for line in job.lines)
+        verdict = Verdict.of_name(judgement.verdict)
+        said = verdict is not Verdict.UNKNOWN
+        own = verdict.row.exit_code is ExitCode.TESTS_FAILED
+        return TriagedJob(
+            name=job.name,
+            kind="piece of a log",
+            source=where,
+            stopped="a failure by these lines alone" if said else "",
+            verdict=verdict if said else None,
+            evidence=judgement.evidence if said else (),
+            symptom=judgement.symptom,
+            then=_WHOLE_LOG if own else verdict.row.then,
+            problem=f"{lines} lines without a run: neither a capsule nor a call of run_suite.py for AMD",
+        )
 
     def _named(self, name: str) -> JobName | None:
         try:

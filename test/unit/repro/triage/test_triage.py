@@ -95,6 +95,21 @@ def test_a_job_that_never_came_to_its_tests_is_infrastructure(catalog: Catalog, 
     assert job.then == Verdict.INFRA.row.then
 
 
+def test_a_piece_of_a_log_is_judged_by_its_own_lines(catalog: Catalog, tmp_path: Path) -> None:
+    piece = "  File 'x.py', line 3, in load\nKeyError: 'layers.0.scale'\n"
+    (job,) = triage(catalog, written(tmp_path, "piece", piece))
+    assert (job.kind, job.verdict, job.symptom) == (
+        "piece of a log",
+        Verdict.PRODUCT,
+        "KeyError: 'layers.#.scale'",
+    )
+    assert "KeyError: 'layers.0.scale'" in job.evidence
+    assert "whole log" in job.then
+    assert "2 lines without a run" in job.problem
+    (job,) = triage(catalog, written(tmp_path, "nothing", "all is well\n"))
+    assert (job.verdict, job.stopped) == (None, "")
+
+
 def test_a_timeout_and_a_file_that_did_not_end_are_told_apart(catalog: Catalog, tmp_path: Path) -> None:
     head = job_log("whole-job").partition("2026-08-20T09:09:06")[0]
     begin = "Begin (1/3):\npython3 /sglang-checkout/test/registered/core/test_hung.py\nloading\n"
