@@ -51,6 +51,7 @@ class _Action(StrEnum):
     CHECKOUT = "actions/checkout"
     SETUP_UV = "astral-sh/setup-uv"
     UPLOAD_ARTIFACT = "actions/upload-artifact"
+    DOWNLOAD_ARTIFACT = "actions/download-artifact"
     UPLOAD_PAGES = "actions/upload-pages-artifact"
     DEPLOY_PAGES = "actions/deploy-pages"
 
@@ -70,6 +71,7 @@ class _Number(StrEnum):
     SET_UP_MIN = "set_up_min"
     CLEAN_UP_MIN = "clean_up_min"
     PLAN_MIN = "plan_min"
+    REPORT_MIN = "report_min"
     FINISH_MIN = "finish_min"
     IMAGE_BUILD_MIN = "image_build_min"
     IMAGE_MIRROR_MIN = "image_mirror_min"

@@ -8,12 +8,14 @@ from ci.catalog.catalog import load_catalog
 from ci.cli.options import Parser, parse
 from ci.errors import CiError, ExitCode, Problem, UsageError, writing
 from ci.facts.gather import runs_dir
+from ci.github.outputs import add_summary
 from ci.github.verdict import planned_jobs, read_needs
 from ci.record.merge import NOT_WHOLE, Merged, merge
-from ci.report.console import open_console, print_json
+from ci.report.console import Text, open_console, print_json
 from ci.report.final.terminal import show_end
 from ci.report.final.write import page_of, show_written, write_reports
 from ci.report.shards import merged_data
+from ci.report.text import one_line
 from ci.report.views.shards import show_shards
 from ci.repro.gather_runs import EXAMPLE, RunGatherer, planned_of
 from ci.system import clock
@@ -30,6 +32,8 @@ def report(arguments: Sequence[str]) -> int:
     """
     known = _read(arguments)
     environ = read_environ()
+    if known.link:
+        return _link(environ, known.link)
     catalog = load_catalog()
     into = _folder(known.output, environ)
     gatherer = RunGatherer(into, catalog, environ, api=known.api)
@@ -45,14 +49,28 @@ def report(arguments: Sequence[str]) -> int:
     limits = catalog.limits.report
     console = open_console(environ, json=known.json)
     written = write_reports(merged.record, into, environ=environ, limits=limits)
+    page = page_of(written)
+    if known.page and page is not None:
+        with writing(Path(known.page)):
+            Path(known.page).write_bytes(page.read_bytes())
     if known.json:
         print_json({"folder": str(into), **merged_data(merged)})
     show_written(console, into, written, verbose=False)
     if not known.json:
         show_shards(console, merged.record)
-        show_end(console, merged.record, into, report=page_of(written))
+        show_end(console, merged.record, into, report=page)
     if merged.unusable:
         raise _incomplete(merged, NOT_WHOLE)
+    return 0
+
+
+def _link(environ: Mapping[str, str], links: Sequence[str]) -> int:
+    """Links on the run's page to what was kept: only after an upload is its address known."""
+    named = [(name, url) for name, _, url in (link.partition("=") for link in links)]
+    add_summary(environ, "\n" + " · ".join(f"[{name}]({url})" for name, url in named) + "\n")
+    console = open_console(environ)
+    for name, url in named:
+        console.print(Text(one_line(f"{name}: {url}")), soft_wrap=True)
     return 0
 
 
@@ -95,6 +113,14 @@ def report_parser() -> Parser:
     add = parser.add_argument
     add("sources", nargs="*", default=[], metavar="RUN|ZIP|URL", help=EXAMPLE)
     add("--output", default="", metavar="DIR", help="where the report goes; a new folder in .runs by default")
+    add("--page", default="", metavar="FILE", help="write the page there too")
+    add(
+        "--link",
+        action="append",
+        default=[],
+        metavar="NAME=URL",
+        help="make no report: add a link to the page of the run in Actions; repeatable",
+    )
     add("--api", default="", metavar="URL", help="GitHub's API, e.g. https://HOST/api/v3")
     add("--json", action="store_true", help="machine-readable standard output")
     return parser
@@ -109,7 +135,13 @@ def _read(arguments: Sequence[str]) -> Any:
     parser = report_parser()
     problems: list[Problem] = []
     known = parse(parser, arguments, problems)
-    if not known.sources:
+    for link in known.link:
+        name, _, url = link.partition("=")
+        if not name or not url.startswith("https://") or set(link) & set("[]()<> \n") - {" "}:
+            problems.append(Problem(where=f"--link {link}", what="is not NAME=https://..."))
+    if known.link and known.sources:
+        problems.append(Problem(where="--link", what="makes no report", hint="leave out the runs"))
+    if not known.sources and not known.link:
         problems.append(Problem(where="RUN|ZIP|URL", what="is missing", hint=EXAMPLE))
     if known.api and not any(source.startswith(("http://", "https://")) for source in known.sources):
         problems.append(

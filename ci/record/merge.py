@@ -324,8 +324,8 @@ def _start(starts: Sequence[RunStarted]) -> RunStarted:
     first = starts[0] if starts else RunStarted()
     return RunStarted(
         time=min((start.time for start in starts if start.time), default=""),
-        run=f"{len(starts)} runs" if len(starts) != 1 else first.run,
-        stage=_several(start.stage for start in starts),
+        run="1 run" if len(starts) == 1 else f"{len(starts)} runs",
+        stage=_several(start.stage for start in starts) or "no run",
         rehearsal=any(start.rehearsal for start in starts),
         rehearsal_because=_several(start.rehearsal_because for start in starts),
         stood_in=tuple(dict.fromkeys(words for start in starts for words in start.stood_in)),

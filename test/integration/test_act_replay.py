@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
@@ -171,16 +172,22 @@ def test_inputs_that_mean_nothing_end_the_run_with_all_of_them(replay: Replay) -
 
 
 REAL_NOX = """#!{python} -IS
-import os, sys
+import os, shutil, sys
 words = sys.argv[1:]
 if "ci_plan" in words:
     arguments = words[words.index("--") + 1:]
     os.execv({python!r}, [{python!r}, "-B", "-m", "ci", "ci_plan", *arguments])
 if words[0].startswith("nox@"):
-    # the runner has no GPU and no Docker: the same session and suite, rehearsed on the host
-    words = ["host" if word == "docker" else word for word in words[1:]]
-    os.environ.pop("AMD_CI_RUNNER_LABEL")
-    os.execv({python!r}, [{python!r}, "-m", "nox", "--envdir", os.environ["REPLAY_ENVDIR"], *words, "--hardware", "cpu"])
+    words, more = words[1:], []
+    if "report" in words:
+        # STAND-IN for the actions that keep and bring artifacts
+        shutil.copytree(os.environ["REPLAY_KEPT"], os.environ["RUNS"])
+    else:
+        os.environ["AMD_CI_RUNS"] = os.environ["REPLAY_KEPT"]
+        # the runner has no GPU and no Docker: the same session and suite, rehearsed on the host
+        words, more = ["host" if word == "docker" else word for word in words], ["--hardware", "cpu"]
+        os.environ.pop("AMD_CI_RUNNER_LABEL")
+    os.execv({python!r}, [{python!r}, "-m", "nox", "--envdir", os.environ["REPLAY_ENVDIR"], *words, *more])
 """
 
 
@@ -203,7 +210,12 @@ def test_the_real_nox_rehearses_a_suite_inside_act(tmp_path: Path) -> None:
         root=root,
         scratch=tmp_path / "scratch",
         shim=REAL_NOX,
-        extra_env={**network(), **PINNED, "REPLAY_ENVDIR": str(REPOSITORY / ".nox")},
+        extra_env={
+            **network(),
+            **PINNED,
+            "REPLAY_ENVDIR": str(REPOSITORY / ".nox"),
+            "REPLAY_KEPT": str(tmp_path / "kept"),
+        },
     )
     seen = replay.act(
         "workflow_dispatch",
@@ -215,3 +227,5 @@ def test_the_real_nox_rehearses_a_suite_inside_act(tmp_path: Path) -> None:
     assert "REHEARSAL" in seen.log
     assert "1 passed" in seen.log
     assert seen.results["finish"] == "success"
+    assert seen.results["report"] == "success"
+    assert "stage-a-test-1-gpu-small-amd  passed  1 passed" in re.sub(r"\x1b\[[0-9;]*m", "", seen.log)

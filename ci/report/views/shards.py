@@ -20,7 +20,8 @@ def show_shards(console: Console, record: RunRecord) -> None:
         style = "green" if row.result.ok else "bold red"
         times = (duration(row.est_s), duration(row.took_s), duration(row.run_s))
         table.add_row(one_line(row.name), Text(row.result.words, style=style), row.tests, *times)
-    console.print(table)
+    if record.parts:
+        console.print(table)
     for times_of in suite_times(record.parts):
         console.print(Text(one_line(balance_words(times_of))))
         if words := split_words(times_of):

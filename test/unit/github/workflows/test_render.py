@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from ci.catalog.catalog import Catalog
 from ci.cli.ci_plan import ci_plan_parser
 from ci.cli.options import parse, run_parser
+from ci.cli.report import report_parser
 from ci.errors import Problem
 from ci.github.matrix import stage_waves
 from ci.github.workflows.render import (
@@ -166,7 +167,7 @@ class TestSafety:
 
     def test_every_session_is_one_of_ours_with_its_options(self, parsed: Mapping[str, Any]) -> None:
         sessions = [words[words.index("-s") + 1 :] for words in commands(parsed) if "-s" in words]
-        assert len(sessions) == 7
+        assert len(sessions) == 11
         problems: list[Problem] = []
         for name, *rest in sessions:
             options = rest[1:] if rest[:1] == ["--"] else rest
@@ -174,6 +175,8 @@ class TestSafety:
                 assert parse(run_parser("x"), options, problems).executor == "docker"
             elif name == "ci_plan":
                 parse(ci_plan_parser(), options, problems)
+            elif name == "report":
+                parse(report_parser(), options, problems)
             elif name == "docs":
                 assert options == ["--check"]
             else:  # a matrix of our own sessions, which another test compares with those that there are
@@ -222,8 +225,8 @@ class TestWaves:
         assert stage_waves(catalog, catalog.actions.workflows[0]) == {
             "stage-a-amd": 1, "stage-b-amd": 2, "stage-c-amd": 3,
         }  # fmt: skip
-        assert list(parsed["amd-pr"]["jobs"]) == ["plan", "wave-1", "wave-2", "wave-3", "finish"]
-        assert list(parsed["amd-nightly"]["jobs"]) == ["plan", "wave-1", "finish"]
+        assert list(parsed["amd-pr"]["jobs"]) == ["plan", "wave-1", "wave-2", "wave-3", "report", "finish"]
+        assert list(parsed["amd-nightly"]["jobs"]) == ["plan", "wave-1", "report", "finish"]
 
     def test_a_stage_more_is_a_wave_more(self, catalog: Catalog) -> None:
         last = catalog.stages[2]
@@ -266,8 +269,33 @@ class TestWaves:
     def test_finish_judges_every_job_of_its_workflow(self, parsed: Mapping[str, Any]) -> None:
         for name in ("amd-pr", "amd-nightly"):
             jobs = parsed[name]["jobs"]
-            assert jobs["finish"]["needs"] == [job for job in jobs if job != "finish"]
+            assert jobs["finish"]["needs"] == [job for job in jobs if job not in ("finish", "report")]
             assert jobs["finish"]["if"] == "always()"
+
+    def test_the_report_is_made_of_all_jobs_however_they_ended(self, parsed: Mapping[str, Any]) -> None:
+        for name, waves in (("amd-pr", (1, 2, 3)), ("amd-nightly", (1,))):
+            job = parsed[name]["jobs"]["report"]
+            assert job["needs"] == ["plan", *(f"wave-{wave}" for wave in waves)]
+            for plan, counts in itertools.product(
+                ("success", "failure"), itertools.product((0, 7), repeat=len(waves))
+            ):
+                needs = {"plan": (plan, dict(enumerate(counts, start=1)))}
+                assert holds(job["if"], needs) == (plan == "success" and any(counts))
+            assert "always()" in job["if"]
+            steps = {step["name"]: step for step in job["steps"]}
+            assert steps["Merge"]["env"]["NEEDS"] == "${{ toJSON(needs) }}"
+            (kept,) = [
+                step["with"]["name"]
+                for step in parsed["amd-stage"]["jobs"]["test"]["steps"]
+                if "upload-artifact" in step.get("uses", "")
+            ]
+            assert kept.startswith("${{ matrix.session }}-"), (
+                "the pattern finds the artifacts by their session"
+            )
+            assert steps["Get the run folders"]["with"]["pattern"] == "*_amd-*"
+
+    def test_every_session_that_keeps_a_run_folder_is_found_by_the_pattern(self, catalog: Catalog) -> None:
+        assert all(stage.session.endswith("_amd") for stage in catalog.stages)
 
 
 def holds(condition: str, needs: Mapping[str, tuple[str, Mapping[int, int]]]) -> bool:
@@ -278,7 +306,12 @@ def holds(condition: str, needs: Mapping[str, tuple[str, Mapping[int, int]]]) ->
         lambda found: repr(str(needs[found[1]][1][int(found[2])])),
         words,
     )
-    words = words.replace("!cancelled()", "True").replace("&&", " and ").replace("||", " or ")
+    words = (
+        words.replace("!cancelled()", "True")
+        .replace("always()", "True")
+        .replace("&&", " and ")
+        .replace("||", " or ")
+    )
     return bool(eval(" ".join(words.split()), {}))  # noqa: S307 - our own text
 
 
