@@ -10,18 +10,20 @@ from playwright.sync_api import Page
 from ci.catalog.verdicts import Status, Verdict
 from ci.record.events import AgentEnded, AgentStarted, By, Case, Event, Metric, Retry
 from ci.record.fold import fold
+from ci.record.merge import Found, merge
 from ci.record.model import Attempt
 from ci.record.values import BoundRecord, CaseOutcome, PlannedTest
 from ci.report.final.html import html_report
 from ci.report.log_tail import LogTails
 from support.files import ci, run_folder
+from support.merged_runs import shard_run
 from support.records import EVENTS, SUITE, attempt_events, ended, record_of, run_started
 from support.red_run import red_repository
 
 __all__ = ["STORED", "Open", "large_page", "red_run", "stored_page"]
 
-# stored runs, which have every state that a run can have
-STORED = ("stage-b", "rehearsal", "container", "quarantine", "lost-agent", "cancelled", "guard")
+# stored runs, which have every state that a run can have, and merged ones
+STORED = ("stage-b", "rehearsal", "container", "quarantine", "lost-agent", "cancelled", "guard", "merged")
 
 # opens a page in a browser of its own: `visit(path, "?status=failed#t3", width=360)`
 Open = Callable[..., Page]
@@ -39,11 +41,21 @@ def red_run(folder: Path) -> Path:
 
 
 def stored_page(name: str, folder: Path) -> Path:
-    """The page of a stored run."""
+    """The page of a stored run, or of merged ones of which a shard is missing."""
     path = folder / f"{name}.html"
-    page = html_report(record_of(name), tails=LogTails(EVENTS, lines=_TAIL_LINES))
+    record = merge([_failing_shard(), shard_run(2)], None).record if name == "merged" else record_of(name)
+    page = html_report(record, tails=LogTails(EVENTS, lines=_TAIL_LINES))
     path.write_bytes(page.encode(errors="backslashreplace"))
     return path
+
+
+def _failing_shard() -> Found:
+    run = shard_run(1)
+    first = run.record.tests[0].id
+    return shard_run(
+        1,
+        attempts={first: [ended("failed", "product", evidence=("RuntimeError: no peer",), duration_s=40.0)]},
+    )
 
 
 def large_page(folder: Path, *, tests: int = 500, attempts: int = 3) -> tuple[Path, float]:

@@ -172,7 +172,7 @@ def _attempts(test: TestRecord, tails: LogTails, unit: int, *, name_passed: bool
         failed = attempt.failed_cases
         # a third for the cases, half of the rest for the evidence, and the rest for the logs
         each = room // 2 // max(1, len(failed))
-        evidence = "\n".join(attempt.end.evidence)
+        evidence = "\n".join(_beyond_cases(attempt))
         yield AttemptCard(
             attempt=attempt,
             kind=_kind(test, attempt),
@@ -192,6 +192,12 @@ def _attempts(test: TestRecord, tails: LogTails, unit: int, *, name_passed: bool
                 case for case in attempt.cases if name_passed or case.outcome not in ("passed", "failed")
             ),
         )
+
+
+def _beyond_cases(attempt: Attempt) -> tuple[str, ...]:
+    """The evidence, or nothing where it only names the failed cases with their messages, which stand above it."""
+    said = {f"{case.case}: {case.message}" for case in attempt.failed_cases}
+    return () if not attempt.end.rule and said.issuperset(attempt.end.evidence) else attempt.end.evidence
 
 
 def _kind(test: TestRecord, attempt: Attempt) -> str:

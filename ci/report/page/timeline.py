@@ -14,8 +14,10 @@ __all__ = ["Bar", "Lane", "Step", "Tick", "Timeline", "timeline"]
 
 # the steps of the critical path that are named, longest first
 _STEPS = 8
-# ends and starts this close follow each other: the agent looks at its processes ten times a second
-_NEXT_S = 0.25
+# ends and starts this close follow each other: there is always something to clear away between them
+_NEXT_S = 1.0
+# two clocks, the agent's and ours, are this far apart at most
+_CLOCK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,10 +161,12 @@ def _critical(spans: Sequence[_Span]) -> list[_Span]:
     ordered = sorted(spans, key=lambda span: (span.end_s, not span.waits))
     at = float("inf")
     for span in reversed(ordered):
-        if span.end_s <= at + _NEXT_S and span.start_s < at:
+        if span.end_s <= at + _CLOCK_S and span.start_s < at:
             gap_s = at - span.end_s
             if path and gap_s > _NEXT_S:
-                path.append(_Span(name="between them", anchor="", start_s=span.end_s, end_s=at, waits=True))
+                after = path[-1]
+                name = f"gap before {after.name}"
+                path.append(_Span(name=name, anchor=after.anchor, start_s=span.end_s, end_s=at, waits=True))
             path.append(span)
             at = span.start_s
     if path and at > _NEXT_S:
@@ -178,14 +182,22 @@ def _step(span: _Span, scale: float) -> Step:
 def _lanes(
     record: RunRecord, cards: Sequence[Card], scale: float, critical: set[tuple[str, float]]
 ) -> Iterator[Lane]:
-    for phase in model.phase_rows(record):
-        yield Lane(name=phase.phase, anchor="", bars=(_phase_bar(phase, scale, critical),))
+    """In the order in which they began."""
     ran = [card for card in cards if card.test.attempts]
-    ran.sort(key=lambda card: card.test.attempts[0].started_s)
     ready_s = min((card.test.attempts[0].started_s for card in ran), default=0.0)
-    for card in ran:
-        bars = tuple(_bars(card, scale, ready_s, critical))
-        yield Lane(name=card.test.id, anchor=card.anchor, bars=bars)
+    found = [
+        (phase.started_s, Lane(name=phase.phase, anchor="", bars=(_phase_bar(phase, scale, critical),)))
+        for phase in model.phase_rows(record)
+    ]
+    found += [
+        (
+            card.test.attempts[0].started_s,
+            Lane(name=card.test.id, anchor=card.anchor, bars=tuple(_bars(card, scale, ready_s, critical))),
+        )
+        for card in ran
+    ]
+    for _, lane in sorted(found, key=lambda pair: pair[0]):
+        yield lane
 
 
 def _phase_bar(phase: PhaseRecord, scale: float, critical: set[tuple[str, float]]) -> Bar:
