@@ -58,7 +58,7 @@ _FETCHERS = re.compile(
     r"|/torch/hub\.py$|/transformers/utils/hub\.py$"
 )
 _FETCHER_CLASS = re.compile(
-    r"(?:huggingface_hub|hf_xet|datasets|modelscope|fsspec|s3fs|boto3|botocore|gdown|kagglehub)\."
+    r"(?:huggingface_hub|hf_xet|datasets|modelscope|fsspec|s3fs|boto3|botocore|gdown|kagglehub|pip\._vendor)\."
 )
 _FETCH = re.compile(
     r"(?:^|_)(?:download|fetch|urlretrieve|load_dataset|hf_hub|snapshot|from_hub|wget)(?:_|$)|download"

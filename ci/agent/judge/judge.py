@@ -137,6 +137,8 @@ class _Judge:
                 return self._with(root, *killed_by_sglang(ended, case.message))
         if self._facts.oom_kills and case.ended is None:
             return self._killed()
+        if of_a_server and case.ended is None and (kernel := self._about_kernel()) is not None:
+            return kernel
         return found or _Found(verdict=PRODUCT, evidence=())
 
     def _chains_of(self, case: FailedCase) -> Sequence[Sequence[RaisedError]]:

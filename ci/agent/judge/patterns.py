@@ -6,6 +6,7 @@ __all__ = [
     "BIND",
     "BOX",
     "BRANCH",
+    "CHILD_FAILED",
     "CLOSING",
     "COMMAND",
     "DIGITS",
@@ -43,7 +44,7 @@ WORDS = (
     "ould n", "ouldn", "annot", "an't", "nable", "o space", "lost", "xceeded", "toomany", "nexpected", "exit", "Process ", "egfault",
     "SIG", "command=", "OFFLINE", "ROCk", "hutdown", "evice-side", "ECC", "RAS", "esolve", "reset", "nreachable", "navailable", "EOF",
     "ing up", "etr", "nhealthy", "issing", "ot found", "NCCL WARN", "atchdog", "VRAM", "rotected", "amespace package", "anceled",
-    "nterrupt", "EACCES", "on resource", "victed", "esponse...", "124", "heartbeat", "No solution", "nsatisfiable", "no tests ran", "collected 0 ", "rtifact", "launch_server", "server_args", "Uvicorn", "serve", "oom", "APIServer", "EngineCore", "hader", "ignal",
+    "nterrupt", "EACCES", "on resource", "victed", "esponse...", "124", "heartbeat", "No solution", "nsatisfiable", "no tests ran", "collected 0 ", "rtifact", "launch_server", "server_args", "Uvicorn", "serve", "oom", "APIServer", "EngineCore", "hader", "ignal", "nauthorized", "curl: (", "E: ", "fatal: ", "sigquit", "is not running", "amd-smi", "rocm-smi",
 )  # fmt: skip
 SERVER_PIECES = (
     "server_args=",
@@ -95,7 +96,7 @@ KERNEL = re.compile(
     r"|\b(?:Memory cgroup out of memory|Out of memory): Kill(?:ed)? process \d+"
 )
 HIT = re.compile(
-    r"(?P<who>\w{1,100}) hit an exception:? ?(?P<rest>.*)$|(?P<other>\w{1,60}) failed to start\.?$"
+    r"(?P<who>\w{1,100}) hit an exception:? ?(?P<rest>.*)$|(?P<other>\w{1,60}) (?:failed to start|encountered a fatal error)\.?$"
 )
 TERMINATE = re.compile(r"terminate called after throwing an instance of '(?P<raises>[^']+)'")
 TERMINATE_ALONE = re.compile(r"terminate called without an active exception")
@@ -141,12 +142,14 @@ TOOL = re.compile(
     r"|exceeded the maximum execution time|VRAM|protected distribution|is a namespace package|canceled|KeyboardInterrupt|EACCES|no tests ran|collected 0|TIMEOUT|ended by timeout|GPUs? of this|has timed out after|[Rr]unner|TLS handshake|unexpected EOF|x509|rpc error"
     r"|Retry\(total=0|[Gg]iving up|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|Kill(?:ed)? process|errorCode=|error: |Error: "
     r"|ould not resolve|awaiting response\.\.\. |CMake Error|CMake Generate step failed|low on resource|\bEvicted\b|heartbeat|time(?:out| limit) of \d+|\b(?:code|status):? 124\b"
-    r"|AMDSMI_STATUS|RSMI_STATUS|cannot open|not (?:be )?initialized|not loaded|is not available|unreachable|No such device|artifact|[Pp]ermission denied|^timeout: |[Nn]o (?:\S+ ){0,2}GPUs?\b|/dev/dri/|hipGetDeviceCount|GPU \w*[Mm]emory|[Mm]emory of (?:the )?GPU|to free memory|did not run successfully|ailed (?:to build|building)|^\[\d{1,2}\] "
+    r"|AMDSMI_STATUS|RSMI_STATUS|cannot open|not (?:be )?initialized|not loaded|is not available|unreachable|No such device|artifact|[Pp]ermission denied|^timeout: |[Nn]o (?:\S+ ){0,2}GPUs?\b|/dev/dri/|/kfd/topology|hsa_init|AMD driver|\bamdgpu\b.*\b(?:[Ff]atal|fail(?:ed|s)?|lost)\b|is not running|nauthorized: |error storing credentials|hipGetDeviceCount|GPU \w*[Mm]emory|[Mm]emory of (?:the )?GPU|to free memory|did not run successfully|ailed (?:to build|building)|^\[\d{1,2}\] "
     r"|\bGPUs?\b.{0,60}\b(?:not|lost|missing|found|expected|hangs?|hung|fell|unreachable)\b|\bexpected\b.{0,20}\bGPUs?\b|-smi\b.{0,40}\b(?:not|no|hangs?|timed out)\b"
 )
 # in front of a command, as GitHub's runner and `set -x` print it; and where Python says that a program of one line stands
 COMMAND = ("##[group]Run ", "+ ")
 ONE_LINERS = ("<string>", "<stdin>")
+# SGLang's parent process, when one of its children has ended
+CHILD_FAILED = "Received sigquit from a child process"
 # how GitHub's runner ends a step that failed
 STEP_FAILED = "##[error]Process completed with exit code "
 # a runner's or a shell's closing word, which says nothing by itself

@@ -9,6 +9,7 @@ from .patterns import (
     BIND,
     BOX,
     BRANCH,
+    CHILD_FAILED,
     CLOSING,
     COMMAND,
     DIGITS,
@@ -83,6 +84,9 @@ class _LogReader:
         self._hit = ""  # a process said that it hit an exception, which follows
         self._terminate = ""
         self._group_uncaught = False
+        self._at = self._printed_at = (
+            0  # the line under way, and that at which the newest printed error was complete
+        )
         self._watched = 0  # lines in which the newest printed error may be survived
         self._newest: list[str] = []
         # how often a line was looked at that differs in digits alone, -1 for one without a word of interest
@@ -101,9 +105,11 @@ class _LogReader:
             (("Watchdog ",), self._stuck),
             (SIGNAL_PIECES, self._signalled),
             ((" NCCL WARN ",), self._warned),
+            ((CHILD_FAILED,), self._child_failed),
         )
 
     def take(self, number: int, line: str) -> None:
+        self._at = number
         if line:
             self._newest.append(line)
             if len(self._newest) > 2000:
@@ -186,7 +192,11 @@ class _LogReader:
         if any(piece in line for piece in SERVER_PIECES) and SERVES.search(line) is not None:
             reading.serves = True
             reading.models = tuple(dict.fromkeys(MODEL.findall(line))) or reading.models
-        hit = HIT.search(text) if " hit an exc" in text or " failed to start" in text else None
+        hit = (
+            HIT.search(text)
+            if " hit an exc" in text or " failed to start" in text or " a fatal error" in text
+            else None
+        )
         if hit is not None:
             self._hit = hit["who"] or hit["other"]
             line = hit["rest"] if hit["who"] else line
@@ -196,7 +206,7 @@ class _LogReader:
         spoken = GPU.search(text) if any(piece in text for piece in GPU_PIECES) else None
         if spoken is not None and QUOTE.search(text[: spoken.start()]) is None:
             self._add(reading.gpu, number, text)
-        elif error is None:
+        if error is None:
             self._tool(number, line, text)
 
     def _tool(self, number: int, line: str, text: str) -> None:
@@ -367,7 +377,14 @@ class _LogReader:
         self._reading.printed.append((number, chain))
         if len(self._reading.printed) > _KEPT:
             del self._reading.printed[_KEPT // 2]
-        self._watched = _RETRY_LINES
+        self._watched, self._printed_at = _RETRY_LINES, self._at
+
+    def _child_failed(self, number: int, _line: str, _text: str) -> bool:
+        """The traceback right before is what ended the child."""
+        if self._reading.printed and number - self._printed_at <= _RETRY_LINES:
+            at, chain = self._reading.printed.pop()
+            self._end(at, ProcessEnd(who="a child process", errors=chain))
+        return True
 
     def _end(self, number: int, process: ProcessEnd, *, aborted: bool = False) -> None:
         if len(self._reading.ends) < _KEPT:
