@@ -25,6 +25,9 @@ from ci.plan.shards import Shard
 
 __all__ = ["Parser", "RunOptions", "parse", "read_run_options", "run_parser"]
 
+# a job of Actions that tests no other tree gives it so
+_MAY_BE_EMPTY = frozenset({"--checkout"})
+
 
 class Parser(argparse.ArgumentParser):
     """argparse whose errors are ours and whose abbreviations are refused: `--shar` would silently mean `--shard`."""
@@ -55,7 +58,8 @@ class Parser(argparse.ArgumentParser):
 
     def empty(self, arguments: Sequence[str]) -> list[str]:
         """Options that are given an empty value, as an unset variable of a shell does: it would count as not given."""
-        taking = {name for action in self._actions if action.nargs != 0 for name in action.option_strings}
+        names = {name for action in self._actions if action.nargs != 0 for name in action.option_strings}
+        taking = names - _MAY_BE_EMPTY
         inline = [word[:-1] for word in arguments if word.endswith("=") and word[:-1] in taking]
         return inline + [word for word, value in pairwise(arguments) if word in taking and value == ""]
 

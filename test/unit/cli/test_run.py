@@ -74,7 +74,7 @@ CPU = ("--hardware", "cpu", "--executor", "host")
         (["stage-a-amd", "--tset", "x"], "did you mean '--test'"),
         (["stage-a-amd", "--suite", "bogus"], "unknown suite 'bogus'"),
         (["stage-a-amd", "--test", ""], "--test: is empty"),
-        (["stage-a-amd", "--checkout="], "--checkout: is empty"),
+        (["stage-a-amd", "--image="], "--image: is empty"),
         (["stage-a-amd", "--env", "=x"], "'=x' has no name before the ="),
         (["stage-a-amd", "--jobs", "9" * 99], "is neither a number from 1 to 9999 nor 'gpus'"),
         (["stage-a-amd", "--checkout", "/etc"], "git clone https://github.com/sgl-project/sglang"),
