@@ -5,10 +5,11 @@ from pathlib import PurePosixPath
 from typing import IO
 
 from ci.catalog.limits import ReportLimits
-from ci.catalog.verdicts import Status, Verdict
+from ci.catalog.verdicts import Status
 from ci.record import events as ev
 from ci.record.state import Key
 from ci.record.values import CaseOutcome, PhaseOutcome
+from ci.report.live.annotations import Annotation, Annotations, Level
 from ci.report.live.log_lines import LogLines
 from ci.report.live.progress import LiveRun
 from ci.report.live.start import Line
@@ -81,8 +82,8 @@ class ActionsView:
         self._time = "--:--:--"
         self._grouped: dict[Key, list[Line]] = {}
         self._failed: dict[Key, list[ev.Case]] = {}
-        self._undecided: dict[Key, list[tuple[dict[str, str], str]]] = {}
-        self._annotated = {"error": 0, "warning": 0, "notice": 0}
+        self._undecided: dict[Key, list[Annotation]] = {}
+        self._annotations = Annotations(limits.annotations_max)
         mask(stream, secrets)
 
     def show(self, event: ev.Event) -> None:
@@ -104,7 +105,7 @@ class ActionsView:
                 self._end(event, lines)
             case ev.Retry():
                 self._say(lines)
-                self._annotate("warning", self._undecided.pop((event.suite, event.test), []))
+                self._annotate(Level.WARNING, self._undecided.pop((event.suite, event.test), []))
             case ev.PhaseEnded():
                 self._phase(event, lines)
             case ev.ExecutorFailed():
@@ -112,7 +113,8 @@ class ActionsView:
                 problems = [f"- {problem}" for problem in event.problems]
                 parts = [event.what, *problems, event.cause, event.then]
                 words = visible(strip_ansi("\n".join(part for part in parts if part)))
-                self._annotate("error", [({"title": f"{self._prefix()}failed outside the tests"}, words)])
+                title = {"title": f"{self._prefix()}failed outside the tests"}
+                self._annotate(Level.ERROR, [Annotation(properties=title, words=words)])
             case ev.SuiteEnded() | ev.AgentEnded():
                 self._decide()
                 self._say(lines)
@@ -124,14 +126,15 @@ class ActionsView:
         say_at_once(line)
 
     def close(self) -> None:
-        """Show what is known of attempts that never ended, and say which annotations GitHub would have dropped."""
+        """Show what is known of attempts that never ended, then the annotations, and say how many GitHub would not show."""
         for key in list(self._grouped):
             self._group(key, f"UNFINISHED {one_line(key[1])}", [], tail=True)
         self._decide()
-        dropped = sum(max(0, count - self._limits.annotations_max) for count in self._annotated.values())
-        if dropped:
-            kept = self._limits.annotations_max
-            words = f"{dropped} more failures have no annotation, GitHub keeps {kept} of a step; the summary has all"
+        for level, annotation in self._annotations.shown():
+            self._send(level, annotation.properties, annotation.words)
+        if left_out := self._annotations.left_out:
+            most = self._limits.annotations_max
+            words = f"{left_out} without an annotation: GitHub shows {most} of each of a step; the summary has all"
             self._say([Line(text=words)])
         self._stream.flush()
 
@@ -144,17 +147,19 @@ class ActionsView:
             title = f"{self._prefix()}QUARANTINED: {one_line(event.test)}"
             rows = [line.text.strip() for line in lines if line.text.strip().startswith("QUARANTINED")]
             about = {"file": self._file(event.test), "title": title}
-            self._annotate("notice", [(about, "\n".join(rows[1:] or rows))])
+            words = "\n".join(rows[1:] or rows)
+            self._annotate(Level.NOTICE, [Annotation(properties=about, words=words, verdict=event.verdict)])
         if status is not Status.FAILED:
             return
         cases = [case for case in self._failed.pop(key, []) if not case.quarantine]
         if cases:
-            self._undecided[key] = [self._case(case, event.verdict) for case in cases]
+            self._undecided[key] = [self._case(case, event, number) for number, case in enumerate(cases)]
         else:
             title = f"{self._prefix()}{event.verdict}: {one_line(event.test)}"
-            words = "\n".join(event.evidence) or lines[0].text
+            words = visible(strip_ansi("\n".join(event.evidence) or lines[0].text))
+            about = {"file": self._file(event.test), "title": title}
             self._undecided[key] = [
-                ({"file": self._file(event.test), "title": title}, visible(strip_ansi(words)))
+                Annotation(properties=about, words=words, verdict=event.verdict, symptom=event.symptom)
             ]
 
     def _phase(self, event: ev.PhaseEnded, lines: list[Line]) -> None:
@@ -172,17 +177,24 @@ class ActionsView:
         if event.outcome is PhaseOutcome.WARNED:
             words = "\n".join([event.text, *event.details])
             title = f"{self._prefix()}{one_line(event.phase)}: warning"
-            self._annotate("warning", [({"title": title}, visible(strip_ansi(words)))])
+            warning = Annotation(properties={"title": title}, words=visible(strip_ansi(words)))
+            self._annotate(Level.WARNING, [warning])
 
-    def _case(self, case: ev.Case, verdict: Verdict) -> tuple[dict[str, str], str]:
+    def _case(self, case: ev.Case, event: ev.TestEnded, number: int) -> Annotation:
         name = one_line(case_name(case.case, case.test))
         properties = {
             "file": self._file(case.file or case.test),
             "line": str(case.line) if case.line is not None else "",
-            "title": f"{self._prefix()}{verdict}: {name}",
+            "title": f"{self._prefix()}{event.verdict}: {name}",
         }
         words = case.message or case.details or "failed without a message"
-        return properties, clip(visible(strip_ansi(words)), self._limits.case_lines)
+        return Annotation(
+            properties=properties,
+            words=clip(visible(strip_ansi(words)), self._limits.case_lines),
+            verdict=event.verdict,
+            symptom=event.symptom,
+            number=number,
+        )
 
     def _file(self, path: str) -> str:
         """A file as GitHub looks for it: relative to the workspace."""
@@ -197,13 +209,11 @@ class ActionsView:
     def _decide(self) -> None:
         """What was not tried again until here has failed for good."""
         for key in list(self._undecided):
-            self._annotate("error", self._undecided.pop(key))
+            self._annotate(Level.ERROR, self._undecided.pop(key))
 
-    def _annotate(self, level: str, annotations: Sequence[tuple[dict[str, str], str]]) -> None:
-        for properties, words in annotations:
-            self._annotated[level] += 1
-            if self._annotated[level] <= self._limits.annotations_max:
-                self._send(level, properties, words)
+    def _annotate(self, level: Level, annotations: Sequence[Annotation]) -> None:
+        for annotation in annotations:
+            self._annotations.add(level, annotation)
 
     def _group(self, key: Key, title: str, lines: Sequence[Line], *, tail: bool) -> None:
         inside = [line.text for line in [*self._grouped.pop(key, []), *lines]]

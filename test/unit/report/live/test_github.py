@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 
 from ci.catalog.limits import ReportLimits
-from ci.record.events import Case, Event, Metric, Progress, Retry
+from ci.catalog.verdicts import Verdict
+from ci.record.events import Case, Event, ExecutorFailed, Metric, Progress, Retry
 from ci.record.values import CaseOutcome
 from ci.report.live.github import ActionsView, command, mask_commands, workspace_prefix
 from ci.report.log_tail import LogTails
@@ -108,7 +109,30 @@ class TestActions:
         cases = tuple(failing(name=f"test_{number}") for number in range(13))
         lines = acted(run_events({"a.py": [ended("failed", "product", cases=cases)]}), report_limits)
         assert sum(line.startswith("::error") for line in lines) == 10
-        assert "3 more failures have no annotation" in lines[-1]
+        assert lines[-1].endswith(
+            "3 errors without an annotation: GitHub shows 10 of each of a step; the summary has all"
+        )
+
+    def test_the_most_useful_annotations_are_those_that_github_shows(
+        self, report_limits: ReportLimits
+    ) -> None:
+        """One of each test before the second of any, each symptom before it comes again, the code's own failures first."""
+        many = tuple(failing(name=f"test_{number}") for number in range(12))
+        tests = {
+            "many.py": [ended("failed", "infra", cases=many, symptom="no route")],
+            **{f"same_{number}.py": [ended("failed", "infra", symptom="no route")] for number in range(7)},
+            "late.py": [ended("failed", "product", cases=(failing(name="test_late"),), symptom="wrong")],
+        }
+        broken = ExecutorFailed(what="the container is gone", verdict=Verdict.INFRA)
+        lines = acted([*run_events(tests), broken], report_limits)
+        errors = [line for line in lines if line.startswith("::error")]
+        assert len(errors) == 10
+        assert "the container is gone" in errors[0]
+        assert "line=7,title=product%3A" in errors[1]
+        assert "test_0" in errors[2]
+        assert ["file=same_" in error for error in errors[3:]] == [True] * 7
+        assert "11 errors without an annotation" in lines[-1]
+        assert max(lines.index(error) for error in errors) < len(lines) - 1
 
     def test_tests_that_run_side_by_side_have_whole_groups(self, report_limits: ReportLimits) -> None:
         metric = Metric(suite=SUITE, attempt=1, metric="m", value=1, unit="s")
