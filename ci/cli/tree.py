@@ -117,7 +117,7 @@ def _write(
     text = path.read_text(encoding="utf-8")
     try:
         for name in dict.fromkeys(row.suite for row in found if row.suite):
-            values: dict[str, Any] = {row.column: row.theirs for row in found if row.suite == name}
+            values: dict[str, Any] = {row.column: _followed(row) for row in found if row.suite == name}
             values["source"] = files[name] + at
             text = edit_row(text, "suite", "name", name, values)
         for suite in new:
@@ -129,14 +129,22 @@ def _write(
     with writing(path):
         path.write_text(text, encoding="utf-8")
     changed = len({row.suite for row in found if row.suite})
-    # a new suite stands in the dropdowns of our workflows
-    then = "nox -s workflows, then nox -s check" if new else "nox -s check"
-    say(f"wrote {changed} changed and {len(new)} new rows to {path}; next: {then}")
+    # a new suite stands in the dropdowns of our workflows, each value in the reference
+    then = "workflows docs" if new else "docs"
+    say(f"wrote {changed} changed and {len(new)} new rows to {path}; next: nox -s {then}, then nox -s check")
     others = [row for row in found if not row.suite]
     if others:
         say(
             f"{len(others)} registrars or roots differ: a checkout's own are used, discovery.toml is not changed"
         )
+
+
+def _followed(row: Difference) -> Any:
+    """The tree's value; of a list ours stay in their order."""
+    if not isinstance(row.ours, list):
+        return row.theirs
+    kept = [each for each in row.ours if each in row.theirs]
+    return [*kept, *(each for each in row.theirs if each not in kept)]
 
 
 def _new_row(suite: TreeSuite, at: str) -> dict[str, Any]:
