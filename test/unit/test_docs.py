@@ -51,6 +51,15 @@ def test_every_path_of_this_repository_that_a_page_names_exists(page: Path) -> N
     assert [name for name in named if not (REPOSITORY / name).exists() and "x.py" not in name] == []
 
 
+def test_every_page_is_in_the_sites_menu() -> None:
+    """`nav` of zensical.toml: a page that is not there is found by links and by the search alone."""
+    found = re.findall(r'"([^"]+\.md)"', (REPOSITORY / "zensical.toml").read_text(encoding="utf-8"))
+    pages = (
+        page.relative_to(REPOSITORY / "docs") for page in PAGES if page.is_relative_to(REPOSITORY / "docs")
+    )
+    assert sorted(found) == sorted(map(str, pages))
+
+
 @pytest.mark.processes
 @pytest.mark.live_rows
 def test_the_schemas_and_reference_pages_are_what_the_code_says() -> None:
