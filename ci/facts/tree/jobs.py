@@ -14,6 +14,7 @@ from ci.facts.tree.calls import EXEC_SCRIPT, Step, test_calls
 from ci.facts.tree.expressions import UNKNOWN, Filled, Scope, evaluate, fill, text_of
 from ci.facts.tree.matrix import Matrix, read_matrix
 from ci.facts.tree.scripts import Command, commands_of
+from ci.facts.tree.workflow_file import line_of, listed
 from ci.plan.tree.model import (
     ANY,
     ContainerStart,
@@ -31,8 +32,6 @@ __all__ = [
     "Launchers",
     "WorkflowScope",
     "input_scope",
-    "line_of",
-    "listed",
     "permissions_of",
     "read_job",
 ]
@@ -387,18 +386,3 @@ def permissions_of(table: Mapping[str, Any]) -> Mapping[str, str] | None:
     if isinstance(given, Mapping):
         return {str(name): text_of(value) for name, value in given.items()}
     return None
-
-
-def listed(value: Any) -> Sequence[Any]:
-    """A list as it is, one text as a list of it."""
-    if isinstance(value, str):
-        return [value]
-    return value if isinstance(value, list) else []
-
-
-def line_of(table: Any, key: str) -> int:
-    """The line of a key, counted from 1."""
-    try:
-        return int(table.lc.key(key)[0]) + 1
-    except (AttributeError, KeyError, TypeError):  # a table in braces on one line, or one that YAML merged in
-        return int(getattr(getattr(table, "lc", None), "line", 0)) + 1

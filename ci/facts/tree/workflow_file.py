@@ -1,11 +1,11 @@
 """The door to YAML: a workflow file as tables that keep their lines."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ci.errors import Problem
 
-__all__ = ["load_workflows"]
+__all__ = ["line_of", "listed", "load_workflows"]
 
 
 def load_workflows(files: Iterable[tuple[str, bytes]], problems: list[Problem]) -> Mapping[str, Any]:
@@ -32,3 +32,18 @@ def _load(file: str, text: bytes, problems: list[Problem]) -> Any:
         problems.append(Problem(where=f"{file}:1", what="has no jobs", hint="is it a workflow?"))
         return None
     return document
+
+
+def listed(value: Any) -> Sequence[Any]:
+    """A list as it is, one text as a list of it."""
+    if isinstance(value, str):
+        return [value]
+    return value if isinstance(value, list) else []
+
+
+def line_of(table: Any, key: str) -> int:
+    """The line of a key, counted from 1."""
+    try:
+        return int(table.lc.key(key)[0]) + 1
+    except (AttributeError, KeyError, TypeError):  # a table in braces on one line, or one that YAML merged in
+        return int(getattr(getattr(table, "lc", None), "line", 0)) + 1

@@ -13,11 +13,10 @@ from ci.facts.tree.jobs import (
     Launchers,
     WorkflowScope,
     input_scope,
-    line_of,
-    listed,
     permissions_of,
     read_job,
 )
+from ci.facts.tree.workflow_file import line_of, listed
 from ci.plan.tree.model import ANY, TreeJob, TreeWorkflow
 
 __all__ = ["WORKFLOWS", "find_workflows", "read_workflows"]
