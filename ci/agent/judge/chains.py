@@ -61,6 +61,8 @@ _WRONG_REQUEST = re.compile(
     r"\b4\d\d\b.{0,40}(?:Client )?[Ee]rror|[Ee]rror\W.{0,20}\b4\d\d\b|\b4\d\d, message="
     r"|(?:BadRequest|NotFound|Authentication|PermissionDenied|UnprocessableEntity|Conflict|RateLimit|Invalid\w*|Missing\w*)(?:Error|URL|Schema)?\b"
 )
+# what sockets say, and no test
+_SOCKET_TIMED_OUT = ("timed out", "The read operation timed out", "The handshake operation timed out")
 _SERVER_CLASSES = ("EOFError", "APIConnectionError", "APITimeoutError", "BrokenPipeError", "ConnectionResetError", "ConnectionRefusedError", "ConnectionAbortedError", "IncompleteReadError", "ServerDisconnectedError")  # fmt: skip
 
 
@@ -133,9 +135,10 @@ def is_of_a_server(chain: Sequence[RaisedError]) -> bool:
     name = error.raises.rpartition(".")[2]
     if name in _SERVER_CLASSES or _OF_A_SERVER.search(error.words) is not None:
         return True
-    timed_out = name in ("TimeoutError", "timeout") and bool(
+    of_a_client = error.message in _SOCKET_TIMED_OUT or bool(
         error.frames and _CLIENTS.search(error.frames[-1].file)
     )
+    timed_out = name in ("TimeoutError", "timeout") and of_a_client
     return timed_out or (
         _CLIENT.match(error.raises) is not None and _WRONG_REQUEST.search(error.words) is None
     )

@@ -31,7 +31,8 @@ class Reading:
 
     `step_failed` is the line in which a runner says for the first time that a step failed: what follows it cleans up. `holders`
     are processes of others that hold memory of the GPUs, in words. `retried` is what SGLang's retry of a test's method was last
-    about. `serves`: a server of the test's own was started. `models`: those that the newest server's command names.
+    about. `serves`: a server of the test's own was started; `served_since` is the line of the newest start that succeeded.
+    `models`: those that the newest server's command names.
     """
 
     cases: list[FailedCase] = field(default_factory=list)
@@ -46,4 +47,5 @@ class Reading:
     holders: tuple[str, ...] = ()
     retried: RaisedError | None = None
     serves: bool = False
+    served_since: int = 0
     models: tuple[str, ...] = ()

@@ -165,12 +165,14 @@ class _Judge:
         facts = self._facts
         if facts.ended is not None and not besides:
             return self._end(facts.ended)
-        roots = [end for end in self._ends if not self._follows(end, besides)]
+        # a server that was started again after it, and then answered, has survived it
+        ends = [end for end in self._ends if end.line >= self._log.served_since]
+        roots = [end for end in ends if not self._follows(end, besides)]
         gpu = self._gpu()
         if gpu is not None and (not roots or roots[0].aborted or gpu[0] <= roots[0].line):
             return gpu[1]
         if not roots:
-            follower = next((end for end in self._ends if end.process.errors[:1] != tuple(besides[:1])), None)
+            follower = next((end for end in ends if end.process.errors[:1] != tuple(besides[:1])), None)
             if follower is not None and not besides and says_peer_lost(follower.process.errors):
                 line = "the process that ended first left no word"
                 return _Found(verdict=UNKNOWN, evidence=(follower.process.text(), line))

@@ -14,11 +14,13 @@ __all__ = [
     "GPU_PIECES",
     "GROUP",
     "HIT",
+    "HIT_PIECES",
     "KERNEL",
     "KERNEL_PIECES",
     "MODEL",
     "ONE_LINERS",
     "QUOTE",
+    "READY",
     "RETRIED_METHOD",
     "SERVER_PIECES",
     "SERVES",
@@ -44,7 +46,7 @@ WORDS = (
     "ould n", "ouldn", "annot", "an't", "nable", "o space", "lost", "xceeded", "toomany", "nexpected", "exit", "Process ", "egfault",
     "SIG", "command=", "OFFLINE", "ROCk", "hutdown", "evice-side", "ECC", "RAS", "esolve", "reset", "nreachable", "navailable", "EOF",
     "ing up", "etr", "nhealthy", "issing", "ot found", "NCCL WARN", "atchdog", "VRAM", "rotected", "amespace package", "anceled",
-    "nterrupt", "EACCES", "on resource", "victed", "esponse...", "124", "heartbeat", "No solution", "nsatisfiable", "no tests ran", "collected 0 ", "rtifact", "launch_server", "server_args", "Uvicorn", "serve", "oom", "APIServer", "EngineCore", "hader", "ignal", "nauthorized", "curl: (", "E: ", "fatal: ", "sigquit", "is not running", "amd-smi", "rocm-smi",
+    "nterrupt", "EACCES", "on resource", "victed", "esponse...", "124", "heartbeat", "No solution", "nsatisfiable", "no tests ran", "collected 0 ", "rtifact", "launch_server", "server_args", "Uvicorn", "serve", "oom", "APIServer", "EngineCore", "hader", "ignal", "nauthorized", "curl: (", "E: ", "fatal: ", "sigquit", "is not running", "amd-smi", "rocm-smi", "ready to roll",
 )  # fmt: skip
 SERVER_PIECES = (
     "server_args=",
@@ -52,6 +54,7 @@ SERVER_PIECES = (
     "command=",
     "launch_server",
     "aunching server",
+    "ready to roll",
     "APIServer",
     "EngineCore",
     "tarted server",
@@ -98,6 +101,7 @@ KERNEL = re.compile(
 HIT = re.compile(
     r"(?P<who>\w{1,100}) hit an exception:? ?(?P<rest>.*)$|(?P<other>\w{1,60}) (?:failed to start|encountered a fatal error)\.?$"
 )
+HIT_PIECES = (" hit an exc", " failed to start", " a fatal error")
 TERMINATE = re.compile(r"terminate called after throwing an instance of '(?P<raises>[^']+)'")
 TERMINATE_ALONE = re.compile(r"terminate called without an active exception")
 WHAT = re.compile(r"\s+what\(\): +(?P<message>.*)$")
@@ -125,7 +129,7 @@ STUCK = re.compile(
     r"(?P<what>Watchdog (?:timeout|caught collective operation timeout)):? ?(?P<rest>[^:]?.*)$"
 )
 SERVES = re.compile(
-    r"server_args=|Uvicorn running on|^command=|launch_server|Launching server|Started server process|sglang(?:\.cli)? serve|vllm serve|^\((?:APIServer|EngineCore)\S* pid=\d+\)"
+    r"server_args=|Uvicorn running on|^command=|launch_server|Launching server|Started server process|ready to roll|sglang(?:\.cli)? serve|vllm serve|^\((?:APIServer|EngineCore)\S* pid=\d+\)"
 )
 # an argument of a server's command that names a model of the Hub
 MODEL = re.compile(r"--(?:[a-z]+-){0,3}model(?:-path)?[= ](?P<model>[\w.-]+/[\w.-]+)")
@@ -148,6 +152,8 @@ TOOL = re.compile(
 # in front of a command, as GitHub's runner and `set -x` print it; and where Python says that a program of one line stands
 COMMAND = ("##[group]Run ", "+ ")
 ONE_LINERS = ("<string>", "<stdin>")
+# the words of a server that answers from now on
+READY = ("fired up and ready to roll", "Application startup complete", "Uvicorn running on")
 # SGLang's parent process, when one of its children has ended
 CHILD_FAILED = "Received sigquit from a child process"
 # how GitHub's runner ends a step that failed

@@ -17,11 +17,13 @@ from .patterns import (
     GPU_PIECES,
     GROUP,
     HIT,
+    HIT_PIECES,
     KERNEL,
     KERNEL_PIECES,
     MODEL,
     ONE_LINERS,
     QUOTE,
+    READY,
     RETRIED_METHOD,
     SERVER_PIECES,
     SERVES,
@@ -38,7 +40,7 @@ from .patterns import (
     WHAT,
     WORDS,
 )
-from .tracebacks import BEGIN, CHAINED, CHILD, CRASHED, Block, ProcessEnd, RaisedError
+from .tracebacks import BEGIN, CHAINED, CHILD, CRASHED, LAUNCH, Block, ProcessEnd, RaisedError
 
 __all__ = ["read_log"]
 
@@ -80,6 +82,7 @@ class _LogReader:
         self._command = ""  # the newest of a runner or of `set -x`
         # the traceback that is open under each prefix, e.g. of each rank of a group
         self._blocks: dict[str, tuple[Block, int, bool]] = {}
+        self._launched = 0  # the line of the newest start of a server
         self._who = ""  # named by the line before
         self._hit = ""  # a process said that it hit an exception, which follows
         self._terminate = ""
@@ -191,12 +194,12 @@ class _LogReader:
                 return
         if any(piece in line for piece in SERVER_PIECES) and SERVES.search(line) is not None:
             reading.serves = True
+            if any(word in line for word in READY):
+                reading.served_since = self._launched
+            elif line.startswith(LAUNCH):
+                self._launched = number
             reading.models = tuple(dict.fromkeys(MODEL.findall(line))) or reading.models
-        hit = (
-            HIT.search(text)
-            if " hit an exc" in text or " failed to start" in text or " a fatal error" in text
-            else None
-        )
+        hit = HIT.search(text) if any(piece in text for piece in HIT_PIECES) else None
         if hit is not None:
             self._hit = hit["who"] or hit["other"]
             line = hit["rest"] if hit["who"] else line
