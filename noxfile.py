@@ -571,8 +571,9 @@ def bench(session: nox.Session) -> None:
     exits with 1 when fewer than 27 of them fail a test of their own room: `-- mutants [--seed N] [--room ROOM]`. `verdicts`
     judges a folder of labelled logs and exits with 1 when a product failure is excused or too much infrastructure is blamed
     on the product: `-- verdicts [FOLDER] [--json] [--matrices]`, see docs/verdict-corpus.md. `triage` reads a made-up log of 60 MB.
+    `time_left RUN...` replays saved runs and compares the time left that a terminal showed with what was left.
     """
-    if session.posargs[:1] in (["mutants"], ["verdicts"], ["triage"]):
+    if session.posargs[:1] in (["mutants"], ["verdicts"], ["triage"], ["time_left"]):
         name, *options = session.posargs
         run(session, made(session, *TEST), f"test/bench/{name}.py", *options)
         return
@@ -580,7 +581,7 @@ def bench(session: nox.Session) -> None:
     if set(words) - {"discovery", "image"}:
         raise UsageError(
             f"unknown bench {' '.join(words)}",
-            then="nox -s bench -- discovery, image, mutants, triage or verdicts",
+            then="nox -s bench -- discovery, image, mutants, time_left, triage or verdicts",
         )
     if not session.posargs and "image" not in words:
         session.log("skipping image: it needs root")

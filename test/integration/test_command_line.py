@@ -191,7 +191,7 @@ def test_a_run_of_skipped_tests_alone_is_exit_3_with_the_reasons(copy: Path, run
 def test_an_empty_shard_is_named_and_exit_0(copy: Path, runs: Path) -> None:
     ended = ci("run", "stage-b-amd", "--suite", "1-gpu-small", "--shard", "2/14", runs=runs, cwd=copy)
     assert ended.code == 0, ended.text
-    assert "nothing in this shard" in ended.out
+    assert "shard 2/14 of suite 1-gpu-small holds no test" in ended.out
 
 
 def test_a_failure_is_exit_1_with_the_line_and_can_be_repeated_by_last_failed(copy: Path, runs: Path) -> None:
