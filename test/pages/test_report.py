@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import CDPSession, Page, expect
 
 from support.red_run import HOSTILE
 from support.report_pages import STORED, Open
@@ -90,6 +90,20 @@ class TestFailures:
         expect(card).to_contain_text("</script></pre><img src=x onerror=alert(1)>\"'`{{7*7}}${7*7}&lt;")
         assert HOSTILE[:30] in card.inner_text()
         assert "\\u202e" in (card.text_content() or "")
+
+    def test_control_characters_and_lone_surrogates_too(self, visit: Open, stored: dict[str, Path]) -> None:
+        page = visit(stored["hostile"])
+        assert page.locator("script, img").count() == 1
+        text = page.locator("body").text_content() or ""
+        for words in (
+            "<script>alert(1)</script>",
+            "\\ud800",
+            "\\x07",
+            "\\u202e",
+            "</pre></details><b>",
+            "{{ 7 * 7 }} {% raw %}",
+        ):
+            assert words in text
 
 
 class TestCopying:
@@ -294,22 +308,30 @@ def test_it_fits_every_width(visit: Open, red: Path, stored: dict[str, Path], na
 def test_500_tests_with_3_attempts_are_small_and_quick(
     visit: Open, large: Path, figure: Callable[[str], None]
 ) -> None:
+    """The time that counts is that of the page's own thread: what else the machine does is not the page's."""
     assert large.stat().st_size < 2_000_000
-    loaded_ms, filtered_ms = [], []
+    loaded_s, searched_s, wall_ms = [], [], []
     for _ in range(3):
         page = visit(large)
-        loaded_ms.append(page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"))
-        filtered_ms.append(
-            page.evaluate(
-                """() => {
-                    const search = document.querySelector('#search'), began = performance.now();
-                    search.value = 'rank 48'; search.dispatchEvent(new Event('input'));
-                    document.body.offsetHeight;
-                    return performance.now() - began;
-                }"""
-            )
-        )
+        session = page.context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        began_s = busy_s(session)
+        page.reload()
+        loaded_s.append(busy_s(session) - began_s)
+        wall_ms.append(page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"))
+        began_s = busy_s(session)
+        page.get_by_role("searchbox").fill("rank 48")
         assert 0 < page.locator(".test:visible").count() < 100
-    figure(f"  loaded in {min(loaded_ms):.0f} ms, first search in {min(filtered_ms):.0f} ms (best of 3)")
-    assert min(loaded_ms) < 1000
-    assert min(filtered_ms) < 500
+        searched_s.append(busy_s(session) - began_s)
+    figure(
+        f"  loaded in {min(loaded_s):.2f} s of its thread, {min(wall_ms):.0f} ms by the clock; "
+        f"first search {min(searched_s):.2f} s (best of 3)"
+    )
+    assert min(loaded_s) < 1
+    assert min(searched_s) < 0.5
+
+
+def busy_s(session: CDPSession) -> float:
+    """How long the page's thread has been at work."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))

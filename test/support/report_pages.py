@@ -11,19 +11,30 @@ from ci.catalog.verdicts import Status, Verdict
 from ci.record.events import AgentEnded, AgentStarted, By, Case, Event, Metric, Retry
 from ci.record.fold import fold
 from ci.record.merge import Found, merge
-from ci.record.model import Attempt
+from ci.record.model import Attempt, RunRecord
 from ci.record.values import BoundRecord, CaseOutcome, PlannedTest
 from ci.report.final.html import html_report
 from ci.report.log_tail import LogTails
 from support.files import ci, run_folder
 from support.merged_runs import shard_run
-from support.records import EVENTS, SUITE, attempt_events, ended, record_of, run_started
+from support.records import EVENTS, NASTY, SUITE, attempt_events, ended, record_of, run_started
 from support.red_run import red_repository
+from support.report_texts import full_of
 
 __all__ = ["STORED", "Open", "large_page", "red_run", "stored_page"]
 
-# stored runs, which have every state that a run can have, and merged ones
-STORED = ("stage-b", "rehearsal", "container", "quarantine", "lost-agent", "cancelled", "guard", "merged")
+# stored runs, which have every state that a run can have; merged ones; one whose every text is hostile
+STORED = (
+    "stage-b",
+    "rehearsal",
+    "container",
+    "quarantine",
+    "lost-agent",
+    "cancelled",
+    "guard",
+    "merged",
+    "hostile",
+)
 
 # opens a page in a browser of its own: `visit(path, "?status=failed#t3", width=360)`
 Open = Callable[..., Page]
@@ -41,12 +52,21 @@ def red_run(folder: Path) -> Path:
 
 
 def stored_page(name: str, folder: Path) -> Path:
-    """The page of a stored run, or of merged ones of which a shard is missing."""
+    """The page of a stored run, of merged ones of which a shard is missing, or of one whose every text is hostile."""
     path = folder / f"{name}.html"
-    record = merge([_failing_shard(), shard_run(2)], None).record if name == "merged" else record_of(name)
-    page = html_report(record, tails=LogTails(EVENTS, lines=_TAIL_LINES))
+    page = html_report(_record(name), tails=LogTails(EVENTS, lines=_TAIL_LINES))
     path.write_bytes(page.encode(errors="backslashreplace"))
     return path
+
+
+def _record(name: str) -> RunRecord:
+    match name:
+        case "merged":
+            return merge([_failing_shard(), shard_run(2)], None).record
+        case "hostile":
+            return full_of(" ".join(NASTY))
+        case _:
+            return record_of(name)
 
 
 def _failing_shard() -> Found:
