@@ -14,7 +14,7 @@ import junitparser
 from junitparser import xunit2
 
 from ci.catalog.verdicts import Status, Verdict
-from ci.record.events import ExecutorFailed
+from ci.record.events import Case, ExecutorFailed
 from ci.record.model import Attempt, RunRecord, TestRecord
 from ci.record.quarantine import Became, QuarantineRecord, words
 from ci.record.values import AttemptOutcome, CaseOutcome, EndReason
@@ -26,6 +26,8 @@ from ci.report.text import case_name, duration, strip_ansi, unverified_words, vi
 __all__ = ["junit_xml"]
 
 _FILE = "(file)"
+# what pytest ends with when cases failed and nothing else happened
+_CASES_FAILED = 1
 _RUN = "(run)"
 
 
@@ -197,12 +199,19 @@ def _of_case(attempt: Attempt, name: str) -> _Trial | None:
     return _Trial(
         outcome=case.outcome,
         duration_s=case.duration_s,
-        verdict=(case.verdict or Verdict.PRODUCT) if case.outcome is CaseOutcome.FAILED else None,
+        verdict=_verdict_of(case, attempt) if case.outcome is CaseOutcome.FAILED else None,
         message=case.message,
         details=case.details or case.message,
         file=case.file or "",
         line=case.line,
     )
+
+
+def _verdict_of(case: Case, attempt: Attempt) -> Verdict:
+    """A failed case's own verdict, else its attempt's where failed cases were all that went wrong in it."""
+    end = attempt.end
+    of_cases = end.exit_code == _CASES_FAILED and end.verdict.row.cause
+    return case.verdict or (end.verdict if of_cases else Verdict.PRODUCT)
 
 
 def _of_file(attempt: Attempt) -> _Trial | None:
@@ -216,7 +225,7 @@ def _of_file(attempt: Attempt) -> _Trial | None:
         reasons = "; ".join(attempt.end.skip_reasons or attempt.end.evidence) or "no reason given"
         outcome = CaseOutcome(attempt.end.outcome.value)
         return _Trial(outcome=outcome, duration_s=attempt.end.duration_s, message=reasons)
-    if any((case.verdict or Verdict.PRODUCT) is attempt.end.verdict for case in attempt.failed_cases):
+    if any(_verdict_of(case, attempt) is attempt.end.verdict for case in attempt.failed_cases):
         return None
     words = [part for part in (attempt.end.verdict, model.ending(attempt)) if part]
     details = [*attempt.end.evidence, *(model.leftover_words(leftover) for leftover in attempt.end.leftovers)]

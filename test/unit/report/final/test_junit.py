@@ -8,15 +8,18 @@ import pytest
 import xmlschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from junit2htmlreport.parser import Junit
 
 from ci.catalog.verdicts import Status, Verdict
 from ci.record.events import Case, TestNotRun
 from ci.record.fold import fold
+from ci.record.merge import merge
 from ci.record.model import Attempt, RunRecord
 from ci.record.values import CaseOutcome, EmptyShard
 from ci.report.final.junit import junit_xml
 from ci.report.log_tail import LogTails
 from ci.report.text import strip_ansi, visible
+from support.merged_runs import STAGE_B_SMALL, shard_run
 from support.records import (
     DATA,
     EVENTS,
@@ -153,6 +156,16 @@ def test_infrastructure_then_a_pass_is_a_flaky_error_of_the_file() -> None:
     assert flaky.findtext("stackTrace") == "503"
 
 
+def test_a_failed_case_has_the_verdict_of_its_attempt_unless_more_went_wrong() -> None:
+    failed = (case("failed", message="no space"),)
+    found = of_attempts(ended("failed", "infra", exit_code=1, cases=failed))
+    assert list(found) == ["test_x"]
+    assert found["test_x"].find("error") is not None
+    found = of_attempts(ended("failed", "device", signal="SIGABRT", exit_code=-6, cases=failed))
+    assert sorted(found) == ["(file)", "test_x"]
+    assert found["test_x"].find("failure") is not None
+
+
 def test_skips_say_why() -> None:
     skipped = ended("skipped", "passed", skip_reasons=("needs 8 GPUs",))
     entry = of_attempts(skipped)["(file)"].find("skipped")
@@ -215,3 +228,28 @@ def test_a_test_that_never_began_is_an_error_and_a_cancelled_one_is_skipped() ->
         child = found.find(kind)
         assert child is not None
         assert child.get("message") == "not run: no time is left"
+
+
+def test_a_merged_report_has_a_suite_for_each_run_and_an_error_for_what_is_missing() -> None:
+    again = [
+        ended("failed", "infra", of=2, exit_code=1, cases=(case("failed"),)),
+        ended("passed", "passed", 2, of=2, cases=(case("passed"),)),
+    ]
+    runs = [shard_run(1, attempts={"test/registered/x/test_11.py": again}), shard_run(3)]
+    root = parse(merge(runs, None).record)
+    assert [suite.get("name") for suite in root] == [f"{STAGE_B_SMALL} 1/3", f"{STAGE_B_SMALL} 3/3", "(run)"]
+    assert int(root.get("tests", "")) == sum(len(run.record.tests) for run in runs) + 1
+    assert root.get("errors") == "1"
+    (error,) = root[2].iter("error")
+    assert "no run of shard 2/3 was found" in (error.text or "")
+    assert len(list(root[0].iter("flakyError"))) == 1
+    commands = [suite.find("properties/property[@name='repeat']") for suite in root[:2]]
+    assert ["--shard 1/3" in (each.get("value", "") if each is not None else "") for each in commands] == [
+        True,
+        False,
+    ]
+    (reader,) = [Junit(xmlstring=junit_xml(merge(runs, None).record, tails=TAILS).decode())]
+    assert [len(suite.all()) for suite in reader.suites] == [
+        len(list(suite.iter("testcase"))) for suite in root
+    ]
+    assert [len(suite.failed()) for suite in reader.suites] == [0, 0, 1]
