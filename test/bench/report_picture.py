@@ -23,7 +23,7 @@ def main() -> None:
         shutil.copy(run / "terminal.svg", TERMINAL)
         report = run / "report.html"
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 860}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1200, "height": 1000}, color_scheme="light")
         page.goto(f"file://{report}")
         page.screenshot(path=PICTURE)
         browser.close()

@@ -262,7 +262,7 @@ expires = 2099-01-01
 """
 
 
-def red_repository(folder: Path, *, timeout_per_file_s: int = 20) -> Path:
+def red_repository(folder: Path, *, timeout_per_file_s: int = 40) -> Path:
     """The copy; its hanging test is ended after `timeout_per_file_s`."""
     repository = copy_repository(folder)
     only_tests(
