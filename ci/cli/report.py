@@ -7,6 +7,7 @@ from typing import Any
 from ci.catalog.catalog import load_catalog
 from ci.cli.options import Parser, parse
 from ci.errors import CiError, ExitCode, Problem, UsageError, writing
+from ci.execute.run_folder import make_report_folder
 from ci.facts.gather import runs_dir
 from ci.github.outputs import add_summary
 from ci.github.verdict import planned_jobs, read_needs
@@ -91,8 +92,9 @@ def _folder(given: str, environ: Mapping[str, str]) -> Path:
         UsageError: it holds something.
         InfrastructureError: it cannot be made.
     """
-    stamp = clock.folder_stamp(clock.utc_now())
-    folder = Path(given).expanduser().absolute() if given else runs_dir(environ) / f"{stamp}-report"
+    if not given:
+        return make_report_folder(runs_dir(environ), clock.utc_now())
+    folder = Path(given).expanduser().absolute()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):

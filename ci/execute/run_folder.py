@@ -18,12 +18,23 @@ from ci.record.fold import fold
 from ci.record.model import RunRecord
 from ci.system.clock import folder_stamp
 
-__all__ = ["RunFolder", "find_folder", "make_folder", "newest_folder", "prune_folders", "read_plan"]
+__all__ = [
+    "REPORTED",
+    "RunFolder",
+    "find_folder",
+    "make_folder",
+    "make_report_folder",
+    "newest_folder",
+    "prune_folders",
+    "read_plan",
+]
 
 _MAKES_A_PLAN = "nox -s plan -- stage_a_amd --json > plan.json"
 
 # the names of the runs that were started in a folder
 _ORDER: Final = ".order"
+# beside the report of several runs: their folders, so that its links to logs work wherever it is taken
+REPORTED: Final = "runs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +111,21 @@ def make_folder(plan: Plan, moment: datetime) -> RunFolder:
     Raises:
         InfrastructureError: it cannot be made (full disk, read-only tree, no permission).
     """
-    runs = Path(plan.placement.runs_dir)
     base = f"{folder_stamp(moment)}-{plan.work.stage}-{plan.digest[:8]}"
+    return RunFolder(path=_make(Path(plan.placement.runs_dir), base, ("logs",)))
+
+
+def make_report_folder(runs: Path, moment: datetime) -> Path:
+    """Make a folder among the runs for a report of several of them; it is removed with the old ones.
+
+    Raises:
+        InfrastructureError: it cannot be made.
+    """
+    return _make(runs, f"{folder_stamp(moment)}-report", (REPORTED,))
+
+
+def _make(runs: Path, base: str, inside: tuple[str, ...]) -> Path:
+    """A new folder in `runs` with those in it, named so, or with `-2`, `-3` behind it."""
     try:
         runs.mkdir(parents=True, exist_ok=True)
         for number in range(1, 1000):
@@ -110,9 +134,10 @@ def make_folder(plan: Plan, moment: datetime) -> RunFolder:
                 path.mkdir()
             except FileExistsError:
                 continue
-            (path / "logs").mkdir()
+            for name in inside:
+                (path / name).mkdir()
             _note_order(runs, path.name)
-            return RunFolder(path=path)
+            return path
     except OSError as error:
         raise InfrastructureError(
             f"no run folder can be made in {runs}: {error.strerror}",
@@ -165,7 +190,7 @@ def find_folder(runs: Path, run: str) -> RunFolder:
 
 
 def prune_folders(runs: Path, *, keep: int, dry: bool) -> tuple[Path, ...]:
-    """Remove all but the newest `keep` run folders; returns them. Only folders that hold a plan are run folders.
+    """Remove all but the newest `keep` run folders; returns them. A folder with neither a plan nor reported runs is not ours.
 
     Raises:
         UsageError: `keep` is negative.
@@ -180,7 +205,7 @@ def prune_folders(runs: Path, *, keep: int, dry: bool) -> tuple[Path, ...]:
         (
             entry.name
             for entry in os.scandir(runs)
-            if entry.is_dir() and (runs / entry.name / "plan.json").is_file()
+            if (runs / entry.name / "plan.json").is_file() or (runs / entry.name / REPORTED).is_dir()
         ),
     )
     old = tuple(runs / name for name in names[: max(0, len(names) - keep)])

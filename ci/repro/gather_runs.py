@@ -13,7 +13,7 @@ from typing import Final
 
 from ci.catalog.catalog import Catalog
 from ci.errors import CiError, ExitCode, Problem, UsageError, writing
-from ci.execute.run_folder import RunFolder, read_plan
+from ci.execute.run_folder import REPORTED, RunFolder, read_plan
 from ci.github.api import GitHub, Link, api_base, parse_link
 from ci.github.job_names import job_name, looks_like_a_job
 from ci.plan.shards import Shard
@@ -25,8 +25,6 @@ from ci.repro.archive import ZIP, RunArchive
 __all__ = ["EXAMPLE", "RunGatherer", "planned_of"]
 
 EXAMPLE: Final = "nox -s report -- .runs/RUN ARTIFACT.zip https://github.com/OWNER/REPO/actions/runs/RUN"
-# beside the merged report, so that its links to logs work wherever the folder is taken
-_RUNS: Final = "runs"
 
 
 def planned_of(jobs: Iterable[tuple[str, str]], catalog: Catalog, unusable: list[Unusable]) -> list[Planned]:
@@ -115,14 +113,20 @@ class RunGatherer:
     def _folder(self, folder: Path) -> None:
         runs = sorted(path.parent for path in folder.rglob("events.jsonl"))
         archives = sorted(folder.rglob("*.zip"))
-        # not what this report itself has written so far
-        runs = [run for run in runs if not run.resolve().is_relative_to(self._into.resolve())]
+        # reports among the runs, and this one so far, hold copies
+        runs = [run for run in runs if not self._is_copy(run, folder)]
         for run in runs:
             self._run(run, str(run))
         for path in archives:
             self._file(path)
         if not runs and not archives:
             self._nothing(str(folder), "no run folder and no zip archive in it")
+
+    def _is_copy(self, run: Path, source: Path) -> bool:
+        report = run.parent.parent
+        if run.resolve().is_relative_to(self._into.resolve()):
+            return True
+        return run.parent.name == REPORTED and report != source and (report / "report.html").is_file()
 
     def _file(self, path: Path) -> None:
         try:
@@ -176,7 +180,7 @@ class RunGatherer:
             InfrastructureError: it cannot be made or written.
         """
         plain = re.sub(r"[^\w.-]", "_", name).lstrip(".") or "run"
-        runs = self._into / _RUNS
+        runs = self._into / REPORTED
         names = (plain if number == 1 else f"{plain}-{number}" for number in count(1))
         folder = runs / next(name for name in names if not (runs / name).exists())
         with writing(folder):

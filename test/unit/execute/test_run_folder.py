@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from ci.errors import InfrastructureError, UsageError
-from ci.execute.run_folder import RunFolder, find_folder, make_folder, newest_folder, prune_folders, read_plan
+from ci.execute.run_folder import (
+    RunFolder,
+    find_folder,
+    make_folder,
+    make_report_folder,
+    newest_folder,
+    prune_folders,
+    read_plan,
+)
 from ci.plan.model import Plan
 from support.planning import catalog, facts, planned, registration, request
 
@@ -61,6 +69,15 @@ def test_a_clock_that_was_set_back_does_not_make_an_old_run_the_newest(tmp_path:
     for each in (first, second):
         each.plan.write_text("{}")
     assert prune_folders(tmp_path, keep=1, dry=True) == (copied.path, first.path)
+
+
+def test_a_report_of_several_runs_is_a_folder_among_them_and_goes_with_the_old_ones(tmp_path: Path) -> None:
+    first, second = (make_report_folder(tmp_path, NOON) for _ in range(2))
+    assert second.name == f"{first.name}-2"
+    newest = make_folder(plan_in(tmp_path), NOON)
+    newest.plan.write_text("{}")
+    assert prune_folders(tmp_path, keep=1, dry=False) == (first, second)
+    assert newest.path.is_dir()
 
 
 def test_a_run_is_found_by_path_and_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,18 @@ def test_folders_of_runs_and_archives_give_the_same(gatherer: RunGatherer, tmp_p
         assert log.read_text() == f"the log of attempt 1 in shard {index}\n"
 
 
+def test_a_report_among_the_runs_adds_none_and_is_a_source_of_its_own(
+    gatherer: RunGatherer, tmp_path: Path
+) -> None:
+    shard_folder(tmp_path / "runs/one", 1)
+    copy = shard_folder(tmp_path / "runs/2026-report/runs/two", 2).parent.parent
+    (copy / "report.html").touch()
+    gatherer.read(str(tmp_path / "runs"))
+    assert [found.name for found in gatherer.found] == [f"{STAGE_B_SMALL} 1/3"]
+    gatherer.read(str(copy))
+    assert [found.name for found in gatherer.found] == [f"{STAGE_B_SMALL} 1/3", f"{STAGE_B_SMALL} 2/3"]
+
+
 def test_everything_that_cannot_be_read_is_named_and_the_rest_is_read(
     gatherer: RunGatherer, tmp_path: Path
 ) -> None:
