@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,15 @@ class RunContext:
     ended: list[Ended]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an attempt runs: the number of its slot (from 1; 0: one test runs at a time), its GPUs, and what it has for itself in its environment."""
+
+    slot: int
+    gpu_ids: tuple[str, ...]
+    environ: Mapping[str, str]
+
+
 def test_environ(context: RunContext, suite: Suite, test: Test) -> dict[str, str]:
     """The environment of a test, without what is an attempt's own."""
     environ = {
@@ -91,18 +100,17 @@ class Attempt:
     _process: "subprocess.Popen[bytes]"
     _messages: socket.socket
 
-    def __init__(
-        self, context: RunContext, suite: Suite, test: Test, number: int, gpu_ids: Sequence[str]
-    ) -> None:
+    def __init__(self, context: RunContext, suite: Suite, test: Test, number: int, place: Place) -> None:
         limits = context.spec.limits
         self.gates = False
-        self.facts = AttemptFacts(path=test.path, kind=test.kind, test=test.id, gpu_ids=tuple(gpu_ids))
+        self.facts = AttemptFacts(path=test.path, kind=test.kind, test=test.id, gpu_ids=place.gpu_ids)
         self._context = context
         self._limits = limits
         self._suite = suite
         self._test = test
         self._number = number
-        self._gpu_ids = list(gpu_ids)
+        self._place = place
+        self._gpu_ids = list(place.gpu_ids)
         self._token = secrets.token_hex(8)
         self._log_name = log_name(test.id, number, context.log_names)
         context.log_names.add(self._log_name)
@@ -127,6 +135,11 @@ class Attempt:
         self._hang: Hang | None = None
         self._next_output = 0.0
         self._next_reap = 0.0
+
+    @property
+    def mark(self) -> str:
+        """What its processes carry in their environment."""
+        return f"AMD_CI_ATTEMPT_TOKEN={self._token}"
 
     def run(self, suite_deadline: float, *, alone: bool) -> Judgement:
         """Start the test, wait for its end, leave nothing of it behind.
@@ -186,7 +199,7 @@ class Attempt:
 
     def _spawn(self, output: int, events: int) -> "subprocess.Popen[bytes]":
         spec, suite, test = self._context.spec, self._suite, self._test
-        env = test_environ(self._context, suite, test)
+        env = {**test_environ(self._context, suite, test), **self._place.environ}
         env |= {"AMD_CI_ATTEMPT_TOKEN": self._token, "AMD_CI_EVENTS_FD": str(events)}
         if spec.gpu_ids:
             env["HIP_VISIBLE_DEVICES"] = ",".join(self._gpu_ids)
@@ -277,8 +290,7 @@ class Attempt:
     def _members(self) -> set[int]:
         """The running processes of this attempt."""
         ended = self._process.poll() is not None
-        variable = f"AMD_CI_ATTEMPT_TOKEN={self._token}"
-        found = self._context.children.of_test(self._process.pid, variable, self._pipe, alone=self._alone)
+        found = self._context.children.of_test(self._process.pid, self.mark, self._pipe, alone=self._alone)
         return found - {self._process.pid} if ended else found
 
     def _members_to_end(self) -> set[int]:
@@ -363,7 +375,8 @@ class Attempt:
         test, log = self._test, f"logs/{self._log_name}"
         times = {"timeout_s": test.timeout_s, "est_s": test.est_s}
         of = max(self._suite.attempts, self._number)
-        self._emit("test-started", of=of, log=log, pid=pid, gpu_ids=self._gpu_ids, **times)
+        where = {"slot": self._place.slot, "gpu_ids": self._gpu_ids}
+        self._emit("test-started", of=of, log=log, pid=pid, **where, **times)
         if self._log.error:
             self._emit("note", text=self._log.error)
 

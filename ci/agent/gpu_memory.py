@@ -13,10 +13,11 @@ _COMMAND_CHARS = 160
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Node:
-    """A GPU in the KFD's topology: its id there and its PCI address."""
+    """A GPU in the KFD's topology: its id there, its PCI address, and the number of its render node (0: unknown)."""
 
     gpu_id: str
     pci: str
+    render: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +47,22 @@ class Kfd:
         self, sysfs: Path = Path("/sys"), proc: Path = Path("/proc"), *, renumbered: bool = False
     ) -> None:
         self._kfd = sysfs / "class/kfd/kfd"
+        self._drm = sysfs / "class/drm"
         self._proc = proc
         self._nodes = [] if renumbered else _nodes(self._kfd / "topology/nodes")
 
     def pci_of(self, gpu_ids: Collection[str]) -> tuple[str, ...]:
         """The PCI addresses of these GPUs; empty when they are not known."""
         return tuple(node.pci for node in self._known(gpu_ids).values())
+
+    def used_bytes(self, gpu_ids: Collection[str]) -> Mapping[str, int]:
+        """The VRAM in use of each of these GPUs, by amdgpu's own count; a GPU of which it is not known is left out."""
+        nodes = {name: node for name, node in self._known(gpu_ids).items() if node.render}
+        files = {
+            name: self._drm / f"renderD{node.render}/device/mem_info_vram_used"
+            for name, node in nodes.items()
+        }
+        return {name: _number(file) for name, file in files.items() if file.is_file()}
 
     def holders(self, gpu_ids: Collection[str], is_own: Callable[[int], bool]) -> tuple[Holder, ...]:
         """Who holds much of the memory of these GPUs, of all GPUs where they are not known; our own processes left out."""
@@ -112,7 +123,7 @@ def _nodes(folder: Path) -> Sequence[_Node]:
         if facts.get("simd_count", 0):
             place = facts.get("location_id", 0)
             pci = f"{facts.get('domain', 0):04x}:{place >> 8:02x}:{place >> 3 & 0x1F:02x}.{place & 7}"
-            found.append(_Node(gpu_id=gpu_id, pci=pci))
+            found.append(_Node(gpu_id=gpu_id, pci=pci, render=facts.get("drm_render_minor", 0)))
     return found
 
 

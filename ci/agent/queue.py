@@ -1,35 +1,89 @@
-"""The order of the work: suites, tests, attempts, deadlines."""
+"""The work of a run: tests pulled onto slots, their attempts and retries, the suites' time limits."""
 
-import itertools
-import math
 import os
 import platform
 import socket
 import sys
 import threading
 import time
-from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .attempt import POLL_S, Attempt, RunContext, child_argv, test_environ
-from .gpus import Gpus
+from .attempt import POLL_S, Attempt, Place, RunContext, child_argv, test_environ
+from .gpu_memory import Kfd
 from .judge import Judgement
 from .options import ADDOPTS, answer
-from .processes import leftover_list
-from .spec import Retry, Suite, Test
+from .own_places import OwnPlaces, cpu_share, keep_to
+from .processes import carries, leftover_list
+from .slot_memory import Leak, SlotMemory
+from .slots import Held, Slots, Waiting, in_order, next_start
+from .spec import Retry, Spec, Suite, Test
+from .suite_clock import SuiteClock
+
+__all__ = ["Queue", "slots_of"]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Entry:
+    """A test of the queue, with its next attempt: not before `ready_s` on the monotonic clock."""
+
+    suite: Suite
+    test: Test
+    waiting: Waiting
+    attempt: int = 1
+    ready_s: float = 0.0
+    retry: Retry | None = None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Running:
+    """An attempt on its slots; `judgement` is there when it has ended, `leak` what it has left in their memory."""
+
+    entry: _Entry
+    slot: int
+    ids: tuple[str, ...]
+    deadline: float
+    thread: threading.Thread = field(init=False)
+    mark: str = ""
+    over: bool = False
+    gates: bool = False
+    judgement: Judgement | None = None
+    leak: Leak | None = None
+
+    @property
+    def held(self) -> Held:
+        waiting = self.entry.waiting
+        return Held(place=waiting.place, ids=self.ids, alone=waiting.alone)
 
 
 class Queue:
-    """Works through the suites of a spec."""
+    """Works through the suites of a spec: one test after the other, or several at a time where the spec says so."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, kfd: Kfd | None = None) -> None:
         self._context = context
         self._spec = context.spec
         self._stop = context.stop
         self._emit = context.emitter.emit
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._failed_by: str | None = None
         self._broken: BaseException | None = None
+        self._slots = slots_of(self._spec)
+        self._lost: dict[str, Leak] = {}
+        self._own = OwnPlaces(self._spec)
+        self._cpus = sorted(os.sched_getaffinity(0))
+        self._running: list[_Running] = []
+        self._waiting: list[_Entry] = []
+        self._clocks = {suite.id: SuiteClock(suite.timeout_s) for suite in self._spec.suites}
+        self._unsettled = {suite.id: len(suite.tests) for suite in self._spec.suites}
+        self._begun: dict[str, float] = {}
+        self._memory = SlotMemory(
+            kfd=kfd or Kfd(renumbered="ROCR_VISIBLE_DEVICES" in os.environ),
+            gpu_ids=self._spec.gpu_ids,
+            settle_s=self._spec.limits.vram_settle_s,
+            is_left=self._is_left,
+            end=self._end,
+        )
 
     def run(self) -> None:
         """Run every suite, sweep, and report the end; raises what broke in the agent itself."""
@@ -51,15 +105,12 @@ class Queue:
                 problems=refused,
                 verdict="usage",
             )
-        for suite in self._spec.suites if not refused else ():
-            if self._why_cancelled() is None:
-                self._run_suite(suite)
-            else:
-                for test in suite.tests:
-                    self._run_test(suite, test, Gpus(()), alone=True, deadline=math.inf)
+        else:
+            self._work()
         # What an attempt beside others could not claim, and whatever else has the token.
         token = f"AMD_CI_TOKEN={self._spec.token}"
         swept = self._context.children.kill(lambda: self._context.children.of_run(token))
+        self._own.remove()
         if self._broken is not None:
             raise self._broken
         reason = "cancelled" if self._stop.reason else "fail-fast" if self._failed_by else "done"
@@ -81,94 +132,223 @@ class Queue:
                 found |= dict.fromkeys(answer(argv, self._spec.root, environ))
         return list(found)
 
-    def _run_suite(self, suite: Suite) -> None:
-        started = time.monotonic()
-        ids = [test.id for test in suite.tests]
-        self._emit("suite-started", suite=suite.id, tests=ids, timeout_s=suite.timeout_s)
-        queue, gpus = deque(suite.tests), Gpus(self._spec.gpu_ids)
-        jobs = min(self._spec.jobs, len(queue))
-        if self._spec.gpu_ids and suite.gpus:
-            jobs = min(jobs, len(self._spec.gpu_ids) // suite.gpus)
-
-        def work() -> None:
-            try:
-                while True:
-                    with self._lock:
-                        if not queue:
-                            return
-                        test = queue.popleft()
-                    self._run_test(suite, test, gpus, alone=jobs == 1, deadline=started + suite.timeout_s)
-            except BaseException as error:  # noqa: BLE001 - raised again by `run`, after the sweep
-                self._broken = error
-                self._stop.request(f"internal error of the agent: {error!r}")
-
-        workers = [threading.Thread(target=work) for _ in range(jobs)]
-        for worker in workers:
-            worker.start()
-        while any(worker.is_alive() for worker in workers):
-            time.sleep(POLL_S)  # and not join: signals are handled in this thread
-        self._emit("suite-ended", suite=suite.id, duration_s=round(time.monotonic() - started, 3))
-
-    def _run_test(self, suite: Suite, test: Test, gpus: Gpus, *, alone: bool, deadline: float) -> None:
-        """One test with all its attempts, or the reason why it is not run."""
-        cancelled = self._why_cancelled()
-        if cancelled is not None or time.monotonic() >= deadline:
-            because = (
-                cancelled
-                or f"the suite's time limit of {suite.timeout_s:g} s had expired before this test began"
+    def _work(self) -> None:
+        """Start what may start and take what has ended, until nothing waits and nothing runs."""
+        self._waiting = _entries(self._spec, self._slots)
+        if self._spec.jobs > 1 and self._spec.gpu_ids and self._memory.unknown:
+            self._emit(
+                "note", text="the VRAM of the GPUs cannot be seen here: they are used again without a look"
             )
-            verdict = "cancelled" if cancelled else "timeout"
-            self._emit("test-not-run", suite=suite.id, test=test.id, verdict=verdict, because=because)
-            return
-        gpu_ids = gpus.take(suite.gpus)
-        for number in itertools.count(1):
-            attempt = Attempt(self._context, suite, test, number, gpu_ids)
-            judgement = attempt.run(deadline, alone=alone)
-            retry = _policy(suite, number, judgement)
-            if retry is None or (retry.gpu == "other" and not gpus.has_others(gpu_ids)):
-                break
-            elsewhere = retry.gpu != "same" and gpus.has_others(gpu_ids)
-            if not self._wait_to_retry(suite, test, number, retry, deadline, elsewhere=elsewhere):
-                break
-            if elsewhere:
-                gpu_ids = gpus.exchange(
-                    gpu_ids,
-                    poll_s=POLL_S,
-                    give_up=lambda: self._stop.reason is not None or time.monotonic() >= deadline,
-                )
-                if not gpu_ids:
-                    text = "no further attempt: no other GPU was free before the end"
-                    self._emit("note", text=text, suite=suite.id, test=test.id, attempt=number)
-                    break
-        gpus.give(gpu_ids)
-        if self._spec.fail_fast and attempt.gates and self._failed_by is None:
-            self._failed_by = f"{test.id} of suite {suite.id} failed ({judgement.verdict})"
+        with self._changed:
+            while self._waiting or self._running:
+                for ended in [each for each in self._running if each.over]:
+                    self._take(ended)
+                self._drop()
+                if not self._start():
+                    # a signal's handler runs in this thread, between two waits at the latest
+                    self._changed.wait(POLL_S)
 
-    def _wait_to_retry(
-        self, suite: Suite, test: Test, number: int, retry: Retry, deadline: float, *, elsewhere: bool
-    ) -> bool:
-        """Whether there is time for another attempt; if so, its time has come on return."""
-        tags = {"suite": suite.id, "test": test.id, "attempt": number}
-        resume = time.monotonic() + suite.retry_wait_s
-        if resume >= deadline:
+    def _drop(self) -> None:
+        """Settle what will not be started: all after a stop, what its suite has no time for, what has too few GPUs left."""
+        cancelled = self._why_cancelled()
+        for entry in list(self._waiting):
+            if entry.attempt > 1:
+                self._drop_retry(entry)
+                continue
+            clock = self._clocks[entry.suite.id]
+            if cancelled is not None:
+                self._not_run(entry, "cancelled", cancelled)
+            elif clock.left_s() <= 0:
+                limit = f"the suite's time limit of {entry.suite.timeout_s:g} s"
+                self._not_run(entry, "timeout", f"{limit} had expired before this test began")
+            elif entry.waiting.needs > len(self._slots.ids):
+                self._not_run(entry, "hardware", f"needs {entry.waiting.needs} GPUs; {self._lost_words()}")
+
+    def _drop_retry(self, entry: _Entry) -> None:
+        """Give up another attempt after a stop, at the end of its suite's time, or for lack of GPUs."""
+        waiting, retry = entry.waiting, entry.retry
+        allowed = set(self._slots.ids) - waiting.avoid
+        if self._stop.reason is not None:
+            text = f"no further attempt: {self._stop.reason}"
+        elif self._clocks[entry.suite.id].left_s() <= 0:
+            where = "no other GPU was free" if waiting.avoid else "no GPU was free"
+            text = f"no further attempt: {where} before the end"
+        elif waiting.needs <= len(allowed):
+            return
+        elif (
+            waiting.avoid
+            and retry is not None
+            and retry.gpu != "other"
+            and waiting.needs <= len(self._slots.ids)
+        ):
+            entry.waiting = replace(waiting, avoid=frozenset())
+            return
+        else:
+            text = f"no further attempt: {self._lost_words()}"
+        tags = {"suite": entry.suite.id, "test": entry.test.id, "attempt": entry.attempt - 1}
+        self._emit("note", text=text, **tags)
+        self._waiting.remove(entry)
+        self._settle(entry, counted=True)
+
+    def _lost_words(self) -> str:
+        lost = ", ".join(sorted(self._lost))
+        return f"GPU {lost} was taken out, {len(self._slots.ids)} are left"
+
+    def _not_run(self, entry: _Entry, verdict: str, because: str) -> None:
+        self._waiting.remove(entry)
+        self._emit("test-not-run", suite=entry.suite.id, test=entry.test.id, verdict=verdict, because=because)
+        self._settle(entry, counted=False)
+
+    def _settle(self, entry: _Entry, *, counted: bool) -> None:
+        """Nothing more comes of this test; `counted`: its suite's time ran for it."""
+        suite = entry.suite.id
+        if counted:
+            self._clocks[suite].end()
+        self._unsettled[suite] -= 1
+        if not self._unsettled[suite] and suite in self._begun:
+            took_s = round(time.monotonic() - self._begun[suite], 3)
+            self._emit("suite-ended", suite=suite, duration_s=took_s)
+
+    def _start(self) -> bool:
+        """Start the next test, if one may."""
+        now = time.monotonic()
+        for entry in self._waiting:
+            entry.waiting = replace(entry.waiting, ready=entry.ready_s <= now)
+        running = [each.held for each in self._running]
+        start = next_start([entry.waiting for entry in self._waiting], running, self._slots)
+        if start is None:
+            return False
+        entry = next(each for each in self._waiting if each.waiting.place == start.place)
+        self._waiting.remove(entry)
+        suite, clock = entry.suite, self._clocks[entry.suite.id]
+        if suite.id not in self._begun:
+            self._begun[suite.id] = now
+            tests = [test.id for test in suite.tests]
+            self._emit("suite-started", suite=suite.id, tests=tests, timeout_s=suite.timeout_s)
+        if entry.attempt == 1:
+            clock.start()
+        taken = {each.slot for each in self._running}
+        slot = next(number for number in range(1, self._spec.jobs + 1) if number not in taken)
+        running_now = _Running(entry=entry, slot=slot, ids=start.ids, deadline=now + clock.left_s())
+        # its own thread, which lives as long as the test: PR_SET_PDEATHSIG fires when the forking thread ends
+        running_now.thread = threading.Thread(target=self._run, args=(running_now,))
+        self._running.append(running_now)
+        running_now.thread.start()
+        return True
+
+    def _run(self, running: _Running) -> None:
+        """One attempt, in a thread of its own."""
+        entry, gpus = running.entry, running.ids if self._spec.gpu_ids else ()
+        alone = self._spec.jobs == 1 or entry.waiting.alone
+        try:
+            if not alone:
+                keep_to(cpu_share(self._cpus, self._slots, running.slot, running.ids))
+            environ = self._own.environ(running.slot, running.ids)
+            number = running.slot if self._spec.jobs > 1 else 0
+            place = Place(slot=number, gpu_ids=gpus, environ=environ)
+            attempt = Attempt(self._context, entry.suite, entry.test, entry.attempt, place)
+            running.mark = attempt.mark
+            running.judgement = attempt.run(running.deadline, alone=alone)
+            running.gates = attempt.gates
+            running.mark = ""
+            self._own.clear(running.slot)
+            if gpus:
+                running.leak = self._memory.leak(gpus, give_up=lambda: self._stop.reason is not None)
+        except BaseException as error:  # noqa: BLE001 - raised again by `run`, after the sweep
+            self._broken = error
+            self._stop.request(f"internal error of the agent: {error!r}")
+        finally:
+            with self._changed:
+                running.over = True
+                self._changed.notify()
+
+    def _take(self, ended: _Running) -> None:
+        """What an attempt that has ended leaves: its slots, perhaps one fewer, and another attempt or none."""
+        ended.thread.join()
+        self._running.remove(ended)
+        entry, judgement = ended.entry, ended.judgement
+        if judgement is None:
+            self._settle(entry, counted=True)
+            return
+        if ended.leak is not None:
+            self._lose(entry, ended.leak)
+        if self._again(entry, ended.ids, judgement):
+            return
+        if self._spec.fail_fast and ended.gates and self._failed_by is None:
+            self._failed_by = f"{entry.test.id} of suite {entry.suite.id} failed ({judgement.verdict})"
+        self._settle(entry, counted=True)
+
+    def _lose(self, entry: _Entry, leak: Leak) -> None:
+        """Take GPUs out of the run."""
+        self._lost |= dict.fromkeys(leak.gpu_ids, leak)
+        self._slots = self._slots.without(leak.gpu_ids)
+        tags = {"suite": entry.suite.id, "test": entry.test.id, "attempt": entry.attempt}
+        self._emit("slot-lost", gpu_ids=list(leak.gpu_ids), because=leak.because, **tags)
+
+    def _again(self, entry: _Entry, ids: tuple[str, ...], judgement: Judgement) -> bool:
+        """Whether the test gets another attempt, which is then in front of the queue."""
+        number, suite = entry.attempt, entry.suite
+        retry = _policy(suite, number, judgement)
+        gpus = ids if self._spec.gpu_ids else ()
+        has_others = bool(gpus) and len(set(self._slots.ids) - set(gpus)) >= len(gpus)
+        if retry is None or (retry.gpu == "other" and not has_others):
+            return False
+        tags = {"suite": suite.id, "test": entry.test.id, "attempt": number}
+        if suite.retry_wait_s >= self._clocks[suite.id].left_s():
             self._emit("note", text="no time for another attempt before the suite's time limit", **tags)
             return False
+        elsewhere = retry.gpu != "same" and has_others
         because = f"attempt {number} of {retry.attempts} ended with the verdict {retry.verdict}"
         if retry.gpu != "same":
             because += (
                 "; next on another GPU" if elsewhere else "; next on the same GPU, the run has no other"
             )
         self._emit("retry", wait_s=suite.retry_wait_s, because=because, **tags)
-        while self._stop.reason is None and (left := resume - time.monotonic()) > 0:
-            time.sleep(min(POLL_S, left))
-        if self._stop.reason is not None:
-            self._emit("note", text=f"no further attempt: {self._stop.reason}", **tags)
-        return self._stop.reason is None
+        entry.attempt, entry.retry = number + 1, retry
+        entry.ready_s = time.monotonic() + suite.retry_wait_s
+        first = min([0, *(each.waiting.place for each in self._waiting)]) - 1
+        avoid = frozenset(ids) if elsewhere else frozenset()
+        entry.waiting = replace(entry.waiting, place=first, avoid=avoid)
+        self._waiting.append(entry)
+        return True
 
     def _why_cancelled(self) -> str | None:
         if self._stop.reason is not None:
             return f"stopped: {self._stop.reason}"
         return f"fail-fast: {self._failed_by}" if self._failed_by is not None else None
+
+    def _is_left(self, pid: int) -> bool:
+        """Whether a process is of this run and of no attempt that runs."""
+        marks = [each.mark for each in self._running if each.mark]
+        own = carries(pid, f"AMD_CI_TOKEN={self._spec.token}")
+        return own and pid != os.getpid() and not any(carries(pid, mark) for mark in marks)
+
+    def _end(self, pids: Collection[int]) -> None:
+        self._context.children.kill(lambda: {pid for pid in pids if self._is_left(pid)})
+
+
+def slots_of(spec: Spec) -> Slots:
+    """The GPUs of a run, or as many CPU slots as it has tests at a time."""
+    ids = spec.gpu_ids or tuple(map(str, range(spec.jobs)))
+    return Slots(ids=ids, at_once=spec.jobs, groups=spec.gpu_groups)
+
+
+def _entries(spec: Spec, slots: Slots) -> list[_Entry]:
+    """All tests in the order of the queue. On the CPU a test has as many slots as it would have GPUs, where there are so many."""
+    tests = [(suite, test) for suite in spec.suites for test in suite.tests]
+    waiting = [
+        Waiting(
+            place=place,
+            needs=suite.gpus if spec.gpu_ids else min(max(1, suite.gpus), len(slots.ids)),
+            est_s=test.est_s,
+            alone=test.id in spec.sharing.alone,
+        )
+        for place, (suite, test) in enumerate(tests)
+    ]
+    return [
+        _Entry(suite=tests[each.place][0], test=tests[each.place][1], waiting=replace(each, place=place))
+        for place, each in enumerate(in_order(waiting, slots))
+    ]
 
 
 def _policy(suite: Suite, number: int, judgement: Judgement) -> Retry | None:

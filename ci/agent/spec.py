@@ -17,7 +17,9 @@ __all__ = [
     "Limits",
     "Metric",
     "NotJudged",
+    "OwnVariable",
     "Retry",
+    "Sharing",
     "Spec",
     "SpecError",
     "Suite",
@@ -28,7 +30,7 @@ __all__ = [
     "parse_spec",
 ]
 
-SCHEMA = 2
+SCHEMA = 3
 # The verdicts that the agent gives without a case or a rule; what it gives for a failed case has to be a cause
 GIVEN = (
     "product",
@@ -47,6 +49,9 @@ GATES = ("never", "unless-quarantined", "unless-file-quarantined", "always")
 
 # Where an attempt is tried again: on the same GPUs, on others where the run has them, on others or not at all
 RETRY_GPUS = ("same", "other-if-any", "other")
+# An empty folder for each attempt, one that the next test of the slot finds again, the first of the slot's ports, or the
+# ids of the slots that the test has
+OWN_KINDS = ("folder-of-test", "folder-of-slot", "first-port", "slot-ids")
 
 
 class SpecError(Exception):
@@ -68,6 +73,9 @@ class Limits:
     settle_s: float
     log_head_bytes: int
     log_tail_bytes: int
+    vram_settle_s: float
+    port_first: int
+    ports_per_slot: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +182,22 @@ class Suite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnVariable:
+    """A variable that is each test's own where several run at a time; `kind` is one of `OWN_KINDS`."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """What tests that run at a time may not share; `alone` are the ids of tests that run beside no other."""
+
+    alone: tuple[str, ...]
+    variables: tuple[OwnVariable, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """All that the agent has to do. `verdicts` has the worst for the code under test first."""
 
@@ -184,6 +208,8 @@ class Spec:
     pythonpath: tuple[str, ...]
     jobs: int
     gpu_ids: tuple[str, ...]
+    gpu_groups: Mapping[str, tuple[str, ...]]
+    sharing: Sharing
     fail_fast: bool
     pytest_args: tuple[str, ...]
     limits: Limits
@@ -248,6 +274,11 @@ def _wrong_values(spec: Spec) -> list[str]:
     """Values of the right type that are invalid."""
     found = [] if spec.schema == SCHEMA else [f"schema is {spec.schema}; this agent reads schema {SCHEMA}"]
     found += [] if spec.jobs else ["jobs is 0"]
+    for own in spec.sharing.variables:
+        kinds = ", ".join(OWN_KINDS)
+        found += (
+            [] if own.kind in OWN_KINDS else [f"variable {own.name}: kind {own.kind!r} is not one of {kinds}"]
+        )
     causes = [verdict.id for verdict in spec.verdicts if verdict.cause]
     known = [verdict.id for verdict in spec.verdicts if verdict.id != "passed"]
     for rule in spec.verdict_rules:

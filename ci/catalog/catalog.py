@@ -28,6 +28,7 @@ from ci.catalog.parity import ParityRules, load_parity
 from ci.catalog.quarantine import QuarantineTable, load_quarantine
 from ci.catalog.runners import Label, Pool, Routing, load_runners
 from ci.catalog.sglang import SglangRows, load_sglang
+from ci.catalog.slots import SlotRows, load_slots
 from ci.catalog.stages import Preflight, Retry, Stage, Suite, load_stages
 from ci.catalog.toml_reader import CATALOG_DIR, closest
 from ci.catalog.verdict_rules import VerdictRule, load_verdict_rules
@@ -83,6 +84,7 @@ class Catalog:
     parity: ParityRules
     actions: ActionsCatalog
     sglang: SglangRows
+    slots: SlotRows
     reader: Reader = field(repr=False, compare=False)
     # suites whose row follows a checkout, by name
     followed: Mapping[str, Followed] = field(default_factory=dict)
@@ -182,6 +184,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         parity=load_parity(reader),
         actions=load_actions(reader, families=families),
         sglang=load_sglang(reader),
+        slots=load_slots(reader),
         reader=reader,
     )
     _check_references(reader, catalog)

@@ -32,6 +32,9 @@ class AgentLimits:
     settle_s: float
     log_head_bytes: int
     log_tail_bytes: int
+    vram_settle_s: float
+    port_first: int
+    ports_per_slot: int
 
     @property
     def stop_s(self) -> float:

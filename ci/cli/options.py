@@ -253,7 +253,12 @@ def run_parser(prog: str) -> Parser:
     stop = parser.add_mutually_exclusive_group()
     stop.add_argument("--keep-going", action="store_true", help="go on after a failed test (the default)")
     stop.add_argument("--fail-fast", action="store_true", help="stop after the first failed test")
-    add("--jobs", default="", metavar="N|gpus", help="tests at a time; gpus: as many as the GPUs allow")
+    add(
+        "--jobs",
+        default="",
+        metavar="N|gpus",
+        help="tests at a time; gpus: as many as there are GPUs, in a rehearsal CPUs",
+    )
     add("--json", action="store_true", help="machine-readable standard output; people read standard error")
     return parser
 

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +53,7 @@ def processes_with(token: str) -> tuple[Found, ...]:
 
 
 def sweep(token: str, *, wait: Callable[[float], None]) -> tuple[Found, ...]:
-    """Kill every process with the token until a pass finds none; returns what was killed.
+    """Kill every process with the token until a pass finds none, and remove the run's temporary folder; returns what was killed.
 
     A fork between listing and killing escapes one pass, hence several. `wait` is called with seconds between them.
     """
@@ -67,6 +69,8 @@ def sweep(token: str, *, wait: Callable[[float], None]) -> tuple[Found, ...]:
             except ProcessLookupError:
                 continue
         wait(_PASS_S)
+    # the folders of its tests, which the agent removes at its end
+    shutil.rmtree(Path(tempfile.gettempdir()) / token, ignore_errors=True)
     return tuple(killed.values())
 
 

@@ -19,6 +19,7 @@ from ci.plan.model import (
     ModelWork,
     Plan,
     RuleWork,
+    SharingWork,
     SuiteWork,
     TestWork,
     Work,
@@ -40,7 +41,7 @@ __all__ = [
     "write_spec",
 ]
 
-SCHEMA = 2
+SCHEMA = 3
 _HARNESS_DIR = Path(__file__).parent.parent.parent / "test"
 
 
@@ -117,6 +118,8 @@ class Spec:
     pythonpath: tuple[str, ...]
     jobs: int
     gpu_ids: tuple[str, ...]
+    gpu_groups: Mapping[str, tuple[str, ...]]
+    sharing: SharingWork
     fail_fast: bool
     pytest_args: tuple[str, ...]
     limits: AgentLimits
@@ -148,6 +151,8 @@ def make_spec(
         pythonpath=(str(_HARNESS_DIR),),
         jobs=work.jobs,
         gpu_ids=plan.placement.gpu_ids,
+        gpu_groups=plan.placement.gpu_groups,
+        sharing=work.sharing,
         fail_fast=work.fail_fast,
         pytest_args=work.pytest_args,
         limits=work.limits.agent,

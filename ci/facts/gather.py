@@ -114,7 +114,7 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
             sources disagree about the hardware; the checkout is not an SGLang tree.
     """
     root, tests = discover_tests(catalog, place.checkout, cache_dir(environ))
-    hardware_class, source, gpu_ids = _hardware(catalog, request, place, environ)
+    hardware_class, source, gpu_ids, gpu_groups = _hardware(catalog, request, place, environ)
     build, engines = _engines(catalog, request, place, environ, hardware_class, root)
     today, today_source = find_today(environ)
     fixed = frozenset(file for suite in catalog.suites for file in suite.files if (root / file).is_file())
@@ -125,6 +125,8 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
         hardware_class=hardware_class,
         hardware_source=source,
         gpu_ids=gpu_ids,
+        gpu_groups=gpu_groups,
+        cpus=len(os.sched_getaffinity(0)),
         commit=commit_of(REPOSITORY),
         root=str(root),
         checkout=commit_of(root) if place.checkout else None,
@@ -153,9 +155,10 @@ def _elsewhere(request: Request, place: Place) -> bool:
 
 def _hardware(
     catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str]
-) -> tuple[str, str, tuple[str, ...]]:
+) -> tuple[str, str, tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """The class and where it is known from, the GPUs, and what each of them is in."""
     if request.hardware == CPU:
-        return CPU, f"--hardware {CPU}", ()
+        return CPU, f"--hardware {CPU}", (), ()
     known = ("auto", *catalog.hardware.classes)
     if request.hardware not in known:
         what = f"unknown hardware class {request.hardware!r}"
@@ -164,7 +167,7 @@ def _hardware(
         # a plan for another machine: as many GPUs as its largest suite asks for
         count = max(suite.gpus for suite in catalog.suites)
         source = f"--hardware {request.hardware}, planned for a machine with {count} GPUs"
-        return request.hardware, source, tuple(str(number) for number in range(count))
+        return request.hardware, source, tuple(str(number) for number in range(count)), ()
     found = find_hardware(catalog, environ)
     if request.hardware not in ("auto", found.cls):
         raise UsageError(
@@ -172,7 +175,8 @@ def _hardware(
             cause="a run on other hardware proves nothing",
             then=f"see its plan: add --dry-run; rehearse: --hardware {CPU}",
         )
-    return found.cls, found.source, tuple(gpu.id for gpu in found.gpus)
+    ids = tuple(gpu.id for gpu in found.gpus)
+    return found.cls, found.source, ids, tuple(gpu.groups for gpu in found.gpus)
 
 
 def _engines(

@@ -16,6 +16,8 @@ _AMD_VENDOR = 0x1002
 _MIB = 2**20
 # heap_type of the KFD's memory banks: VRAM that the CPU can see, and VRAM that it cannot
 _VRAM_HEAPS = {1, 2}
+# the type of an io_link of the KFD over PCIe; one over XGMI is 11, which GPUs of one hive have to each other
+_PCIE = 2
 
 # rocminfo obeys ROCR_VISIBLE_DEVICES; we count that in ourselves, once for every source
 _ROCMINFO = ("env", "-u", "ROCR_VISIBLE_DEVICES", "rocminfo")
@@ -28,7 +30,8 @@ class Gpu:
     """One AMD GPU.
 
     `id` is what HIP_VISIBLE_DEVICES has to hold for a process that inherits our ROCR_VISIBLE_DEVICES to get this GPU;
-    `index` its place among all GPUs of the machine. What a source does not tell is None, empty or 0.
+    `index` its place among all GPUs of the machine. `groups` are the XGMI hive and the CPU
+    node that it is in. What a source does not tell is None, empty or 0.
     """
 
     id: str
@@ -39,6 +42,7 @@ class Gpu:
     target: str = ""
     vram_mib: int = 0
     unique_id: str = ""
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +92,27 @@ def read_kfd(sysfs: Path) -> Seen | None:
                 target=_target(facts.get("gfx_target_version", 0)),
                 vram_mib=vram // _MIB,
                 unique_id=f"{facts['unique_id']:016x}" if facts.get("unique_id") else "",
+                groups=_groups(nodes / str(number), number, facts),
             )
         )
     return Seen(gpus=tuple(gpus), source="KFD topology", notes=tuple(notes))
+
+
+def _groups(node: Path, number: int, facts: Mapping[str, int]) -> tuple[str, ...]:
+    """The hive of a GPU, itself where it has none, and the nearest CPU node that it hangs on; empty where that cannot be read."""
+    hive = f"hive {facts['hive_id']:x}" if facts.get("hive_id") else f"GPU node {number}"
+    try:
+        links = [_properties(link) for link in sorted((node / "io_links").glob("*"))]
+        sockets = [
+            (link.get("weight", 0), link["node_to"])
+            for link in links
+            if link.get("type") == _PCIE
+            and "node_to" in link
+            and not _properties(node.parent / str(link["node_to"])).get("simd_count", 0)
+        ]
+    except OSError:
+        return ()
+    return (hive, f"CPU node {min(sockets)[1]}") if sockets else (hive,)
 
 
 def _properties(folder: Path) -> dict[str, int]:

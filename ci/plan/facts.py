@@ -62,6 +62,7 @@ class DockerFacts:
 class Facts:
     """This machine, this tree and this call. `today` is a date in UTC; its source says so when it was only tried.
 
+    `gpu_groups` are what each GPU is in, the widest first: its XGMI hive, its NUMA node. `cpus` are those that we may use.
     `elsewhere`: the plan is for another machine of `hardware_class`, which cannot be seen. `render_nodes` is how many GPUs a
     container here can get. `fixed_files` are files of the catalog's suites that the tree has. `engine_build` is the environment
     that we make for the engine, None where it is found. `content` is what is on disk of the tree and of this repository.
@@ -84,6 +85,8 @@ class Facts:
     today: date
     today_source: str
     today_tried: bool
+    gpu_groups: tuple[tuple[str, ...], ...] = ()
+    cpus: int = 1
     elsewhere: bool = False
     render_nodes: int = 0
     engine_build: EngineBuild | None = None

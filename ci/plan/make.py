@@ -9,6 +9,7 @@ from ci.catalog.quarantine import Quarantine
 from ci.catalog.versions import release_of
 from ci.plan.bounds import bounds_of
 from ci.plan.capabilities import left_out_notes, unversioned_notes
+from ci.plan.container.needs import ContainerWork
 from ci.plan.content import ContentWork
 from ci.plan.cpu_tests import cpu_tests_of
 from ci.plan.draft import Draft, for_version
@@ -17,9 +18,11 @@ from ci.plan.facts import DockerFacts, Facts
 from ci.plan.model import (
     CpuTestsWork,
     ModelWork,
+    OwnWork,
     Placement,
     Plan,
     RuleWork,
+    SharingWork,
     StandInWork,
     Work,
     WorkLimits,
@@ -27,6 +30,7 @@ from ci.plan.model import (
 from ci.plan.quarantine import applying, expiring, tried_date_note
 from ci.plan.registry import EXECUTORS
 from ci.plan.route import label_of, label_source
+from ci.plan.suites import SuitesWork
 
 __all__ = ["make_plan"]
 
@@ -47,6 +51,7 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
     quarantine = applying(
         catalog.quarantine.rows, hardware_class=facts.hardware_class, today=facts.today, tests=suites.files
     )
+    jobs = _jobs(facts, draft)
     work = Work(
         stage=request.stage,
         commit=facts.commit.text,
@@ -63,7 +68,7 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         features=service.features,
         models=_models(catalog, rehearsal=rehearsal, by_name=build is not None),
         image=part.image,
-        container=part.container,
+        container=_container(part, jobs),
         suites=suites.works,
         skipped_suites=tuple(row.suite for row in selection.left_out if not row.test),
         # another tree's tests measure nothing for our rows, though some have the same path
@@ -96,7 +101,8 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         cpu_tests=cpu_tests_of(catalog.cpu_tests, suites.files)
         if _is_tree_on_cpu(facts, draft)
         else CpuTestsWork(),
-        jobs=_jobs(draft),
+        jobs=jobs,
+        sharing=_sharing(catalog, suites, jobs),
         fail_fast=request.fail_fast,
         pytest_args=request.pytest_args,
     )
@@ -109,6 +115,8 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         host=facts.host,
         user=facts.user,
         gpu_ids=draft.gpu_ids,
+        # the executor may number them anew, in the same order
+        gpu_groups=dict(zip(draft.gpu_ids, facts.gpu_groups, strict=False)),
         event=facts.event.text,
         runner_labels={suite.id: label_of(catalog, suite, facts.event.value).label for suite in needs.suites},
         shards_in_ci={suite.id: suite.shards for suite in needs.suites},
@@ -177,11 +185,29 @@ def _is_tree_on_cpu(facts: Facts, draft: Draft) -> bool:
     return facts.hardware_class == CPU and facts.checkout is not None and draft.needs.engine == "sglang"
 
 
-def _jobs(draft: Draft) -> int:
+def _jobs(facts: Facts, draft: Draft) -> int:
+    """Tests at a time; `gpus`: one for each GPU, in a rehearsal one for each CPU."""
     jobs = draft.needs.request.jobs
     if jobs == "gpus":
-        return max(1, len(draft.gpu_ids) // max((suite.gpus for suite in draft.suites.works), default=1))
+        return max(1, len(draft.gpu_ids) or facts.cpus)
     return int(jobs or 1)
+
+
+def _sharing(catalog: Catalog, suites: SuitesWork, jobs: int) -> SharingWork:
+    if jobs == 1:
+        return SharingWork()
+    return SharingWork(
+        alone=catalog.slots.alone_of(suites.files),
+        variables=tuple(OwnWork(name=row.name, kind=row.kind) for row in catalog.slots.own),
+    )
+
+
+def _container(part: Part, jobs: int) -> ContainerWork | None:
+    """The executor's, with as much shared memory for each of the tests at a time as one has."""
+    if part.container is None:
+        return None
+    options = replace(part.container.options, shm_bytes=part.container.options.shm_bytes * jobs)
+    return replace(part.container, options=options)
 
 
 def _models(catalog: Catalog, *, rehearsal: bool, by_name: bool) -> Mapping[str, ModelWork]:
@@ -237,10 +263,12 @@ def _sources(catalog: Catalog, facts: Facts, draft: Draft, engine_source: str) -
         if _is_tree_on_cpu(facts, draft)
         else "default: none, this is not a rehearsal of an SGLang tree on sglang",
         "work.jobs": f"--jobs {request.jobs}" if request.jobs else "default: one test at a time",
+        "work.sharing": "slots.toml" if request.jobs not in ("", "1") else "default: one test at a time",
         "work.fail_fast": "--fail-fast" if request.fail_fast else "default: --keep-going",
         "work.pytest_args": "after the second --" if request.pytest_args else "default: none",
         "placement.python": engine_source,
         "placement.gpu_ids": facts.hardware_source,
+        "placement.gpu_groups": facts.hardware_source,
         "placement.event": facts.event.source,
     }
     for suite in draft.needs.suites:

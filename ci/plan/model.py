@@ -14,6 +14,7 @@ from ci.catalog.executors import ExecutorKind
 from ci.catalog.limits import AgentLimits, HarnessLimits
 from ci.catalog.models import Sizes
 from ci.catalog.registrations.parse import Kind
+from ci.catalog.slots import OwnKind
 from ci.catalog.stages import RetryGpu
 from ci.catalog.verdict_rules import About, OnlyIf
 from ci.catalog.verdicts import Verdict
@@ -34,10 +35,12 @@ __all__ = [
     "LeftOut",
     "ModelWork",
     "NotJudgedWork",
+    "OwnWork",
     "Placement",
     "Plan",
     "RetryWork",
     "RuleWork",
+    "SharingWork",
     "StandInWork",
     "SuiteWork",
     "TestWork",
@@ -47,7 +50,7 @@ __all__ = [
     "planned_again",
 ]
 
-SCHEMA = 8
+SCHEMA = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +188,22 @@ class SuiteWork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnWork:
+    """A variable that each test has for itself."""
+
+    name: str
+    kind: OwnKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharingWork:
+    """What tests that run at a time may not share; empty where one runs at a time. `alone` are the ids of tests."""
+
+    alone: tuple[str, ...] = ()
+    variables: tuple[OwnWork, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkLimits:
     """What the agent and the harness wait and cut by; `launch_s` and `stop_s` are how long the engine's
     server may take to be ready and to end.
@@ -229,6 +248,7 @@ class Work:
     verdict_rules: tuple[RuleWork, ...]
     cpu_tests: CpuTestsWork
     jobs: int
+    sharing: SharingWork
     fail_fast: bool
     pytest_args: tuple[str, ...]
 
@@ -242,6 +262,7 @@ class Work:
 class Placement:
     """Where the work is done and for whom. Passed-through variables are here by name, never by value.
 
+    `gpu_groups` are what each GPU is in, the widest first: its XGMI hive, its NUMA node; empty where that is not known.
     `root` is the tests' tree on this machine; `python` is a path inside the image when `container` is set.
     """
 
@@ -253,6 +274,7 @@ class Placement:
     host: str
     user: str
     gpu_ids: tuple[str, ...]
+    gpu_groups: Mapping[str, tuple[str, ...]]
     event: str
     runner_labels: Mapping[str, str]
     shards_in_ci: Mapping[str, int]

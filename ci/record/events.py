@@ -44,6 +44,7 @@ __all__ = [
     "Retry",
     "RunEnded",
     "RunStarted",
+    "SlotLost",
     "SuiteEnded",
     "SuiteStarted",
     "TestEnded",
@@ -269,7 +270,10 @@ class TestNotRun(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestStarted(AttemptEvent):
-    """An attempt begins; `of` is how many are allowed, `log` relative to the run folder."""
+    """An attempt begins; `of` is how many are allowed, `log` relative to the run folder.
+
+    `slot` is the number of its slot, from 1; 0 where one test runs at a time.
+    """
 
     __test__ = False
     type: ClassVar[str] = "test-started"
@@ -279,6 +283,7 @@ class TestStarted(AttemptEvent):
     timeout_s: float = 0.0
     est_s: float = 0.0
     pid: int | None = None
+    slot: int = 0
     gpu_ids: tuple[str, ...] = ()
 
 
@@ -385,6 +390,16 @@ class Retry(AttemptEvent):
     type: ClassVar[str] = "retry"
 
     wait_s: float = 0.0
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotLost(AttemptEvent):
+    """GPUs are taken out of the run, since memory stays in use that this attempt may have left."""
+
+    type: ClassVar[str] = "slot-lost"
+
+    gpu_ids: tuple[str, ...]
     because: str = ""
 
 

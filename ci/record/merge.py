@@ -264,6 +264,7 @@ def _record(
             if phase.outcome not in (PhaseOutcome.OK, PhaseOutcome.SKIPPED)
         ),
         leftovers=tuple(leftover for record in records for leftover in record.leftovers),
+        lost=tuple(each for record in records for each in record.lost),
         notes=(*notes, *(f"{part.name}: {note}" for part in parts for note in part.record.notes)),
         problems=tuple(f"{part.name}: {problem}" for part in parts for problem in part.record.problems),
         ended_reason=worst_reason([record.ended_reason for record in records if record.tests]),

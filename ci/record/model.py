@@ -12,6 +12,7 @@ from ci.record.events import (
     Metric,
     Retry,
     RunStarted,
+    SlotLost,
     TestEnded,
     TestStarted,
 )
@@ -189,7 +190,7 @@ class RunRecord:
     """A whole run, by its events; `start` and `agent` are empty ones when the record has none.
 
     `ended_reason` is the agent's, None when it sent none. `failures` broke it outside the tests, `problems` are what is
-    wrong with the record itself, `recorded_exit` is the code in `run-ended`. `parts` are the runs of a merged record, none for a
+    wrong with the record itself, `lost` are GPUs that were taken out, `recorded_exit` is the code in `run-ended`. `parts` are the runs of a merged record, none for a
     single run.
     """
 
@@ -201,6 +202,7 @@ class RunRecord:
     failures: tuple[ExecutorFailed, ...] = ()
     phases: tuple[PhaseRecord, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
+    lost: tuple[SlotLost, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     ended_reason: EndReason | None = None

@@ -89,6 +89,7 @@ class RunState:
         self._failures: list[ev.ExecutorFailed] = []
         self._phases = PhaseFold()
         self._leftovers: list[Leftover] = []
+        self._lost: list[ev.SlotLost] = []
         self._notes: list[str] = []
         self._problems: list[str] = []
         self._reasons: list[EndReason | None] = []
@@ -129,6 +130,8 @@ class RunState:
                 left_out.not_run, left_out.status = event, left_out.status or Status.NOT_RUN
             case ev.Note() if not event.test:
                 self._notes.append(event.text)
+            case ev.SlotLost():
+                self._lost.append(event)
             case ev.AttemptEvent():
                 self._of_attempt(event)
             case ev.Damaged():
@@ -276,6 +279,7 @@ class RunState:
             failures=tuple(self._failures),
             phases=self._phases.records(self._now_s),
             leftovers=tuple(self._leftovers),
+            lost=tuple(self._lost),
             notes=tuple(self._notes),
             problems=tuple(problems),
             ended_reason=reason,

@@ -7,7 +7,7 @@ from enum import StrEnum
 from ci.catalog.verdicts import Status
 from ci.errors import EXIT_ROWS, ExitCode
 from ci.record import quarantine
-from ci.record.events import Case, Metric
+from ci.record.events import Case, Metric, SlotLost
 from ci.record.fold import exit_code
 from ci.record.model import Attempt, PhaseRecord, RunRecord, TestRecord
 from ci.record.quarantine import Became, QuarantineRecord
@@ -31,6 +31,7 @@ __all__ = [
     "headline",
     "left_out",
     "leftover_words",
+    "lost_words",
     "measured",
     "measured_by",
     "phase_amount",
@@ -398,6 +399,11 @@ def verdict_words(test: TestRecord) -> str:
 def case_place(case: Case) -> str:
     """`file:line`, `file` or nothing."""
     return f"{case.file}:{case.line}" if case.file and case.line is not None else case.file or ""
+
+
+def lost_words(lost: SlotLost) -> str:
+    """`MACHINE: GPU 3 was taken out after test_a.py: ...`."""
+    return f"MACHINE: GPU {', '.join(lost.gpu_ids)} was taken out after {lost.test}: {lost.because}"
 
 
 def leftover_words(leftover: Leftover) -> str:

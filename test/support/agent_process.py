@@ -170,8 +170,9 @@ class AgentProcess:
     def spec(self, *suites: Mapping[str, object], **keys: object) -> dict[str, Any]:
         """A spec with the rules and limits of the tests' catalog; `limits` overrides single ones."""
         merged = {**agent_limits(), **dict(keys.pop("limits", {}))}  # type: ignore[call-overload]  # a mapping
-        top: dict[str, Any] = {"schema": 2, "run": "run", "token": self.token, "root": str(self.root)}
+        top: dict[str, Any] = {"schema": 3, "run": "run", "token": self.token, "root": str(self.root)}
         top |= {"run_dir": str(self.run_dir), "pythonpath": [], "jobs": 1, "gpu_ids": [], "fail_fast": False}
+        top |= {"gpu_groups": {}, "sharing": {"alone": [], "variables": []}}
         top |= {"pytest_args": [], "limits": merged, "verdicts": verdicts(), "suites": list(suites)}
         top |= {"verdict_rules": verdict_rules(), "cpu_tests": no_cpu_tests(), "shared_memory": ["psm_"]}
         return {**top, "harness": {}, **keys}

@@ -48,8 +48,8 @@ DOORS = {
     "tree_sitter": {"ci/facts/scripts/shell.py"},
     "tree_sitter_bash": {"ci/facts/scripts/shell.py"},
 }
-# the part of the agent that rooms of the host may import
-JUDGE = "agent/judge"
+# the parts of the agent that rooms of the host may import
+SHARED = ("agent/judge", "agent/slots")
 # programs of their own in another interpreter
 PROGRAMS = {
     "ci/docker/container_init.py",
@@ -162,17 +162,18 @@ def test_the_agent_imports_nothing_else() -> None:
         assert foreign <= {"pytest"}, f"{name} imports {foreign}"
 
 
-def test_nothing_imports_the_agent_but_the_judge_of_it() -> None:
+def test_nothing_imports_the_agent_but_what_it_shares() -> None:
     for module in MODULES.values():
         theirs = {each.module for each in module.imports if room_of(each.module) == APART}
-        assert room_of(module.name) == APART or theirs <= {JUDGE}, module.name
+        assert room_of(module.name) == APART or theirs <= set(SHARED), module.name
 
 
-def test_the_judge_is_pure_and_alone() -> None:
+@pytest.mark.parametrize("package", SHARED)
+def test_what_the_agent_shares_is_pure_and_alone(package: str) -> None:
     outside = {"io", "os", "pathlib", "random", "socket", "subprocess", "tempfile", "time"}
-    for path in (REPOSITORY / "ci" / JUDGE).glob("*.py"):
-        name = f"{JUDGE}/{path.stem}".removesuffix("/__init__")
-        assert all(each.module.startswith(JUDGE) for each in MODULES[name].imports), name
+    for path in (REPOSITORY / "ci" / package).glob("*.py"):
+        name = f"{package}/{path.stem}".removesuffix("/__init__")
+        assert all(each.module.startswith(package) for each in MODULES[name].imports), name
         assert not {each.partition(".")[0] for each in touched(path)} & outside, name
 
 

@@ -60,6 +60,7 @@ _EMPTIED: Mapping[str, Any] = {"image_candidates": [], "docker": ""}
 _NOWHERE: Mapping[str, Any] = {
     **dict.fromkeys(("root", "runs_dir", "python", "python_version", "host", "user", "event"), ""),
     **dict.fromkeys(("gpu_ids", "pass_through", "command"), ()),
+    "gpu_groups": {},
     "runner_labels": {},
     "shards_in_ci": {},
     "container": None,

@@ -70,7 +70,7 @@ def html_report(
         rehearsal=model.rehearsal_words(record),
         unverified=unverified_words(record.start.unverified),
         command=repeat(record),
-        outside=bool(record.failures or record.problems or record.leftovers),
+        outside=bool(record.failures or record.problems or record.leftovers or record.lost),
         runs=shard_rows(record),
         balance=[(times, balance_words(times), split_words(times)) for times in suite_times(record.parts)],
         groups=groups(found),

@@ -183,6 +183,8 @@ def _outside(record: RunRecord) -> Iterator[str]:
             yield f"\nNext: {code(failure.then)}"
     for problem in record.problems:
         yield f"\nRecord: {plain(problem)}"
+    for lost in record.lost:
+        yield f"\n**{plain(model.lost_words(lost))}**"
     for leftover in record.leftovers:
         yield f"\n{plain(model.leftover_words(leftover))}"
 

@@ -81,6 +81,8 @@ class ActionsView:
         self._lines = LogLines(self._live, limits=limits, clock=clock)
         self._time = "--:--:--"
         self._grouped: dict[Key, list[Line]] = {}
+        # whether others run beside it: then all of it is said in its group
+        self._beside: dict[Key, bool] = {}
         self._failed: dict[Key, list[ev.Case]] = {}
         self._undecided: dict[Key, list[Annotation]] = {}
         self._annotations = Annotations(limits.annotations_max)
@@ -94,13 +96,17 @@ class ActionsView:
             case ev.TestStarted():
                 key = (event.suite, event.test)
                 self._grouped[key], self._failed[key] = [], []
+                self._beside[key] = bool(event.slot)
                 self._say(lines)
             case ev.Metric() | ev.Note() if (event.suite, event.test) in self._grouped:
                 self._grouped[event.suite, event.test] += lines
             case ev.Case():
                 if event.outcome is CaseOutcome.FAILED:
                     self._failed.setdefault((event.suite, event.test), []).append(event)
-                self._say(lines)
+                if self._beside.get((event.suite, event.test)):
+                    self._grouped[event.suite, event.test] += lines
+                else:
+                    self._say(lines)
             case ev.TestEnded():
                 self._end(event, lines)
             case ev.Retry():

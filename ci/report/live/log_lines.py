@@ -8,9 +8,10 @@ from ci.catalog.verdicts import Status, Tone
 from ci.record import events as ev
 from ci.record.quarantine import Became, words
 from ci.record.values import CaseOutcome, EndReason, Leftover, PhaseOutcome
-from ci.report.live.progress import LiveRun, phase_words, progress_words
+from ci.report.live.progress import LiveRun, phase_words, progress_words, slot_words
 from ci.report.live.start import Line, start_lines
 from ci.report.log_tail import LogTails
+from ci.report.model import lost_words
 from ci.report.text import case_name, clip, duration, one_line, quantity, strip_ansi, visible
 
 __all__ = ["Line", "LogLines", "count_words", "place"]
@@ -108,6 +109,8 @@ class LogLines:
             case ev.TestNotRun():
                 text = f"NOT RUN {one_line(event.test)} ({event.verdict}): {one_line(event.because)}"
                 yield Line(text=text, tone="warn")
+            case ev.SlotLost():
+                yield Line(text=one_line(lost_words(event)), tone="bad")
             case ev.AgentEnded():
                 if event.reason is not EndReason.DONE:
                     yield Line(text=f"the agent stopped: {event.reason}", tone="warn")
@@ -127,7 +130,7 @@ class LogLines:
         estimate, limit = duration(event.est_s), duration(event.timeout_s)
         text = f"start {at}/{state.total} {one_line(event.test)} (estimate {estimate}, at most {limit}"
         text += f", attempt {event.number} of {event.of}" if event.of > 1 else ""
-        text += f", GPU {one_line(','.join(event.gpu_ids))}" if event.gpu_ids else ""
+        text += f", {where}" if (where := slot_words(event)) else ""
         return Line(text=text + ")")
 
     def _phase_progress(self, event: ev.PhaseProgress) -> Iterator[Line]:

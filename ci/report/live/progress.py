@@ -10,7 +10,7 @@ from ci.record.state import Key, RunState
 from ci.record.values import AttemptOutcome
 from ci.report.text import one_line, size, strip_ansi
 
-__all__ = ["LiveRun", "Running", "RunningPhase", "phase_words", "progress_words"]
+__all__ = ["LiveRun", "Running", "RunningPhase", "phase_words", "progress_words", "slot_words"]
 
 # of fewer tests the pace is a guess
 _FEW = 2
@@ -27,6 +27,7 @@ class Running:
     of: int
     est_s: float
     since_s: float
+    where: str = ""
     newest_line: str = ""
     progress: str = ""
 
@@ -69,6 +70,7 @@ class LiveRun:
                     of=event.of,
                     est_s=event.est_s or self.state.waiting_s().get((event.suite, event.test), 0.0),
                     since_s=self._clock(),
+                    where=slot_words(event),
                 )
                 self._at_once = max(self._at_once, len(self.running))
             case ev.Output() | ev.Progress() if (event.suite, event.test) in self.running:
@@ -133,6 +135,13 @@ def _show(running: Running, event: ev.Output | ev.Progress) -> None:
     lines = [line for line in event.lines if line.strip()]
     if lines:
         running.newest_line = one_line(strip_ansi(lines[-1]).strip())
+
+
+def slot_words(event: ev.TestStarted) -> str:
+    """`GPU 4,5`, on the CPU `slot 2`; empty on a CPU that one test has at a time."""
+    if event.gpu_ids:
+        return f"GPU {one_line(','.join(event.gpu_ids))}"
+    return f"slot {event.slot}" if event.slot else ""
 
 
 def progress_words(event: ev.Progress) -> str:

@@ -8,6 +8,7 @@ from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Tone
 from ci.record import events as ev
 from ci.report.console import Console, LiveArea, Text, cell_len, fitted, folded_text
+from ci.report.live.blocks import Blocks
 from ci.report.live.log_lines import LogLines
 from ci.report.live.progress import LiveRun, Running, RunningPhase
 from ci.report.live.start import Line
@@ -35,6 +36,7 @@ SCROLLED = (
     ev.TestEnded,
     ev.Retry,
     ev.TestNotRun,
+    ev.SlotLost,
     ev.AgentEnded,
     ev.PhaseEnded,
 )
@@ -57,6 +59,7 @@ class TerminalView:
         self._console = console
         self._live = LiveRun(clock)
         self._lines = LogLines(self._live, limits=limits, clock=clock, tails=tails, details=True)
+        self._blocks = Blocks()
         self._notice = ""
         # rich draws from a thread of its own while events change what is drawn
         self._lock = Lock()
@@ -66,18 +69,22 @@ class TerminalView:
     def show(self, event: ev.Event) -> None:
         with self._lock:
             self._live.take(event)
-            lines = list(self._lines.lines(event))
+            lines = self._blocks.take(event, list(self._lines.lines(event)))
         if isinstance(event, SCROLLED):
-            for line in lines:
-                for part in folded(line, self._console.width):
-                    self._console.print(part, soft_wrap=True)
+            self._say(lines)
 
     def acknowledge(self, line: str) -> None:
         """Say this below what runs, at its next drawing; safe in a signal handler, which may take no lock."""
         self._notice = line
 
     def close(self) -> None:
+        self._say(self._blocks.rest())
         self._area.stop()
+
+    def _say(self, lines: Sequence[Line]) -> None:
+        for line in lines:
+            for part in folded(line, self._console.width):
+                self._console.print(part, soft_wrap=True)
 
     def _draw(self) -> list[Text]:
         with self._lock:
@@ -104,6 +111,7 @@ class _Row:
     times: str
     words: str
     late: bool = False
+    where: str = ""
 
 
 def draw(live: LiveRun, *, width: int, ascii_only: bool = False) -> list[Text]:
@@ -149,6 +157,7 @@ def _test(live: LiveRun, running: Running) -> _Row:
         times=f"{short_duration(gone_s)}{expected}",
         words=words,
         late=late,
+        where=running.where,
     )
 
 
@@ -165,12 +174,13 @@ def _flow(parts: Sequence[tuple[str, str]], width: int) -> Iterator[Text]:
 
 
 def _table(rows: Sequence[_Row], *, width: int, ascii_only: bool) -> Iterator[Text]:
-    """Name, bar, times and words in columns that line up; a narrow terminal goes without words, then without bars."""
+    """GPUs or slot where there are several, name, bar, times and words in columns that line up; a narrow terminal goes without words, then without bars."""
     if not rows:
         return
     bar = (0 if width < 60 else 8 if width < 100 else 16) if any(row.done is not None for row in rows) else 0
     times = max(len(row.times) for row in rows)
-    fixed = len(_GAP) * 2 + times + (len(_GAP) + bar if bar else 0)
+    where = max(len(row.where) for row in rows)
+    fixed = len(_GAP) * 2 + times + (len(_GAP) + bar if bar else 0) + (where + len(_GAP) if where else 0)
     longest = max(cell_len(row.name) for row in rows)
     room = max(_NAME_MIN, width - fixed)
     name = min(longest, room)
@@ -179,7 +189,10 @@ def _table(rows: Sequence[_Row], *, width: int, ascii_only: bool) -> Iterator[Te
         name = max(_NAME_MIN, min(name, room - max(_WORDS_MIN, room // 2)))
     for row in rows:
         shown = short_path(row.name, name)
-        line = Text(f"{_GAP}{shown}{' ' * max(0, name - cell_len(shown))}{_GAP}")
+        line = Text(_GAP)
+        if where:
+            line.append(f"{row.where:<{where}}{_GAP}", style="dim")
+        line.append(f"{shown}{' ' * max(0, name - cell_len(shown))}{_GAP}")
         if bar:
             line.append(_bar(row, bar, ascii_only=ascii_only)).append(_GAP)
         line.append(f"{row.times:>{times}}", style="yellow" if row.late else "")

@@ -1,7 +1,7 @@
 """Views of a run while it runs: one for a terminal, one for a log, one for GitHub Actions, one for machines."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol, TextIO
 
@@ -9,9 +9,11 @@ from ci.catalog.limits import ReportLimits
 from ci.record.event_log import line_of
 from ci.record.events import Capsule, Event
 from ci.report.console import open_console
+from ci.report.live.blocks import Blocks
 from ci.report.live.github import ActionsView
 from ci.report.live.log_lines import LogLines
 from ci.report.live.progress import LiveRun
+from ci.report.live.start import Line
 from ci.report.live.terminal import TerminalView
 from ci.report.log_tail import LogTails
 from ci.system.inert import inert_json
@@ -51,6 +53,7 @@ class LogView:
         self._terminal = terminal
         self._live = LiveRun(clock)
         self._lines = LogLines(self._live, limits=limits, clock=clock, tails=tails)
+        self._blocks = Blocks()
         self._time = "--:--:--"
 
     def show(self, event: Event) -> None:
@@ -58,14 +61,16 @@ class LogView:
         self._live.take(event)
         if self._terminal and isinstance(event, Capsule):
             return
-        for line in self._lines.lines(event):
-            self._stream.write(f"{self._time} {line.text}\n")
-        self._stream.flush()
+        self._say(self._blocks.take(event, list(self._lines.lines(event))))
 
     def acknowledge(self, line: str) -> None:
         say_at_once(line)
 
     def close(self) -> None:
+        self._say(self._blocks.rest())
+
+    def _say(self, lines: Iterable[Line]) -> None:
+        self._stream.writelines(f"{self._time} {line.text}\n" for line in lines)
         self._stream.flush()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from ci.catalog.stages import RetryGpu
 from ci.plan.compare.classes import ClassDifference, bound_text
 from ci.plan.compare.diff import ABSENT, PRESENT, Difference
+from ci.plan.makespan import expected
 from ci.plan.model import BoundWork, CapabilityWork, Plan, SuiteWork
 from ci.plan.shards import balance
 from ci.report.console import Console, Rule, Table, Text, new_table, open_console, print_json, say
@@ -93,9 +94,22 @@ def _show_plan(console: Console, plan: Plan) -> None:
     console.print(table)
     for suite in work.suites:
         _show_suite(console, plan, suite)
+    _show_slots(console, plan)
     _show_bounds(console, work.bounds)
     _show_capabilities(console, work.capabilities)
     _show_notes(console, plan)
+
+
+def _show_slots(console: Console, plan: Plan) -> None:
+    """How long the tests take beside each other; nothing where one runs at a time."""
+    work, gpus = plan.work, plan.placement.gpu_ids
+    if work.jobs == 1:
+        return
+    found = expected(plan)
+    on = f"{len(gpus)} GPUs, at most {work.jobs} tests at a time" if gpus else f"{work.jobs} CPU slots"
+    text = f"on {on}: {duration(found.makespan_s)}, lower bound {duration(found.lower_bound_s)}, gap {found.gap:.1%}"
+    alone = len(work.sharing.alone)
+    console.print(text + (f"; {alone} tests run alone" if alone else ""))
 
 
 def _show_notes(console: Console, plan: Plan) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ci.agent.attempt import Attempt, RunContext
+from ci.agent.attempt import Attempt, Place, RunContext
 from ci.agent.events import Emitter
 from ci.agent.processes import Children
 from ci.agent.spec import parse_spec
@@ -63,7 +63,13 @@ class Bench:
             log_names=set(),
             ended=[],
         )
-        attempt = Attempt(context, spec.suites[0], spec.suites[0].tests[0], 1, ["3"])
+        attempt = Attempt(
+            context,
+            spec.suites[0],
+            spec.suites[0].tests[0],
+            1,
+            Place(slot=2, gpu_ids=("3",), environ={"MINE": "yes"}),
+        )
         on_start()
         attempt.run(time.monotonic() + deadline_s, alone=False)
         os.close(write_end)

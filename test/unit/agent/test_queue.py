@@ -12,11 +12,12 @@ import pytest
 
 from ci.agent import queue
 from ci.agent import spec as agent_spec
-from ci.agent.attempt import RunContext
+from ci.agent.attempt import Place, RunContext
 from ci.agent.events import Emitter
 from ci.agent.judge import Judgement
 from ci.agent.processes import Children
 from ci.agent.queue import Queue
+from ci.agent.slot_memory import Leak, SlotMemory
 from ci.agent.stop import Stop
 from ci.agent.verdict import AttemptFacts
 from support.agent_process import AgentProcess, a_suite, a_test, retry
@@ -40,6 +41,7 @@ class Script:
         self.verdicts: dict[str, list[str]] = {}
         self.during: Callable[[str], None] = lambda _test: None
         self.ran: list[tuple[str, int, list[str]]] = []
+        self.slots: dict[tuple[str, int], int] = {}
         self.stop = Stop()
         self.events: list[Event] = []
 
@@ -49,9 +51,10 @@ class Script:
         _suite: agent_spec.Suite,
         test: agent_spec.Test,
         number: int,
-        gpus: list[str],
+        place: Place,
     ) -> "Planned":
-        return Planned(self, test, number, list(gpus))
+        self.slots[test.id, number] = place.slot
+        return Planned(self, test, number, list(place.gpu_ids))
 
     def of(self, kind: str) -> list[Event]:
         return [event for event in self.events if event["type"] == kind]
@@ -63,6 +66,7 @@ class Planned:
     def __init__(self, script: Script, test: agent_spec.Test, number: int, gpus: list[str]) -> None:
         self.facts = AttemptFacts(path=test.path, kind=test.kind)
         self.gates = False
+        self.mark = "AMD_CI_ATTEMPT_TOKEN=none"
         self._script = script
         self._test = test
         self._number = number
@@ -306,3 +310,87 @@ class TestRetriesOnOtherGpus:
             gpu_ids=["0", "1"],
         )
         assert [number for test, number, _ in script.ran if test == "a"] == [1]
+
+
+class TestSeveralAtATime:
+    def test_suites_of_different_gpu_counts_share_the_gpus_and_the_widest_go_first(
+        self, script: Script, tmp_path: Path
+    ) -> None:
+        narrow, wide = a_suite(files("a", "b"), id="narrow", gpus=1), a_suite(files("c"), id="wide", gpus=2)
+        work(script, tmp_path, narrow, wide, jobs=2, gpu_ids=["0", "1"])
+        assert script.ran[0] == ("c", 1, ["0", "1"])
+        assert sorted(script.ran[1:]) == [("a", 1, ["0"]), ("b", 1, ["1"])]
+        assert [event["suite"] for event in script.of("suite-started")] == ["wide", "narrow"]
+        assert {event["suite"] for event in script.of("suite-ended")} == {"narrow", "wide"}
+
+    def test_a_test_that_runs_alone_is_beside_no_other(self, script: Script, tmp_path: Path) -> None:
+        running: list[str] = []
+        beside: dict[str, list[str]] = {}
+
+        def during(test: str) -> None:
+            running.append(test)
+            time.sleep(0.1)
+            beside[test] = list(running)
+            running.remove(test)
+
+        script.during = during
+        sharing = {"alone": ["bench"], "variables": []}
+        work(script, tmp_path, a_suite(files("a", "bench", "b")), jobs=3, sharing=sharing)
+        assert beside["bench"] == ["bench"]
+        assert {"a", "b"} in (set(beside["a"]), set(beside["b"]))
+
+    def test_each_has_a_slot_of_its_own_and_one_at_a_time_has_none(
+        self, script: Script, tmp_path: Path
+    ) -> None:
+        both = threading.Barrier(2)
+
+        def meet(_test: str) -> None:
+            both.wait(10)
+
+        script.during = meet
+        work(script, tmp_path, a_suite(files("a", "b")), jobs=2)
+        assert set(script.slots.values()) == {1, 2}
+
+    def test_a_suites_time_runs_only_while_its_tests_run(self, script: Script, tmp_path: Path) -> None:
+        script.during = lambda test: time.sleep(0.6 if test == "long" else 0.1)
+        first = a_suite(files("long"), id="first", gpus=2)
+        second = a_suite(files("a", "b"), id="second", timeout_s=0.5)
+        work(script, tmp_path, first, second, jobs=2, gpu_ids=["0", "1"])
+        assert script.of("test-not-run") == []
+
+    def test_a_gpu_whose_memory_stays_in_use_is_taken_out_and_what_needs_it_is_not_run(
+        self, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The look at the memory is a double; test_memory.py has the look itself."""
+        leaks = {"a": Leak(gpu_ids=("0",), because="5.0 GiB of GPU 0 still in use")}
+        last: list[str] = []
+        script.during = last.append
+        monkeypatch.setattr(SlotMemory, "leak", lambda *_args, **_keys: leaks.pop(last[-1], None))
+        narrow, wide = a_suite(files("a", "b"), id="narrow", gpus=1), a_suite(files("c"), id="wide", gpus=2)
+        sharing = {"alone": ["a"], "variables": []}
+        work(script, tmp_path, narrow, wide, jobs=2, gpu_ids=["0", "1"], sharing=sharing)
+        (lost,) = script.of("slot-lost")
+        assert (lost["gpu_ids"], lost["test"], lost["because"]) == (
+            ["0"],
+            "a",
+            "5.0 GiB of GPU 0 still in use",
+        )
+        assert script.ran == [("a", 1, ["0"]), ("b", 1, ["1"])]
+        (left,) = script.of("test-not-run")
+        assert (left["test"], left["verdict"]) == ("c", "hardware")
+        assert left["because"] == "needs 2 GPUs; GPU 0 was taken out, 1 are left"
+
+    def test_a_device_abort_is_tried_on_another_slots_gpu(self, script: Script, tmp_path: Path) -> None:
+        both = threading.Barrier(2)
+
+        def during(_test: str) -> None:
+            if len(script.ran) <= 2:
+                both.wait(10)
+
+        script.during = during
+        script.verdicts = {"a": ["device", "passed"]}
+        policy = (retry("device", 2, "other-if-any"),)
+        suite = a_suite(files("a", "b", "c"), gpus=1, retries=policy)
+        work(script, tmp_path, suite, jobs=2, gpu_ids=["0", "1"])
+        gpus = [gpus for test, _, gpus in script.ran if test == "a"]
+        assert sorted(gpus) == [["0"], ["1"]]

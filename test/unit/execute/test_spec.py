@@ -110,6 +110,7 @@ specs = st.builds(
     pythonpath=texts,
     jobs=st.integers(1, 4),
     gpu_ids=texts,
+    gpu_groups=st.dictionaries(words, texts, max_size=2),
     pytest_args=texts,
     limits=st.builds(
         AgentLimits,

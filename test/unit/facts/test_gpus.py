@@ -57,8 +57,25 @@ def test_all_that_the_topology_says_is_kept(tmp_path: Path) -> None:
             target="gfx942",
             vram_mib=192 * 1024,
             unique_id="21b6d61638a86f8c",
+            groups=("GPU node 2",),
         ),
     )
+
+
+def test_a_gpu_is_in_its_hive_and_on_the_cpu_node_that_is_nearest(tmp_path: Path) -> None:
+    """The links are made up as the KFD writes them: type 2 over PCIe, 11 over XGMI."""
+    rows = [(f"{properties}hive_id {0xB7}\n", banks) for properties, banks in gpus(MI300X, 2)]
+    sysfs = write_kfd(tmp_path, rows)
+    nodes = sysfs / "class/kfd/kfd/topology/nodes"
+    links = {2: [(2, 0, 20), (2, 1, 52), (11, 3, 15)], 3: [(2, 0, 52), (2, 1, 20), (2, 2, 15)]}
+    for node, ends in links.items():
+        for number, (kind, end, weight) in enumerate(ends):
+            link = nodes / f"{node}/io_links/{number}"
+            link.mkdir(parents=True)
+            (link / "properties").write_text(
+                f"type {kind}\nnode_from {node}\nnode_to {end}\nweight {weight}\n"
+            )
+    assert [gpu.groups for gpu in find(sysfs).gpus] == [("hive b7", "CPU node 0"), ("hive b7", "CPU node 1")]
 
 
 def test_nodes_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
