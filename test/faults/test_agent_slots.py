@@ -30,7 +30,9 @@ def test_nothing_is_left_of_several_tests_however_the_run_ends(agent: AgentProce
     tests = [agent.write(f"test_{name[0]}.py", PROGRAM.replace("NAME", name)) for name in names]
     tests.append(agent.write("test_later.py", ""))
     # scripts, which start faster than pytest
-    agent.start(a_suite([{**test, "kind": "script"} for test in tests]), jobs=SLOTS, limits=QUICK, sharing=OWN)
+    agent.start(
+        a_suite([{**test, "kind": "script"} for test in tests]), jobs=SLOTS, limits=QUICK, sharing=OWN
+    )
     pids = [pid_in(agent, name) for name in names]
     folder = Path(tempfile.gettempdir()) / agent.token
     assert len(list(folder.glob("*/test/tmpdir/file"))) == SLOTS
