@@ -80,9 +80,10 @@ REQUIREMENTS = ROOT / "requirements"
 HOST = ("run",)
 STAGE = ("run", "rehearsal", "model")
 TELEMETRY = ("telemetry",)
-TEST = (*STAGE, *TELEMETRY, "tasks", "test")
+FLEET = ("run", "fleet")
+TEST = (*STAGE, *TELEMETRY, "tasks", "test", "fleet")
 PAGES = (*TEST, "pages")
-LINT = ("run", *TELEMETRY, "tasks", "test", "pages", "lint")
+LINT = (*FLEET, *TELEMETRY, "tasks", "test", "pages", "lint")
 DEV = (*TEST, "pages", "lint")
 SITE = ("docs",)
 IN_CONTAINER = ("container", "rehearsal", "model")
@@ -391,6 +392,17 @@ def shards(session: nox.Session) -> None:
     file to split by case, and the fewest shards for a deadline.
     """
     ci(session, HOST, "shards", *session.posargs)
+
+
+@register()
+def fleet(session: nox.Session) -> None:
+    """Simulate a fleet of machines and a day's changes: `-- [--checkout PATH] [--gpus POOL=N] [--per-day ARRIVAL=N]`.
+
+    Queue wait, time to green and red, GPU hours, utilisation, and what stage gates, fail-fast, selection and shard counts cost.
+    `--compare A B` takes two folders of rows; `--target MIN [--budget GPU_HOURS]` looks for shards and routing; `--output FILE` is
+    a page with plots.
+    """
+    ci(session, FLEET, "fleet", *session.posargs)
 
 
 @register()

@@ -17,6 +17,7 @@ from ci.catalog.discovery import DiscoveryRules, load_discovery
 from ci.catalog.engines import Engine, load_engines
 from ci.catalog.environment import EnvLayer, PassThrough, SecretWords, TestEnv, load_environment
 from ci.catalog.envsets import ENVS_DIR, EnvSet, load_env_sets
+from ci.catalog.fleet import FleetRows, load_fleet
 from ci.catalog.guards import Guards, load_guards
 from ci.catalog.hardware import HardwareCatalog, load_hardware
 from ci.catalog.health import HealthRows, load_health
@@ -82,6 +83,7 @@ class Catalog:
     builds: BuildRows
     changes: ChangeRules
     parity: ParityRules
+    fleet: FleetRows
     actions: ActionsCatalog
     sglang: SglangRows
     slots: SlotRows
@@ -182,6 +184,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         builds=load_builds(reader),
         changes=load_changes(reader, trees=discovery.trees),
         parity=load_parity(reader),
+        fleet=load_fleet(reader, runners, [stage.id for stage in table.stages]),
         actions=load_actions(reader, families=families),
         sglang=load_sglang(reader),
         slots=load_slots(reader),

@@ -13,10 +13,12 @@ from ci.cli.check import check_parser
 from ci.cli.ci_plan import ci_plan_parser
 from ci.cli.contract import contract_parser
 from ci.cli.envs import envs_parser
+from ci.cli.fleet_options import fleet_parser
 from ci.cli.options import Parser, run_parser
 from ci.cli.parity import parity_parser
 from ci.cli.plan import diff_parser
 from ci.cli.report import report_parser
+from ci.cli.shards import shards_parser
 from ci.cli.tree import tree_parser
 from ci.cli.workflows import workflows_parser
 from ci.errors import StaleError, writing
@@ -50,6 +52,8 @@ _PARSERS: Mapping[str, Callable[[], Parser]] = {
     "ci_plan": ci_plan_parser,
     "parity": parity_parser,
     "report": report_parser,
+    "shards": shards_parser,
+    "fleet": fleet_parser,
     "workflows": workflows_parser,
     "docs": docs_parser,
 }

@@ -26,6 +26,7 @@ _COMMANDS = (
     "parity",
     "report",
     "shards",
+    "fleet",
     "workflows",
     "docs",
     "repro",

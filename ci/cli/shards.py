@@ -18,7 +18,7 @@ from ci.report.views.balance import balance_data, show_balance
 from ci.system.environ import read_environ
 from ci.system.file_lock import cache_dir
 
-__all__ = ["shards", "tests_and_catalog"]
+__all__ = ["shards", "shards_parser", "tests_and_catalog"]
 
 _EXAMPLE = "nox -s shards -- --checkout ~/sglang --deadline 30"
 
@@ -54,15 +54,25 @@ def tests_and_catalog(catalog: Catalog, checkout: str) -> tuple[Path, Catalog, D
     return Path(view.facts.root), view.catalog, view.tests
 
 
-def _read(arguments: Sequence[str]) -> Any:
+def shards_parser() -> Parser:
+    """The options of `nox -s shards`."""
     parser = Parser(prog="nox -s shards --", description=shards.__doc__)
     add = parser.add_argument
     add("--checkout", default="", metavar="PATH", help="an SGLang tree; without it our own tests")
     add("--suite", action="append", default=[], metavar="S", help="only this suite: short id or full name")
     add("--deadline", default=None, metavar="MIN", help="fewest shards whose tests end in so many minutes")
     add("--json", action="store_true", help="everything, for machines")
+    return parser
+
+
+def _read(arguments: Sequence[str]) -> Any:
+    """The options.
+
+    Raises:
+        UsageError: with every problem.
+    """
     problems: list[Problem] = []
-    known = parse(parser, arguments, problems)
+    known = parse(shards_parser(), arguments, problems)
     if known.deadline is not None:
         try:
             known.deadline = float(known.deadline)

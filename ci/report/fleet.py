@@ -1,0 +1,108 @@
+"""What all reports say about a simulated fleet."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from ci.plan.fleet.model import FleetResult
+from ci.plan.fleet.search import Found, Goal
+from ci.report.text import duration
+
+__all__ = [
+    "VARIANT_COLUMNS",
+    "fleet_data",
+    "found_data",
+    "found_words",
+    "time_words",
+    "variant_cells",
+    "warnings",
+]
+
+VARIANT_COLUMNS: Final = (
+    "green p50",
+    "green p90",
+    "red p50",
+    "GPU h/day",
+    "in set-up",
+    "lost",
+    "longest p90 wait",
+)
+
+
+def time_words(seconds: float) -> str:
+    """A time to green or red; `never` where too many are unfinished, `-` without any."""
+    if math.isnan(seconds):
+        return "-"
+    return "never" if math.isinf(seconds) else duration(seconds)
+
+
+def variant_cells(result: FleetResult) -> tuple[str, ...]:
+    """The row of a fleet among others, in the order of `VARIANT_COLUMNS`."""
+    main, days = result.main, result.days
+    return (
+        time_words(main.green_p50_s),
+        time_words(main.green_p90_s),
+        time_words(main.red_p50_s),
+        f"{result.gpu_h_a_day:.0f}",
+        f"{sum(pool.set_up_gpu_h for pool in result.pools) / days:.0f}",
+        f"{sum(pool.lost_gpu_h for pool in result.pools) / days:.0f}",
+        time_words(max(pool.wait_p90_s for pool in result.pools)),
+    )
+
+
+def warnings(result: FleetResult) -> Sequence[str]:
+    """Pools that cannot keep up."""
+    return [
+        f"pool {pool.id} is offered {pool.offered:.0%} of what it has: its queue grows, and times depend on how long is simulated"
+        for pool in result.pools
+        if pool.offered > 1
+    ]
+
+
+def fleet_data(results: Mapping[str, FleetResult], notes: Sequence[str]) -> dict[str, Any]:
+    """The same for `--json`; times that are infinite or unknown are null."""
+    return {
+        "fleets": {
+            name: {
+                "gpu_h_a_day": result.gpu_h_a_day,
+                "jobs": result.jobs,
+                "pools": [_finite(asdict(pool)) for pool in result.pools],
+                "events": [
+                    _finite({key: value for key, value in asdict(row).items() if key != "green_s"})
+                    for row in result.traffic
+                ],
+                "critical_s": dict(result.critical_s),
+                "warnings": list(warnings(result)),
+            }
+            for name, result in results.items()
+        },
+        "notes": list(notes),
+    }
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in values.items()
+    }
+
+
+def found_words(found: Found, goal: Goal) -> str:
+    """Whether the goal is met, in a sentence."""
+    wanted = f"green p90 of {duration(goal.green_p90_s)}"
+    if math.isfinite(goal.gpu_h_a_day):
+        wanted += f" within {goal.gpu_h_a_day:.0f} GPU hours a day"
+    met = "is met" if found.met else "is not met by these steps"
+    return f"{wanted} {met}; {found.simulations} fleets were simulated"
+
+
+def found_data(found: Found) -> dict[str, Any]:
+    """The same for `--json`."""
+    return {
+        "met": found.met,
+        "simulations": found.simulations,
+        "shards": dict(found.fleet.shards),
+        "routing": dict(found.fleet.routing),
+        "steps": [_finite(asdict(step)) for step in found.steps],
+    }
