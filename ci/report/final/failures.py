@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ci.catalog.verdicts import Status
+from ci.errors import ExitCode
 from ci.record.events import Case
 from ci.record.model import Attempt, RunRecord, TestRecord
 from ci.report import model
@@ -14,6 +15,11 @@ __all__ = ["Failure", "failures"]
 
 # the place that a judge writes behind a message: ` (a/b.py:12, function)`
 _PLACE = re.compile(r" \((?P<file>[^\s()]+?):(?P<line>\d+)(?:, [^()]*)?\)$")
+
+# the modules of an exception's class
+_MODULES = re.compile(r"^(?:\w+\.)+(?=[A-Z]\w*: )")
+# what hung beside the test
+_OF_ANOTHER = "another process: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,29 +55,34 @@ def _of(test: TestRecord) -> Iterator[Failure]:
         return
     cases = [case for case in attempt.failed_cases if not case.quarantine] or attempt.failed_cases
     verdict = one_line(test.verdict)
+    # a limit ends the file, not one of its cases
+    late = attempt.end.verdict.row.exit_code is ExitCode.TIMEOUT
     for case in cases:
-        where, why = _explained(attempt, case, alone=len(cases) == 1)
+        where, why = _explained(attempt, case, alone=len(cases) == 1 and not late)
         name = one_line(case_name(case.case, test.id))
         # a file that cannot be imported is its own case
         shown = "" if where.startswith(name) else name
         yield Failure(status=test.status, where=where, case=shown, verdict=verdict, why=why)
-    if not cases:
+    if late or not cases:
         where, why = _with_place(one_line(test.id), _evidence(attempt))
         yield Failure(status=test.status, where=where, verdict=verdict, why=why)
 
 
 def _explained(attempt: Attempt, case: Case, *, alone: bool) -> tuple[str, str]:
     """Where a case failed and why: in the judge's words where they are about this case alone."""
-    said, evidence = one_line(_first_line(case.message)), _evidence(attempt)
+    said, evidence = _MODULES.sub("", one_line(_first_line(case.message))), _evidence(attempt)
     # evidence that is a part of the message says less
     judged = evidence and evidence not in said and (alone or not said)
     why = evidence if judged else said
     where, why = _with_place(one_line(model.case_place(case)) or one_line(case.case), why)
-    return where, why.removeprefix(f"{one_line(case.case)}: ")
+    return where, _MODULES.sub("", why.removeprefix(f"{one_line(case.case)}: "))
 
 
 def _evidence(attempt: Attempt) -> str:
-    return one_line(_first_line(attempt.end.evidence[0])) if attempt.end.evidence else ""
+    """The first line of evidence, of the test itself where there is one."""
+    lines = attempt.end.evidence
+    own = next((line for line in lines if not line.startswith(_OF_ANOTHER)), next(iter(lines), ""))
+    return _MODULES.sub("", one_line(_first_line(own)))
 
 
 def _with_place(where: str, why: str) -> tuple[str, str]:

@@ -129,7 +129,8 @@ def _line(failure: Failure, where: str, case: str, why: str) -> Text:
     style = failure.status.row.colour
     parts: list[str | tuple[str, str]] = [(_WORDS[failure.status], style), f" {where}"]
     parts += [f" {case}"] if case else []
-    parts += [f" (+{failure.more} cases)"] if failure.more else []
+    plural = "s" if failure.more > 1 else ""
+    parts += [f" (+{failure.more} case{plural})"] if failure.more else []
     parts += [_GAP, (failure.verdict, style)]
     parts += [f"{_GAP}{why}"] if why else []
     return Text.assemble(*parts)

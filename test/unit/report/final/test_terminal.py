@@ -97,6 +97,22 @@ def test_a_place_is_not_repeated_behind_the_message() -> None:
     assert first == f"FAILED {TEST}:9  product  ModuleNotFoundError: No module named 'x'"
 
 
+def test_a_limit_that_was_over_is_a_line_beside_the_case_that_failed() -> None:
+    case = Case(
+        case=f"{TEST}::test_x",
+        outcome=CaseOutcome.FAILED,
+        message="a.b.OwnError: it differs",
+        file=TEST,
+        line=7,
+    )
+    evidence = ("another process: exec_module (x.py:176)", "no end within 20 s, the file's time limit")
+    record = fold(run_events({TEST: [ended("failed", "timeout", cases=(case,), evidence=evidence)]}))
+    assert shown_end(record).splitlines()[:2] == [
+        f"FAILED {TEST}:7 test_x  timeout  OwnError: it differs",
+        f"FAILED {TEST}  timeout  no end within 20 s, the file's time limit",
+    ]
+
+
 class TestWhatIsCopied:
     def printed(self, record: RunRecord, folder: Path, *, width: int, colours: bool = True) -> str:
         stream = Terminal()
