@@ -70,12 +70,12 @@ def _of(test: TestRecord) -> Iterator[Failure]:
 
 def _explained(attempt: Attempt, case: Case, *, alone: bool) -> tuple[str, str]:
     """Where a case failed and why: in the judge's words where they are about this case alone."""
-    said, evidence = _MODULES.sub("", one_line(_first_line(case.message))), _evidence(attempt)
+    said = _MODULES.sub("", one_line(_first_line(case.message)))
+    evidence = _MODULES.sub("", _evidence(attempt).removeprefix(f"{one_line(case.case)}: "))
     # evidence that is a part of the message says less
     judged = evidence and evidence not in said and (alone or not said)
     why = evidence if judged else said
-    where, why = _with_place(one_line(model.case_place(case)) or one_line(case.case), why)
-    return where, _MODULES.sub("", why.removeprefix(f"{one_line(case.case)}: "))
+    return _with_place(one_line(model.case_place(case)) or one_line(case.case), why)
 
 
 def _evidence(attempt: Attempt) -> str:
