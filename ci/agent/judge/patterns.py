@@ -18,6 +18,7 @@ __all__ = [
     "KERNEL",
     "KERNEL_PIECES",
     "MODEL",
+    "NAMED",
     "ONE_LINERS",
     "QUOTE",
     "READY",
@@ -133,6 +134,8 @@ SERVES = re.compile(
 )
 # an argument of a server's command that names a model of the Hub
 MODEL = re.compile(r"--(?:[a-z]+-){0,3}model(?:-path)?[= ](?P<model>[\w.-]+/[\w.-]+)")
+# a process of a server, by its name and number, in front of each of its lines
+NAMED = re.compile(r"\([A-Z]\w* pid=\d+\)")
 TORCH_RANK = re.compile(r"\[rank\d+\]:? *$")
 # the head of an exception group's traceback, and what stands in front of its lines
 GROUP = re.compile(r"^\s*\+ Exception Group $")

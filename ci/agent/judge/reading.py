@@ -21,6 +21,7 @@ from .patterns import (
     KERNEL,
     KERNEL_PIECES,
     MODEL,
+    NAMED,
     ONE_LINERS,
     QUOTE,
     READY,
@@ -92,6 +93,8 @@ class _LogReader:
         )
         self._watched = 0  # lines in which the newest printed error may be survived
         self._newest: list[str] = []
+        # the last words of each process that is named in front of its lines, until it says more
+        self._last_words: dict[str, tuple[int, tuple[RaisedError, ...]]] = {}
         # how often a line was looked at that differs in digits alone, -1 for one without a word of interest
         self._shapes: dict[str, int] = {}
         self._late: dict[str, tuple[int, str]] = {}
@@ -133,6 +136,8 @@ class _LogReader:
         self._end_fatal()
         if self._blocks and self._in_block(line):
             return
+        if self._last_words and line.startswith("("):
+            self._goes_on(line)
         if self._cases.take(number, line):
             return
         if BEGIN in line:
@@ -161,6 +166,8 @@ class _LogReader:
             self._finish(prefix)
         for number, line in sorted(self._late.values()):
             self._look(number, line)
+        for name, (number, chain) in self._last_words.items():
+            self._end(number, ProcessEnd(who=name.strip("() "), errors=chain))
         reading = self._reading
         reading.cases = self._cases.close()
         reading.holders = self._holders.found
@@ -373,8 +380,16 @@ class _LogReader:
         elif uncaught or top:
             script = block.first.file if block.first.function == "<module>" else ""
             self._end(number, ProcessEnd(who=block.who or "the process", errors=chain, script=script))
+        elif (named := NAMED.match(prefix)) is not None:
+            self._last_words[named[0]] = (number, chain)
         else:
             self._print(number, chain)
+
+    def _goes_on(self, line: str) -> None:
+        """A process that says something after its traceback has survived that."""
+        for name in [*self._last_words]:
+            if line.startswith(name) and line.rstrip() != name:
+                self._print(*self._last_words.pop(name))
 
     def _print(self, number: int, chain: tuple[RaisedError, ...]) -> None:
         self._reading.printed.append((number, chain))
