@@ -29,6 +29,7 @@ LIMIT_S: Final = 3.0
 # what the SDK itself takes where no variable names another
 _DEFAULT_ENDPOINT: Final = "http://localhost:4318"
 _SCOPE: Final = "sglang-amd-ci"
+_REFUSED: Final = "it was refused"
 _REASON_CHARS: Final = 200
 # a shorter value would be found by chance
 _SECRET_CHARS: Final = 8
@@ -45,6 +46,7 @@ class Export:
         self._hidden = [each for each in (*secrets, *_credentials(environ)) if len(each) >= _SECRET_CHARS]
         self._trace = f"{trace_id(record):032x}"
         self._failure = ""
+        self._heard = _Heard()
         self._began_s = clock.monotonic_s()
         self._thread = Thread(target=self._try, args=(record, environ), daemon=True)
         try:
@@ -58,20 +60,23 @@ class Export:
         if not self._failure:
             self._thread.join(max(0.0, left_s))
         if self._thread.is_alive():
-            return f"traces: not sent, {self._endpoint} did not take them within {duration(LIMIT_S)}"
+            words = f"traces: not sent, {self._endpoint} did not take them within {duration(LIMIT_S)}"
+            return f"{words}: {self._shortened(self._heard.words)}" if self._heard.words else words
         if self._failure:
             return f"traces: not sent to {self._endpoint}: {self._failure}"
         return f"traces: sent to {self._endpoint}, trace {self._trace}"
 
     def _try(self, record: RunRecord, environ: Mapping[str, str]) -> None:
-        heard = _Heard()
         try:
-            self._failure = self._send(record, environ, heard)
+            self._failure = self._send(record, environ)
         except Exception as error:  # noqa: BLE001 - an endpoint, its SDK or its settings must not cost a run
             self._failure = f"{type(error).__name__}: {error}"
-        self._failure = one_line(self._plain(self._failure))[:_REASON_CHARS]
+        self._failure = self._shortened(self._failure)
 
-    def _send(self, record: RunRecord, environ: Mapping[str, str], heard: "_Heard") -> str:
+    def _shortened(self, text: str) -> str:
+        return one_line(self._plain(text))[:_REASON_CHARS]
+
+    def _send(self, record: RunRecord, environ: Mapping[str, str]) -> str:
         """Why it could not be sent; empty when it was."""
         protocol = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
         if protocol not in ("", "http/protobuf"):
@@ -88,12 +93,14 @@ class Export:
         resource = Resource.create({"service.name": _SCOPE} if not environ.get("OTEL_SERVICE_NAME") else {})
         if record.agent.host:
             resource = resource.merge(Resource({"host.name": record.agent.host}))
-        with heard:
+        with self._heard:
             traced = OTLPSpanExporter(timeout=LIMIT_S).export(self._traced(record, resource))
             if traced is not SpanExportResult.SUCCESS:
-                return heard.words
+                return self._heard.words or _REFUSED
             measured = OTLPMetricExporter(timeout=LIMIT_S).export(self._measured(record, resource))
-            return "" if measured is MetricExportResult.SUCCESS else f"metrics: {heard.words}"
+            return (
+                "" if measured is MetricExportResult.SUCCESS else f"metrics: {self._heard.words or _REFUSED}"
+            )
 
     def _traced(self, record: RunRecord, resource: "Resource") -> Sequence["ReadableSpan"]:
         from opentelemetry.sdk.trace import ReadableSpan  # noqa: PLC0415 - as above
@@ -211,8 +218,8 @@ class _Heard(logging.Handler):
 
     @property
     def words(self) -> str:
-        """The last thing that was said."""
-        return self._lines[-1] if self._lines else "it was refused"
+        """The last thing that was said, empty for nothing."""
+        return self._lines[-1] if self._lines else ""
 
     def __enter__(self) -> None:
         for name in self._LOGGERS:
