@@ -52,12 +52,21 @@ def variant_cells(result: FleetResult) -> tuple[str, ...]:
 
 
 def warnings(result: FleetResult) -> Sequence[str]:
-    """Pools that cannot keep up."""
-    return [
-        f"pool {pool.id} is offered {pool.offered:.0%} of what it has: its queue grows, and times depend on how long is simulated"
-        for pool in result.pools
-        if pool.offered > 1
-    ]
+    """Pools that cannot keep up, and pools that mostly pull."""
+    found = []
+    for pool in result.pools:
+        if pool.offered > 1:
+            what = f"is offered {pool.offered:.0%} of what it has: its queue grows, and times depend on the days that are simulated"
+            found.append(f"pool {pool.id} {what}")
+        elif pool.waiting:
+            what = f"cannot keep up: {pool.waiting} jobs still waited a day after the last event"
+            found.append(f"pool {pool.id} {what}")
+        if pool.set_up_gpu_h > pool.gpu_h / 2:
+            share = f"{pool.set_up_gpu_h / pool.gpu_h:.0%}"
+            found.append(
+                f"pool {pool.id} spends {share} of its GPU hours before the first test: pulls from one registry slow each other"
+            )
+    return found
 
 
 def fleet_data(results: Mapping[str, FleetResult], notes: Sequence[str]) -> dict[str, Any]:
@@ -93,8 +102,12 @@ def found_words(found: Found, goal: Goal) -> str:
     wanted = f"green p90 of {duration(goal.green_p90_s)}"
     if math.isfinite(goal.gpu_h_a_day):
         wanted += f" within {goal.gpu_h_a_day:.0f} GPU hours a day"
-    met = "is met" if found.met else "is not met by these steps"
-    return f"{wanted} {met}; {found.simulations} fleets were simulated"
+    met = "is met" if found.met else "is not met"
+    words = f"{wanted} {met}; {found.simulations} fleets were simulated"
+    if not found.met and found.critical_s:
+        suite, seconds = max(found.critical_s.items(), key=lambda each: (each[1], each[0]))
+        words += f"; {suite} holds a change up for longest, {duration(seconds)} alone: nox -s shards shows what blocks it"
+    return words
 
 
 def found_data(found: Found) -> dict[str, Any]:

@@ -36,12 +36,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The best fleet, the steps that led to it, whether it meets the goal, and how many were simulated."""
+    """The best fleet, the steps that led to it, whether it meets the goal, and how many were simulated.
+
+    `critical_s` is by suite how long it alone holds up a change in that fleet.
+    """
 
     fleet: Fleet
     steps: tuple[Step, ...]
     met: bool
     simulations: int
+    critical_s: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,11 +132,11 @@ def search(load: Load, base: Fleet, goal: Goal, run: Callable[[Fleet], FleetResu
     searching = _Search(load, goal, run)
     best = searching.attempt("as it is", base)
     if best is None:
-        return Found(fleet=base, steps=(), met=False, simulations=0)
+        return Found(fleet=base, steps=(), met=False, simulations=0, critical_s={})
     steps = [best.step]
     for words, routing in searching.routings():
         tried = searching.attempt(words, replace(base, routing=routing))
-        if tried is not None and searching.rank(tried) < searching.rank(best):
+        if tried is not None and _is_better(searching, tried, best):
             best = tried
     if best.fleet != base:
         steps.append(best.step)
@@ -148,7 +152,13 @@ def search(load: Load, base: Fleet, goal: Goal, run: Callable[[Fleet], FleetResu
         best = better
         steps.append(best.step)
     met = searching.rank(best)[:2] == (False, False)
-    return Found(fleet=best.fleet, steps=tuple(steps), met=met, simulations=searching.simulations)
+    return Found(
+        fleet=best.fleet,
+        steps=tuple(steps),
+        met=met,
+        simulations=searching.simulations,
+        critical_s=best.result.critical_s,
+    )
 
 
 def _is_better(searching: _Search, new: _Tried, old: _Tried) -> bool:

@@ -59,7 +59,7 @@ def fleet_page(shown: FleetPage) -> str:
         sections=[*((row[0], row[1]) for row in tables), ("plots", "Plots")],
         tables=tables,
         plots=_plots(shown),
-        notes=shown.notes,
+        notes=_notes(shown),
     )
 
 
@@ -97,7 +97,13 @@ def _tables(shown: FleetPage) -> Iterator[tuple[str, str, tuple[str, ...], Seque
             (step.change, time_words(step.green_p90_s), f"{step.gpu_h_a_day:.0f}")
             for step in shown.found.steps
         ]
-        yield "search", found_words(shown.found, shown.goal), ("change", "green p90", "GPU h/day"), steps
+        yield "search", "Shards and routing", ("change", "green p90", "GPU h/day"), steps
+
+
+def _notes(shown: FleetPage) -> tuple[str, ...]:
+    if shown.found is None or shown.goal is None:
+        return shown.notes
+    return (found_words(shown.found, shown.goal), *shown.notes)
 
 
 def _plots(shown: FleetPage) -> list[Plot]:

@@ -73,6 +73,33 @@ def test_the_page_is_whole_and_loads_nothing(tree: str, tmp_path: Path) -> None:
     assert "default-src 'none'" in text
 
 
+def test_a_fleet_that_cannot_keep_up_is_said(tree: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "--plain",
+        "--days",
+        "1",
+        "--warm-up",
+        "0",
+        "--per-day",
+        "pull-requests=3000",
+        "--gpus",
+        "north=8",
+    ]
+    assert main(["fleet", "--checkout", tree, *arguments]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "pool north is offered" in out
+    assert "never" in out
+
+
+def test_pulls_that_slow_each_other_are_said(
+    tree: str, catalog_copy: CatalogCopy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog_copy.replace("catalog/fleet.toml", "pull_s = 60", "pull_s = 600\npull_each_s = 600")
+    monkeypatch.setattr("ci.cli.fleet.CATALOG_DIR", catalog_copy.rows)
+    assert main(["fleet", "--checkout", tree, "--plain", "--per-day", "pull-requests=100"]) == 0
+    assert "pulls from one registry slow each other" in " ".join(capsys.readouterr().out.split())
+
+
 def test_two_catalogs_are_side_by_side(
     tree: str, catalog_copy: CatalogCopy, capsys: pytest.CaptureFixture[str]
 ) -> None:
