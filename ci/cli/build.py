@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ci.catalog.catalog import Catalog, load_catalog
-from ci.catalog.registrations.roots import require_sglang_tree
 from ci.cli.verb_options import BuildOptions
 from ci.docker.client import docker_host
 from ci.errors import UsageError
@@ -82,7 +81,12 @@ def _sglang(
         )
     flavour, _ = flavour_of(catalog.images, [(options.rocm, "--rocm")])
     checkout = Path(options.checkout).expanduser().absolute()
-    require_sglang_tree(checkout, catalog.discovery)
+    if not checkout.is_dir():
+        raise UsageError(
+            f"--checkout {checkout}: no such folder",
+            cause="the top folder of an SGLang tree is needed",
+            then="git clone https://github.com/sgl-project/sglang",
+        )
     commit = commit_of(checkout)
     family = options.family or catalog.family_of(find_hardware(catalog, environ).cls)
     wanted = wanted_image(catalog, checkout, commit, flavour=flavour.id, family=family)

@@ -98,6 +98,13 @@ def test_options_that_do_not_fit_a_checkout_are_refused(
 
 
 @pytest.mark.processes  # git says the commit
+def test_a_checkout_that_is_not_there_is_refused(doubles: Doubles, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        build_verb(ENVIRON, BuildOptions(checkout=str(tmp_path / "gone"), rocm="700"))
+    assert f"{tmp_path}/gone: no such folder" in caught.value.render()
+    assert doubles.calls == []
+
+
 def test_a_checkout_without_a_dockerfile_is_refused(doubles: Doubles, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         build_verb(ENVIRON, BuildOptions(checkout=str(tmp_path), family="mi30x", rocm="700"))

@@ -59,7 +59,7 @@ def test_what_stands_after_a_second_dashes_goes_to_pytest() -> None:
     assert options.request.suites == ("1-gpu-small",)
 
 
-@pytest.mark.parametrize("item", ["X", "=1", "A B=1", "1A=1", "A-B=1", "A=\0"])
+@pytest.mark.parametrize("item", ["X", "A B=1", "1A=1", "A-B=1", "A=\0"])
 def test_what_is_not_a_variable_is_refused(item: str) -> None:
     assert "is not NAME=VALUE" in refused("--env", item)
 
