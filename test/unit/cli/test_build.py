@@ -97,7 +97,6 @@ def test_options_that_do_not_fit_a_checkout_are_refused(
     assert doubles.calls == []
 
 
-@pytest.mark.processes  # git says the commit
 def test_a_checkout_that_is_not_there_is_refused(doubles: Doubles, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         build_verb(ENVIRON, BuildOptions(checkout=str(tmp_path / "gone"), rocm="700"))
@@ -105,6 +104,7 @@ def test_a_checkout_that_is_not_there_is_refused(doubles: Doubles, tmp_path: Pat
     assert doubles.calls == []
 
 
+@pytest.mark.processes  # git is asked for the commit
 def test_a_checkout_without_a_dockerfile_is_refused(doubles: Doubles, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         build_verb(ENVIRON, BuildOptions(checkout=str(tmp_path), family="mi30x", rocm="700"))
