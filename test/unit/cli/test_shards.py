@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ci.catalog.catalog import load_catalog
+from ci.catalog.stages import Split
 from ci.cli.main import main
+from support.catalog_files import CatalogCopy
 from support.workflow_trees import registered, write_workflow_tree
 
 SUITE = "stage-b-test-1-gpu-small-amd"
@@ -63,3 +66,19 @@ def test_an_unknown_suite_has_the_closest_name(tree: str, capsys: pytest.Capture
     err = capsys.readouterr().err
     assert "unknown suite '1-gpu-smal' (did you mean" in err
     assert "unknown suite 'other'" in err
+
+
+def test_a_suite_that_follows_a_checkout_is_split_as_the_tree_does(
+    tree: str,
+    catalog_copy: CatalogCopy,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    catalog_copy.replace("catalog/stages.toml", "shards = 5", 'shards = 5\nsplit = "even"')
+    monkeypatch.setattr(
+        "ci.cli.shards.load_catalog", lambda: load_catalog(catalog_copy.rows, catalog_copy.envs)
+    )
+    assert load_catalog(catalog_copy.rows, catalog_copy.envs).suites[1].split is Split.EVEN
+    assert main(["shards", "--checkout", tree, "--suite", SUITE, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["split"], row["shards"]) == ("sglang", 3)
