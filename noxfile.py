@@ -584,8 +584,9 @@ def bench(session: nox.Session) -> None:
     judges a folder of labelled logs and exits with 1 when a product failure is excused or too much infrastructure is blamed
     on the product: `-- verdicts [FOLDER] [--json] [--matrices]`, see docs/verdict-corpus.md. `triage` reads a made-up log of 60 MB.
     `time_left RUN...` replays saved runs and compares the time left that a terminal showed with what was left.
+    `slots` runs tests on 1, 2 and 4 slots, against static shards and pytest-xdist: `-- slots [--slots 1,2,4] [--seconds S]`.
     """
-    if session.posargs[:1] in (["mutants"], ["verdicts"], ["triage"], ["time_left"]):
+    if session.posargs[:1] in (["mutants"], ["slots"], ["verdicts"], ["triage"], ["time_left"]):
         name, *options = session.posargs
         run(session, made(session, *TEST), f"test/bench/{name}.py", *options)
         return
@@ -593,7 +594,7 @@ def bench(session: nox.Session) -> None:
     if set(words) - {"discovery", "image"}:
         raise UsageError(
             f"unknown bench {' '.join(words)}",
-            then="nox -s bench -- discovery, image, mutants, time_left, triage or verdicts",
+            then="nox -s bench -- discovery, image, mutants, slots, time_left, triage or verdicts",
         )
     if not session.posargs and "image" not in words:
         session.log("skipping image: it needs root")

@@ -262,10 +262,12 @@ class Attempt:
     def _clear_away(self) -> None:
         """End what outlived the test process, after a moment in which it may end by itself."""
         until = time.monotonic() + self._limits.settle_s
-        while self._members() and time.monotonic() < until and self._context.stop.reason is None:
+        while self._members():
+            if time.monotonic() >= until or self._context.stop.reason is not None:
+                self._escalate()
+                return
             self._shared_memory.look(self._members)
             self._pump(POLL_S)
-        self._escalate()
 
     def _escalate(self) -> None:
         """SIGINT, SIGTERM, SIGKILL, with time to react between them, until nothing of the attempt is left."""

@@ -33,6 +33,16 @@ ERROR = 0.25
 LIMIT = 1.05
 QUEUE, SHARDS, XDIST = "queue", "static shards", "xdist worksteal"
 
+# a file that runs by itself, as SGLang runs its tests, and under pytest
+_TEST = """
+import time
+
+def test_wait():
+    time.sleep({wait_s})
+
+if __name__ == "__main__":
+    test_wait()
+"""
 # what pytest-xdist's controller hears of each test
 _CONFTEST = """
 import json
@@ -86,7 +96,7 @@ def made_cases(seconds: float, seed: int) -> list[Case]:
 
 def write(cases: Sequence[Case], folder: Path) -> None:
     for case in cases:
-        (folder / case.id).write_text(f"import time\n\ndef test_wait():\n    time.sleep({case.wait_s})\n")
+        (folder / case.id).write_text(_TEST.format(wait_s=case.wait_s))
 
 
 def lower_bound_s(took: Sequence[float], slots: int) -> float:
@@ -101,7 +111,7 @@ def run_agents(way: str, parts: Sequence[Sequence[Case]], *, jobs: int, folder: 
         place.mkdir()
         agent = AgentProcess(place)
         write(part, agent.root)
-        tests = [a_test(case.id, est_s=case.est_s) for case in part]
+        tests = [a_test(case.id, kind="script", est_s=case.est_s) for case in part]
         agents.append((agent, a_suite(tests, timeout_s=3600)))
     began = time.monotonic()
     for agent, suite in agents:
