@@ -32,7 +32,8 @@ class Reading:
     `step_failed` is the line in which a runner says for the first time that a step failed: what follows it cleans up. `holders`
     are processes of others that hold memory of the GPUs, in words. `retried` is what SGLang's retry of a test's method was last
     about. `serves`: a server of the test's own was started; `served_since` is the line of the newest start that succeeded.
-    `models`: those that the newest server's command names.
+    `models`: those that the newest server's command names. `hung` is what ran when a watchdog of the test's own dumped its stacks,
+    unless that waited for another host, or the tests went on.
     """
 
     cases: list[FailedCase] = field(default_factory=list)
@@ -49,3 +50,4 @@ class Reading:
     serves: bool = False
     served_since: int = 0
     models: tuple[str, ...] = ()
+    hung: ProcessEnd | None = None

@@ -13,6 +13,13 @@ _RUNNERS = (
 )  # fmt: skip
 _LIBRARY = re.compile(r"/lib/python3\.\d+/(?!site-packages|dist-packages)")
 _PROGRESS = re.compile(r"(?:\S+\.py(?:::\S+)? )?[.sxXFE]*\s*(?=Fatal Python error: |Timeout \()")
+# pytest-timeout's form: a thread's name, and its frames from the outermost to the innermost, each with its source line
+_STACK = re.compile(r"~+ Stack of .+ \(\d+\) ~+$")
+_STACK_FRAME = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>.+)$')
+# who waits for another host there is not at fault
+_CLIENTS = re.compile(
+    r"/(?:urllib3?|requests|httpx|httpcore|aiohttp|huggingface_hub|botocore|http|ssl|socket)(?:/|\.py$)"
+)
 _TIME = re.compile(r"Timeout \(\d+:\d\d:\d\d(?:\.\d+)?\)!$|\++ Timeout \++$")
 
 
@@ -27,6 +34,8 @@ class FatalReader:
         self._frames: list[Frame] = []
         self._other: list[Frame] = []
         self._done: ProcessEnd | None = None
+        # what ran when the newest time was over; None when a client of another host did
+        self.hung: ProcessEnd | None = None
 
     def begin(self, number: int, line: str) -> bool:
         """Whether a dump begins with this line."""
@@ -46,8 +55,12 @@ class FatalReader:
             found = Frame(file=frame["file"], line=int(frame["line"]), function=frame["function"])
             (self._frames if self._current else self._other).append(found)
             return True
+        if not self._message and self._takes_stack(line):
+            return True
         if line.startswith(("Current thread ", "Thread 0x")):
             self._current = line.startswith("Current thread ")
+            if not self._message:  # the main thread is the last one
+                self._other = []
             return True
         if not line.strip() and not self._frames:
             return True
@@ -63,15 +76,33 @@ class FatalReader:
         done, self._done = self._done, None
         return done
 
+    def _takes_stack(self, line: str) -> bool:
+        frame = _STACK_FRAME.match(line)
+        if frame is not None:
+            found = Frame(file=frame["file"], line=int(frame["line"]), function=frame["function"])
+            self._other.insert(0, found)
+        elif _STACK.match(line):
+            self._other = []
+        return frame is not None or line.startswith(("    ", "~"))
+
     def _close(self) -> None:
         self.open = False
         if not self._message:
+            self._note_hang()
             return
         frame = telling(self._frames or self._other)
         error = RaisedError(
             raises="Fatal Python error", message=self._message, frames=(frame,) if frame is not None else ()
         )
         self._done = ProcessEnd(who="the process", errors=(error,))
+
+    def _note_hang(self) -> None:
+        frame = telling(self._other)
+        if frame is None:
+            return
+        waits = any(_CLIENTS.search(f"/{each.file}") for each in self._other)
+        error = RaisedError(raises="Timeout", message="its time was over", frames=(frame,))
+        self.hung = None if waits else ProcessEnd(who="the process", errors=(error,))
 
 
 def telling(frames: list[Frame]) -> Frame | None:

@@ -96,7 +96,12 @@ class _Judge:
             evidence = (*lines, *messages)
             return self._judgement(replace(worst, evidence=evidence))
         return self._judgement(
-            self._process() or self._was_killed() or self._printed() or self._was_ended() or self._nothing()
+            self._process()
+            or self._was_killed()
+            or self._printed()
+            or self._was_ended()
+            or self._hung()
+            or self._nothing()
         )
 
     def _rank(self, verdict: str) -> int:
@@ -278,6 +283,11 @@ class _Judge:
             others = (at for at, (_, each) in enumerate(reversed(found)) if each.rule != last.rule)
             return found[len(found) - next(others, len(found))][1]
         return self._about_kernel() or server
+
+    def _hung(self) -> _Found | None:
+        """Nothing but the stacks of a test that went on for too long."""
+        hung = self._log.hung
+        return _Found(verdict=PRODUCT, evidence=(hung.text(),)) if hung is not None else None
 
     def _nothing(self) -> _Found:
         """Nothing explains the end."""

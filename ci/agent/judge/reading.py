@@ -139,6 +139,7 @@ class _LogReader:
         if self._last_words and line.startswith("("):
             self._goes_on(line)
         if self._cases.take(number, line):
+            self._fatal.hung = None
             return
         if BEGIN in line:
             self._open(number, line)
@@ -170,6 +171,7 @@ class _LogReader:
             self._end(number, ProcessEnd(who=name.strip("() "), errors=chain))
         reading = self._reading
         reading.cases = self._cases.close()
+        reading.hung = self._fatal.hung
         reading.holders = self._holders.found
         reading.ends.sort(key=lambda end: end.line)
         reading.printed.sort(key=lambda printed: printed[0])
