@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci.catalog.stages import Split
 from ci.plan.shards import balance, longest_first, split
 
 
@@ -20,6 +21,7 @@ items = st.lists(
     unique_by=lambda item: item.id,
     max_size=40,
 )
+few = items.map(lambda tests: tests[:12])
 
 
 @given(items, st.integers(1, 20))
@@ -27,6 +29,20 @@ def test_every_test_is_in_exactly_one_shard(tests: list[Item], count: int) -> No
     shards = split(tests, count)
     assert len(shards) == count
     assert sorted(test.id for shard in shards for test in shard) == sorted(test.id for test in tests)
+
+
+@given(few, st.integers(1, 6), st.sampled_from(Split), st.randoms(use_true_random=False))
+def test_every_rule_has_every_test_once_whatever_the_order(
+    tests: list[Item], count: int, rule: Split, rng: random.Random
+) -> None:
+    shards = split(tests, count, rule)
+    assert sorted(test.id for shard in shards for test in shard) == sorted(test.id for test in tests)
+    shuffled = list(tests)
+    rng.shuffle(shuffled)
+    assert split(shuffled, count, rule) == shards
+    assert balance(tests, count, rule).makespan_s == max(
+        sum(test.est_s for test in shard) for shard in shards
+    )
 
 
 @given(items, st.integers(1, 20), st.randoms(use_true_random=False))
