@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.envsets import ENVS_DIR
 from ci.catalog.toml_reader import CATALOG_DIR
 from ci.cli.fleet_options import read_fleet_options
 from ci.cli.shards import tests_and_catalog
@@ -81,7 +82,10 @@ def _loads(known: Any) -> Mapping[str, Load]:
 
 
 def _catalog(folder: str) -> Catalog:
-    return load_catalog(Path(folder).expanduser().absolute())
+    """The rows of a folder, with the env sets of its repository where it has some."""
+    rows = Path(folder).expanduser().absolute()
+    own = (place / "envs" for place in (rows, *rows.parents[:2]))
+    return load_catalog(rows, next((envs for envs in own if envs.is_dir()), ENVS_DIR))
 
 
 def _search(known: Any, load: Load, settings: Settings) -> tuple[Found | None, Goal | None]:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ci.catalog.catalog import load_catalog
 from ci.cli.main import main
-from support.catalog_files import CATALOG_DIR, ENVS_DIR, CatalogCopy
+from support.catalog_files import CATALOG_DIR, CatalogCopy
 from support.workflow_trees import registered, write_workflow_tree
 
 SUITE = "stage-b-test-1-gpu-small-amd"
@@ -17,7 +16,6 @@ SUITE = "stage-b-test-1-gpu-small-amd"
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr("ci.cli.fleet.CATALOG_DIR", CATALOG_DIR)
-    monkeypatch.setattr("ci.cli.fleet.load_catalog", lambda folder: load_catalog(folder, ENVS_DIR))
     files = {
         f"test/registered/x/test_{name}.py": registered(f'amd(est_time=600, suite="{SUITE}")')
         for name in "abcdef"
