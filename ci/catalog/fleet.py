@@ -152,9 +152,6 @@ def load_fleet(reader: Reader, runners: Runners, stages: Collection[str]) -> Fle
                 change, "selects", f"is {change.selects.value!r}, which a simulated change cannot be", hint
             )
     if file.complete("machines"):
-        for pool in runners.pools:
-            if pool not in machines:
-                file.problem("machines", f"pool {pool} is missing", f'add [[machines]] pool = "{pool}"')
         for label in runners.labels:
             row = machines.get(label.pool)
             if row is not None and row.gpus < label.gpus:

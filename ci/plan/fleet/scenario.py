@@ -156,7 +156,11 @@ def _jobs(
         if not pool:
             notes[f"{suite.name} is left out: its runner label is of no pool"] = None
             continue
-        if suite.gpus > catalog.fleet.machines[pool].gpus:
+        machines = catalog.fleet.machines.get(pool)
+        if machines is None:  # a new pool works without: how many machines it has is for the simulation alone
+            notes[f"{suite.name} is left out: fleet.toml has no [[machines]] of pool {pool}"] = None
+            continue
+        if suite.gpus > machines.gpus:
             notes[f"{suite.name} is left out: it needs {suite.gpus} GPUs, a machine of {pool} has fewer"] = (
                 None
             )
