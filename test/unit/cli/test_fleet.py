@@ -53,6 +53,21 @@ def test_for_machines_it_is_json_that_is_the_same_again(
     assert fleet["events"][0]["events"] > 200
 
 
+def test_a_pool_without_machines_is_left_out_and_named(
+    tree: str, catalog_copy: CatalogCopy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = catalog_copy.rows / "fleet.toml"
+    rows = file.read_text()
+    begin = rows.index('[[machines]]\npool = "north"')
+    file.write_text(rows[:begin] + rows[rows.index("[[machines]]", begin + 1) :])
+    assert catalog_copy.problems() == []
+    monkeypatch.setattr("ci.cli.fleet.CATALOG_DIR", catalog_copy.rows)
+    main(["fleet", "--checkout", tree, "--days", "1", "--plain"])
+    assert f"{SUITE} is left out: fleet.toml has no [[machines]] of pool north" in "".join(
+        capsys.readouterr()
+    )
+
+
 def test_the_page_is_whole_and_loads_nothing(tree: str, tmp_path: Path) -> None:
     page = tmp_path / "fleet.html"
     assert main(["fleet", "--checkout", tree, "--output", str(page), "--target", "60", "--days", "1"]) == 0
@@ -147,7 +162,7 @@ def test_every_invalid_option_is_named_at_once(capsys: pytest.CaptureFixture[str
             'share = 0.5\nwhy = "nothing runs"',
             "the shares add up to 1.25",
         ),
-        ('pool = "south"', 'pool = "east"', "pool south is missing"),
+        ('pool = "south"', 'pool = "east"', "unknown pool 'east'"),
         ("per_day = 24", "per_day = 24\nby_hour = [1, 2]", "has 2 hours"),
         ("gpus = 8", "gpus = 4", "gives a job 8"),
         ('selects = "nothing"', 'selects = "rows"', "is 'rows', which a simulated change cannot be"),
