@@ -1,5 +1,6 @@
 """What all final reports say about a record, in words and rows; each report decides how it looks."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +29,7 @@ __all__ = [
     "ending",
     "expected_failures",
     "facts",
+    "failed_by_verdict",
     "headline",
     "left_out",
     "leftover_words",
@@ -196,6 +198,14 @@ def counts(record: RunRecord) -> dict[str, int]:
     """Tests by status, in words and in the order of `Status`, statuses without a test left out."""
     found = {status.plain: record.count(status) for status in Status}
     return {words: count for words, count in found.items() if count}
+
+
+def failed_by_verdict(record: RunRecord) -> str:
+    """` (6 product, 2 infra)`, most first; empty where fewer than two tests failed."""
+    verdicts = Counter(test.verdict.value for test in record.tests if test.status is Status.FAILED)
+    if verdicts.total() < 2:
+        return ""
+    return f" ({', '.join(f'{count} {verdict}' for verdict, count in verdicts.most_common())})"
 
 
 def facts(record: RunRecord) -> dict[str, str]:

@@ -232,8 +232,12 @@ def _result(record: RunRecord) -> Iterator[_Styled]:
         yield one_line(words), "bold red" if record.regressions else "green"
     if words := unverified_words(record.start.unverified):
         yield words, "bold red"
-    counted = ", ".join(f"{count} {words}" for words, count in model.counts(record).items()) or "no test"
-    yield f"{counted} in {duration(record.duration_s)}", "bold"
+    why = model.failed_by_verdict(record)
+    counted = ", ".join(
+        f"{count} {words}{why if words == Status.FAILED.plain else ''}"
+        for words, count in model.counts(record).items()
+    )
+    yield f"{counted or 'no test'} in {duration(record.duration_s)}", "bold"
     ended = model.result(record)
     never = ", never a pass of the stage" if record.start.rehearsal else ""
     style = "bold green" if ended.ok else "bold red"
