@@ -164,7 +164,8 @@ class TestOfOurOwnTests:
 
     @pytest.fixture
     def with_pytest(self, tmp_path: Path, envdir: Path) -> Iterator[Project]:
-        pins = {"tasks": "execnet", "test": "pytest-xdist"}
+        every = dict.fromkeys((file.stem for file in (REPOSITORY / "requirements").glob("*.txt")), "mdurl")
+        pins = {**every, "tasks": "execnet", "test": "pytest-xdist"}
         project = make_project(tmp_path / "project", envdir=envdir, pins=pins)
         shutil.copy(REPOSITORY / "requirements" / "run.txt", project.root / "requirements")
         folder = project.root / "test" / "unit"
