@@ -164,8 +164,7 @@ class TestOfOurOwnTests:
 
     @pytest.fixture
     def with_pytest(self, tmp_path: Path, envdir: Path) -> Iterator[Project]:
-        every = dict.fromkeys((file.stem for file in (REPOSITORY / "requirements").glob("*.txt")), "mdurl")
-        pins = {**every, "tasks": "execnet", "test": "pytest-xdist"}
+        pins = {"tasks": "execnet", "test": "pytest-xdist"}
         project = make_project(tmp_path / "project", envdir=envdir, pins=pins)
         shutil.copy(REPOSITORY / "requirements" / "run.txt", project.root / "requirements")
         folder = project.root / "test" / "unit"

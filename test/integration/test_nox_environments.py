@@ -212,10 +212,6 @@ class TestPythons:
         assert "was started on 3.10." in ended.stderr
 
     def test_a_python_that_cannot_be_had_is_named_and_the_others_are_tested(self, project: Project) -> None:
-        for group in ("tasks", "container"):
-            (project.root / "requirements" / f"{group}.txt").write_text(
-                (project.root / "requirements" / "model.txt").read_text()
-            )
         ours = (REPOSITORY / "requirements" / "test.txt").read_text()
         coverage = re.search(r"^coverage==(?:.+\n)+?(?=\S|    # )", ours, re.MULTILINE)
         assert coverage, "our pins have no coverage"

@@ -208,7 +208,8 @@ def make_project(root: Path, *, envdir: Path, pins: Mapping[str, str] | None = N
     (root / "ci" / "__main__.py").write_text(STAND_IN, encoding="utf-8")
     (root / "requirements").mkdir()
     ours = "".join(file.read_text(encoding="utf-8") for file in (REPOSITORY / "requirements").glob("*.txt"))
-    for group, package in {**_SMALL_PINS, **(pins or {})}.items():
+    every = dict.fromkeys((file.stem for file in (REPOSITORY / "requirements").glob("*.txt")), "mdurl")
+    for group, package in {**every, **_SMALL_PINS, **(pins or {})}.items():
         pin = re.search(rf"^{package}==(?:.+\n)+?(?=\S|    # )", ours, re.MULTILINE)
         assert pin, f"our pins have no {package}"
         (root / "requirements" / f"{group}.txt").write_text(pin.group(), encoding="utf-8")
