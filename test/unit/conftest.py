@@ -20,8 +20,10 @@ from support.trees import write_own_tree
 
 REPOSITORY = Path(__file__).parents[2]
 
-# a runner that is busy with something else is no failure
-hypothesis.settings.register_profile("unit", deadline=None)
+# A runner that is busy with something else is no failure, and the same commit has the same examples everywhere; others are tried
+# with `--hypothesis-profile=explore`.
+hypothesis.settings.register_profile("unit", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile("unit")
 
 _STARTS_A_PROCESS = frozenset(

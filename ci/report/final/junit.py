@@ -242,7 +242,7 @@ def _one(test: TestRecord, name: str, seen: Sequence[_Trial | None]) -> _Case:
     trials = [(number, trial) for number, trial in enumerate(seen, start=1) if trial is not None]
     last_number, last = trials[-1] if trials else (0, _Trial(outcome=CaseOutcome.PASSED, duration_s=0.0))
     # a case that an earlier attempt failed and the passing one never ran again is not failed for good
-    passed_later = test.status is Status.FLAKY and last.outcome is CaseOutcome.FAILED
+    passed_later = test.status in (Status.FLAKY, Status.PASSED) and last.outcome is CaseOutcome.FAILED
     case = _testcase(test, name, last.duration_s)
     if file := _text(last.file):
         case.file = file
