@@ -1,6 +1,6 @@
 """All that a run was, in tables: what `-v` shows above the end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
@@ -44,8 +44,8 @@ def tables(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> Group
         _tests(record),
         _measured(record),
         _slowest(record),
-        _left_out(record),
-        _expected_failures(record),
+        _by_reason("Not run", model.left_out(record)),
+        _by_reason("Expected to fail, with no date", model.expected_failures(record)),
         _quarantined(record),
         _phases(record, tails),
         _troubles(record, tails, limits),
@@ -133,22 +133,11 @@ def _slowest(record: RunRecord) -> Table | None:
     return table
 
 
-def _left_out(record: RunRecord) -> RenderableType | None:
-    groups = model.left_out(record)
+def _by_reason(title: str, groups: Mapping[str, Sequence[str]]) -> RenderableType | None:
+    """Tests by the reason for which they count for nothing."""
     if not groups:
         return None
-    lines: list[RenderableType] = [Text("Not run", style="bold")]
-    for because, names in groups.items():
-        lines.append(Text(f"  {len(names)} {one_line(because)}", style="yellow"))
-        lines += [Text(f"      {one_line(name)}", style="dim") for name in names]
-    return Group(*lines)
-
-
-def _expected_failures(record: RunRecord) -> RenderableType | None:
-    groups = model.expected_failures(record)
-    if not groups:
-        return None
-    lines: list[RenderableType] = [Text("Expected to fail, with no date", style="bold")]
+    lines: list[RenderableType] = [Text(title, style="bold")]
     for reason, names in groups.items():
         lines.append(Text(f"  {len(names)} {one_line(reason)}", style="yellow"))
         lines += [Text(f"      {one_line(name)}", style="dim") for name in names]
