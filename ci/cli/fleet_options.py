@@ -87,9 +87,10 @@ def _number(
 ) -> N:
     try:
         value = kind(text)
-    except ValueError:
-        value = kind("-1")
-    if not math.isfinite(value) or (value <= 0 if least is None else value < least):
+        valid = math.isfinite(value) and (value > 0 if least is None else value >= least)
+    except (ValueError, OverflowError):
+        value, valid = kind("0"), False
+    if not valid:
         above = "above 0" if least is None else f"{least:g} or more"
         problems.append(Problem(where=where, what=f"invalid number {text!r}", hint=above))
     return value

@@ -6,7 +6,7 @@ from typing import Any
 
 from ci.catalog.catalog import load_catalog
 from ci.cli.options import Parser, parse
-from ci.errors import CiError, ExitCode, Problem, UsageError, writing
+from ci.errors import CiError, ExitCode, InfrastructureError, Problem, UsageError, writing
 from ci.execute.run_folder import make_report_folder
 from ci.facts.gather import runs_dir
 from ci.github.outputs import add_summary
@@ -14,7 +14,7 @@ from ci.github.verdict import planned_jobs, read_needs
 from ci.record.merge import NOT_WHOLE, Merged, merge
 from ci.report.console import Text, open_console, print_json
 from ci.report.final.terminal import show_end
-from ci.report.final.write import page_of, show_written, write_reports
+from ci.report.final.write import Failed, page_of, show_written, write_reports
 from ci.report.shards import merged_data
 from ci.report.text import one_line
 from ci.report.views.shards import show_shards
@@ -51,7 +51,7 @@ def report(arguments: Sequence[str]) -> int:
     console = open_console(environ, json=known.json)
     written = write_reports(merged.record, into, environ=environ, limits=limits)
     page = page_of(written)
-    if known.page and page is not None:
+    if known.page and page is not None and page.suffix == ".html":
         with writing(Path(known.page)):
             Path(known.page).write_bytes(page.read_bytes())
     if known.json:
@@ -60,6 +60,11 @@ def report(arguments: Sequence[str]) -> int:
     if not known.json:
         show_shards(console, merged.record)
         show_end(console, merged.record, into, report=page)
+    if lost := [file for file in written if isinstance(file, Failed)]:
+        raise InfrastructureError(
+            "the report is not whole: " + "; ".join(f"{file.path}: {file.because}" for file in lost),
+            then=f"df -h {into}",
+        )
     if merged.unusable:
         raise _incomplete(merged, NOT_WHOLE)
     return 0
@@ -139,7 +144,7 @@ def _read(arguments: Sequence[str]) -> Any:
     known = parse(parser, arguments, problems)
     for link in known.link:
         name, _, url = link.partition("=")
-        if not name or not url.startswith("https://") or set(link) & set("[]()<> \n") - {" "}:
+        if not name or not url.startswith("https://") or " " in url or set(link) & set("[]()<>\n"):
             problems.append(Problem(where=f"--link {link}", what="is not NAME=https://..."))
     if known.link and known.sources:
         problems.append(Problem(where="--link", what="makes no report", hint="leave out the runs"))

@@ -118,7 +118,7 @@ def size(count: float) -> str:
     power = 0
     while count >= 1024 and power < len(units) - 1:
         count, power = count / 1024, power + 1
-    return f"{count:.3g} {units[power]}" if power and count < 1000 else f"{count:.0f} {units[power]}"
+    return f"{count:.3g} {units[power]}" if power and count < 999.5 else f"{count:.0f} {units[power]}"
 
 
 def quantity(value: float, unit: str = "") -> str:

@@ -65,7 +65,7 @@ class RunArchive:
             if not path.is_relative_to(run) or name.endswith("/"):
                 continue
             inside = path.relative_to(run)
-            wanted = str(inside) in _RECORD or (logs and inside.parts[0] == "logs")
+            wanted = str(inside) in _RECORD or (logs and inside.parts[:1] == ("logs",))
             if wanted and ".." not in inside.parts:
                 target = into / inside
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,7 @@ class RunGatherer:
                 self._jobs(github, link)
             artifacts = github.artifacts(link)
             chosen = [each for each in artifacts if link.artifact in (0, each.get("id"))]
-            before = len(self.found)
+            before = len(self.found), len(self.unusable)
             for each in chosen:
                 where = f"artifact {each.get('name')} of run {link.run}"
                 try:
@@ -101,7 +101,7 @@ class RunGatherer:
                     self._archive(io.BytesIO(data), where, needed=False)
                 except CiError as error:
                     self._add(where, error)
-            if len(self.found) == before and not self.unusable:
+            if (len(self.found), len(self.unusable)) == before:
                 self._nothing(source, f"{len(chosen)} artifacts, none of them with a run folder")
 
     def _jobs(self, github: GitHub, link: Link) -> None:
@@ -145,9 +145,12 @@ class RunGatherer:
             if needed and not archive.runs:
                 self._nothing(where, "no run folder in it")
             for run in archive.runs:
-                with self._beside(run.name or Path(where).stem) as folder:
-                    archive.unpack(run, folder, logs=True)
-                self._read(folder, f"{where}:{run}")
+                try:
+                    with self._beside(run.name or Path(where).stem) as folder:
+                        archive.unpack(run, folder, logs=True)
+                    self._read(folder, f"{where}:{run}")
+                except CiError as error:  # of one run: the others of the archive are read
+                    self._add(f"{where}:{run}", error)
 
     def _run(self, source: Path, where: str) -> None:
         with self._beside(source.resolve().name) as folder:

@@ -1,7 +1,7 @@
 """How well a terminal knows the time that is left: saved runs are replayed, `nox -s bench -- time_left RUN...`.
 
 At 25, 50 and 75 % of the time between the first test's start and the last one's end, what was shown is compared with what
-was left; before the pace counted, the estimates were shown as they are.
+was left; beside it stands what the estimates alone would show.
 """
 
 import sys

@@ -213,8 +213,9 @@ def test_a_full_disk_is_exit_4_and_what_was_recorded_stays_readable(tmp_path: Pa
         for line in (run_folder(small_disk / "runs") / "events.jsonl").read_text().splitlines()
     ]
     passed = [event for event in events if event["type"] == "test-ended" and event["outcome"] == "passed"]
-    # whether the end of the other one still found room depends on the size of a page
-    assert passed[0]["test"] == "test/registered/amd/test_a_passing.py"
+    # the disk is full in the middle of the other one, whose last line may still have room in a page that is begun
+    kept = "test/registered/amd/test_a_passing.py"
+    assert [event["test"] for event in passed] in ([kept], [kept, "test/registered/amd/test_b_loud.py"])
 
 
 def test_a_run_folder_that_can_t_be_made_is_exit_4_before_anything_starts(copy: Path, tmp_path: Path) -> None:

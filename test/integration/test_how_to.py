@@ -49,7 +49,9 @@ def environ(tmp_path: Path) -> dict[str, str]:
     shim.chmod(0o755)
     outer = ("NOX", "UV_", "VIRTUAL_ENV", "PYTEST", "PYTHON", "AMD_CI", "GITHUB_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
-    return {**kept, "PATH": f"{folder}{os.pathsep}{kept['PATH']}", "AMD_CI_REGISTRY": "127.0.0.1:9"}
+    # the pages' rows have dates: they are followed on the day on which they were written
+    fixed = {"AMD_CI_REGISTRY": "127.0.0.1:9", "AMD_CI_TODAY": "2026-11-26"}
+    return {**kept, "PATH": f"{folder}{os.pathsep}{kept['PATH']}", **fixed}
 
 
 def test_there_are_pages_that_change_something() -> None:

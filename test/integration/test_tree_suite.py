@@ -74,9 +74,17 @@ def call(words: list[str], runs: Path) -> CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     program = shutil.which(words[0], path=path)
     assert program
-    environ = {**os.environ, "PATH": path, "AMD_CI_RUNS": str(runs)}
+    outer = ("NOX", "UV_PROJECT", "VIRTUAL_ENV", "PYTEST", "PYTHON", "AMD_CI", "GITHUB_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
+    environ = {**kept, "PATH": path, "AMD_CI_RUNS": str(runs)}
     return run(
-        [program, *words[1:]], cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=False
+        [program, *words[1:]],
+        cwd=REPOSITORY,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
 
 

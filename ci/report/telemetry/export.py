@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from threading import Thread
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ci.record.fold import exit_code
 from ci.record.model import RunRecord
@@ -153,9 +153,7 @@ class Export:
         }
         took.record(record.duration_s, pipeline | ended)
         errors = meter.create_counter("cicd.pipeline.run.errors", "{error}", "Tests that failed, by verdict")
-        durations = meter.create_histogram(
-            "amd_ci.test.duration", "s", "Duration of a test with all its attempts"
-        )
+        durations = seconds("amd_ci.test.duration", "Duration of a test with all its attempts")
         for test in record.tests:
             if test.attempts:
                 durations.record(
@@ -246,6 +244,10 @@ def _credentials(environ: Mapping[str, str]) -> Iterator[str]:
     """The values of headers, which are tokens as a rule, and passwords in addresses."""
     for name, text in environ.items():
         if name.startswith("OTEL_") and name.endswith("_HEADERS"):
-            yield from (pair.partition("=")[2].strip() for pair in text.split(","))
+            for pair in text.split(","):
+                value = pair.partition("=")[2].strip()
+                # as given, as sent, and without a scheme such as Bearer
+                yield from (value, unquote(value), unquote(value).rpartition(" ")[2])
         elif name.startswith("OTEL_") and name.endswith("_ENDPOINT") and "@" in text:
-            yield text.partition("//")[2].rpartition("@")[0]
+            user = text.partition("//")[2].rpartition("@")[0]
+            yield from (user, user.partition(":")[2])

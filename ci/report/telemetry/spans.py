@@ -141,7 +141,11 @@ def _phase(phase: PhaseRecord, span_id: int, parent_id: int, clock: _Clock) -> S
         attributes=_known(
             {
                 "cicd.pipeline.task.name": phase.phase,
-                "cicd.pipeline.task.run.result": "error" if failed else "success",
+                "cicd.pipeline.task.run.result": "error"
+                if failed
+                else "skip"
+                if phase.outcome is PhaseOutcome.SKIPPED
+                else "success",
                 "amd_ci.phase.outcome": phase.outcome.value,
             }
         ),

@@ -1,7 +1,6 @@
 """A run at an OTLP endpoint, and what an endpoint that does not work costs."""
 
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +15,7 @@ from ci.record.events import Case, Metric
 from ci.record.fold import fold
 from ci.record.model import RunRecord
 from ci.record.values import CaseOutcome
-from ci.report.telemetry.export import LIMIT_S, start_export
+from ci.report.telemetry.export import start_export
 from ci.report.telemetry.spans import spans, trace_id
 from support.otlp import Collector, collector, values
 from support.records import ended, record_of, run_events
@@ -155,17 +154,15 @@ def test_no_secret_is_sent_or_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestEndpointsThatDoNotWork:
-    """Each takes at most the limit, and writes nothing but its line."""
+    """Each writes nothing but its line; what each costs is in test/faults/test_telemetry.py."""
 
     def test_one_that_never_answers(
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
+        monkeypatch.setattr("ci.report.telemetry.export.LIMIT_S", 0.2)
         with collector(answers=False) as endpoint:
-            began = time.monotonic()
             line = sent(record_of("stage-b"), monkeypatch, endpoint.url)
-            took = time.monotonic() - began
-        assert line == f"traces: not sent, {endpoint.url} did not take them within 3.0 s"
-        assert LIMIT_S - 0.5 < took < LIMIT_S + SLACK_S
+        assert line == f"traces: not sent, {endpoint.url} did not take them within 0.2 s"
         assert capfd.readouterr() == ("", "")
 
     def test_one_that_refuses(
@@ -184,9 +181,7 @@ class TestEndpointsThatDoNotWork:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        began = time.monotonic()
         line = sent(record_of("stage-b"), monkeypatch, url)
-        assert time.monotonic() - began < LIMIT_S + SLACK_S
         assert line.startswith("traces: not sent")
         assert capfd.readouterr() == ("", "")
 
