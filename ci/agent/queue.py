@@ -26,7 +26,10 @@ __all__ = ["Queue", "slots_of"]
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Entry:
-    """A test of the queue, with its next attempt: not before `ready_s` on the monotonic clock."""
+    """A test of the queue, with its next attempt: not before `ready_s` on the monotonic clock.
+
+    `failed`: what ends a run with fail-fast, once no further attempt comes of it.
+    """
 
     suite: Suite
     test: Test
@@ -34,6 +37,7 @@ class _Entry:
     attempt: int = 1
     ready_s: float = 0.0
     retry: Retry | None = None
+    failed: str = ""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -68,8 +72,7 @@ class Queue:
         self._changed = threading.Condition()
         self._failed_by: str | None = None
         self._broken: BaseException | None = None
-        self._slots = slots_of(self._spec)
-        self._lost: dict[str, Leak] = {}
+        self._all_slots = self._slots = slots_of(self._spec)  # without those that were taken out
         self._own = OwnPlaces(self._spec)
         self._cpus = sorted(os.sched_getaffinity(0))
         self._running: list[_Running] = []
@@ -171,8 +174,7 @@ class Queue:
         if self._stop.reason is not None:
             text = f"no further attempt: {self._stop.reason}"
         elif self._clocks[entry.suite.id].left_s() <= 0:
-            where = "no other GPU was free" if waiting.avoid else "no GPU was free"
-            text = f"no further attempt: {where} before the end"
+            text = "no further attempt: no GPU that it may have was free before the end"
         elif waiting.needs <= len(allowed):
             return
         elif (
@@ -191,8 +193,8 @@ class Queue:
         self._settle(entry, counted=True)
 
     def _lost_words(self) -> str:
-        lost = ", ".join(sorted(self._lost))
-        return f"GPU {lost} was taken out, {len(self._slots.ids)} are left"
+        lost = ", ".join(each for each in self._all_slots.ids if each not in self._slots.ids)
+        return f"GPU {lost} taken out, {len(self._slots.ids)} left"
 
     def _not_run(self, entry: _Entry, verdict: str, because: str) -> None:
         self._waiting.remove(entry)
@@ -202,6 +204,8 @@ class Queue:
     def _settle(self, entry: _Entry, *, counted: bool) -> None:
         """Nothing more comes of this test; `counted`: its suite's time ran for it."""
         suite = entry.suite.id
+        if self._spec.fail_fast and entry.failed and self._failed_by is None:
+            self._failed_by = entry.failed
         if counted:
             self._clocks[suite].end()
         self._unsettled[suite] -= 1
@@ -242,7 +246,7 @@ class Queue:
         alone = self._spec.jobs == 1 or entry.waiting.alone
         try:
             if not alone:
-                keep_to(cpu_share(self._cpus, self._slots, running.slot, running.ids))
+                keep_to(cpu_share(self._cpus, self._all_slots, running.slot, running.ids))
             environ = self._own.environ(running.slot, running.ids)
             number = running.slot if self._spec.jobs > 1 else 0
             place = Place(slot=number, gpu_ids=gpus, environ=environ)
@@ -272,15 +276,13 @@ class Queue:
             return
         if ended.leak is not None:
             self._lose(entry, ended.leak)
-        if self._again(entry, ended.ids, judgement):
-            return
-        if self._spec.fail_fast and ended.gates and self._failed_by is None:
-            self._failed_by = f"{entry.test.id} of suite {entry.suite.id} failed ({judgement.verdict})"
-        self._settle(entry, counted=True)
+        failed = f"{entry.test.id} of suite {entry.suite.id} failed ({judgement.verdict})"
+        entry.failed = failed if ended.gates else ""
+        if not self._again(entry, ended.ids, judgement):
+            self._settle(entry, counted=True)
 
     def _lose(self, entry: _Entry, leak: Leak) -> None:
         """Take GPUs out of the run."""
-        self._lost |= dict.fromkeys(leak.gpu_ids, leak)
         self._slots = self._slots.without(leak.gpu_ids)
         tags = {"suite": entry.suite.id, "test": entry.test.id, "attempt": entry.attempt}
         self._emit("slot-lost", gpu_ids=list(leak.gpu_ids), because=leak.because, **tags)
@@ -308,6 +310,8 @@ class Queue:
         entry.ready_s = time.monotonic() + suite.retry_wait_s
         first = min([0, *(each.waiting.place for each in self._waiting)]) - 1
         avoid = frozenset(ids) if elsewhere else frozenset()
+        if gpus and retry.gpu == "same":
+            avoid = frozenset(self._slots.ids) - set(ids)
         entry.waiting = replace(entry.waiting, place=first, avoid=avoid)
         self._waiting.append(entry)
         return True
@@ -319,7 +323,9 @@ class Queue:
 
     def _is_left(self, pid: int) -> bool:
         """Whether a process is of this run and of no attempt that runs."""
-        marks = [each.mark for each in self._running if each.mark]
+        marks = [
+            mark for each in tuple(self._running) if (mark := each.mark)
+        ]  # another thread removes from it
         own = carries(pid, f"AMD_CI_TOKEN={self._spec.token}")
         return own and pid != os.getpid() and not any(carries(pid, mark) for mark in marks)
 

@@ -48,7 +48,9 @@ class SlotMemory:
             left = self._holders(grown, ours=True)
             if left:
                 self.end([holder.pid for holder in left])
-            if time.monotonic() >= until or give_up():
+            if give_up():
+                return None
+            if time.monotonic() >= until:
                 return self._leak(grown)
             time.sleep(_LOOK_S)
         return None

@@ -37,6 +37,11 @@ class AgentLimits:
     ports_per_slot: int
 
     @property
+    def slots_max(self) -> int:
+        """As many tests at a time as have ports below those that Linux gives out by itself (ip_local_port_range)."""
+        return max(1, (32768 - self.port_first) // self.ports_per_slot)
+
+    @property
     def stop_s(self) -> float:
         """How long tests are given to end after a stop, without the sweep."""
         return self.stop_int_grace_s + self.stop_term_grace_s

@@ -7,6 +7,7 @@ from ci.catalog.catalog import Catalog
 from ci.catalog.hardware import CPU
 from ci.catalog.quarantine import Quarantine
 from ci.catalog.versions import release_of
+from ci.errors import UsageError
 from ci.plan.bounds import bounds_of
 from ci.plan.capabilities import left_out_notes, unversioned_notes
 from ci.plan.container.needs import ContainerWork
@@ -51,7 +52,7 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
     quarantine = applying(
         catalog.quarantine.rows, hardware_class=facts.hardware_class, today=facts.today, tests=suites.files
     )
-    jobs = _jobs(facts, draft)
+    jobs = _jobs(facts, draft, catalog.limits.agent.slots_max)
     work = Work(
         stage=request.stage,
         commit=facts.commit.text,
@@ -185,11 +186,21 @@ def _is_tree_on_cpu(facts: Facts, draft: Draft) -> bool:
     return facts.hardware_class == CPU and facts.checkout is not None and draft.needs.engine == "sglang"
 
 
-def _jobs(facts: Facts, draft: Draft) -> int:
-    """Tests at a time; `gpus`: one for each GPU, in a rehearsal one for each CPU."""
+def _jobs(facts: Facts, draft: Draft, most: int) -> int:
+    """Tests at a time; `gpus`: one for each GPU, in a rehearsal one for each CPU.
+
+    Raises:
+        UsageError: more than have ports of their own.
+    """
     jobs = draft.needs.request.jobs
     if jobs == "gpus":
-        return max(1, len(draft.gpu_ids) or facts.cpus)
+        return min(most, max(1, len(draft.gpu_ids) or facts.cpus))
+    if int(jobs or 1) > most:
+        raise UsageError(
+            f"--jobs {jobs}: at most {most} tests at a time have ports of their own",
+            cause="agent.port_first and agent.ports_per_slot in limits.toml leave room for no more",
+            then=f"--jobs {most}",
+        )
     return int(jobs or 1)
 
 
@@ -198,7 +209,12 @@ def _sharing(catalog: Catalog, suites: SuitesWork, jobs: int) -> SharingWork:
         return SharingWork()
     return SharingWork(
         alone=catalog.slots.alone_of(suites.files),
-        variables=tuple(OwnWork(name=row.name, kind=row.kind) for row in catalog.slots.own),
+        variables=tuple(
+            OwnWork(name=row.name, kind=row.kind)
+            for row in catalog.slots.own
+            # what the user or an env set gives stands
+            if not any(row.name in suite.env for suite in suites.works)
+        ),
     )
 
 

@@ -107,9 +107,10 @@ def pytest_keyboard_interrupt() -> None:
     if "PYTEST_XDIST_WORKER" in read_environ():
         return
     for children in Path("/proc/self/task").glob("*/children"):
-        for pid in children.read_text(encoding="ascii").split():
-            with suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGTERM)
+        with suppress(OSError):  # a thread that ended meanwhile
+            for pid in children.read_text(encoding="ascii").split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGTERM)
 
 
 def main(arguments: list[str]) -> None:

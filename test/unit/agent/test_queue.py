@@ -260,6 +260,47 @@ class TestRetriesOnOtherGpus:
         assert script.ran == [("a", number, ids[:gpus]) for number in (1, 2)]
         assert script.of("retry")[0]["because"].endswith("next on the same GPU, the run has no other")
 
+    def test_other_retries_stay_on_the_same_gpu_while_another_is_free(
+        self, script: Script, tmp_path: Path
+    ) -> None:
+        both = threading.Barrier(2)
+
+        def during(_test: str) -> None:
+            if len(script.ran) <= 2:
+                both.wait(10)
+
+        script.during = during
+        script.verdicts = {"b": ["infra", "passed"]}
+        suite = a_suite(files("a", "b"), gpus=1, retries=[retry("infra", 2)], retry_wait_s=0.1)
+        work(script, tmp_path, suite, jobs=2, gpu_ids=["0", "1"])
+        assert [(number, gpus) for test, number, gpus in script.ran if test == "b"] == [
+            (1, ["1"]),
+            (2, ["1"]),
+        ]
+
+    def test_a_retry_that_is_given_up_ends_a_run_that_fails_fast(
+        self, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The look at the memory is a double; test_memory.py has the look itself."""
+        both = threading.Barrier(2)
+
+        def during(test: str) -> None:
+            if test in "ab":
+                both.wait(10)
+            if test == "b":  # it holds the other GPU until a has ended
+                time.sleep(0.3)
+
+        def leak(_memory: SlotMemory, gpu_ids: list[str], **_keys: object) -> Leak | None:
+            return Leak(gpu_ids=("1",), because="still in use") if "1" in gpu_ids else None
+
+        monkeypatch.setattr(SlotMemory, "leak", leak)
+        script.during = during
+        script.verdicts = {"a": ["hardware", "passed"]}
+        suite = a_suite(files("a", "b", "c"), gpus=1, retries=self.POLICY)
+        work(script, tmp_path, suite, jobs=2, gpu_ids=["0", "1"], fail_fast=True)
+        assert script.of("note")[-1]["text"] == "no further attempt: GPU 1 taken out, 1 left"
+        assert script.of("agent-ended")[0]["reason"] == "fail-fast"
+
     @pytest.mark.parametrize("ids", [["0"], ["0", "1"]])
     def test_broken_hardware_is_tried_on_another_gpu_or_not_at_all(
         self, script: Script, tmp_path: Path, ids: list[str]
@@ -386,7 +427,7 @@ class TestSeveralAtATime:
         assert script.ran == [("a", 1, ["0"]), ("b", 1, ["1"])]
         (left,) = script.of("test-not-run")
         assert (left["test"], left["verdict"]) == ("c", "hardware")
-        assert left["because"] == "needs 2 GPUs; GPU 0 was taken out, 1 are left"
+        assert left["because"] == "needs 2 GPUs; GPU 0 taken out, 1 left"
 
     def test_a_device_abort_is_tried_on_another_slots_gpu(self, script: Script, tmp_path: Path) -> None:
         both = threading.Barrier(2)

@@ -306,6 +306,23 @@ def test_jobs_gpus_is_as_many_as_the_gpus_allow() -> None:
     assert planned(catalog(), facts(ROWS), request(jobs="gpus")).work.jobs == 1
 
 
+def test_more_tests_at_a_time_than_have_ports_are_refused() -> None:
+    most = catalog().limits.agent.slots_max
+    many = replace(facts(ROWS), cpus=10 * most)
+    assert planned(catalog(), many, request(jobs="gpus")).work.jobs == most
+    with pytest.raises(UsageError, match=f"at most {most} tests at a time") as error:
+        planned(catalog(), many, request(jobs=str(most + 1)))
+    assert error.value.then == f"--jobs {most}"
+
+
+def test_what_the_user_gives_a_variable_stands_also_with_several_tests_at_a_time() -> None:
+    own = catalog().slots.own[0].name
+    plain = planned(catalog(), facts(ROWS), request(jobs="2")).work.sharing.variables
+    asked = request(jobs="2", env=((own, "/warm"),))
+    given = planned(catalog(), facts(ROWS), asked).work.sharing.variables
+    assert {row.name for row in plain} - {row.name for row in given} == {own}
+
+
 def test_suites_are_taken_by_short_id_and_by_sglangs_name() -> None:
     plans = [planned(catalog(), facts(ROWS), request(suites=(name,))) for name in ("1-gpu-small", STAGE_A)]
     assert plans[0].digest == plans[1].digest
