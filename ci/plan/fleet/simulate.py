@@ -1,5 +1,6 @@
 """The simulation: events arrive, their jobs wait for GPUs, are set up, run, fail, and run again."""
 
+import math
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ class _Job:
         "running",
         "set_up_s",
         "spec",
+        "tests_from_s",
         "ticket",
     )
 
@@ -76,6 +78,7 @@ class _Job:
         self.fault_at = -1.0
         self.ticket: Ticket | None = None
         self.granted_s = 0.0
+        self.tests_from_s = 0.0  # the end of its set-up
         self.ended_s = 0.0
         self.running = False
         self.failed = False
@@ -274,6 +277,7 @@ class _Simulation:
             return
         now = self.env.now
         job.granted_s = now
+        job.tests_from_s = math.inf
         job.running = True
         if self.from_s <= ticket.asked_s < self.to_s:
             self.pool_counts[job.spec.pool].waits_s.append(now - ticket.asked_s)
@@ -304,6 +308,7 @@ class _Simulation:
         elif event.draws.share() < self.scenario.failures.get(Failure.CHANCE, 0.0):
             run_s, failed = job.run_s * event.draws.share(), True
         run_s = min(run_s, job.spec.timeout_s)
+        job.tests_from_s = self.env.now + job.set_up_s
         self._after(job.set_up_s + run_s, partial(self._ended, event, job, ticket, failed))
 
     def _ended(self, event: _Event, job: _Job, ticket: Ticket, failed: bool, _timeout: simpy.Event) -> None:  # noqa: FBT001
@@ -342,7 +347,7 @@ class _Simulation:
         if self.from_s <= now < self.to_s:
             counts = self.pool_counts[job.spec.pool]
             held_s = now - job.granted_s
-            counts.set_up_gpu_s += job.spec.gpus * min(held_s, max(0.0, held_s - job.run_s))
+            counts.set_up_gpu_s += job.spec.gpus * min(held_s, job.tests_from_s - job.granted_s)
             counts.lost_gpu_s += job.spec.gpus * held_s if lost else 0.0
         job.pool.release(ticket, now)
 

@@ -70,6 +70,7 @@ def test_a_broken_change_ends_at_its_first_stage_where_there_are_gates() -> None
     found = simulate(scenario(*jobs, pools=(pool,), failures={Failure.BROKEN: 1.0}))
     assert found.main.red == found.main.events
     assert found.main.red_p90_s == pytest.approx(100)
+    assert found.pools[0].set_up_gpu_h == pytest.approx(found.pools[0].gpu_h), "all of it was set-up"
     assert found.jobs == found.main.events
 
 
