@@ -69,8 +69,7 @@ def test_the_line_that_repeats_it_does(copy: Path, runs: Path) -> None:
 def test_through_nox_one_line_of_noxs_own_follows(copy: Path, runs: Path) -> None:
     envdir = Path(__file__).parents[2] / ".nox"
     command = (tool("nox"), "--envdir", str(envdir), "-s", "stage_a_amd", "--", "--test", "test_ratio.py")
-    env = {**child_env(runs), "HOME": str(runs.parent)}
-    terminal = OnTerminal(command, cwd=copy, env=env, columns=100)
+    terminal = OnTerminal(command, cwd=copy, env=child_env(runs), columns=100)
     assert terminal.end(within_s=300) == 1
     *_, command_line, noxs = terminal.lines_at_end
     assert command_line.startswith("repeat it: ")
