@@ -45,10 +45,13 @@ class Export:
         self._endpoint = _endpoint(environ)
         self._hidden = [each for each in (*secrets, *_credentials(environ)) if len(each) >= _SECRET_CHARS]
         self._trace = f"{trace_id(record):032x}"
-        self._failure = ""
+        # written by the thread while it lives, so read only before and after that
+        self._failure = self._shortened(_unsupported(environ))
         self._heard = _Heard()
         self._began_s = clock.monotonic_s()
         self._thread = Thread(target=self._try, args=(record, environ), daemon=True)
+        if self._failure:
+            return
         try:
             self._thread.start()
         except RuntimeError as error:
@@ -56,9 +59,8 @@ class Export:
 
     def line(self) -> str:
         """What came of it, in one line, at most three seconds after it began."""
-        left_s = LIMIT_S - (clock.monotonic_s() - self._began_s)
-        if not self._failure:
-            self._thread.join(max(0.0, left_s))
+        if self._thread.is_alive():
+            self._thread.join(max(0.0, LIMIT_S - (clock.monotonic_s() - self._began_s)))
         if self._thread.is_alive():
             words = f"traces: not sent, {self._endpoint} did not take them within {duration(LIMIT_S)}"
             return f"{words}: {self._shortened(self._heard.words)}" if self._heard.words else words
@@ -68,21 +70,16 @@ class Export:
 
     def _try(self, record: RunRecord, environ: Mapping[str, str]) -> None:
         try:
-            self._failure = self._send(record, environ)
+            failure = self._send(record, environ)
         except Exception as error:  # noqa: BLE001 - an endpoint, its SDK or its settings must not cost a run
-            self._failure = f"{type(error).__name__}: {error}"
-        self._failure = self._shortened(self._failure)
+            failure = f"{type(error).__name__}: {error}"
+        self._failure = self._shortened(failure)
 
     def _shortened(self, text: str) -> str:
         return one_line(self._plain(text))[:_REASON_CHARS]
 
     def _send(self, record: RunRecord, environ: Mapping[str, str]) -> str:
         """Why it could not be sent; empty when it was."""
-        protocol = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
-        if protocol not in ("", "http/protobuf"):
-            return f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}, and only http/protobuf is supported"
-        if find_spec("opentelemetry") is None:
-            return "this environment has no opentelemetry; a session with AMD_CI_OTEL=1 makes one that has"
         # in an optional group of packages, and half a second to import
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
@@ -227,6 +224,16 @@ class _Heard(logging.Handler):
 
     def __exit__(self, *_: object) -> None:
         """Stay: a thread that is given up must not begin to write."""
+
+
+def _unsupported(environ: Mapping[str, str]) -> str:
+    """Why this environment can send nothing at all; empty when it can."""
+    protocol = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
+    if protocol not in ("", "http/protobuf"):
+        return f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}, and only http/protobuf is supported"
+    if find_spec("opentelemetry") is None:
+        return "this environment has no opentelemetry; a session with AMD_CI_OTEL=1 makes one that has"
+    return ""
 
 
 def _endpoint(environ: Mapping[str, str]) -> str:

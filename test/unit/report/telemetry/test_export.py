@@ -1,6 +1,8 @@
 """A run at an OTLP endpoint, and what an endpoint that does not work costs."""
 
 import socket
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -15,7 +17,7 @@ from ci.record.events import Case, Metric
 from ci.record.fold import fold
 from ci.record.model import RunRecord
 from ci.record.values import CaseOutcome
-from ci.report.telemetry.export import start_export
+from ci.report.telemetry.export import Export, start_export
 from ci.report.telemetry.spans import spans, trace_id
 from support.otlp import Collector, collector, values
 from support.records import ended, record_of, run_events
@@ -31,12 +33,31 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sent(record: RunRecord, monkeypatch: pytest.MonkeyPatch, url: str, **more: str) -> str:
     """The line about a run that was sent there; the SDK reads the process's own environment."""
+    return started(record, monkeypatch, url, **more).line()
+
+
+def started(record: RunRecord, monkeypatch: pytest.MonkeyPatch, url: str, **more: str) -> Export:
     environ = {"AMD_CI_OTEL": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": url, **more}
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     export = start_export(record, environ, secrets=["s3cret-token-of-the-caller"])
     assert export is not None
-    return export.line()
+    return export
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when the sending thread makes its words, which takes long from now on."""
+    event = threading.Event()
+
+    def slow(text: str) -> str:
+        if threading.current_thread() is not threading.main_thread():
+            event.set()
+            time.sleep(0.2)
+        return text
+
+    monkeypatch.setattr("ci.report.telemetry.export.one_line", slow)
+    return event
 
 
 def by_name(found: Collector) -> Mapping[str, Span]:
@@ -175,6 +196,14 @@ class TestEndpointsThatDoNotWork:
         assert "\n" not in line
         assert capfd.readouterr() == ("", "")
 
+    def test_a_refusal_is_named_also_while_its_words_are_being_made(
+        self, monkeypatch: pytest.MonkeyPatch, refused: threading.Event
+    ) -> None:
+        with collector(status=401) as endpoint:
+            export = started(record_of("stage-b"), monkeypatch, endpoint.url)
+            assert refused.wait(30)
+            assert export.line().startswith(f"traces: not sent to {endpoint.url}: ")
+
     def test_one_that_is_not_there(
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -185,12 +214,20 @@ class TestEndpointsThatDoNotWork:
         assert line.startswith("traces: not sent")
         assert capfd.readouterr() == ("", "")
 
-    def test_an_address_that_is_none_and_a_protocol_that_is_not_supported(
+    def test_an_address_that_is_none(
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
         assert "not sent to" in sent(record_of("stage-b"), monkeypatch, "no address")
-        line = sent(
-            record_of("stage-b"), monkeypatch, "http://127.0.0.1:1", OTEL_EXPORTER_OTLP_PROTOCOL="grpc"
-        )
+        assert capfd.readouterr() == ("", "")
+
+    @pytest.mark.usefixtures("refused")
+    def test_a_protocol_that_is_not_supported_is_named_before_anything_is_sent(
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr("ci.report.telemetry.export.LIMIT_S", 0.0)
+        with collector() as endpoint:
+            protocol = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+            line = sent(record_of("stage-b"), monkeypatch, endpoint.url, **protocol)
         assert "only http/protobuf is supported" in line
+        assert endpoint.bodies == {}
         assert capfd.readouterr() == ("", "")
