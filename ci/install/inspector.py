@@ -3,7 +3,7 @@
     PYTHON inspector.py facts JSON         # what the dependency rows ask: versions, folders, programs, commits
     PYTHON inspector.py fingerprint JSON   # the protected distributions as they are; imports none of them
     PYTHON inspector.py import JSON        # imports names as a server in the working directory would
-    PYTHON inspector.py kill TOKEN         # kills every process whose environment has the token
+    PYTHON inspector.py kill TOKEN         # kills every process whose environment has the token, removes its temporary folder
 
 Prints JSON on its standard output: one object, `import` one a line. Exit codes: 0, 2 when the call is invalid.
 What imported packages print goes to standard error.
@@ -22,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ Answer = dict[str, Any]
 # written by every installer in its own way, so that a reinstallation of the same files would look like a change
 _NOT_CONTENT = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 _PAUSE_S = 0.01
+_OUR_TOKENS = "amdci-"
 
 
 def main(arguments: list[str]) -> int:
@@ -249,7 +251,7 @@ def _real(module: str) -> str:
 
 
 def kill(token: str) -> Answer:
-    """SIGKILL to every process that has a variable with this value, until a pass finds none."""
+    """SIGKILL to every process that has a variable with this value, until a pass finds none; its folder goes too."""
     killed: dict[int, str] = {}
     passes, wanted = 0, b"=" + token.encode()
     while token:
@@ -264,6 +266,9 @@ def kill(token: str) -> Answer:
         if not found:
             break
         time.sleep(_PAUSE_S)
+    # the folders of a run's tests, which its agent removes when it is not killed
+    if token.startswith(_OUR_TOKENS) and "/" not in token:
+        shutil.rmtree(Path(tempfile.gettempdir()) / token, ignore_errors=True)
     return {"killed": [{"pid": pid, "command": text} for pid, text in killed.items()], "passes": passes}
 
 

@@ -188,8 +188,12 @@ def test_facts_need_no_import_of_torch(tmp_path: Path) -> None:
     assert answer["repositories"]["none"] == {"head": "", "modified": False}
 
 
-def test_kill_ends_everything_that_has_the_token_and_nothing_else() -> None:
+def test_kill_ends_everything_that_has_the_token_and_nothing_else(
+    tmp_path: Path,
+) -> None:
     token = f"amdci-test-{os.getpid()}"
+    for name in (token, f"{token}x"):
+        (tmp_path / name / "1/test").mkdir(parents=True)
     stubborn = "import signal, subprocess, sys, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
     started: list[subprocess.Popen[bytes]] = []
     for value in (token, token + "x"):
@@ -201,11 +205,12 @@ def test_kill_ends_everything_that_has_the_token_and_nothing_else() -> None:
         assert process.stdout is not None
         process.stdout.readline()
     try:
-        code, (answer,), _ = ask("kill", token)
+        code, (answer,), _ = ask("kill", token, env={"TMPDIR": str(tmp_path)})
         assert code == 0
         assert [row["pid"] for row in answer["killed"]] == [started[0].pid]
         assert started[0].wait(timeout=10) == -9
         assert started[1].poll() is None
+        assert [path.name for path in tmp_path.iterdir()] == [f"{token}x"]
     finally:
         for process in started:
             process.kill()
