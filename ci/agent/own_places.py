@@ -1,15 +1,19 @@
 """What each test has for itself where several run at a time: folders, ports, a share of the CPUs."""
 
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from .slots import Slots
 from .spec import Spec
 
 __all__ = ["OwnPlaces", "cpu_share"]
+
+# a GPU's last group, as ci/facts/gpus.py names it: a CPU node of the KFD
+_CPU_NODE = re.compile(r"CPU node (\d+)")
 
 
 class OwnPlaces:
@@ -52,13 +56,46 @@ class OwnPlaces:
         shutil.rmtree(self._base, ignore_errors=True)
 
 
-def cpu_share(cpus: Sequence[int], slots: Slots, slot: int, ids: Sequence[str]) -> Sequence[int]:
+def cpu_share(
+    cpus: Sequence[int], slots: Slots, slot: int, ids: Sequence[str], sysfs: Path = Path("/sys")
+) -> Sequence[int]:
     """The CPUs of a test: those of its GPUs where every GPU may have a test, else of its slot; all where there are too few."""
     by_id = bool(ids) and slots.at_once >= len(slots.ids)
-    parts = len(slots.ids) if by_id else slots.at_once
-    mine = [slots.ids.index(each) for each in ids] if by_id else [slot - 1]
+    if not by_id:
+        return _part(cpus, slot - 1, slots.at_once) or cpus
+    shares = _near(cpus, slots, sysfs) or [
+        _part(cpus, number, len(slots.ids)) for number in range(len(slots.ids))
+    ]
+    return [cpu for each in ids for cpu in shares[slots.ids.index(each)]] or cpus
+
+
+def _near(cpus: Sequence[int], slots: Slots, sysfs: Path) -> Sequence[Sequence[int]]:
+    """For each GPU its part of the CPUs of its own NUMA node; empty where a node is not known or has too few."""
+    nodes = _nodes(sysfs)
+    found = [_CPU_NODE.fullmatch(next(iter(slots.groups.get(each, ())[-1:]), "")) for each in slots.ids]
+    numbers = [int(match[1]) for match in found if match and int(match[1]) < len(nodes)]
+    if len(numbers) < len(slots.ids):
+        return ()
+    shares = []
+    for place, number in enumerate(numbers):
+        mine = [cpu for cpu in cpus if cpu in nodes[number]]
+        shares.append(_part(mine, numbers[:place].count(number), numbers.count(number)))
+    return shares if all(shares) else ()
+
+
+def _nodes(sysfs: Path) -> Sequence[Collection[int]]:
+    """The CPUs of each NUMA node that has some: the KFD numbers those alone, in the same order."""
+    found = []
+    for file in (sysfs / "devices/system/node").glob("node[0-9]*/cpulist"):
+        spans = (part.partition("-") for part in file.read_text().strip().split(",") if part)
+        cpus = {cpu for first, _, last in spans for cpu in range(int(first), int(last or first) + 1)}
+        found.append((int(file.parent.name.removeprefix("node")), cpus))
+    return [cpus for _, cpus in sorted(found, key=lambda pair: pair[0]) if cpus]
+
+
+def _part(cpus: Sequence[int], number: int, parts: int) -> Sequence[int]:
     size = len(cpus) // parts
-    return [cpu for part in mine for cpu in cpus[part * size : (part + 1) * size]] or list(cpus)
+    return cpus[number * size : (number + 1) * size]
 
 
 def keep_to(cpus: Sequence[int]) -> None:

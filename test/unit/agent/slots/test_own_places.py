@@ -63,6 +63,44 @@ def test_cpus_are_shared_by_gpu_where_each_may_have_a_test_and_else_by_slot() ->
     assert cpu_share(range(8), four, 2, ("0", "1")) == [0, 1, 2, 3]
     assert cpu_share(range(8), four, 1, ("3",)) == [6, 7]
     two = Slots(ids=tuple("0123"), at_once=2)
-    assert cpu_share(range(8), two, 2, ("0",)) == [4, 5, 6, 7]
-    assert cpu_share(range(2), four, 1, ("0",)) == [0, 1]
-    assert cpu_share(range(8), four, 1, ()) == [0, 1]
+    assert list(cpu_share(range(8), two, 2, ("0",))) == [4, 5, 6, 7]
+    assert list(cpu_share(range(2), four, 1, ("0",))) == [0, 1]
+    assert list(cpu_share(range(8), four, 1, ())) == [0, 1]
+
+
+# two NUMA nodes with CPUs, whose numbers are in turns, and between them one of memory alone
+NODES = {0: "0,2,4,6", 1: "", 2: "1,3,5,7"}
+
+
+@pytest.fixture
+def sysfs(tmp_path: Path) -> Path:
+    for number, cpus in NODES.items():
+        folder = tmp_path / f"devices/system/node/node{number}"
+        folder.mkdir(parents=True)
+        (folder / "cpulist").write_text(f"{cpus}\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("nodes", "usable", "shares"),
+    [
+        # GPUs 0 and 2 hang on the first node with CPUs, 1 and 3 on the second
+        ("0101", range(8), {"0": [0, 2], "1": [1, 3], "2": [4, 6], "3": [5, 7]}),
+        ("0001", range(8), {"0": [0], "1": [2], "2": [4], "3": [1, 3, 5, 7]}),
+        # this container has CPUs of one node alone, and there is no third node with CPUs
+        ("0101", range(0, 8, 2), {"0": [0], "1": [2], "2": [4], "3": [6]}),
+        ("0121", range(8), {"0": [0, 1], "3": [6, 7]}),
+    ],
+)
+def test_a_gpus_cpus_are_near_it_where_that_is_known(
+    sysfs: Path, nodes: str, usable: range, shares: dict[str, list[int]]
+) -> None:
+    groups = {str(gpu): ("hive 1", f"CPU node {node}") for gpu, node in enumerate(nodes)}
+    slots = Slots(ids=tuple("0123"), at_once=4, groups=groups)
+    assert {gpu: list(cpu_share(usable, slots, 1, (gpu,), sysfs)) for gpu in shares} == shares
+
+
+def test_a_test_of_two_gpus_has_the_cpus_of_both(sysfs: Path) -> None:
+    groups = {str(gpu): ("hive 1", f"CPU node {gpu % 2}") for gpu in range(4)}
+    slots = Slots(ids=tuple("0123"), at_once=4, groups=groups)
+    assert cpu_share(range(8), slots, 1, ("0", "3"), sysfs) == [0, 2, 5, 7]
