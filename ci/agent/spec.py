@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin
 from .judge import ABOUT, CONDITIONS, Rule
 
 __all__ = [
+    "ClaimsSpec",
     "CpuTests",
     "ErrorPattern",
     "Limits",
@@ -30,7 +31,7 @@ __all__ = [
     "parse_spec",
 ]
 
-SCHEMA = 3
+SCHEMA = 4
 # The verdicts that the agent gives without a case or a rule; what it gives for a failed case has to be a cause
 GIVEN = (
     "product",
@@ -198,6 +199,15 @@ class Sharing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimsSpec:
+    """Where this agent, `worker`, claims tests that others may run too; it looks there every `look_s`. No `folder`: nobody else does."""
+
+    folder: str
+    worker: str
+    look_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """All that the agent has to do. `verdicts` has the worst for the code under test first."""
 
@@ -210,6 +220,7 @@ class Spec:
     gpu_ids: tuple[str, ...]
     gpu_groups: Mapping[str, tuple[str, ...]]
     sharing: Sharing
+    claims: ClaimsSpec
     fail_fast: bool
     pytest_args: tuple[str, ...]
     limits: Limits
@@ -274,6 +285,10 @@ def _wrong_values(spec: Spec) -> list[str]:
     """Values of the right type that are invalid."""
     found = [] if spec.schema == SCHEMA else [f"schema is {spec.schema}; this agent reads schema {SCHEMA}"]
     found += [] if spec.jobs else ["jobs is 0"]
+    if spec.claims.folder and not Path(spec.claims.folder).is_absolute():
+        found.append(f"claims.folder is {spec.claims.folder!r}, not an absolute path")
+    if spec.claims.folder and not re.fullmatch(r"[A-Za-z0-9_-]+", spec.claims.worker):
+        found.append(f"claims.worker is {spec.claims.worker!r}, not letters and digits")
     for own in spec.sharing.variables:
         kinds = ", ".join(OWN_KINDS)
         found += (

@@ -28,6 +28,7 @@ from ci.system.codec import encode
 
 __all__ = [
     "SCHEMA",
+    "ClaimsSpec",
     "HarnessSpec",
     "MetricSpec",
     "ServerLimits",
@@ -41,7 +42,7 @@ __all__ = [
     "write_spec",
 ]
 
-SCHEMA = 3
+SCHEMA = 4
 _HARNESS_DIR = Path(__file__).parent.parent.parent / "test"
 
 
@@ -107,6 +108,15 @@ class HarnessSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimsSpec:
+    """Where the workers of a run on several nodes claim tests; empty where one agent has them all."""
+
+    folder: str = ""
+    worker: str = ""
+    look_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """All that the agent has to do. It contains no secret: passed-through values reach it by its own environment."""
 
@@ -120,6 +130,7 @@ class Spec:
     gpu_ids: tuple[str, ...]
     gpu_groups: Mapping[str, tuple[str, ...]]
     sharing: SharingWork
+    claims: ClaimsSpec
     fail_fast: bool
     pytest_args: tuple[str, ...]
     limits: AgentLimits
@@ -139,6 +150,7 @@ def make_spec(
     token: str,
     known_features: tuple[str, ...],
     shared_memory: tuple[str, ...] = (),
+    claims: ClaimsSpec = ClaimsSpec(),
 ) -> Spec:
     """The spec of a plan on this machine; `shared_memory` are prefixes of names in /dev/shm that are swept."""
     work = plan.work
@@ -153,6 +165,7 @@ def make_spec(
         gpu_ids=plan.placement.gpu_ids,
         gpu_groups=plan.placement.gpu_groups,
         sharing=work.sharing,
+        claims=claims,
         fail_fast=work.fail_fast,
         pytest_args=work.pytest_args,
         limits=work.limits.agent,

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ci.catalog.verdicts import Verdict
+from ci.record.event import AttemptEvent, By, Event, RunEvent
 from ci.record.quarantine import QuarantineRecord
 from ci.record.values import (
     AttemptOutcome,
@@ -21,6 +21,7 @@ from ci.record.values import (
     SkippedSuite,
     UnmeasuredRecord,
 )
+from ci.record.worker_events import Job, WorkerEnded, WorkerLost, WorkerStarted
 
 __all__ = [
     "SCHEMA",
@@ -34,6 +35,7 @@ __all__ = [
     "Damaged",
     "Event",
     "ExecutorFailed",
+    "Job",
     "Metric",
     "Note",
     "Output",
@@ -51,56 +53,13 @@ __all__ = [
     "TestNotRun",
     "TestStarted",
     "Unknown",
+    "WorkerEnded",
+    "WorkerLost",
+    "WorkerStarted",
 ]
 
 # Of the events in a record; `run-started` states it. 1 had none, and its agent did not say what a quarantine row covers.
 SCHEMA = 2
-
-
-class By(StrEnum):
-    """Who wrote an event; `reader` is for lines that could not be read."""
-
-    AGENT = "agent"
-    CI = "ci"
-    READER = "reader"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """What every event has. `time` is UTC; `seq` and `elapsed_s` count from the agent's start and are the agent's alone.
-    `at_s` are the seconds from the run's start until the event was recorded, by a clock that nobody sets.
-
-    `more` has what another version wrote besides the fields of this one.
-    """
-
-    type: ClassVar[str] = ""
-
-    time: str = ""
-    seq: int | None = None
-    elapsed_s: float | None = None
-    at_s: float | None = None
-    by: By = By.CI
-    more: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunEvent(Event):
-    """An event about a suite or a test, by its ids; both are empty in one about the run."""
-
-    suite: str = ""
-    test: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptEvent(RunEvent):
-    """An event about one attempt at a test."""
-
-    attempt: int | None = None
-
-    @property
-    def number(self) -> int:
-        """The attempt, from 1."""
-        return self.attempt or 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from ci.plan.shards import Shard
 from ci.record.events import AgentStarted, ExecutorFailed, RunStarted
 from ci.record.fold import exit_code
 from ci.record.model import Attempt, Part, RunRecord, ServerStart, SuiteRecord, SuiteShard, TestRecord
-from ci.record.state import moment_s, worst_reason
+from ci.record.moments import moment_s
+from ci.record.state import worst_reason
 from ci.record.values import PhaseOutcome
 
 __all__ = ["NOT_WHOLE", "Found", "Merged", "Planned", "Unusable", "merge"]
@@ -296,6 +297,14 @@ def _part(run: Found, first_s: float, pages: dict[SuiteShard, str]) -> Part:
                 log=f"{run.folder}/{phase.log}" if phase.log else "",
             )
             for phase in record.phases
+        ),
+        workers=tuple(
+            replace(
+                worker,
+                started_s=worker.started_s + later_s,
+                ended_s=worker.ended_s + later_s if worker.ended_s is not None else None,
+            )
+            for worker in record.workers
         ),
     )
     page = run.page or next((pages[each] for each in run.shards if pages.get(each)), "")

@@ -9,6 +9,7 @@ from ci.record.events import (
     AgentStarted,
     Case,
     ExecutorFailed,
+    Job,
     Metric,
     Retry,
     RunStarted,
@@ -17,7 +18,7 @@ from ci.record.events import (
     TestStarted,
 )
 from ci.record.quarantine import Became, QuarantineRecord
-from ci.record.values import CaseOutcome, EndReason, Leftover, PhaseOutcome
+from ci.record.values import CaseOutcome, EndReason, Leftover, PhaseOutcome, TestName
 
 __all__ = [
     "Attempt",
@@ -28,6 +29,7 @@ __all__ = [
     "SuiteRecord",
     "SuiteShard",
     "TestRecord",
+    "WorkerRecord",
     "title_of",
 ]
 
@@ -45,9 +47,11 @@ class Attempt:
     """One try of one test, by its events.
 
     `started_s` counts from the start of the run; `end` is made up, `unfinished`, when the record stops inside the attempt.
+    `number` counts through where a second `worker` ran the test again; that is empty in a run on one machine.
     """
 
     number: int
+    worker: str = ""
     started_s: float = 0.0
     start: TestStarted = field(default_factory=TestStarted)
     end: TestEnded
@@ -159,15 +163,42 @@ class SuiteRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRecord:
+    """A worker of a run on several nodes; times are from the start of the run.
+
+    `reason` is why its agent ended, None where it did not say so. `text` is what was said at its end or loss, `again` are the
+    tests that a lost worker left to others.
+    """
+
+    id: str
+    node: str = ""
+    host: str = ""
+    python: str = ""
+    slots: int = 1
+    started_s: float = 0.0
+    ended_s: float | None = None
+    reason: EndReason | None = None
+    is_lost: bool = False
+    text: str = ""
+    again: tuple[TestName, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`n2`: its node without the domain, else `worker 2`."""
+        return self.node.partition(".")[0] or f"worker {self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseRecord:
     """What the executor did before or after the agent.
 
-    `text` is what was done, `result` the text of its end. `started_s` counts from the start of the run. `done` of `total` (None:
+    `worker` is whose phase it was, empty for one of the run. `text` is what was done, `result` the text of its end. `started_s` counts from the start of the run. `done` of `total` (None:
     unknown) are in `unit`, `bytes` or empty for a count. `log` is relative to the run folder, empty when there is none.
     """
 
     phase: str
     outcome: PhaseOutcome
+    worker: str = ""
     text: str = ""
     result: str = ""
     started_s: float = 0.0
@@ -190,8 +221,9 @@ class RunRecord:
     """A whole run, by its events; `start` and `agent` are empty ones when the record has none.
 
     `ended_reason` is the agent's, None when it sent none. `failures` broke it outside the tests, `problems` are what is
-    wrong with the record itself, `lost` are GPUs that were taken out, `recorded_exit` is the code in `run-ended`. `parts` are the runs of a merged record, none for a
-    single run.
+    wrong with the record itself, `lost` are GPUs that were taken out, `recorded_exit` is the code in `run-ended`. `workers` are
+    those of a run on several nodes, `job` is its job in Slurm as it was seen last. `parts` are the runs of a merged record, none
+    for a single run.
     """
 
     start: RunStarted = field(default_factory=RunStarted)
@@ -207,6 +239,8 @@ class RunRecord:
     problems: tuple[str, ...] = ()
     ended_reason: EndReason | None = None
     recorded_exit: int | None = None
+    workers: tuple[WorkerRecord, ...] = ()
+    job: Job | None = None
     parts: tuple["Part", ...] = ()
 
     @property
@@ -243,6 +277,13 @@ class RunRecord:
         """The run that a test of this record was in: the record itself unless it is a merged one."""
         part = self.part_of(test)
         return part.record if part is not None else self
+
+    def worker_of(self, attempt: Attempt) -> WorkerRecord | None:
+        """The worker that ran an attempt of this record; None in a run on one machine."""
+        if not attempt.worker:
+            return None
+        known = (worker for worker in self.workers if worker.id == attempt.worker)
+        return next(known, WorkerRecord(id=attempt.worker))
 
     def having(self, *statuses: Status) -> tuple[TestRecord, ...]:
         """The tests that ended in one of these ways, in order."""

@@ -14,6 +14,7 @@ class _Phase:
     """A phase while its events come in; `end` stays None when the record stops inside it."""
 
     name: str
+    worker: str
     text: str
     started_s: float
     done: float | None = None
@@ -31,12 +32,19 @@ class PhaseFold:
     def take(self, event: PhaseStarted | PhaseProgress | PhaseEnded, now_s: float) -> None:
         """Follow one event, which came `now_s` after the start of the run."""
         phase = next(
-            (each for each in reversed(self._phases) if each.name == event.phase and each.end is None), None
+            (
+                each
+                for each in reversed(self._phases)
+                if (each.name, each.worker) == (event.phase, event.worker) and each.end is None
+            ),
+            None,
         )
         if phase is None or isinstance(event, PhaseStarted):
             # an end whose start is missing began when it says that it did
             lasted_s = event.duration_s if isinstance(event, PhaseEnded) else 0.0
-            phase = _Phase(name=event.phase, text="", started_s=max(0.0, now_s - lasted_s))
+            phase = _Phase(
+                name=event.phase, worker=event.worker, text="", started_s=max(0.0, now_s - lasted_s)
+            )
             self._phases.append(phase)
         match event:
             case PhaseStarted():
@@ -61,6 +69,7 @@ def _frozen(phase: _Phase, now_s: float) -> PhaseRecord:
     )
     return PhaseRecord(
         phase=phase.name,
+        worker=phase.worker,
         outcome=end.outcome,
         text=phase.text,
         result=end.text,

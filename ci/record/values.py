@@ -15,6 +15,7 @@ __all__ = [
     "PhaseOutcome",
     "PlannedTest",
     "SkippedSuite",
+    "TestName",
     "UnmeasuredRecord",
 ]
 
@@ -37,7 +38,7 @@ class CaseOutcome(StrEnum):
 
 
 class AttemptOutcome(StrEnum):
-    """How an attempt ended; `unfinished` when the record stops inside it."""
+    """How an attempt ended; `unfinished` when the record stops inside it, `lost` when another worker then ran the test."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -47,6 +48,7 @@ class AttemptOutcome(StrEnum):
     NOT_JUDGED = "not-judged"
     CANCELLED = "cancelled"
     UNFINISHED = "unfinished"
+    LOST = "lost"
 
     @property
     def harmless(self) -> bool:
@@ -107,6 +109,16 @@ class Leftover:
         if self.path:
             return f"leftover shared memory removed: {self.path}"
         return f"leftover process killed: {self.pid}, {self.command}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestName:
+    """A test of a suite, by their ids."""
+
+    __test__ = False  # pytest takes a class named Test... for a test
+
+    suite: str
+    test: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

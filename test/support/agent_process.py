@@ -85,6 +85,11 @@ def no_cpu_tests() -> dict[str, list[dict[str, object]]]:
     return {"gpu_proofs": [], "wrappers": [], "server_ends": [], "not_judged": []}
 
 
+def no_claims() -> dict[str, object]:
+    """What the spec has about other workers where there are none."""
+    return {"folder": "", "worker": "", "look_s": 1.0}
+
+
 def verdicts() -> list[dict[str, object]]:
     """A table of verdicts, the worst for the code under test first."""
     cases, file = "unless-quarantined", "unless-file-quarantined"
@@ -170,9 +175,9 @@ class AgentProcess:
     def spec(self, *suites: Mapping[str, object], **keys: object) -> dict[str, Any]:
         """A spec with the rules and limits of the tests' catalog; `limits` overrides single ones."""
         merged = {**agent_limits(), **dict(keys.pop("limits", {}))}  # type: ignore[call-overload]  # a mapping
-        top: dict[str, Any] = {"schema": 3, "run": "run", "token": self.token, "root": str(self.root)}
+        top: dict[str, Any] = {"schema": 4, "run": "run", "token": self.token, "root": str(self.root)}
         top |= {"run_dir": str(self.run_dir), "pythonpath": [], "jobs": 1, "gpu_ids": [], "fail_fast": False}
-        top |= {"gpu_groups": {}, "sharing": {"alone": [], "variables": []}}
+        top |= {"gpu_groups": {}, "sharing": {"alone": [], "variables": []}, "claims": no_claims()}
         top |= {"pytest_args": [], "limits": merged, "verdicts": verdicts(), "suites": list(suites)}
         top |= {"verdict_rules": verdict_rules(), "cpu_tests": no_cpu_tests(), "shared_memory": ["psm_"]}
         return {**top, "harness": {}, **keys}

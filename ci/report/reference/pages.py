@@ -174,9 +174,9 @@ def _record() -> list[str]:
         lines += [f"### {name}", "", *_described(definitions[name]), *_keys(definitions[name], definitions)]
     events, definitions = schemas_of(EVENTS)
     lines += ["## events.jsonl", ""]
-    common = ("time", "seq", "elapsed_s", "at_s", "by", "more")
+    common = ("time", "seq", "elapsed_s", "at_s", "worker", "by", "more")
     lines += [
-        "Every event has `type`, `time`, `at_s` and `by`; those of the agent `seq` and `elapsed_s` too.",
+        "Every event has `type`, `time`, `at_s` and `by`; those of the agent `seq` and `elapsed_s` too, those of a worker `worker`.",
         "",
     ]
     for name, schema in events.items():

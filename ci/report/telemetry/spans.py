@@ -11,7 +11,7 @@ from ci.catalog.verdicts import Status
 from ci.errors import ExitCode
 from ci.record.fold import exit_code
 from ci.record.model import Attempt, PhaseRecord, RunRecord, TestRecord
-from ci.record.state import moment_s
+from ci.record.moments import moment_s
 from ci.record.values import PhaseOutcome
 
 __all__ = ["Span", "Value", "result_of", "spans", "trace_id"]

@@ -15,7 +15,7 @@ from support.agent_process import a_suite, a_test, agent_limits, cpu_tests, verd
 pytestmark = pytest.mark.in_container
 
 SPEC: dict[str, Any] = {
-    "schema": 3,
+    "schema": 4,
     "run": "run",
     "token": "0123",
     "root": "/tree",
@@ -25,6 +25,7 @@ SPEC: dict[str, Any] = {
     "gpu_ids": [],
     "gpu_groups": {"0": ["hive 1", "CPU node 0"]},
     "sharing": {"alone": [], "variables": [{"name": "TMPDIR", "kind": "folder-of-test"}]},
+    "claims": {"folder": "/run/slurm/queue", "worker": "1", "look_s": 1.0},
     "fail_fast": False,
     "pytest_args": [],
     "limits": agent_limits(),
@@ -65,7 +66,7 @@ def test_what_the_executor_writes_is_read() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
-        ("schema", 1, "schema is 1; this agent reads schema 3"),
+        ("schema", 1, "schema is 1; this agent reads schema 4"),
         ("root", "tree", "root is 'tree', not an absolute path"),
         ("jobs", 0, "jobs is 0"),
         (
@@ -73,6 +74,8 @@ def test_what_the_executor_writes_is_read() -> None:
             [{"name": "A", "kind": "b"}],
             "variable A: kind 'b' is not one of folder-of-test,",
         ),
+        ("claims.folder", "queue", "claims.folder is 'queue', not an absolute path"),
+        ("claims.worker", "../1", "claims.worker is '../1', not letters and digits"),
         ("jobs", True, "jobs is 'True', not a whole number"),
         ("fail_fast", "yes", "fail_fast is 'yes', not bool"),
         ("limits.settle_s", float("nan"), "limits.settle_s is 'nan', not a number of at least 0"),

@@ -26,6 +26,7 @@ from ci.errors import InfrastructureError
 from ci.execute.agent_file import AGENT_NAME, agent_file
 from ci.execute.spec import (
     SCHEMA,
+    ClaimsSpec,
     HarnessSpec,
     MetricSpec,
     ServerLimits,
@@ -111,6 +112,7 @@ specs = st.builds(
     jobs=st.integers(1, 4),
     gpu_ids=texts,
     gpu_groups=st.dictionaries(words, texts, max_size=2),
+    claims=st.just(ClaimsSpec()) | st.builds(ClaimsSpec, folder=paths, worker=st.just("2"), look_s=seconds),
     pytest_args=texts,
     limits=st.builds(
         AgentLimits,
