@@ -519,6 +519,12 @@ def faults(session: nox.Session) -> None:
 
 
 @register()
+def slurm(session: nox.Session) -> None:
+    """Run the tests on a real Slurm, which they start and end. Needs root and Debian packages, see `.ci/run`."""
+    as_root(session, "test/slurm")
+
+
+@register()
 def pages(session: nox.Session) -> None:
     """Run the tests of report.html in a real browser; needs Debian's chromium, see `.ci/run`.
 
