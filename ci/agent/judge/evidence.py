@@ -31,7 +31,8 @@ class Reading:
 
     `step_failed` is the line in which a runner says for the first time that a step failed: what follows it cleans up. `holders`
     are processes of others that hold memory of the GPUs, in words. `retried` is what SGLang's retry of a test's method was last
-    about. `serves`: a server of the test's own was started; `served_since` is the line of the newest start that succeeded.
+    about. `serves`: a server of the test's own was started; `served_since` is the line of the newest start that
+    succeeded, of servers beside each other that of the first one.
     `models`: those that the newest server's command names. `hung` is what ran when a watchdog of the test's own dumped its stacks,
     unless that waited for another host, or the tests went on.
     """

@@ -41,7 +41,7 @@ from .patterns import (
     WHAT,
     WORDS,
 )
-from .tracebacks import BEGIN, CHAINED, CHILD, CRASHED, LAUNCH, Block, ProcessEnd, RaisedError
+from .tracebacks import BEGIN, CHAINED, CHILD, CRASHED, LAUNCH, Block, ProcessEnd, RaisedError, ServerStarts
 
 __all__ = ["read_log"]
 
@@ -83,7 +83,8 @@ class _LogReader:
         self._command = ""  # the newest of a runner or of `set -x`
         # the traceback that is open under each prefix, e.g. of each rank of a group
         self._blocks: dict[str, tuple[Block, int, bool]] = {}
-        self._launched = 0  # the line of the newest start of a server
+        self._starts = ServerStarts()
+        self._launched = 0  # the line in which the newest server was started, or the first of those beside it
         self._who = ""  # named by the line before
         self._hit = ""  # a process said that it hit an exception, which follows
         self._terminate = ""
@@ -205,7 +206,7 @@ class _LogReader:
             reading.serves = True
             if any(word in line for word in READY):
                 reading.served_since = self._launched
-            elif line.startswith(LAUNCH):
+            elif line.startswith(LAUNCH) and self._starts.is_again(line):
                 self._launched = number
             reading.models = tuple(dict.fromkeys(MODEL.findall(line))) or reading.models
         hit = HIT.search(text) if any(piece in text for piece in HIT_PIECES) else None

@@ -4,7 +4,7 @@ import re
 import signal
 from dataclasses import dataclass, field, replace
 
-__all__ = ["Frame", "ProcessEnd", "ProcessEnds", "RaisedError", "short"]
+__all__ = ["Frame", "ProcessEnd", "ProcessEnds", "RaisedError", "ServerStarts", "short"]
 
 # colours and cursor moves; what is hidden from a terminal, e.g. times of Buildkite
 ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[\]_P^X][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Z])")
@@ -24,8 +24,9 @@ FATAL = re.compile(r"Fatal Python error: (?P<message>.+)$")
 FATAL_FRAME = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+) in (?P<function>.+)$')
 CAUSED = "The above exception was the direct cause of the following exception:"
 CHAINED = ("During handling of the above exception, another exception occurred:", CAUSED)
-# what SGLang's tests print when they start a server
+# what SGLang's tests print when they start a server, and what tells it from one that is meant to run beside it
 LAUNCH = "command="
+_ROLE = re.compile(r"--(?:disaggregation-mode|node-rank|base-gpu-id)[= ]\S+")
 # a longer line is not one of a traceback that we read
 _LINE_BYTES = 16384
 # Ray's message goes on with the largest users of memory
@@ -184,6 +185,20 @@ class Block:
         )
 
 
+class ServerStarts:
+    """Tells servers that are started again from those that are started beside others, e.g. prefill and decode."""
+
+    def __init__(self) -> None:
+        self._roles: set[tuple[str, ...]] = set()
+
+    def is_again(self, command: str) -> bool:
+        """Whether the server takes the place of all before it; true for the first one."""
+        role = tuple(sorted(_ROLE.findall(command)))
+        again = not role or not self._roles or role in self._roles
+        self._roles = {role} if again else self._roles | {role}
+        return again
+
+
 class ProcessEnds:
     """Reads output as it comes, and remembers which processes ended and by what, in order."""
 
@@ -196,6 +211,7 @@ class ProcessEnds:
         self._fatal = ""
         self._in_fatal_thread = False
         self._launched: int | None = None
+        self._starts = ServerStarts()
         self._case_began = 0
 
     def feed(self, data: bytes) -> None:
@@ -247,7 +263,9 @@ class ProcessEnds:
             if not self._block.take(line):  # another process wrote into it
                 self._block = None
         elif line.startswith(LAUNCH):
-            self._launched, self._block = len(self._ends), None
+            self._block = None
+            if self._starts.is_again(line):
+                self._launched = len(self._ends)
         elif line in CHAINED and self._block is not None:
             self._block.chained = line
         elif (crashed := CRASHED.match(line)) is not None:

@@ -161,6 +161,18 @@ def test_each_start_of_a_server_and_each_case_begins_anew() -> None:
     assert read.first() is None
 
 
+def test_a_server_that_is_started_beside_another_makes_nobody_forget_how_that_ended() -> None:
+    prefill, decode = (
+        f"command=sglang serve --disaggregation-mode {role}\n" for role in ("prefill", "decode")
+    )
+    read = ends(prefill, LAUNCHER, decode)
+    found = read.first_of_case()
+    assert found is not None
+    assert found.errors[0].message == "wrong"
+    read.feed(prefill.encode())
+    assert read.first_of_case() is None
+
+
 def test_the_newest_log_of_a_server_is_read(tmp_path: Path) -> None:
     older, newer = tmp_path / "server-1.log", tmp_path / "server-2.log"
     older.write_text(CHILD)
