@@ -3,31 +3,19 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any
 
 from ci.plan.fleet.model import FleetResult
 from ci.plan.fleet.search import Found, Goal
 from ci.report.text import duration
 
 __all__ = [
-    "VARIANT_COLUMNS",
     "fleet_data",
     "found_data",
     "found_words",
     "time_words",
-    "variant_cells",
     "warnings",
 ]
-
-VARIANT_COLUMNS: Final = (
-    "green p50",
-    "green p90",
-    "red p50",
-    "GPU h/day",
-    "in set-up",
-    "lost",
-    "longest p90 wait",
-)
 
 
 def time_words(seconds: float) -> str:
@@ -35,20 +23,6 @@ def time_words(seconds: float) -> str:
     if math.isnan(seconds):
         return "-"
     return "never" if math.isinf(seconds) else duration(seconds)
-
-
-def variant_cells(result: FleetResult) -> tuple[str, ...]:
-    """The row of a fleet among others, in the order of `VARIANT_COLUMNS`."""
-    main, days = result.main, result.days
-    return (
-        time_words(main.green_p50_s),
-        time_words(main.green_p90_s),
-        time_words(main.red_p50_s),
-        f"{result.gpu_h_a_day:.0f}",
-        f"{sum(pool.set_up_gpu_h for pool in result.pools) / days:.0f}",
-        f"{sum(pool.lost_gpu_h for pool in result.pools) / days:.0f}",
-        time_words(max(pool.wait_p90_s for pool in result.pools)),
-    )
 
 
 def warnings(result: FleetResult) -> Sequence[str]:

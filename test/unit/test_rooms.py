@@ -27,7 +27,7 @@ DOORS = {
     "docker": {"ci/docker/client.py"},
     "fcntl": {"ci/system/file_lock.py"},
     "httpx": {"ci/images/registry.py", "ci/github/api.py"},
-    "jinja2": {"ci/github/workflows/render.py", "ci/report/final/fleet_page.py", "ci/report/final/html.py"},
+    "jinja2": {"ci/github/workflows/render.py", "ci/report/page/template.py"},
     "junitparser": {"ci/report/final/junit.py"},
     "pydantic": {"ci/system/codec.py", "ci/system/json_schema.py", "ci/catalog/columns.py"},
     "opentelemetry": {"ci/report/telemetry/export.py"},

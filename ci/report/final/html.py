@@ -5,53 +5,42 @@ import hashlib
 import html
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from ci.plan.model import Plan
 from ci.record.model import RunRecord
-from ci.report import model, page
+from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.page.cards import Card, cards, groups
 from ci.report.page.gauges import gauges
 from ci.report.page.plan_rows import plan_tables
+from ci.report.page.template import PAGE_FILES, Template, page_environment
 from ci.report.page.timeline import timeline
 from ci.report.repeat import repeat
 from ci.report.shards import balance_words, shard_rows, split_words, suite_times
-from ci.report.text import case_name, duration, one_line, strip_ansi, unverified_words, visible
+from ci.report.text import case_name, duration, strip_ansi, unverified_words, visible
 
 __all__ = ["html_report"]
 
-_FILES = Path(page.__file__).parent
-
 
 @cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FILES / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _template() -> Template:
+    environment = page_environment()
     environment.filters |= {
-        "line": lambda text: one_line(strip_ansi(text)),
         "lines": lambda text: visible(strip_ansi(text)),
         # of lines that are visible already; quotes are themselves outside of attributes
         "escaped": lambda text: Markup(html.escape(text, quote=False)),  # noqa: S704
         "duration": duration,
         "case_name": case_name,
     }
-    script = (_FILES / "page.js").read_text(encoding="utf-8")
+    script = (PAGE_FILES / "page.js").read_text(encoding="utf-8")
     # what stands between the tags, as the template writes it: no other script of the page may run
     digest = hashlib.sha256(f"\n{script}\n".encode()).digest()
     environment.globals |= {
         "model": model,
         "script": script,
         "script_hash": base64.b64encode(digest).decode(),
-        "style": (_FILES / "page.css").read_text(encoding="utf-8"),
     }
     return environment.get_template("report.html.j2")
 

@@ -1,6 +1,7 @@
 """`nox -s fleet` on a small tree and the fixture catalog."""
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def test_a_pool_without_machines_is_left_out_and_named(
     )
 
 
-def test_the_page_is_whole_and_loads_nothing(tree: str, tmp_path: Path) -> None:
+def test_the_page_is_whole_and_loads_nothing(
+    tree: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = tmp_path / "fleet.html"
     assert main(["fleet", "--checkout", tree, "--output", str(page), "--target", "60", "--days", "1"]) == 0
     text = page.read_text()
@@ -84,6 +87,11 @@ def test_the_page_is_whole_and_loads_nothing(tree: str, tmp_path: Path) -> None:
     assert opened.count("svg") == 3
     assert "nan" not in text
     assert "default-src 'none'" in text
+    # the terminal has the same tables
+    columns = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', text)
+    printed = capsys.readouterr().out
+    assert len(columns) > 30
+    assert [name for name in columns if name not in printed] == []
 
 
 def test_a_fleet_that_cannot_keep_up_is_said(tree: str, capsys: pytest.CaptureFixture[str]) -> None:
