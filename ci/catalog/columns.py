@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from ci.system.environ import VARIABLE_NAME
 from ci.system.json_schema import Constraint
 
 __all__ = [
@@ -122,7 +123,7 @@ Slug = Annotated[
 ]
 Url = Annotated[str, matching(r"https://\S+", "a URL, e.g. https://github.com/sgl-project/sglang/issues/1")]
 Day = Annotated[str, matching(r"\d{4}-\d\d-\d\d", "a day, e.g. 2026-05-29")]
-VariableName = Annotated[str, matching(r"[A-Z][A-Z0-9_]*", "a variable's name, e.g. HF_TOKEN")]
+VariableName = Annotated[str, matching(VARIABLE_NAME.pattern, "a variable's name, e.g. HF_TOKEN")]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0), AfterValidator(_whole)]

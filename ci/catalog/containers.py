@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from ci.catalog.columns import Count, Sourced, Text, matching, within
+from ci.catalog.columns import Count, Sourced, Text, VariableName, matching, within
 from ci.catalog.decode import Reader
 from ci.catalog.executors import ExecutorKind
 from ci.catalog.hardware import HardwareCatalog
@@ -89,7 +89,7 @@ class ContainerVariable(Sourced):
     KEY: ClassVar[str] = "name"
     REPEATS: ClassVar[bool] = True
 
-    name: Annotated[str, matching(r"[A-Za-z_][A-Za-z0-9_]*", "a variable's name, e.g. HF_HOME")]
+    name: VariableName
     value: Text
     profiles: tuple[Text, ...]
     mount: Text = ""

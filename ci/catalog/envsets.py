@@ -14,12 +14,12 @@ from ci.catalog.toml_reader import TomlFile
 from ci.catalog.versions import Versions
 from ci.errors import Problem
 from ci.system.codec import DecodeError, decode
+from ci.system.environ import VARIABLE_NAME
 
 __all__ = [
     "ENVS_DIR",
     "STEP_FILES",
     "TABLE_NAME",
-    "VARIABLE_NAME",
     "EnvEntry",
     "EnvSet",
     "EnvVariable",
@@ -32,7 +32,6 @@ ENVS_DIR = Path(__file__).parent.parent.parent / "envs"
 # Files by which a step changes the job that it is in: no test gets their names.
 STEP_FILES = frozenset({"GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY"})
 
-VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 TABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 
 

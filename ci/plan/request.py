@@ -8,6 +8,7 @@ from ci.catalog.executors import ExecutorKind
 from ci.catalog.toml_reader import closest
 from ci.errors import Problem
 from ci.plan.shards import Shard
+from ci.system.environ import VARIABLE_NAME
 
 __all__ = [
     "CHANGING",
@@ -140,7 +141,7 @@ def parse_env(items: Sequence[str], problems: list[Problem]) -> tuple[tuple[str,
         if equals and not name:
             hint = "e.g. --env SGLANG_X=1"
             problems.append(Problem(where="--env", what=f"{item!r} has no name before the =", hint=hint))
-        elif not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or "\0" in value:
+        elif not equals or not VARIABLE_NAME.fullmatch(name) or "\0" in value:
             problems.append(
                 Problem(where="--env", what=f"{name!r} is not NAME=VALUE", hint="e.g. --env SGLANG_X=1")
             )

@@ -1,13 +1,15 @@
 """The one door to the environment of this process."""
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import date
 
 from ci.errors import UsageError
 
-__all__ = ["OTEL", "TODAY", "exports_telemetry", "read_environ", "tried_today"]
+__all__ = ["OTEL", "TODAY", "VARIABLE_NAME", "exports_telemetry", "read_environ", "tried_today"]
 
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Tries a date: what will `check` and the plans say on that day?
 TODAY = "AMD_CI_TODAY"
 # Sends a run's spans and metrics to the endpoint that OpenTelemetry's own variables name.

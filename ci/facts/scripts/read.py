@@ -8,13 +8,13 @@ from ci.errors import UsageError
 from ci.facts.scripts.shell import read_shell
 from ci.facts.scripts.values import Assigned, Scope, Value
 from ci.plan.environment import Resolved, Setting
+from ci.system.environ import VARIABLE_NAME
 
 __all__ = ["is_script", "read_script", "title_of"]
 
 _LONGEST_BYTES: Final = 1 << 20
 _COMMAND: Final = re.compile(r"(sudo )?(docker|podman|env) |-e |--env[ =]")
 _PAIR: Final = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)")
-_NAME: Final = re.compile(r"[A-Za-z_]\w*")
 
 
 def is_script(name: str) -> bool:
@@ -72,7 +72,7 @@ def _is_pairs(text: str) -> bool:
     return (
         not text.startswith("#!")
         and any("=" in line for line in lines)
-        and all(_PAIR.fullmatch(line) or _NAME.fullmatch(line) for line in lines)
+        and all(_PAIR.fullmatch(line) or VARIABLE_NAME.fullmatch(line) for line in lines)
         and not any(_runs_something(line) for line in lines)
     )
 
@@ -90,7 +90,7 @@ def _pairs(text: str) -> Scope:
         found = _PAIR.fullmatch(line.strip())
         if found is not None:
             scope.given[found[1]] = Assigned(values=(Value(text=_plain(found[2])),), line=number)
-        elif _NAME.fullmatch(line.strip()):
+        elif VARIABLE_NAME.fullmatch(line.strip()):
             scope.notes.append(f"line {number}: {line.strip()} is the caller's")
     return scope
 

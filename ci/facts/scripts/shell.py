@@ -8,11 +8,11 @@ import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
 from ci.facts.scripts.values import Scope, Value
+from ci.system.environ import VARIABLE_NAME
 
 __all__ = ["read_shell"]
 
 _BASH: Final = Language(tree_sitter_bash.language())
-_NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 # What may or may not be executed.
 _BRANCHES: Final = frozenset(
@@ -193,7 +193,7 @@ class _Reader:
             else:
                 continue
             name, equals, rest = given.partition("=")
-            if not _NAME.fullmatch(name):
+            if not VARIABLE_NAME.fullmatch(name):
                 continue
             if equals:
                 self._give(name, rest, value, line, maybe=maybe)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ci.catalog.columns import Row
-from ci.catalog.envsets import TABLE_NAME, VARIABLE_NAME, EnvEntry
+from ci.catalog.envsets import TABLE_NAME, EnvEntry
 from ci.plan.compare.capsule import LINE
 from ci.plan.model import SCHEMA, Placement, Plan, SuiteWork, TestWork, Work
 from ci.record.event_json import EVENTS
+from ci.system.environ import VARIABLE_NAME
 from ci.system.json_schema import DIALECT, Schema, schemas_of
 
 __all__ = ["FOLDER", "render_schemas"]

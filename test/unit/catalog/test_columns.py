@@ -85,7 +85,7 @@ def test_a_column_may_have_another_name_and_another_unit_in_the_file() -> None:
         ("slug", "", "is empty"),
         ("url", "http://x", "invalid value 'http://x'"),
         ("day", "29.5.2026", "invalid value"),
-        ("variable", "hf_token", "invalid value 'hf_token'"),
+        ("variable", "HF-TOKEN", "invalid value 'HF-TOKEN'"),
         ("count", 0, "must be at least 1"),
         ("whole", -1, "must be at least 0"),
         ("positive", 0, "must be above 0"),
