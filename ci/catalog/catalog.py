@@ -7,6 +7,7 @@ from pathlib import Path
 from ci.catalog.bounds import Bound, load_bounds
 from ci.catalog.capabilities import Capability, load_capabilities
 from ci.catalog.change_rules import ChangeRules, check_changes, load_changes
+from ci.catalog.clusters import Cluster, Runtime, load_clusters
 from ci.catalog.columns import Row
 from ci.catalog.containers import Containers, load_containers
 from ci.catalog.coverage import CoverageRules, load_coverage
@@ -87,6 +88,8 @@ class Catalog:
     actions: ActionsCatalog
     sglang: SglangRows
     slots: SlotRows
+    clusters: Mapping[str, Cluster]
+    runtimes: Mapping[str, Runtime]
     reader: Reader = field(repr=False, compare=False)
     # suites whose row follows a checkout, by name
     followed: Mapping[str, Followed] = field(default_factory=dict)
@@ -150,6 +153,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
     models, stand_ins = load_models(reader)
     environment = load_environment(reader, families=families)
     discovery = load_discovery(reader)
+    slurm = load_clusters(reader, hardware)
     dependencies = load_dependencies(reader, families=families)
     catalog = Catalog(
         stages=table.stages,
@@ -188,6 +192,8 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         actions=load_actions(reader, families=families),
         sglang=load_sglang(reader),
         slots=load_slots(reader),
+        clusters=slurm.clusters,
+        runtimes=slurm.runtimes,
         reader=reader,
     )
     _check_references(reader, catalog)

@@ -13,3 +13,4 @@ class ExecutorKind(StrEnum):
 
     HOST = "host"
     DOCKER = "docker"
+    SLURM = "slurm"

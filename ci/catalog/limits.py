@@ -17,6 +17,7 @@ __all__ = [
     "PullLimits",
     "RegistryLimits",
     "ReportLimits",
+    "SlurmLimits",
     "load_limits",
 ]
 
@@ -123,6 +124,26 @@ class HealthLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmLimits:
+    """How a Slurm run waits and looks; part of the placement.
+
+    `answer_s` is what one of Slurm's programs may take, `state_every_s` how often the job's state is asked for, `follow_every_s` how
+    often new events are read, `look_every_s` how often a worker without a test looks for one. All workers have said hello
+    within `hello_s`, with clocks that differ by `skew_s` at most. `start_s` is added to the plan's own limit; `stop_before_s` before
+    the end of the job's time the tests are ended.
+    """
+
+    answer_s: float
+    state_every_s: float
+    follow_every_s: float
+    look_every_s: float
+    hello_s: float
+    skew_s: float
+    start_s: float
+    stop_before_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyLimits:
     """What the maintainers decided and nothing measures."""
 
@@ -144,6 +165,7 @@ class Limits:
     container: ContainerLimits
     deps: DepsLimits
     health: HealthLimits
+    slurm: SlurmLimits
     policy: PolicyLimits
 
 

@@ -18,6 +18,7 @@ from ci.plan.request import (
     parse_env,
     parse_executor,
     parse_jobs,
+    parse_nodes,
     parse_shard,
     split_pytest_args,
 )
@@ -195,6 +196,13 @@ def run_parser(prog: str) -> Parser:
         metavar="E",
         help=f"where the tests run: auto, {' or '.join(ExecutorKind)}",
     )
+    add(
+        "--cluster",
+        default="",
+        metavar="NAME",
+        help="slurm: a row of clusters.toml instead of this machine's cluster",
+    )
+    add("--nodes", default="", metavar="N", help="slurm: how many nodes, instead of the row's number")
     add("--engine", default="auto", metavar="E", help="auto, sglang or llamacpp")
     add(
         "--sglang",
@@ -293,9 +301,11 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
         strict=known.strict,
         exclusive_host=known.exclusive_host,
         from_dockerfile=known.from_dockerfile,
+        cluster=known.cluster,
+        nodes=parse_nodes(known.nodes, problems),
     )
     check_pytest_args(pytest_args, problems)
-    _check_container_options(known, request.executor, problems)
+    _check_executor_options(known, request.executor, problems)
     given = [
         name
         for name in (*SELECTING, *CHANGING)
@@ -330,17 +340,21 @@ def _is_given(known: argparse.Namespace, option: str) -> bool:
     return value not in (None, False, "", "auto", [])
 
 
-def _check_container_options(
+def _check_executor_options(
     known: argparse.Namespace, executor: ExecutorKind | None, problems: list[Problem]
 ) -> None:
     """Options that the executor has no use for, and those that name an image twice, are added to `problems`."""
     for option in dict.fromkeys(option for each in EXECUTORS.values() for option in each.OPTIONS):
-        if executor is not None and _is_given(known, option) and option not in EXECUTORS[executor].OPTIONS:
-            fitting = [f"--executor {kind}" for kind, each in EXECUTORS.items() if option in each.OPTIONS]
-            hint = f"{' or '.join(fitting)}, or leave it out"
-            problems.append(
-                Problem(where=option, what=f"has no effect with --executor {executor}", hint=hint)
-            )
+        fitting = [kind for kind, each in EXECUTORS.items() if option in each.OPTIONS]
+        if not _is_given(known, option) or executor in fitting:
+            continue
+        named = " or ".join(f"--executor {kind}" for kind in fitting)
+        if executor is not None:
+            what = f"has no effect with --executor {executor}"
+            problems.append(Problem(where=option, what=what, hint=f"{named}, or leave it out"))
+        elif not known.plan and all(EXECUTORS[kind].ON_CLUSTER for kind in fitting):
+            # one on a cluster is never the default
+            problems.append(Problem(where=option, what=f"needs {named}", hint="add it, or leave this out"))
     if known.from_dockerfile and known.image:
         problems.append(
             Problem(where="--from-dockerfile", what="and --image both name the image", hint="use one of them")

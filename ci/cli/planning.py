@@ -14,13 +14,13 @@ from ci.facts.container import gather_container
 from ci.facts.gather import REPOSITORY, Place, gather_machine, runs_dir
 from ci.facts.tree.catalog import catalog_for
 from ci.plan.compare.replay import draft_again, made_again, request_again, verified
-from ci.plan.docker import require_docker
 from ci.plan.draft import draft_plan
 from ci.plan.executor import Needs
 from ci.plan.facts import DockerFacts, Facts
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.plan.quarantine import require_sound_quarantine
+from ci.plan.registry import EXECUTORS
 from ci.plan.request import Request
 from ci.report.views.build import BuildView
 from ci.system.file_lock import cache_dir
@@ -82,16 +82,15 @@ def _machine(catalog: Catalog, request: Request, place: Place, environ: Mapping[
 
 
 def _container(catalog: Catalog, facts: Facts, needs: Needs, place: Place) -> DockerFacts | None:
-    """The facts of the container that is needed.
+    """The facts of the container that is needed, None without one.
 
     Raises:
-        InfrastructureError: it cannot be run on this machine.
+        UsageError: the request does not fit what is here.
+        InfrastructureError: its executor cannot run it from this machine.
     """
-    if needs.container is None:
-        return None
-    found = gather_container(catalog, facts, needs.container, place)
+    found = gather_container(catalog, facts, needs.container, place) if needs.container is not None else None
     if not place.planning_only:
-        require_docker(found, strict=needs.request.strict)
+        EXECUTORS[needs.executor].require(catalog, facts, needs, found)
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ci.catalog.executors import ExecutorKind
-from ci.execute import docker, host
+from ci.execute import docker, host, slurm
 from ci.execute.executor import ExecutorModule
 
 __all__ = ["EXECUTORS"]
@@ -13,4 +13,5 @@ __all__ = ["EXECUTORS"]
 EXECUTORS: Final[Mapping[ExecutorKind, ExecutorModule]] = {
     ExecutorKind.HOST: host,
     ExecutorKind.DOCKER: docker,
+    ExecutorKind.SLURM: slurm,
 }

@@ -14,6 +14,7 @@ from ci.catalog.registrations.parse import Discovery, discover
 from ci.catalog.registrations.roots import require_sglang_tree
 from ci.catalog.toml_reader import closest
 from ci.errors import UsageError
+from ci.facts.cluster import find_cluster
 from ci.facts.container_host import count_render_nodes
 from ci.facts.content import file_digests, package_digests, packages_of, tree_content
 from ci.facts.engine_build import find_engine_build
@@ -23,7 +24,7 @@ from ci.facts.interpreters import find_engine
 from ci.facts.tree.kept import discover_kept
 from ci.plan.content import TreeContent
 from ci.plan.engine_build import EngineBuild
-from ci.plan.facts import EngineFact, Facts, Known
+from ci.plan.facts import EngineFact, Facts, Known, SlurmFacts
 from ci.plan.registry import EXECUTORS
 from ci.plan.request import Request
 from ci.record.phases import Emit
@@ -111,10 +112,13 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
 
     Raises:
         UsageError: the requested hardware is not in the catalog, or is not this machine's and this is not a dry run;
-            sources disagree about the hardware; the checkout is not an SGLang tree.
+            sources disagree about the hardware; the checkout is not an SGLang tree; the cluster has no row.
+        InfrastructureError: the executor needs a cluster, and there is none.
     """
     root, tests = discover_tests(catalog, place.checkout, cache_dir(environ))
-    hardware_class, source, gpu_ids, gpu_groups = _hardware(catalog, request, place, environ)
+    slurm = _cluster(catalog, request, environ)
+    hardware_class, source, gpu_ids, gpu_groups = _hardware(catalog, request, place, environ, slurm)
+    request = _on_node(catalog, request, slurm)
     build, engines = _engines(catalog, request, place, environ, hardware_class, root)
     today, today_source = find_today(environ)
     fixed = frozenset(file for suite in catalog.suites for file in suite.files if (root / file).is_file())
@@ -126,7 +130,7 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
         hardware_source=source,
         gpu_ids=gpu_ids,
         gpu_groups=gpu_groups,
-        cpus=len(os.sched_getaffinity(0)),
+        cpus=_cpus(catalog, slurm),
         commit=commit_of(REPOSITORY),
         root=str(root),
         checkout=commit_of(root) if place.checkout else None,
@@ -141,11 +145,33 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
         today=today,
         today_source=today_source,
         today_tried=bool(environ.get(TODAY)),
-        elsewhere=_elsewhere(request, place),
+        elsewhere=slurm is not None or _elsewhere(request, place),
         render_nodes=count_render_nodes(),
         engine_build=build,
+        slurm=slurm,
         content=content,
     )
+
+
+def _cluster(catalog: Catalog, request: Request, environ: Mapping[str, str]) -> SlurmFacts | None:
+    """The cluster whose nodes run the tests, None where none does."""
+    if request.executor is None or not EXECUTORS[request.executor].ON_CLUSTER:
+        return None
+    return find_cluster(catalog, request, environ)
+
+
+def _on_node(catalog: Catalog, request: Request, slurm: SlurmFacts | None) -> Request:
+    """The request as the executor of a node has it."""
+    if slurm is None:
+        return request
+    runtime = catalog.runtimes[catalog.clusters[slurm.cluster.value].runtime]
+    return replace(request, executor=runtime.inner)
+
+
+def _cpus(catalog: Catalog, slurm: SlurmFacts | None) -> int:
+    """CPUs that tests have; those of a node that a job has for itself are not known and taken to be as many as here."""
+    of_node = catalog.clusters[slurm.cluster.value].cpus_per_node if slurm is not None else 0
+    return of_node or len(os.sched_getaffinity(0))
 
 
 def _elsewhere(request: Request, place: Place) -> bool:
@@ -154,9 +180,18 @@ def _elsewhere(request: Request, place: Place) -> bool:
 
 
 def _hardware(
-    catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str]
+    catalog: Catalog,
+    request: Request,
+    place: Place,
+    environ: Mapping[str, str],
+    slurm: SlurmFacts | None,
 ) -> tuple[str, str, tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """The class and where it is known from, the GPUs, and what each of them is in."""
+    if slurm is not None and request.hardware != CPU:
+        # no node is looked at: the machine that plans needs no GPU
+        row = catalog.clusters[slurm.cluster.value]
+        ids = tuple(str(number) for number in range(row.gpus_per_node))
+        return row.hardware, f"clusters.toml: cluster[{row.name}]", ids, ()
     if request.hardware == CPU:
         return CPU, f"--hardware {CPU}", (), ()
     known = ("auto", *catalog.hardware.classes)

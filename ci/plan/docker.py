@@ -35,10 +35,11 @@ from ci.plan.facts import DockerFacts, Facts
 from ci.plan.model import Plan, planned_again
 from ci.plan.request import Request
 
-__all__ = ["BRINGS_ENGINE", "OPTIONS", "gpu_ids", "need", "need_again", "part", "require_docker"]
+__all__ = ["BRINGS_ENGINE", "ON_CLUSTER", "OPTIONS", "gpu_ids", "need", "need_again", "part", "require"]
 
 OPTIONS: Final = ("--image", "--rocm", "--from-dockerfile", "--keep", "--strict", "--exclusive-host")
 BRINGS_ENGINE: Final = True
+ON_CLUSTER: Final = False
 
 
 def gpu_ids(facts: Facts) -> tuple[str, ...]:
@@ -133,19 +134,21 @@ def part(catalog: Catalog, facts: Facts, needs: Needs, found: DockerFacts | None
     )
 
 
-def require_docker(docker: DockerFacts, *, strict: bool) -> None:
-    """Refuse what only a plan may be made of.
+def require(_catalog: Catalog, _facts: Facts, needs: Needs, found: DockerFacts | None) -> None:
+    """Refuse what a plan may be made of and no run.
 
     Raises:
-        InfrastructureError: this machine has no engine, or the image is unresolved, or stale and `strict`.
+        InfrastructureError: this machine has no engine, or the image is unresolved, or stale and `--strict` is given.
     """
-    if docker.container.problem:
+    if found is None:
+        return
+    if found.container.problem:
         raise InfrastructureError(
-            f"the docker executor needs a Docker engine: {docker.container.problem}",
+            f"the docker executor needs a Docker engine: {found.container.problem}",
             cause="it is not running, or this user has no access to its socket",
             then="docker info; another engine: DOCKER_HOST=unix:///path/to.sock; without one: --executor host",
         )
-    require_image(docker.image, strict=strict)
+    require_image(found.image, strict=needs.request.strict)
 
 
 def _family(catalog: Catalog, facts: Facts) -> str:

@@ -74,6 +74,7 @@ def draft_plan(catalog: Catalog, facts: Facts, request: Request) -> Draft:
             executor=executor,
             engine=engine,
             suites=rows,
+            limit_s=sum(work.timeout_s for work in suites.works),
             container=planning.need(catalog, facts, request, rows, engine),
         ),
         executor_source=executor_source,

@@ -14,6 +14,7 @@ from ci.plan.container.needs import ContainerPlace, ContainerWork
 from ci.plan.facts import DockerFacts, EngineFact, Facts
 from ci.plan.model import Plan
 from ci.plan.request import Request
+from ci.plan.slurm_place import SlurmPlace
 
 __all__ = ["ContainerNeed", "ExecutorPlanning", "Needs", "Part", "preflights_not_run"]
 
@@ -35,12 +36,16 @@ class ContainerNeed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What a request needs where its tests run, decided once. `suites` are those that run; `container` is None without one."""
+    """What a request needs where its tests run, decided once.
+
+    `suites` are those that run, which may take `limit_s` in all; `container` is None without one.
+    """
 
     request: Request
     executor: ExecutorKind
     engine: str
     suites: tuple[Suite, ...]
+    limit_s: float
     container: ContainerNeed | None
 
 
@@ -48,7 +53,8 @@ class Needs:
 class Part:
     """An executor's part of a plan.
 
-    `image` to `place` are fields of the plan's work and placement. `not_run` are notes on preflights that are left out.
+    `image` to `slurm` are fields of the plan's work and placement; `gpus` is how many of the GPUs are used, None for all.
+    `not_run` are notes on preflights that are left out.
     """
 
     engine: EngineFact
@@ -57,6 +63,8 @@ class Part:
     image: str | None = None
     container: ContainerWork | None = None
     place: ContainerPlace | None = None
+    slurm: SlurmPlace | None = None
+    gpus: int | None = None
     not_run: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     partial: tuple[str, ...] = ()
@@ -72,6 +80,10 @@ class ExecutorPlanning(Protocol):
     @property
     def BRINGS_ENGINE(self) -> bool:  # noqa: N802  # a module's constant
         """Whether the engine comes with it, so that none is looked for on this machine."""
+
+    @property
+    def ON_CLUSTER(self) -> bool:  # noqa: N802  # a module's constant
+        """Whether the tests run on the nodes of a cluster, whose hardware a row names, and not on the machine that plans."""
 
     def gpu_ids(self, facts: Facts, /) -> tuple[str, ...]:
         """The GPUs that the tests can have, as they are numbered where the tests run."""
@@ -90,6 +102,14 @@ class ExecutorPlanning(Protocol):
 
         Raises:
             UsageError: its profile has no row here.
+        """
+
+    def require(self, catalog: Catalog, facts: Facts, needs: Needs, found: DockerFacts | None, /) -> None:
+        """Refuse what a plan may be made of and no run.
+
+        Raises:
+            UsageError: the request does not fit what is here.
+            InfrastructureError: what runs the tests is missing, or cannot take them.
         """
 
     def part(self, catalog: Catalog, facts: Facts, needs: Needs, found: DockerFacts | None, /) -> Part:

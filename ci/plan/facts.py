@@ -11,7 +11,7 @@ from ci.plan.container.needs import ContainerFacts
 from ci.plan.content import TreeContent
 from ci.plan.engine_build import EngineBuild
 
-__all__ = ["DockerFacts", "EngineFact", "Facts", "Known"]
+__all__ = ["DockerFacts", "EngineFact", "Facts", "Known", "PartitionFact", "SlurmFacts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +59,41 @@ class DockerFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionFact:
+    """A partition of a cluster; `limit_min` is its MaxTime, None where it has none, and `nodes` how many it has.
+
+    Slurm takes the one that is `default` where none is named.
+    """
+
+    name: str
+    default: bool
+    up: bool
+    limit_min: int | None
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmFacts:
+    """The cluster of a run: its name, a row of clusters.toml, with its source, and what Slurm says here.
+
+    `here` is the ClusterName of the Slurm on this machine. It and `partitions` are empty when `problem` says why none answers.
+    """
+
+    cluster: Known
+    here: str = ""
+    partitions: tuple[PartitionFact, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """This machine, this tree and this call. `today` is a date in UTC; its source says so when it was only tried.
 
     `gpu_groups` are what each GPU is in, the widest first: its XGMI hive, its NUMA node. `cpus` are those that we may use.
     `elsewhere`: the plan is for another machine of `hardware_class`, which cannot be seen. `render_nodes` is how many GPUs a
     container here can get. `fixed_files` are files of the catalog's suites that the tree has. `engine_build` is the environment
-    that we make for the engine, None where it is found. `content` is what is on disk of the tree and of this repository.
+    that we make for the engine, None where it is found. `content` is what is on disk of the tree and of this repository. With
+    `slurm` hardware, GPUs and CPUs are those of the cluster's nodes.
     """
 
     hardware_class: str
@@ -90,4 +118,5 @@ class Facts:
     elsewhere: bool = False
     render_nodes: int = 0
     engine_build: EngineBuild | None = None
+    slurm: SlurmFacts | None = None
     content: TreeContent = field(default_factory=TreeContent)

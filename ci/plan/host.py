@@ -14,10 +14,11 @@ from ci.plan.facts import DockerFacts, Facts
 from ci.plan.model import Plan
 from ci.plan.request import Request
 
-__all__ = ["BRINGS_ENGINE", "OPTIONS", "gpu_ids", "need", "need_again", "part"]
+__all__ = ["BRINGS_ENGINE", "ON_CLUSTER", "OPTIONS", "gpu_ids", "need", "need_again", "part", "require"]
 
 OPTIONS: Final = ()
 BRINGS_ENGINE: Final = False
+ON_CLUSTER: Final = False
 
 
 def gpu_ids(facts: Facts) -> tuple[str, ...]:
@@ -31,6 +32,10 @@ def need(_catalog: Catalog, _facts: Facts, _request: Request, _suites: Sequence[
 
 def need_again(_catalog: Catalog, _saved: Plan) -> None:
     """No container."""
+
+
+def require(_catalog: Catalog, _facts: Facts, _needs: Needs, _found: DockerFacts | None) -> None:
+    """Nothing: an engine that is missing leaves no plan."""
 
 
 def part(catalog: Catalog, facts: Facts, needs: Needs, _found: DockerFacts | None) -> Part:

@@ -107,6 +107,7 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         fail_fast=request.fail_fast,
         pytest_args=request.pytest_args,
     )
+    gpu_ids = draft.gpu_ids[: part.gpus]
     placement = Placement(
         executor=needs.executor,
         root=facts.root,
@@ -115,15 +116,16 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         python_version=part.engine.python_version,
         host=facts.host,
         user=facts.user,
-        gpu_ids=draft.gpu_ids,
+        gpu_ids=gpu_ids,
         # the executor may number them anew, in the same order
-        gpu_groups=dict(zip(draft.gpu_ids, facts.gpu_groups, strict=False)),
+        gpu_groups=dict(zip(gpu_ids, facts.gpu_groups, strict=False)),
         event=facts.event.text,
         runner_labels={suite.id: label_of(catalog, suite, facts.event.value).label for suite in needs.suites},
         shards_in_ci={suite.id: suite.shards for suite in needs.suites},
         pass_through=part.pass_through,
         container=part.place,
         engine_build=build.place if build is not None else None,
+        slurm=part.slurm,
         command=request.command,
     )
     sources = {

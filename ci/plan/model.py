@@ -24,6 +24,7 @@ from ci.plan.content import ContentWork
 from ci.plan.engine_build import EnginePlace, EngineWork
 from ci.plan.request import Request
 from ci.plan.shards import Shard
+from ci.plan.slurm_place import SlurmPlace
 from ci.system.codec import DecodeError, canonical, decode, encode
 
 __all__ = [
@@ -50,7 +51,7 @@ __all__ = [
     "planned_again",
 ]
 
-SCHEMA = 9
+SCHEMA = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +264,8 @@ class Placement:
     """Where the work is done and for whom. Passed-through variables are here by name, never by value.
 
     `gpu_groups` are what each GPU is in, the widest first: its XGMI hive, its NUMA node; empty where that is not known.
-    `root` is the tests' tree on this machine; `python` is a path inside the image when `container` is set.
+    `root` is the tests' tree on this machine; `python` is a path inside the image when `container` is set. With `slurm` the GPUs
+    are those of each node.
     """
 
     executor: ExecutorKind
@@ -281,6 +283,7 @@ class Placement:
     pass_through: tuple[str, ...]
     container: ContainerPlace | None
     engine_build: EnginePlace | None
+    slurm: SlurmPlace | None
     command: tuple[str, ...]
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from ci.catalog.containers import Containers
 from ci.catalog.executors import ExecutorKind
-from ci.plan import docker, host
+from ci.plan import docker, host, slurm
 from ci.plan.executor import ExecutorPlanning
 
 __all__ = ["EXECUTORS", "decide_executor"]
@@ -14,6 +14,7 @@ __all__ = ["EXECUTORS", "decide_executor"]
 EXECUTORS: Final[Mapping[ExecutorKind, ExecutorPlanning]] = {
     ExecutorKind.HOST: host,
     ExecutorKind.DOCKER: docker,
+    ExecutorKind.SLURM: slurm,
 }
 
 

@@ -12,18 +12,20 @@ from ci.system.environ import VARIABLE_NAME
 
 __all__ = [
     "CHANGING",
+    "PLACING",
     "SELECTING",
     "Request",
     "parse_env",
     "parse_executor",
     "parse_jobs",
+    "parse_nodes",
     "parse_shard",
     "split_pytest_args",
     "without",
 ]
 
-# options that select tests, and those about the rest of a plan's work; each with the number of
-# words that follow, None where one may
+# options that select tests, and those about the rest of a plan's work; each with the number of words that follow, None where
+# one may
 SELECTING: Mapping[str, int | None] = {
     "--suite": 1,
     "--shard": 1,
@@ -46,6 +48,8 @@ CHANGING: Mapping[str, int | None] = {
     "--keep-going": 0,
     "--jobs": 1,
 }
+# those that only say where the work of a plan is done
+PLACING: Mapping[str, int | None] = {"--executor": 1, "--cluster": 1, "--nodes": 1}
 
 
 # characters of a value that a message repeats
@@ -60,6 +64,7 @@ class Request:
 
     `sglang` is a release for the engine's environment that we make; `only_runnable` leaves out what rows know to need a GPU.
     `image` to `from_dockerfile` are for executors with a container: see docs/container.md.
+    `cluster` is a Slurm cluster's name and `nodes` how many of its nodes, 0 when not given.
     `compared`: the plan is only compared with that of other hardware, so suites that would not fit are planned too.
     """
 
@@ -86,6 +91,8 @@ class Request:
     strict: bool = False
     exclusive_host: bool = False
     from_dockerfile: bool = False
+    cluster: str = ""
+    nodes: int = 0
 
     @property
     def names_tests(self) -> bool:
@@ -171,3 +178,12 @@ def parse_jobs(text: str, problems: list[Problem]) -> str:
         problems.append(Problem(where="--jobs", what=what, hint="e.g. --jobs 2"))
         return ""
     return text
+
+
+def parse_nodes(text: str, problems: list[Problem]) -> int:
+    """A number from 1, 0 for none given."""
+    if text and not re.fullmatch(r"[1-9][0-9]{0,4}", text):
+        what = f"{text[:_SHOWN]!r} is not a number from 1 to 99999"
+        problems.append(Problem(where="--nodes", what=what, hint="e.g. --nodes 2"))
+        return 0
+    return int(text or 0)

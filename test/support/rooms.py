@@ -23,6 +23,7 @@ ROOMS: Final = (
     "plan/jobs",
     "record",
     "docker",
+    "slurm",
     "images",
     "install",
     "engine",

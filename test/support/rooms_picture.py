@@ -39,6 +39,7 @@ _ROWS: Final = (
         "what executors are made of",
         {
             "docker": "containers",
+            "slurm": "jobs of a cluster",
             "images": "found, pulled, built",
             "install": "dependencies, guards",
             "engine": "the real SGLang, CPU",

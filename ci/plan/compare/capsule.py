@@ -65,6 +65,7 @@ _NOWHERE: Mapping[str, Any] = {
     "shards_in_ci": {},
     "container": None,
     "engine_build": None,
+    "slurm": None,
 }
 
 
@@ -179,6 +180,8 @@ def _pairs(plan: Plan) -> Iterator[tuple[str, Any]]:
         yield "suites", len(work["suites"])
         for key in _PLACEMENT:
             yield f"placement.{key}", placement[key]
+        if plan.placement.slurm is not None:
+            yield "placement.slurm", placement["slurm"]
         if plan.placement.container is not None:
             placement["container"] |= _EMPTIED
             for key in _IN_CONTAINER:

@@ -10,6 +10,7 @@ from ci.github.matrix import Ask, make_waves, stage_waves, suites_of
 from ci.plan.facts import Facts, Known
 from ci.plan.jobs import Reason, everything
 from ci.plan.model import Plan, TestWork
+from ci.plan.registry import EXECUTORS
 from ci.plan.route import pools_with_a_choice
 from ci.plan.shards import Shard
 from support.catalog_files import repository_catalog
@@ -49,7 +50,8 @@ def plan(suite: Suite, hardware_class: str, event: str, shard: Shard | None, exe
     return planned(repository_catalog(), here, asked, found)
 
 
-@pytest.mark.parametrize("executor", ExecutorKind)
+# those on a cluster plan with one of these for its nodes
+@pytest.mark.parametrize("executor", [kind for kind in ExecutorKind if not EXECUTORS[kind].ON_CLUSTER])
 @pytest.mark.parametrize("event", EVENTS)
 def test_every_suite_and_shard_plans_on_every_class(event: str, executor: ExecutorKind) -> None:
     catalog = repository_catalog()

@@ -9,6 +9,7 @@ import pytest
 
 from ci.catalog.executors import ExecutorKind
 from ci.errors import CiError, InfrastructureError, UsageError
+from ci.plan import docker as planning
 from ci.plan.container.inside import CheckoutFacts
 from ci.plan.container.needs import (
     Device,
@@ -18,12 +19,18 @@ from ci.plan.container.needs import (
     nofile_of,
     one_need,
 )
-from ci.plan.docker import require_docker
+from ci.plan.draft import draft_plan
 from ci.plan.facts import DockerFacts, Known
 from ci.plan.model import Plan
 from ci.plan.registry import decide_executor
 from support.containers import contained, docker_facts, image
 from support.planning import again, catalog, facts, mi300x, planned, registration, request
+
+
+def require(found: DockerFacts, *, strict: bool) -> None:
+    here = mi300x([registration("test/a.py")])
+    asked = request(executor=ExecutorKind.DOCKER, strict=strict)
+    planning.require(catalog(), here, draft_plan(catalog(), here, asked).needs, found)
 
 
 class TestTheExecutor:
@@ -166,10 +173,10 @@ class TestRefusals:
     )
     def test_what_only_a_plan_can_be_made_of(self, docker: DockerFacts, strict: bool, expected: str) -> None:  # noqa: FBT001  # a parameter
         with pytest.raises(InfrastructureError, match=expected):
-            require_docker(docker, strict=strict)
+            require(docker, strict=strict)
 
     def test_a_stale_image_is_a_note_otherwise(self) -> None:
-        require_docker(docker_facts(image(age_days=9)), strict=False)
+        require(docker_facts(image(age_days=9)), strict=False)
         here, found = mi300x([registration("test/a.py")]), docker_facts(image(age_days=9))
         notes = planned(catalog(), here, request(executor=ExecutorKind.DOCKER), found).notes
         assert any(note.startswith("STALE IMAGE") for note in notes)

@@ -1,0 +1,1 @@
+"""Slurm: the one door to its programs, and what their answers mean."""

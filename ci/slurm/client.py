@@ -1,0 +1,227 @@
+"""The one door to Slurm's programs. What they refuse is one exception, with their own words."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ci.errors import InfrastructureError
+from ci.plan.facts import PartitionFact
+from ci.slurm.argv import SCRIPT
+from ci.slurm.states import JobState
+from ci.system.process import Completed, capture
+
+__all__ = ["Job", "Slurm", "SlurmError"]
+
+_NO_JOB: Final = "Invalid job id specified"
+_NULL: Final = "(null)"
+# how long a program of the first question may take where no rows were read yet
+_ANSWER_S: Final = 30.0
+
+
+class SlurmError(InfrastructureError):
+    """Slurm refused, or did not answer; its own words are the cause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What Slurm says about a job.
+
+    `reason` is why it waits or ended, in Slurm's words, `nodes` its nodes in Slurm's short form, both empty where there is none.
+    `exit_code` and `signal` are those of the batch script. `restarts` counts how often it was started again.
+    """
+
+    id: str
+    state: JobState
+    reason: str
+    exit_code: int
+    signal: int
+    restarts: int
+    nodes: str
+
+
+class Slurm:
+    """The Slurm of this machine.
+
+    `row` names the row of clusters.toml whose values are asked for, for messages.
+    """
+
+    def __init__(self, environ: Mapping[str, str], *, answer_s: float = _ANSWER_S, row: str = "") -> None:
+        """Nothing is asked yet; `environ` is what Slurm's programs run with."""
+        self._environ = environ
+        self._answer_s = answer_s
+        self._row = row
+
+    def version(self) -> str:
+        """`22.05.8`. Asks no controller.
+
+        Raises:
+            SlurmError: there is no Slurm here.
+        """
+        return self._ask(["sinfo", "--version"]).rpartition(" ")[2]
+
+    def config(self) -> Mapping[str, str]:
+        """The controller's configuration: ClusterName, MinJobAge ...
+
+        Raises:
+            SlurmError: there is no Slurm here, or no controller answers.
+        """
+        rows = re.findall(r"^(\S+)\s+= (.*)$", self._ask(["scontrol", "show", "config"]), re.MULTILINE)
+        return {name: "" if value == _NULL else value.strip() for name, value in rows}
+
+    def partitions(self) -> tuple[PartitionFact, ...]:
+        """The partitions that we may see.
+
+        Raises:
+            SlurmError: as `config`.
+        """
+        text = self._ask(["scontrol", "show", "partition", "--oneliner"])
+        return tuple(_partition(line) for line in text.splitlines() if "PartitionName=" in line)
+
+    def hostnames(self, nodes: str) -> tuple[str, ...]:
+        """The names of nodes that are given in Slurm's short form, as `n[1-2]`.
+
+        Raises:
+            SlurmError: the form is invalid.
+        """
+        return tuple(self._ask(["scontrol", "show", "hostnames", nodes]).split())
+
+    def submit(self, argv: Sequence[str], *, cwd: Path, environ: Mapping[str, str]) -> str:
+        """Submit a job and return its id; `environ` is the job's own environment.
+
+        Raises:
+            SlurmError: Slurm refused it.
+        """
+        done = capture(argv, timeout_s=self._answer_s, cwd=cwd, env=environ, stdin=SCRIPT)
+        text = self._answer(done, then=f"sinfo; scontrol show partition; {self._row or 'sbatch --help'}")
+        # with several clusters: 123;name
+        return text.splitlines()[-1].partition(";")[0].strip() if text else ""
+
+    def job(self, job_id: str) -> Job | None:
+        """A job; None when Slurm has forgotten it, MinJobAge after its end.
+
+        Raises:
+            SlurmError: no controller answers.
+        """
+        done = self._run(["scontrol", "show", "job", "--oneliner", job_id])
+        if done.code not in (0, None) and _NO_JOB in _words(done):
+            return None
+        return _job(self._answer(done))
+
+    def accounted(self, job_id: str) -> Job | None:
+        """A job as the accounting has it, for clusters whose row says that there is one; None when it has none.
+
+        Raises:
+            SlurmError: no accounting answers.
+        """
+        text = self._ask(["sacct", "--json", "--jobs", job_id])
+        try:
+            jobs = json.loads(text)["jobs"]
+            return _accounted(jobs[-1]) if jobs else None
+        except (ValueError, LookupError, TypeError) as error:
+            raise SlurmError(
+                "the answer of sacct cannot be read",
+                cause=f"it is not as that of the versions that are known: {error!r}",
+                then=f"sacct --json --jobs {job_id}",
+            ) from error
+
+    def cancel(self, job_id: str, *, signal: str = "", batch: bool = False) -> None:
+        """End a job, or send it a signal; `batch`: only its batch script gets it. One that has ended is left alone.
+
+        Raises:
+            SlurmError: no controller answers, or the job is another user's.
+        """
+        words = [*([f"--signal={signal}"] if signal else []), *(["--batch"] if batch else [])]
+        done = self._run(["scancel", *words, job_id])
+        if done.code in (0, None) or not any(text in _words(done) for text in (_NO_JOB, "already completed")):
+            self._answer(done)
+
+    def _run(self, argv: Sequence[str]) -> Completed:
+        return capture(argv, timeout_s=self._answer_s, env=self._environ)
+
+    def _ask(self, argv: Sequence[str]) -> str:
+        return self._answer(self._run(argv))
+
+    def _answer(self, done: Completed, *, then: str = "sinfo; scontrol ping") -> str:
+        if done.code == 0:
+            return done.text
+        program = done.argv[0]
+        if done.code is None:
+            raise SlurmError(
+                f"no answer from Slurm: {done.why}",
+                cause=f"{program} is not on the PATH, or hangs",
+                then=then,
+            )
+        named = f", asked for by {self._row}" if self._row else ""
+        raise SlurmError(f"{program} failed{named}", cause=_words(done), then=then)
+
+
+def _words(done: Completed) -> str:
+    """What a program said, in one line and without its own name."""
+    lines = done.stderr.decode(errors="replace").splitlines() or done.text.splitlines()
+    said = [re.sub(r"^\w+: (error|fatal): ", "", line).strip() for line in lines]
+    return "; ".join(dict.fromkeys(line for line in said if line)) or f"exit code {done.code}"
+
+
+def _field(line: str, name: str) -> str:
+    """The first value of that name: further ones may stand in the job's command."""
+    found = re.search(rf"(?:^| ){name}=(\S*)", line)
+    return "" if found is None or found[1] in (_NULL, "None") else found[1]
+
+
+def _partition(line: str) -> PartitionFact:
+    return PartitionFact(
+        name=_field(line, "PartitionName"),
+        default=_field(line, "Default") == "YES",
+        up=_field(line, "State") == "UP",
+        limit_min=_minutes(_field(line, "MaxTime")),
+        nodes=int(_field(line, "TotalNodes") or 0),
+    )
+
+
+def _minutes(text: str) -> int | None:
+    """`1-02:00:00` in whole minutes; None for UNLIMITED."""
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
+    if found is None:
+        return None
+    days, hours, minutes, _ = (int(part or 0) for part in found.groups())
+    return (24 * days + hours) * 60 + minutes
+
+
+def _job(line: str) -> Job:
+    code, _, signal = _field(line, "ExitCode").partition(":")
+    return Job(
+        id=_field(line, "JobId"),
+        state=JobState.of(_field(line, "JobState")),
+        reason=_field(line, "Reason"),
+        exit_code=int(code or 0),
+        signal=int(signal or 0),
+        restarts=int(_field(line, "Restarts") or 0),
+        nodes=_field(line, "NodeList"),
+    )
+
+
+def _accounted(row: Mapping[str, object]) -> Job:
+    """A job of `sacct --json`: since Slurm 23.02 a state is a list and numbers have `set` and `number`."""
+    state, code = row["state"], row["exit_code"]
+    assert isinstance(state, dict)  # noqa: S101 - a TypeError below would say the same
+    assert isinstance(code, dict)  # noqa: S101
+    current = state["current"]
+    signal = code.get("signal")
+    return Job(
+        id=str(row["job_id"]),
+        state=JobState.of(current if isinstance(current, str) else current[0]),
+        reason="" if state.get("reason") == "None" else str(state.get("reason", "")),
+        exit_code=_number(code.get("return_code")),
+        signal=_number(signal.get("signal_id", signal.get("id")) if isinstance(signal, dict) else 0),
+        restarts=_number(row.get("restart_cnt")),
+        nodes=str(row.get("nodes", "")),
+    )
+
+
+def _number(value: object) -> int:
+    if isinstance(value, dict):
+        value = value.get("number") if value.get("set") else 0
+    return int(value) if isinstance(value, int) else 0
