@@ -13,6 +13,6 @@ def open_executor(run: RunInputs) -> Executor:
         InfrastructureError: this version only plans such runs.
     """
     raise InfrastructureError(
-        f"the slurm executor does not run yet: cluster {run.plan.placement.slurm} was planned and not asked",
-        then="see the plan: --dry-run; here: --executor host",
+        f"this version plans runs with --executor {run.plan.placement.executor}, and does not run them",
+        then="see the plan: --dry-run; run it here: --executor host",
     )

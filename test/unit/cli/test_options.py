@@ -41,7 +41,10 @@ def test_an_unknown_executor_is_refused_with_the_known_ones() -> None:
 
 def test_an_option_that_the_executor_has_no_use_for_is_refused() -> None:
     text = refused("--executor", "host", "--keep", "--rocm", "720")
-    assert "--keep: has no effect with --executor host (--executor docker, or leave it out)" in text
+    assert (
+        "--keep: has no effect with --executor host (--executor docker or --executor slurm, or leave it out)"
+        in text
+    )
     assert "--rocm: " in text
 
 
