@@ -19,6 +19,7 @@ from ci.cli.verb_options import (
     PruneImagesOptions,
     PruneRunsOptions,
     ReproOptions,
+    SlurmRunOptions,
     TriageOptions,
 )
 from ci.system import clock
@@ -76,11 +77,15 @@ def sweep() -> None:
     """End what killed runs have left, containers too; runs in progress are not touched."""
     from ci.cli.containers import sweep_verb
     from ci.execute.process_sweep import sweep_ended_runs
+    from ci.execute.slurm.owner import job_goes_on
     from ci.facts.gather import runs_dir
+    from ci.report.console import say
     from ci.report.views.doctor import show_swept
 
     environ = read_environ()
-    show_swept(environ, sweep_ended_runs(runs_dir(environ) / ".live", wait=clock.sleep_s))
+    live = runs_dir(environ) / ".live"
+    swept = sweep_ended_runs(live, wait=clock.sleep_s, goes_on=lambda run: job_goes_on(run, environ, say))
+    show_swept(environ, swept)
     sweep_verb(environ)
 
 
@@ -94,6 +99,31 @@ def prune(options: PruneRunsOptions) -> None:
     environ = read_environ()
     removed = prune_folders(runs_dir(environ), keep=options.keep, dry=options.dry)
     show_pruned(environ, removed, dry=options.dry)
+
+
+@verbs.add("slurm.attach", required="run")
+def slurm_attach(options: SlurmRunOptions) -> None:
+    """Go on with a Slurm run whose starter has ended: show it from its start, and write its record and its reports."""
+    from ci.cli.slurm import attach_verb
+
+    if code := attach_verb(read_environ(), options.run):
+        raise Exit(code=code)
+
+
+@verbs.add("slurm.list")
+def slurm_list(options: JsonOptions) -> None:
+    """Show the Slurm runs here: their jobs, the jobs' states, and how many tests are done."""
+    from ci.cli.slurm import list_verb
+
+    list_verb(read_environ(), as_json=options.json)
+
+
+@verbs.add("slurm.cancel", required="run")
+def slurm_cancel(options: SlurmRunOptions) -> None:
+    """End a Slurm run: its tests are stopped, then its job is cancelled."""
+    from ci.cli.slurm import cancel_verb
+
+    cancel_verb(read_environ(), options.run)
 
 
 @verbs.add("image.resolve")

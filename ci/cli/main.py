@@ -30,6 +30,8 @@ _COMMANDS = (
     "workflows",
     "docs",
     "repro",
+    "slurm_head",
+    "slurm_worker",
 )
 
 

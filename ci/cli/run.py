@@ -35,7 +35,7 @@ from ci.system.environ import read_environ
 from ci.system.output import say_at_once
 from ci.system.signals import die_with_parent, stop_once
 
-__all__ = ["run"]
+__all__ = ["act", "new_run", "run"]
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -83,6 +83,20 @@ def act(
     baseline: Baseline | None = None,
 ) -> int:
     """Run a plan, shown and reported as it fits where it was started; returns the exit code."""
+    return new_run(catalog, plan, environ, json=json, verbose=verbose, baseline=baseline).act()
+
+
+def new_run(
+    catalog: Catalog,
+    plan: Plan,
+    environ: Mapping[str, str],
+    *,
+    json: bool,
+    verbose: bool = False,
+    baseline: Baseline | None = None,
+    token: str = "",
+) -> Run:
+    """A run of a plan; it has a new token unless one is given."""
     shown = _Shown(
         plan=plan,
         environ=environ,
@@ -91,7 +105,7 @@ def act(
         verbose=verbose,
         limits=catalog.limits.report,
     )
-    return Run(
+    run = Run(
         plan=plan,
         catalog=catalog,
         environ=environ,
@@ -100,7 +114,10 @@ def act(
         say=say,
         acknowledge=shown.acknowledge,
         baseline=baseline,
-    ).act()
+    )
+    if token:
+        run.token = token
+    return run
 
 
 def _make_engine(catalog: Catalog, plan: Plan, environ: Mapping[str, str], *, yes: bool) -> Plan:

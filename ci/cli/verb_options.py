@@ -16,6 +16,7 @@ __all__ = [
     "PruneImagesOptions",
     "PruneRunsOptions",
     "ReproOptions",
+    "SlurmRunOptions",
     "TriageOptions",
 ]
 
@@ -38,6 +39,11 @@ class JsonOptions:
 class PruneRunsOptions:
     keep: int = _option("how many of the newest run folders stay; default: 20", default=20)
     dry: bool = _option("only print what would be removed", default=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmRunOptions:
+    run: str = _option("RUN: a run folder, its name, or the beginning of it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

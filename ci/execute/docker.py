@@ -68,7 +68,8 @@ class DockerExecutor:
         self._environ = run.environ
         self._spec: Spec | None = None
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._phases = Phases(self._events.put, run.folder.logs)
+        self._own = run.folder.own.relative_to(run.folder.path)
+        self._phases = Phases(self._events.put, run.folder.own_logs, str(self._own / "logs"))
         self._stop = threading.Event()
         self._stop_at: float | None = None
         self._stream: AgentStream | None = None
@@ -101,6 +102,10 @@ class DockerExecutor:
         self._stop.set()
         if self._stream is not None:
             self._stream.stop(at_once=at_once)
+
+    def detach(self) -> str:
+        """Nothing goes on without us."""
+        return ""
 
     def events(self) -> Iterator[Event]:
         """Phases and the agent's events to the end of the cleanup."""
@@ -269,7 +274,11 @@ class DockerExecutor:
     def _test(self, container: Container) -> None:
         """The agent's events; its spec names paths inside."""
         run_dir, log_path = self._run_dir, self._folder.agent_log
-        argv = [self._plan.placement.python, f"{BIN_DIR}/{AGENT_NAME}", f"{run_dir}/spec.json"]
+        argv = [
+            self._plan.placement.python,
+            f"{BIN_DIR}/{AGENT_NAME}",
+            f"{run_dir}/{self._own / 'spec.json'}",
+        ]
         env = agent_environ(
             self._plan,
             self._environ,
@@ -292,7 +301,7 @@ class DockerExecutor:
                     self._stream.stop()
                 for event in self._stream.events():
                     self._events.put(event)
-            phase.log = "logs/agent.log"
+            phase.log = str(self._own / "logs" / "agent.log")
 
     def _inside(self, run_dir: str) -> Spec:
         """The spec with the paths inside the container."""

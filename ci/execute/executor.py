@@ -43,6 +43,9 @@ class Executor(Protocol):
         `at_once`: kill the tests and give them no time to end.
         """
 
+    def detach(self) -> str:
+        """Let go of what can go on without us, and say what does; empty where nothing can. Safe in a signal handler."""
+
     def close(self) -> None:
         """End everything that was started."""
 
@@ -53,13 +56,17 @@ class Executor(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInputs:
-    """What an executor is made from. `environ` is the caller's: only what the plan passes through reaches the tests."""
+    """What an executor is made from. `environ` is the caller's: only what the plan passes through reaches the tests.
+
+    `before_agent` are words that stand before the agent's own command, where the executor starts it on this machine.
+    """
 
     plan: Plan
     folder: RunFolder
     catalog: Catalog
     token: str
     environ: Mapping[str, str]
+    before_agent: tuple[str, ...] = ()
 
 
 class ExecutorModule(Protocol):

@@ -101,6 +101,7 @@ class HostExecutor:
         self._folder = run.folder
         self._token = run.token
         self._environ = run.environ
+        self._before = run.before_agent
         self._agent: _HostAgent | None = None
         self._stream: AgentStream | None = None
         self._stopped = False
@@ -116,7 +117,7 @@ class HostExecutor:
         Raises:
             InfrastructureError: the folder cannot be written or the interpreter cannot be started.
         """
-        folder, argv = self._folder, [self._plan.placement.python, str(self._folder.agent)]
+        folder, argv = self._folder, [*self._before, self._plan.placement.python, str(self._folder.agent)]
         write_spec(folder.spec, spec)
         env = agent_environ(self._plan, self._environ, token=self._token)
         try:
@@ -144,6 +145,10 @@ class HostExecutor:
         if self._stream is not None:
             self._stopped = True
             self._stream.stop(at_once=at_once)
+
+    def detach(self) -> str:
+        """Nothing goes on without us."""
+        return ""
 
     def events(self) -> Iterator[Event]:
         """The agent's events, and `executor-failed` as the last one when they end without `agent-ended`."""

@@ -35,14 +35,15 @@ class Found:
 
 
 def processes_with(token: str) -> tuple[Found, ...]:
-    """Processes whose environment holds `AMD_CI_TOKEN=<token>`; those of other users cannot be seen, nor ended."""
-    needle = f"AMD_CI_TOKEN={token}".encode()
+    """Processes of this token, or of one that was made of it: `<token>.1`; those of other users cannot be seen, nor ended."""
+    whole = f"AMD_CI_TOKEN={token}".encode()
     found = []
     for entry in _PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            if needle in (entry / "environ").read_bytes().split(b"\0"):
+            environ = (entry / "environ").read_bytes().split(b"\0")
+            if any(each == whole or each.startswith(whole + b".") for each in environ):
                 command = (
                     (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
                 )
@@ -70,15 +71,19 @@ def sweep(token: str, *, wait: Callable[[float], None]) -> tuple[Found, ...]:
                 continue
         wait(_PASS_S)
     # the folders of its tests, which the agent removes at its end
-    shutil.rmtree(Path(tempfile.gettempdir()) / token, ignore_errors=True)
+    temporary = Path(tempfile.gettempdir())
+    for folder in (temporary / token, *temporary.glob(f"{token}.*")):
+        shutil.rmtree(folder, ignore_errors=True)
     return tuple(killed.values())
 
 
-def register(live_dir: Path, token: str) -> None:
-    """Note that this process owns a run with this token, for the next start."""
+def register(live_dir: Path, token: str, run: Path) -> None:
+    """Note that this process owns a run with this token and this folder, for the next start."""
     live_dir.mkdir(parents=True, exist_ok=True)
     owner = owner_of_self()
-    content = {"pid": owner.pid, "start_ticks": owner.start_ticks, "boot_id": owner.boot_id}
+    content = {
+        "pid": owner.pid, "start_ticks": owner.start_ticks, "boot_id": owner.boot_id, "run": str(run)
+    }  # fmt: skip
     (live_dir / f"{token}.json").write_text(json.dumps(content))
 
 
@@ -87,19 +92,25 @@ def unregister(live_dir: Path, token: str) -> None:
     (live_dir / f"{token}.json").unlink(missing_ok=True)
 
 
-def sweep_ended_runs(live_dir: Path, *, wait: Callable[[float], None]) -> tuple[Found, ...]:
-    """End what runs have left whose owner has provably ended; runs in progress are not touched."""
+def sweep_ended_runs(
+    live_dir: Path, *, wait: Callable[[float], None], goes_on: Callable[[Path], bool]
+) -> tuple[Found, ...]:
+    """End what runs have left whose owner has provably ended; runs in progress are not touched.
+
+    `goes_on` says of a run folder whether its run goes on without the process that started it.
+    """
     killed: list[Found] = []
     for path in sorted(live_dir.glob("amdci-*.json")):
         try:
             data = json.loads(path.read_text())
             owner = Owner(pid=data["pid"], start_ticks=data["start_ticks"], boot_id=data["boot_id"])
+            run = data.get("run", "")
         except (OSError, ValueError, KeyError):
-            owner = (
-                None  # cut while it was written: its writer is gone, or has just started and sweeps itself
-            )
-        if owner is not None and owner.alive:
-            continue
+            # cut while it was written: its writer is gone, or has just started and sweeps itself
+            pass
+        else:
+            if owner.alive or (run and goes_on(Path(run))):
+                continue
         killed += sweep(path.stem, wait=wait)
         path.unlink(missing_ok=True)
     return tuple(killed)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from ci.catalog.executors import ExecutorKind
-from ci.execute import docker, host, slurm
+from ci.execute import docker, host
 from ci.execute.executor import ExecutorModule
+from ci.execute.slurm import executor as slurm
 
 __all__ = ["EXECUTORS"]
 

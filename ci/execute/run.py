@@ -1,9 +1,10 @@
 """One run from its folder to its end: the executor's events go into the record and to the view."""
 
 import math
+import os
 import shlex
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from ci.execute.executor import Executor, RunInputs
 from ci.execute.process_sweep import register, sweep_ended_runs, unregister
 from ci.execute.registry import EXECUTORS
 from ci.execute.run_folder import RunFolder, make_folder
+from ci.execute.slurm.owner import job_goes_on
 from ci.execute.spec import make_spec
 from ci.facts.gather import find_today
 from ci.plan.compare import capsule
@@ -24,6 +26,7 @@ from ci.record.event_log import RecordWriter, read_events
 from ci.record.events import Baseline, Capsule, Event, Note, RunEnded, RunStarted
 from ci.record.fold import exit_code, fold
 from ci.record.model import RunRecord
+from ci.record.moments import moment_s
 from ci.record.quarantine import QuarantineRecord
 from ci.record.values import DisabledTest, EmptyShard, GithubRun, PlannedTest, SkippedSuite
 from ci.system import clock
@@ -58,7 +61,8 @@ class Run:
 
     `environ` is the caller's: only what the plan passes through reaches the tests. `view` is entered once the folder is
     there and left before `report`, which is called last. `say` takes a line about what an earlier run had left. `baseline` is
-    the run that this one is compared with. `acknowledge` takes a line in the middle of whatever is being written.
+    the run that this one is compared with. `acknowledge` takes a line in the middle of whatever is being written. All processes of
+    the run have the token.
     """
 
     plan: Plan
@@ -69,10 +73,12 @@ class Run:
     say: Callable[[str], None]
     acknowledge: Callable[[str], None]
     baseline: Baseline | None = None
+    token: str = field(default_factory=clock.new_token)
     _interrupted: bool = field(default=False, init=False)
+    _goes_on: bool = field(default=False, init=False)
     _executor: Executor | None = field(default=None, init=False)
     _pressed_s: float = field(default=-math.inf, init=False)
-    _token: str = field(default_factory=clock.new_token, init=False)
+    _parent: int = field(default_factory=os.getppid, init=False)
 
     def act(self) -> int:
         """Do it; returns the exit code.
@@ -80,25 +86,53 @@ class Run:
         Raises:
             InfrastructureError: the run folder cannot be made or written.
         """
-        runs = Path(self.plan.placement.runs_dir)
-        live = runs / ".live"
-        for process in sweep_ended_runs(live, wait=clock.sleep_s):
+        for process in sweep_ended_runs(
+            self._live, wait=clock.sleep_s, goes_on=lambda run: job_goes_on(run, self.environ, self.say)
+        ):
             self.say(f"killed process {process.pid} of a killed run ({process.command})")
         folder = make_folder(self.plan, clock.utc_now())
+        with writing(folder.plan):
+            folder.plan.write_text(self.plan.text())
+        return self.go_on(folder)
+
+    def go_on(self, folder: RunFolder) -> int:
+        """Do what its record does not hold yet; returns the exit code.
+
+        Raises:
+            InfrastructureError: the run folder cannot be written.
+        """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         with writing(folder.plan):
-            register(live, self._token)
-            folder.plan.write_text(self.plan.text())
+            register(self._live, self.token, folder.path)
         try:
-            ending = self._record(folder)
-            self.report(ending)
+            ending = self._record(folder, read_events(folder.events) if folder.events.exists() else ())
+            if not self._goes_on:
+                self.report(ending)
             return ending.exit_code
         finally:
-            unregister(live, self._token)
+            if not self._goes_on:
+                unregister(self._live, self.token)
+
+    @property
+    def _live(self) -> Path:
+        """The folder with the runs in progress."""
+        return Path(self.plan.placement.runs_dir) / ".live"
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """The first signal ends the tests; of the later ones a second Ctrl-C kills them: GitHub and Nox send INT, then TERM."""
+        """The first signal ends the tests; of the later ones a second Ctrl-C kills them: GitHub and Nox send INT, then TERM.
+
+        What can go on without us does so when only we are to end: our terminal or our parent is gone.
+        """
+        if self._goes_on:
+            return
+        alone = number == signal.SIGHUP or (number == signal.SIGTERM and os.getppid() != self._parent)
+        if alone and not self._interrupted and self._executor is not None:
+            words = self._executor.detach()
+            if words:
+                self._goes_on = self._interrupted = True
+                self.acknowledge(words)
+                return
         now, first = clock.monotonic_s(), not self._interrupted
         self._interrupted = True
         at_once = not first and number == signal.SIGINT and now - self._pressed_s > _ONE_PRESS_S
@@ -113,11 +147,13 @@ class Run:
         if executor is not None:
             executor.stop(at_once=at_once)
 
-    def _record(self, folder: RunFolder) -> Ending:
-        """Run and record; a record that cannot be written ends the run, not the reports."""
+    def _record(self, folder: RunFolder, past: Sequence[Event]) -> Ending:
+        """Run and record; a record that cannot be written ends the run, not the reports. `past` is what the record holds already."""
         failure: CiError | None = None
-        began_s = clock.monotonic_s()
+        began_s = clock.monotonic_s() - _passed_s(past)
         with self.view(folder) as show:
+            for event in past:
+                show(event)
             record = RecordWriter(folder.events)
 
             def emit(event: Event) -> None:
@@ -128,20 +164,15 @@ class Run:
 
             try:
                 with record:
-                    emit(
-                        replace(
-                            _started(self.plan, self.catalog, self.environ, folder), baseline=self.baseline
-                        )
-                    )
-                    emit(self._capsule())
-                    if self.environ.get(TODAY):
-                        emit(Note(text=tried_date_note(*find_today(self.environ))))
+                    if not past:
+                        self._begin(folder, emit)
                     if self.plan.work.tests:
                         self._execute(folder, emit)
-                    code = self._code(fold(read_events(folder.events)))
-                    # again at the end: a log may be cut at either side
-                    emit(self._capsule())
-                    emit(RunEnded(exit_code=code))
+                    if not self._goes_on:
+                        code = self._code(fold(read_events(folder.events)))
+                        # again at the end: a log may be cut at either side
+                        emit(self._capsule())
+                        emit(RunEnded(exit_code=code))
             except CiError as error:
                 failure = error
         folded = fold(read_events(folder.events))
@@ -150,13 +181,20 @@ class Run:
             code = worst((code, int(failure.exit_code)))
         return Ending(folder=folder, record=folded, failure=failure, exit_code=code)
 
+    def _begin(self, folder: RunFolder, emit: Callable[[Event], None]) -> None:
+        started = _started(self.plan, self.catalog, self.environ, folder)
+        emit(replace(started, baseline=self.baseline))
+        emit(self._capsule())
+        if self.environ.get(TODAY):
+            emit(Note(text=tried_date_note(*find_today(self.environ))))
+
     def _execute(self, folder: RunFolder, emit: Callable[[Event], None]) -> None:
         executor = EXECUTORS[self.plan.placement.executor].open_executor(
             RunInputs(
                 plan=self.plan,
                 folder=folder,
                 catalog=self.catalog,
-                token=self._token,
+                token=self.token,
                 environ=self.environ,
             )
         )
@@ -165,7 +203,7 @@ class Run:
             self.plan,
             run=folder.name,
             run_dir=str(folder.path),
-            token=self._token,
+            token=self.token,
             known_features=tuple(sorted(features)),
             shared_memory=tuple(row.prefix for row in self.catalog.health.shared_memory),
         )
@@ -185,6 +223,15 @@ class Run:
     def _code(self, record: RunRecord) -> int:
         code = exit_code(record)
         return worst((code, int(ExitCode.INTERRUPTED))) if self._interrupted else code
+
+
+def _passed_s(past: Sequence[Event]) -> float:
+    """Seconds since the start of a run that others have recorded; 0 for one that begins."""
+    times = [moment for event in past[:1] if (moment := moment_s(event.time)) is not None]
+    if not times:
+        return 0.0
+    recorded_s = max((event.at_s or 0.0 for event in past), default=0.0)
+    return max(recorded_s, clock.utc_now().timestamp() - times[0])
 
 
 def _stood_in(plan: Plan, catalog: Catalog) -> tuple[str, ...]:

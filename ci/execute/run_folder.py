@@ -39,9 +39,10 @@ REPORTED: Final = "runs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFolder:
-    """`.runs/<utc>-<stage>-<short digest>/` and the names in it."""
+    """`.runs/<utc>-<stage>-<short digest>/` and the names in it. `worker` is the number of one of several, whose own files are apart."""
 
     path: Path
+    worker: str = ""
 
     @property
     def name(self) -> str:
@@ -59,24 +60,34 @@ class RunFolder:
         return self.path / "events.jsonl"
 
     @property
+    def own(self) -> Path:
+        """The folder of the files that each worker has for itself."""
+        return self.path / "slurm" / "workers" / self.worker if self.worker else self.path
+
+    @property
     def spec(self) -> Path:
         """The agent's input."""
-        return self.path / "spec.json"
+        return self.own / "spec.json"
 
     @property
     def agent(self) -> Path:
         """The agent's file, when it runs on this machine."""
-        return self.path / AGENT_NAME
+        return self.own / AGENT_NAME
 
     @property
     def logs(self) -> Path:
-        """One log per attempt, and the agent's own."""
+        """One log per attempt."""
         return self.path / "logs"
+
+    @property
+    def own_logs(self) -> Path:
+        """The logs of phases, and the agent's own."""
+        return self.own / "logs"
 
     @property
     def agent_log(self) -> Path:
         """What the agent itself prints on standard error."""
-        return self.logs / "agent.log"
+        return self.own_logs / "agent.log"
 
     def record(self) -> RunRecord:
         """What the events say; of nothing when there are none."""

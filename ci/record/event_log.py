@@ -69,6 +69,17 @@ class RecordWriter:
                     self._truncate(size)
                 raise self._failure(error) from error
 
+    def sync(self) -> None:
+        """Have what was appended on the disk.
+
+        Raises:
+            InfrastructureError: the disk has failed.
+        """
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._failure(error) from error
+
     def close(self) -> None:
         """Close the file; closing twice is fine."""
         with self._lock:

@@ -22,15 +22,16 @@ class Phase:
 
     id: str
     logs: Path
+    shown_logs: str = "logs"
     outcome: PhaseOutcome = PhaseOutcome.OK
     text: str = ""
     details: list[str] = field(default_factory=list)
     log: str = ""
 
     def open_log(self) -> IO[bytes]:
-        """`logs/<phase>.log` of the run folder; the end of the phase names it."""
+        """`<phase>.log` in the folder of logs; the end of the phase names it, relative to the run folder."""
         name = f"{self.id.replace(':', '-')}.log"
-        self.log = f"logs/{name}"
+        self.log = f"{self.shown_logs}/{name}"
         return (self.logs / name).open("ab")
 
     def warn(self, text: str) -> None:
@@ -41,15 +42,16 @@ class Phase:
 class Phases:
     """Says what phases begin and how they end."""
 
-    def __init__(self, emit: Emit, logs: Path) -> None:
-        """`logs` is the run folder's folder of logs."""
+    def __init__(self, emit: Emit, logs: Path, shown_logs: str = "logs") -> None:
+        """`logs` is the folder of their logs, `shown_logs` its path in the run folder."""
         self.emit = emit
         self._logs = logs
+        self._shown_logs = shown_logs
 
     @contextmanager
     def phase(self, name: str, text: str) -> Iterator[Phase]:
         """Emit its start and its end; an exception makes it `failed`, with what the error says."""
-        phase = Phase(id=name, logs=self._logs)
+        phase = Phase(id=name, logs=self._logs, shown_logs=self._shown_logs)
         self.emit(PhaseStarted(phase=name, text=text))
         began = clock.monotonic_s()
         try:

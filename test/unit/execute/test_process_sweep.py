@@ -73,11 +73,11 @@ def test_a_run_whose_owner_lives_is_left_alone(
     token: str, left: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     live = tmp_path / "new" / ".live"
-    register(live, token)
-    assert sweep_ended_runs(live, wait=clock.sleep_s) == ()
+    register(live, token, tmp_path)
+    assert sweep_ended_runs(live, wait=clock.sleep_s, goes_on=ends) == ()
     assert left.poll() is None
     assert [path.name for path in live.iterdir()] == [f"{token}.json"]
-    register(live, token)
+    register(live, token, tmp_path)
     unregister(live, token)
     unregister(live, token)
     assert list(live.iterdir()) == []
@@ -88,10 +88,25 @@ def test_a_run_whose_owner_has_ended_is_ended(
     token: str, left: subprocess.Popen[bytes], tmp_path: Path, changes: dict[str, object]
 ) -> None:
     note = write_note(tmp_path, token, **changes)
-    assert [found.pid for found in sweep_ended_runs(tmp_path, wait=lambda _seconds: void(left.wait(30)))] == [
-        left.pid
-    ]
+    swept = sweep_ended_runs(tmp_path, wait=lambda _seconds: void(left.wait(30)), goes_on=ends)
+    assert [found.pid for found in swept] == [left.pid]
     assert not note.exists()
+
+
+def test_a_run_that_goes_on_without_its_owner_is_left_alone(
+    token: str, left: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    note = write_note(tmp_path, token, start_ticks=1, run="/runs/one")
+    asked: list[Path] = []
+
+    def goes_on(run: Path) -> bool:
+        asked.append(run)
+        return True
+
+    assert sweep_ended_runs(tmp_path, wait=clock.sleep_s, goes_on=goes_on) == ()
+    assert asked == [Path("/runs/one")]
+    assert left.poll() is None
+    assert note.exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}"])
@@ -100,8 +115,13 @@ def test_a_note_that_was_cut_is_that_of_an_ended_run(tmp_path: Path, token: str,
     note.write_text(text)
     other = tmp_path / "leaks.json"
     other.write_text("{}")
-    assert sweep_ended_runs(tmp_path, wait=clock.sleep_s) == ()
+    assert sweep_ended_runs(tmp_path, wait=clock.sleep_s, goes_on=ends) == ()
     assert (note.exists(), other.exists()) == (False, True)
+
+
+def ends(_run: Path) -> bool:
+    """No run goes on without its owner."""
+    return False
 
 
 def void(_value: object) -> None:

@@ -1,0 +1,38 @@
+"""What a worker has claimed, as docs/slurm.md says it: the head reads it when the worker is lost."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ci.errors import InfrastructureError
+from ci.execute.slurm.ledger import Claim
+
+__all__ = ["claims_of"]
+
+# a claim is a link to the worker's own file: the link that another worker was first with does not count
+_OWNED = 2
+
+
+def claims_of(queue: Path, worker: str) -> tuple[Claim, ...]:
+    """The claims of a worker that hold.
+
+    Raises:
+        InfrastructureError: the folder cannot be read.
+    """
+    folder = queue / "by" / worker
+    try:
+        return tuple(_claims(folder))
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise InfrastructureError(
+            f"cannot read {folder}: {error.strerror}",
+            cause="the shared file system does not answer",
+            then=f"ls -la {folder}",
+        ) from error
+
+
+def _claims(folder: Path) -> Iterator[Claim]:
+    for path in folder.iterdir():
+        place, _, tried = path.name.partition(".")
+        if place.isdigit() and tried.isdigit() and path.stat().st_nlink == _OWNED:
+            yield Claim(place=int(place), tried=int(tried))

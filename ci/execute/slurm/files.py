@@ -1,0 +1,135 @@
+"""The folder `slurm` of a run folder, by which submitter, head and workers speak to each other."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ci.errors import writing
+
+__all__ = ["SlurmFiles", "read_whole", "write_whole"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmFiles:
+    """The names in `RUN/slurm`; `run` is the run folder."""
+
+    run: Path
+
+    @property
+    def folder(self) -> Path:
+        """All of it."""
+        return self.run / "slurm"
+
+    @property
+    def job(self) -> Path:
+        """Which job it is: by the submitter, or by the head where the submitter ended before."""
+        return self.folder / "job.json"
+
+    @property
+    def probe(self) -> Path:
+        """What every node must be able to read."""
+        return self.folder / "probe"
+
+    @property
+    def spec(self) -> Path:
+        """What all workers have to do, without what is each one's own."""
+        return self.folder / "spec.json"
+
+    @property
+    def batch_log(self) -> Path:
+        """What the batch script prints."""
+        return self.folder / "batch.log"
+
+    @property
+    def head_events(self) -> Path:
+        """The head's events."""
+        return self.folder / "head.jsonl"
+
+    @property
+    def end(self) -> Path:
+        """How it ended, by the head, last of all."""
+        return self.folder / "end.json"
+
+    @property
+    def queue(self) -> Path:
+        """The claims of the workers' agents."""
+        return self.folder / "queue"
+
+    @property
+    def closed(self) -> Path:
+        """There when every test is settled: workers without a test end."""
+        return self.queue / "closed"
+
+    @property
+    def follow_lock(self) -> Path:
+        """Held by the process that writes the record."""
+        return self.folder / "follow.lock"
+
+    def again(self, place: int) -> Path:
+        """There when the test at this place of the order may be claimed a second time."""
+        return self.queue / "again" / str(place)
+
+    def worker(self, number: str) -> Path:
+        """A worker's own folder."""
+        return self.folder / "workers" / number
+
+    def events(self, number: str) -> Path:
+        """A worker's events."""
+        return self.worker(number) / "events.jsonl"
+
+    def hello(self, number: str) -> Path:
+        """What a worker found on its node."""
+        return self.worker(number) / "hello.json"
+
+    def given_up(self, number: str) -> Path:
+        """There when a worker is given up: it ends, and what it writes counts no more."""
+        return self.worker(number) / "given-up"
+
+    def step_log(self, number: str) -> Path:
+        """What a worker and its srun print on standard error."""
+        return self.worker(number) / "srun.log"
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """The numbers of the workers that there are, in their order."""
+        folder = self.folder / "workers"
+        names = [path.name for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+        return tuple(sorted(names, key=int))
+
+    def make_worker(self, number: str) -> None:
+        """Make a worker's folder with an empty file of events: a file that is not there yet is one that NFS remembers as missing.
+
+        Raises:
+            InfrastructureError: it cannot be made.
+        """
+        folder = self.worker(number)
+        with writing(folder):
+            (folder / "logs").mkdir(parents=True, exist_ok=True)
+            self.events(number).touch()
+
+
+def write_whole(path: Path, data: Mapping[str, Any]) -> None:
+    """Write JSON so that a reader finds all of it or nothing, on the disk of the server too.
+
+    Raises:
+        InfrastructureError: it cannot be written.
+    """
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing(path):
+        with new.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(data) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+
+
+def read_whole(path: Path) -> Mapping[str, Any]:
+    """What `write_whole` has written; empty when it is missing or is not whole."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}

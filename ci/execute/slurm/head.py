@@ -1,0 +1,234 @@
+"""The head: the one process of the batch script. It starts the workers, gives out again what a lost one had, and says the end."""
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ci.catalog.verdicts import Verdict
+from ci.errors import CiError, ExitCode, writing
+from ci.execute.executor import failed_event
+from ci.execute.slurm.claims import claims_of
+from ci.execute.slurm.files import SlurmFiles, read_whole, write_whole
+from ci.execute.slurm.hello import wrong_with
+from ci.execute.slurm.ledger import Ledger
+from ci.execute.slurm.merge import HEAD
+from ci.execute.slurm.place import slurm_place
+from ci.execute.slurm.steps import Step, Steps
+from ci.execute.slurm.tail import Tail
+from ci.execute.slurm.worker import look_around
+from ci.plan.model import Plan
+from ci.record import events as ev
+from ci.record.event_log import RecordWriter
+from ci.record.values import EndReason, TestName
+from ci.slurm.argv import srun_argv
+from ci.slurm.client import Slurm
+from ci.system import clock
+
+__all__ = ["Head"]
+
+_LOOK_S = 0.1
+# a worker that was stopped has this long on top of its tests' own time to end
+_MARGIN_S = 5.0
+
+
+class Head:
+    """One start of the batch script; after a requeue there is another one, which goes on."""
+
+    def __init__(
+        self, run: Path, plan: Plan, environ: Mapping[str, str], stopped: Callable[[], bool]
+    ) -> None:
+        """`stopped` says whether the job is to end."""
+        self._files = SlurmFiles(run=run)
+        self._plan = plan
+        self._place = slurm_place(plan)
+        self._limits = self._place.limits
+        self._environ = environ
+        self._stopped = stopped
+        self._ledger = Ledger([(suite.id, test.id) for suite in plan.work.suites for test in suite.tests])
+        self._tails: dict[str, Tail] = {}
+        self._nodes: dict[str, str] = {}
+        # workers that are given up, with the moment from which their tests may be given out again
+        self._given_up: dict[str, tuple[float, str]] = {}
+        self._seq = 0
+        self._record: RecordWriter | None = None
+
+    def run(self) -> int:
+        """Work through the run; the batch script's exit code.
+
+        Raises:
+            InfrastructureError: the run folder cannot be written.
+        """
+        files = self._files
+        with writing(files.end):
+            files.end.unlink(missing_ok=True)
+        if not files.job.exists():
+            # the submitter ended between sbatch and its own note
+            write_whole(files.job, {"job": self._environ.get("SLURM_JOB_ID", "")})
+        self._seq = sum(1 for _ in Tail(files.head_events).events())
+        code = ExitCode.OK
+        with RecordWriter(files.head_events) as record:
+            self._record = record
+            try:
+                with Steps(files) as steps:
+                    self._work(steps)
+                end = self._how_it_ended()
+            except CiError as error:
+                end = failed_event(error, stopped=self._stopped())
+                sys.stderr.write(error.render() + "\n")
+                code = error.exit_code
+            self._emit(end)
+            record.sync()
+        write_whole(files.end, {"type": end.type, "exit_code": int(code)})
+        return int(code)
+
+    def _work(self, steps: Steps) -> None:
+        first = len(self._files.workers)
+        self._look_back()
+        nodes = Slurm(self._environ, answer_s=self._limits.answer_s).hostnames(
+            self._environ.get("SLURM_JOB_NODELIST", "")
+        )
+        for number, node in enumerate(nodes, start=first + 1):
+            self._nodes[str(number)] = node
+            steps.start(str(number), self._argv(node, str(number)), self._environ)
+        mine = look_around(self._plan, self._files, self._environ)
+        greetings = steps.greetings(within_s=self._limits.hello_s, stopped=self._stopped)
+        wrong = wrong_with(greetings, mine, self._files, skew_s=self._limits.skew_s)
+        if wrong is not None:
+            raise wrong
+        self._emit(
+            ev.AgentStarted(
+                pid=os.getpid(),
+                python=self._plan.placement.python_version,
+                executable=self._plan.placement.python,
+                platform=platform.platform(),
+                host=mine.host,
+            )
+        )
+        for step in steps:
+            step.go()
+        self._follow(steps)
+
+    def _look_back(self) -> None:
+        """After a requeue: what earlier workers have settled stays so, what they had begun is given out again."""
+        for number in self._files.workers:
+            self._tails[number] = Tail(self._files.events(number))
+            self._nodes[number] = str(read_whole(self._files.hello(number)).get("node", ""))
+            self._read(number)
+            if number not in self._ledger.ended:
+                self._give_up(number, "the job was put back into the queue")
+
+    def _follow(self, steps: Steps) -> None:
+        """Until every worker has ended."""
+        open_steps, kill_at_s, settled = list(steps), None, False
+        while open_steps or self._given_up:
+            for number, (moment_s, because) in list(self._given_up.items()):
+                self._read(number)
+                if clock.monotonic_s() >= moment_s:
+                    del self._given_up[number]
+                    self._lose(number, because)
+            for step in list(open_steps):
+                # looked at before its events are read: all that it has written is there then
+                ended = step.exit_code is not None
+                self._read(step.number)
+                if ended:
+                    open_steps.remove(step)
+                    self._end(step)
+            # twice: the retry of a test comes behind its end
+            if settled and not self._ledger.unsettled and not self._files.closed.exists():
+                with writing(self._files.closed):
+                    self._files.closed.touch()
+            settled = not self._ledger.unsettled
+            if self._stopped():
+                if kill_at_s is None:
+                    kill_at_s = clock.monotonic_s() + self._plan.work.limits.agent.stop_s + _MARGIN_S
+                    for step in steps:
+                        step.stop()
+                elif clock.monotonic_s() > kill_at_s:
+                    for step in open_steps:
+                        step.kill()
+            clock.sleep_s(_LOOK_S)
+
+    def _end(self, step: Step) -> None:
+        """A step is over: its worker has said so, or is lost."""
+        if step.number in self._ledger.ended:
+            return
+        failure = self._ledger.failures.get(step.number)
+        self._give_up(step.number, failure.what if failure is not None else step.last_words())
+
+    def _give_up(self, number: str, because: str) -> None:
+        """Have a worker end that may still run: srun ends when Slurm does not hear of a node, and what runs there runs on."""
+        marker = self._files.given_up(number)
+        with writing(marker):
+            marker.touch()
+        self._given_up[number] = (clock.monotonic_s() + 2 * self._limits.look_every_s, because)
+
+    def _lose(self, number: str, because: str) -> None:
+        ledger, files = self._ledger, self._files
+        loss = ledger.lose(number, claims_of(files.queue, number))
+        tests = tuple(ledger.tests[place] for place in loss.again)
+        # the record first: whoever takes a test again comes behind it
+        self._emit(
+            ev.WorkerLost(
+                worker=number,
+                node=self._nodes.get(number, ""),
+                because=because,
+                tests=tuple(TestName(suite=suite, test=test) for suite, test in tests),
+            )
+        )
+        for place in loss.given_up:
+            suite, test = ledger.tests[place]
+            why = f"two workers were lost while they had it, the second on node {self._nodes.get(number, '')}"
+            self._emit(ev.TestNotRun(suite=suite, test=test, verdict=Verdict.INFRA, because=why))
+        for place in loss.again:
+            with writing(files.again(place)):
+                files.again(place).touch()
+
+    def _how_it_ended(self) -> ev.AgentEnded | ev.ExecutorFailed:
+        """Why the workers ended; the tests that none of them has claimed are not run for the same reason."""
+        ledger = self._ledger
+        reasons = {ended.reason for ended in ledger.ended.values()}
+        if self._stopped():
+            reason, because = EndReason.CANCELLED, "stopped: interrupted"
+        elif EndReason.FAIL_FAST in reasons:
+            reason, because = EndReason.FAIL_FAST, f"fail-fast: {ledger.failed_by}"
+        elif ledger.unsettled:
+            return self._no_worker_left()
+        else:
+            return ev.AgentEnded(reason=EndReason.DONE)
+        for suite, test in ledger.unsettled:
+            self._emit(ev.TestNotRun(suite=suite, test=test, verdict=Verdict.CANCELLED, because=because))
+        return ev.AgentEnded(reason=reason)
+
+    def _no_worker_left(self) -> ev.ExecutorFailed:
+        """What the first worker said that failed, else how many tests are left."""
+        for failure in self._ledger.failures.values():
+            return ev.ExecutorFailed(
+                what=failure.what,
+                cause=failure.cause,
+                then=failure.then,
+                problems=failure.problems,
+                verdict=failure.verdict,
+            )
+        return ev.ExecutorFailed(
+            what=f"{len(self._ledger.unsettled)} tests were not run: no worker is left for them",
+            cause="every worker was lost; the record says why",
+            then=f"read {self._files.folder}/workers/*/srun.log",
+        )
+
+    def _read(self, number: str) -> None:
+        tail = self._tails.setdefault(number, Tail(self._files.events(number)))
+        for event in tail.events():
+            self._ledger.take(number, event)
+
+    def _argv(self, node: str, number: str) -> list[str]:
+        own = [sys.executable, "-m", "ci", "slurm_worker", str(self._files.run), number]
+        return srun_argv(self._place, own, node=node)
+
+    def _emit(self, event: ev.Event) -> None:
+        assert self._record is not None  # noqa: S101 - opened by `run`
+        self._seq += 1
+        time = clock.iso(clock.utc_now())
+        self._record.append(replace(event, worker=event.worker or HEAD, seq=self._seq, time=time))

@@ -1,0 +1,59 @@
+"""Files of events that other machines append to, read again and again."""
+
+import errno
+import json
+from pathlib import Path
+
+from ci.errors import InfrastructureError
+from ci.record.event_json import event_from
+from ci.record.events import Damaged, Event
+from ci.system.codec import DecodeError
+
+__all__ = ["Tail"]
+
+_SHOWN_CHARS = 120
+# a file that is not there yet, and one that the server has made anew under its name
+_NOT_THERE = (errno.ENOENT, errno.ESTALE)
+
+
+class Tail:
+    """The whole lines of a file as events, each once. A line without its end is left for a later look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def events(self) -> list[Event]:
+        """What has come since the last look; a line that is not an event is a `Damaged`.
+
+        Raises:
+            InfrastructureError: the file cannot be read.
+        """
+        return [_event_of(line, self._path.name) for line in self._lines() if line.strip()]
+
+    def _lines(self) -> list[bytes]:
+        try:
+            # opened anew each time: only an open asks a server of NFS whether the file has grown
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return []
+            raise InfrastructureError(
+                f"cannot read {self._path}: {error.strerror}",
+                cause="the shared file system does not answer, or the folder is not readable for this user",
+                then=f"ls -la {self._path.parent}",
+            ) from error
+        whole = data.rfind(b"\n") + 1
+        self._offset += whole
+        return data[:whole].split(b"\n")
+
+
+def _event_of(line: bytes, name: str) -> Event:
+    try:
+        return event_from(json.loads(line))
+    except (ValueError, RecursionError) as error:
+        wrong = f" ({error})" if isinstance(error, DecodeError) else ""
+        shown = ascii(line[:_SHOWN_CHARS].decode(errors="replace"))
+        return Damaged(text=f"{name}: not an event{wrong}: {shown}")

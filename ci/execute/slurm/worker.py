@@ -1,0 +1,225 @@
+"""A worker: the executor of its node, whose agent claims the tests that it runs; its events go into a file."""
+
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from ci.catalog.catalog import Catalog, load_catalog
+from ci.catalog.executors import ExecutorKind
+from ci.errors import CiError, InfrastructureError
+from ci.execute.executor import Executor, ExecutorModule, RunInputs, failed_event
+from ci.execute.run_folder import RunFolder, read_plan
+from ci.execute.slurm.files import SlurmFiles, write_whole
+from ci.execute.slurm.hello import Hello, seen_tree
+from ci.execute.slurm.place import slurm_place
+from ci.execute.spec import ClaimsSpec, Spec
+from ci.facts.gather import REPOSITORY
+from ci.plan.environment import pass_through_names
+from ci.plan.model import Plan
+from ci.record import events as ev
+from ci.record.event_log import RecordWriter
+from ci.record.values import EndReason
+from ci.slurm.argv import runtime_words
+from ci.system import clock
+from ci.system.codec import decode, encode
+from ci.system.signals import STOP_SIGNALS
+
+__all__ = ["GO", "Worker", "look_around"]
+
+# what the head says on standard input when all workers may begin
+GO = b"go\n"
+_READ_BYTES = 64
+
+
+def look_around(plan: Plan, files: SlurmFiles, environ: Mapping[str, str]) -> Hello:
+    """This node as a process on it sees it.
+
+    Raises:
+        InfrastructureError: the run folder cannot be read here.
+    """
+    try:
+        probe = files.probe.read_text(encoding="ascii")
+    except OSError as error:
+        raise InfrastructureError(
+            f"node {node_name(environ)} cannot read {files.probe}: {error.strerror}",
+            cause="the run folder is not on a file system that all nodes share",
+            then="clusters.toml, `shared`: a folder that all nodes have; docs/slurm.md",
+        ) from error
+    return Hello(
+        node=node_name(environ),
+        host=platform.node(),
+        pid=os.getpid(),
+        time_s=clock.wall_ns() / 1e9,
+        probe=probe,
+        tree=seen_tree(plan),
+        python=platform.python_version(),
+        cpus=len(os.sched_getaffinity(0)),
+        gpus=len(plan.placement.gpu_ids),
+    )
+
+
+def node_name(environ: Mapping[str, str]) -> str:
+    """Slurm's name of this node."""
+    return environ.get("SLURMD_NODENAME") or platform.node()
+
+
+class Worker:
+    """One worker of a run, by its number from 1."""
+
+    def __init__(
+        self,
+        run: Path,
+        number: str,
+        environ: Mapping[str, str],
+        executors: Mapping[ExecutorKind, ExecutorModule],
+    ) -> None:
+        self._files = SlurmFiles(run=run)
+        self._folder = RunFolder(path=run, worker=number)
+        self._number = number
+        self._environ = environ
+        self._executors = executors
+        self._executor: Executor | None = None
+        self._stopped = threading.Event()
+        self._given_up = False
+        self._go = threading.Event()
+        self._seq = 0
+
+    def run(self) -> None:
+        """Say hello, wait for the word to begin, and run tests until none is left or the head or Slurm ends it.
+
+        Raises:
+            CiError: the run folder cannot be read or written.
+        """
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._on_signal)
+        plan = read_plan(self._folder.plan)
+        self._say_hello(look_around(plan, self._files, self._environ))
+        threading.Thread(target=self._watch_standard_input, daemon=True).start()
+        look_s = slurm_place(plan).limits.look_every_s
+        threading.Thread(target=self._watch_for_the_end, args=(look_s,), daemon=True).start()
+        catalog = load_catalog()
+        spec = decode(Spec, json.loads(self._files.spec.read_bytes()))
+        self._go.wait()
+        if self._stopped.is_set():
+            return
+        token = f"{spec.token}.{self._number}"
+        place, container = slurm_place(plan), plan.placement.container
+        before = runtime_words(
+            place.runtime_argv,
+            image=container.image_pinned if container is not None else "",
+            root=str(REPOSITORY),
+            run=str(self._files.run),
+        )
+        inputs = RunInputs(
+            plan=_here(plan, catalog, self._environ),
+            folder=self._folder,
+            catalog=catalog,
+            token=token,
+            environ=self._environ,
+            before_agent=tuple(before),
+        )
+        inner = self._executors[place.inner].open_executor(inputs)
+        with RecordWriter(self._files.events(self._number)) as record, inner as executor:
+            emit = self._emitter(record, plan)
+            claims = ClaimsSpec(
+                folder=str(self._files.queue), worker=self._number, look_s=place.limits.look_every_s
+            )
+            try:
+                executor.start(replace(spec, token=token, claims=claims))
+                self._executor = executor
+                if self._stopped.is_set():
+                    executor.stop()
+                for event in executor.events():
+                    emit(event)
+            except CiError as error:
+                emit(failed_event(error, stopped=self._stopped.is_set()))
+            for process in executor.swept:
+                text = f"killed after the agent's end: process {process.pid} ({process.command})"
+                emit(ev.Note(text=text))
+
+    def _say_hello(self, hello: Hello) -> None:
+        data = encode(hello)
+        write_whole(self._files.hello(self._number), data)
+        sys.stdout.write(json.dumps(data) + "\n")
+        sys.stdout.flush()
+
+    def _emitter(self, record: RecordWriter, plan: Plan) -> Callable[[ev.Event], None]:
+        """Numbers events without gaps, says whose they are, and has what ends a test on the disk before anything else."""
+
+        def emit(event: ev.Event) -> None:
+            told = self._as_worker(event, plan)
+            if told is None or self._given_up:
+                return
+            self._seq += 1
+            time = told.time or clock.iso(clock.utc_now())
+            record.append(replace(told, worker=self._number, seq=self._seq, time=time))
+            if isinstance(told, (ev.TestEnded, ev.TestNotRun, ev.WorkerEnded, ev.ExecutorFailed)):
+                record.sync()
+
+        return emit
+
+    def _as_worker(self, event: ev.Event, plan: Plan) -> ev.Event | None:
+        """What the agent says of itself is about this worker; the end of a suite is not its to say."""
+        match event:
+            case ev.AgentStarted():
+                told: ev.Event = ev.WorkerStarted(
+                    node=node_name(self._environ),
+                    host=event.host,
+                    pid=event.pid,
+                    python=event.python,
+                    executable=event.executable,
+                    platform=event.platform,
+                    slots=plan.work.jobs,
+                )
+            case ev.AgentEnded():
+                told = ev.WorkerEnded(reason=event.reason, leftovers=event.leftovers)
+            case ev.ExecutorFailed() if self._stopped.is_set():
+                told = ev.WorkerEnded(reason=EndReason.CANCELLED, text=event.what)
+            case ev.SuiteEnded():
+                return None
+            case _:
+                return event
+        return replace(told, time=event.time, elapsed_s=event.elapsed_s, by=event.by)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        self._go.set()
+        if self._executor is not None:
+            self._executor.stop()
+
+    def _watch_standard_input(self) -> None:
+        """The head's word to begin; its end means stop."""
+        said = b""
+        try:
+            while data := os.read(0, _READ_BYTES):
+                said += data
+                if said.startswith(GO):
+                    self._go.set()
+        except OSError as error:
+            sys.stderr.write(f"cannot read standard input: {error.strerror}\n")
+        self._stop()
+
+    def _watch_for_the_end(self, look_s: float) -> None:
+        """A head that cannot reach us gives us up: another worker then runs our tests, and what we write would disturb it."""
+        marker = self._files.given_up(self._number)
+        while not marker.exists():
+            clock.sleep_s(look_s)
+        self._given_up = True
+        self._stop()
+
+
+def _here(plan: Plan, catalog: Catalog, environ: Mapping[str, str]) -> Plan:
+    """The plan on this node: what Slurm itself says about the job and its GPUs reaches the tests too."""
+    in_container = slurm_place(plan).inner is ExecutorKind.DOCKER
+    names = pass_through_names(catalog, environ, in_container=in_container)
+    return replace(plan, placement=replace(plan.placement, pass_through=names))
