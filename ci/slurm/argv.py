@@ -1,5 +1,6 @@
 """What is asked of `sbatch` and `srun`, as argument lists."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from ci.plan.slurm_place import SlurmPlace
@@ -65,10 +66,8 @@ def srun_argv(place: SlurmPlace, words: Sequence[str], *, node: str) -> list[str
 def runtime_words(argv: Sequence[str], *, image: str, root: str, run: str) -> list[str]:
     """The words of a runtime's row with its fields filled in; nothing else in them is touched."""
     fields = {"{image}": image, "{root}": root, "{run}": run}
-    filled = list(argv)
-    for field, value in fields.items():
-        filled = [value.join(word.split(field)) for word in filled]
-    return filled
+    pattern = re.compile("|".join(map(re.escape, fields)))
+    return [pattern.sub(lambda found: fields[found[0]], word) for word in argv]
 
 
 def _named(place: SlurmPlace) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """The one door to Slurm's programs. What they refuse is one exception, with their own words."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ __all__ = ["Job", "Slurm", "SlurmError"]
 
 _NO_JOB: Final = "Invalid job id specified"
 _NULL: Final = "(null)"
+_ACCOUNTED: Final = "JobIDRaw,State,ExitCode,NodeList,Reason"
 # how long a program of the first question may take where no rows were read yet
 _ANSWER_S: Final = 30.0
 
@@ -116,16 +116,17 @@ class Slurm:
         Raises:
             SlurmError: no accounting answers.
         """
-        text = self._ask(["sacct", "--json", "--jobs", job_id])
-        try:
-            jobs = json.loads(text)["jobs"]
-            return _accounted(jobs[-1]) if jobs else None
-        except (ValueError, LookupError, TypeError) as error:
-            raise SlurmError(
-                "the answer of sacct cannot be read",
-                cause=f"it is not as that of the versions that are known: {error!r}",
-                then=f"sacct --json --jobs {job_id}",
-            ) from error
+        argv = [
+            "sacct",
+            "--noheader",
+            "--allocations",
+            "--duplicates",
+            "--parsable2",
+            f"--format={_ACCOUNTED}",
+        ]
+        lines = self._ask([*argv, "--jobs", job_id]).splitlines()
+        # a job that was started again has a line for each start
+        return _accounted(lines[-1], restarts=len(lines) - 1) if lines else None
 
     def cancel(self, job_id: str, *, signal: str = "", batch: bool = False) -> None:
         """End a job, or send it a signal; `batch`: only its batch script gets it. One that has ended is left alone.
@@ -203,25 +204,16 @@ def _job(line: str) -> Job:
     )
 
 
-def _accounted(row: Mapping[str, object]) -> Job:
-    """A job of `sacct --json`: since Slurm 23.02 a state is a list and numbers have `set` and `number`."""
-    state, code = row["state"], row["exit_code"]
-    assert isinstance(state, dict)  # noqa: S101 - a TypeError below would say the same
-    assert isinstance(code, dict)  # noqa: S101
-    current = state["current"]
-    signal = code.get("signal")
+def _accounted(line: str, *, restarts: int) -> Job:
+    """A line of `sacct`. Not its JSON: 22.05 has exit code 0 there for every job, and later versions have other keys."""
+    job_id, state, codes, nodes, reason = line.split("|", 4)
+    code, _, signal = codes.partition(":")
     return Job(
-        id=str(row["job_id"]),
-        state=JobState.of(current if isinstance(current, str) else current[0]),
-        reason="" if state.get("reason") == "None" else str(state.get("reason", "")),
-        exit_code=_number(code.get("return_code")),
-        signal=_number(signal.get("signal_id", signal.get("id")) if isinstance(signal, dict) else 0),
-        restarts=_number(row.get("restart_cnt")),
-        nodes=str(row.get("nodes", "")),
+        id=job_id,
+        state=JobState.of(state),
+        reason="" if reason == "None" else reason,
+        exit_code=int(code or 0),
+        signal=int(signal or 0),
+        restarts=restarts,
+        nodes="" if nodes == "None assigned" else nodes,
     )
-
-
-def _number(value: object) -> int:
-    if isinstance(value, dict):
-        value = value.get("number") if value.get("set") else 0
-    return int(value) if isinstance(value, int) else 0

@@ -1,0 +1,158 @@
+"""What Slurm answers, as its client hands it on; the answers are those of Slurm 22.05."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from ci.errors import ExitCode
+from ci.plan.facts import PartitionFact
+from ci.slurm.argv import SCRIPT
+from ci.slurm.client import Job, Slurm, SlurmError
+from ci.slurm.states import JobState
+from ci.system.process import Completed
+
+DATA = Path(__file__).parents[2] / "data/slurm"
+JOBS = {line.split()[0].removeprefix("JobId="): line for line in (DATA / "jobs.txt").read_text().splitlines()}
+FORGOTTEN = "slurm_load_jobs error: Invalid job id specified\n"
+GONE = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
+
+
+class Programs:
+    """Slurm's programs: what each call was, and one answer for all."""
+
+    def __init__(self, *, out: str = "", err: str = "", code: int | None = 0, why: str = "") -> None:
+        self.answer = {"code": code, "stdout": out.encode(), "stderr": err.encode(), "why": why}
+        self.calls: list[tuple[tuple[str, ...], bytes]] = []
+
+    def __call__(self, argv: Sequence[str], *, stdin: bytes = b"", **_: object) -> Completed:
+        self.calls.append((tuple(argv), stdin))
+        return Completed(argv=tuple(argv), **self.answer)  # type: ignore[arg-type]  # its own fields
+
+
+@pytest.fixture
+def slurm(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Slurm, Programs]]:
+    def made(row: str = "", **answer: object) -> tuple[Slurm, Programs]:
+        programs = Programs(**answer)  # type: ignore[arg-type]  # its keywords
+        monkeypatch.setattr("ci.slurm.client.capture", programs)
+        return Slurm({}, row=row), programs
+
+    return made
+
+
+Made = Callable[..., tuple[Slurm, Programs]]
+
+
+def test_the_configuration_has_the_name_of_the_cluster(slurm: Made) -> None:
+    config = slurm(out=(DATA / "config.txt").read_text())[0].config()
+    assert config["ClusterName"] == "ci"
+    assert config["BatchStartTimeout"] == "5 sec"
+    assert config["AuthAltTypes"] == ""
+
+
+def test_partitions_have_their_limits_in_minutes(slurm: Made) -> None:
+    found = {one.name: one for one in slurm(out=(DATA / "partitions.txt").read_text())[0].partitions()}
+    assert found["ci"] == PartitionFact(name="ci", default=True, up=True, limit_min=60, nodes=2)
+    assert found["short"].limit_min == 1
+    assert found["long"].limit_min == 26 * 60
+    assert found["off"] == PartitionFact(name="off", default=False, up=False, limit_min=None, nodes=1)
+
+
+@pytest.mark.parametrize(
+    ("job", "state", "reason", "code", "signal", "restarts", "nodes"),
+    [
+        ("1", JobState.FAILED, "NonZeroExitCode", 9, 0, 0, "n1"),
+        ("2", JobState.CANCELLED, "", 0, 15, 0, "n1"),
+        ("3", JobState.FAILED, "JobLaunchFailure", 0, 9, 0, "n1"),
+        ("4", JobState.NODE_FAIL, "NodeDown", 0, 0, 0, "n2"),
+        ("5", JobState.PENDING, "BeginTime", 0, 0, 1, ""),
+        # its command prints `JobState=FAILED Reason=Lie`
+        ("7", JobState.COMPLETED, "", 0, 0, 0, "n[1-2]"),
+    ],
+)
+def test_a_job(
+    slurm: Made, job: str, state: JobState, reason: str, code: int, signal: int, restarts: int, nodes: str
+) -> None:
+    assert slurm(out=JOBS[job])[0].job(job) == Job(
+        id=job,
+        state=state,
+        reason=reason,
+        exit_code=code,
+        signal=signal,
+        restarts=restarts,
+        nodes=nodes,
+    )
+
+
+def test_a_forgotten_job_is_none_and_a_dead_controller_is_not(slurm: Made) -> None:
+    assert slurm(err=FORGOTTEN, code=1)[0].job("9") is None
+    with pytest.raises(SlurmError) as caught:
+        slurm(err=GONE, code=1)[0].job("9")
+    assert "Unable to contact slurm controller" in caught.value.cause
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "code", "restarts", "nodes"),
+    [
+        ("2|CANCELLED by 0|0:0|n1|None", JobState.CANCELLED, 0, 0, "n1"),
+        ("1|FAILED|9:0|n1|None", JobState.FAILED, 9, 0, "n1"),
+        ("5|REQUEUED|0:0|n1|None\n5|PENDING|0:0|None assigned|BeginTime", JobState.PENDING, 0, 1, ""),
+    ],
+)
+def test_a_job_of_the_accounting(
+    slurm: Made, text: str, state: JobState, code: int, restarts: int, nodes: str
+) -> None:
+    job = slurm(out=f"{text}\n")[0].accounted("1")
+    assert job is not None
+    assert (job.state, job.exit_code, job.restarts, job.nodes) == (state, code, restarts, nodes)
+    assert slurm()[0].accounted("1") is None
+
+
+def test_a_submission_is_the_constant_script_and_gives_the_id(slurm: Made) -> None:
+    client, programs = slurm(out="123;ci\n")
+    argv = ["sbatch", "--parsable", "/dev/stdin", "a b", "$HOME"]
+    assert client.submit(argv, cwd=Path("/"), environ={}) == "123"
+    assert programs.calls == [(tuple(argv), SCRIPT)]
+
+
+def test_a_refusal_has_slurms_words_and_names_the_row(slurm: Made) -> None:
+    err = (
+        "sbatch: error: invalid partition specified: nosuch\n"
+        "sbatch: error: Batch job submission failed: Invalid partition name specified\n"
+    )
+    client, _ = slurm(err=err, code=1, row="clusters.toml:4: cluster[ci]")
+    with pytest.raises(SlurmError) as caught:
+        client.submit(["sbatch"], cwd=Path("/"), environ={})
+    error = caught.value
+    assert error.exit_code is ExitCode.INFRASTRUCTURE
+    assert "clusters.toml:4: cluster[ci]" in error.what
+    words = (
+        "invalid partition specified: nosuch; Batch job submission failed: Invalid partition name specified"
+    )
+    assert error.cause == words
+
+
+def test_without_slurm_the_message_says_so(slurm: Made) -> None:
+    client, _ = slurm(code=None, why="scontrol: No such file or directory")
+    with pytest.raises(SlurmError, match="No such file") as caught:
+        client.config()
+    assert caught.value.exit_code is ExitCode.INFRASTRUCTURE
+
+
+@pytest.mark.parametrize(
+    ("keywords", "words"),
+    [
+        ({}, ("scancel", "7")),
+        ({"signal": "TERM", "batch": True}, ("scancel", "--signal=TERM", "--batch", "7")),
+    ],
+)
+def test_a_cancellation(slurm: Made, keywords: Mapping[str, object], words: tuple[str, ...]) -> None:
+    client, programs = slurm()
+    client.cancel("7", **keywords)  # type: ignore[arg-type]  # its keywords
+    assert programs.calls == [(words, b"")]
+
+
+def test_a_job_that_has_ended_is_left_alone_and_a_dead_controller_is_said(slurm: Made) -> None:
+    slurm(err="scancel: error: Kill job error on job id 7: Invalid job id specified\n", code=1)[0].cancel("7")
+    with pytest.raises(SlurmError):
+        slurm(err=GONE, code=8)[0].cancel("7")
