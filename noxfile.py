@@ -86,7 +86,7 @@ PAGES = (*TEST, "pages")
 LINT = (*FLEET, *TELEMETRY, "tasks", "test", "pages", "lint")
 DEV = (*TEST, "pages", "lint")
 SITE = ("docs",)
-IN_CONTAINER = ("container", "rehearsal", "model")
+IN_CONTAINER = ("container", "container-test", "rehearsal", "model")
 
 OUR_PYTHONS = ("3.11", "3.12", "3.13")
 CONTAINER_PYTHON = "3.10"  # of the ROCm 7.2 image
@@ -449,7 +449,7 @@ def tests(session: nox.Session) -> None:
     The whole runs in a process for each core; with words after `--` in one, so that `--pdb` and `-s` work.
     """
     python = made(session, *TEST)
-    arguments = targets(session.posargs, (UNIT_TESTS, SMALLEST_REHEARSAL), ROOT)
+    arguments = targets(session.posargs, (SMALLEST_REHEARSAL, UNIT_TESTS), ROOT)
     several = () if session.posargs else AT_ONCE
     run(session, *pytest(python, *several, *arguments), codes=PYTEST_CODES)
 
@@ -467,7 +467,7 @@ def tests_all(session: nox.Session) -> None:
     if not in_container:
         raise UsageError("no file below test/ marks its tests as in_container")
     unit, whole = (
-        targets(session.posargs, paths, ROOT) for paths in ((UNIT_TESTS,), (UNIT_TESTS, SMALLEST_REHEARSAL))
+        targets(session.posargs, paths, ROOT) for paths in ((UNIT_TESTS,), (SMALLEST_REHEARSAL, UNIT_TESTS))
     )
     in_container = targets_among(in_container, session.posargs, ROOT)
     runs: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
@@ -490,8 +490,7 @@ def tests_all(session: nox.Session) -> None:
             python = made(session, *groups, python=version)
             # of the tests that the user chose, the container's Python may have none
             codes = {**PYTEST_CODES, 5: 0} if groups is IN_CONTAINER and session.posargs else PYTEST_CODES
-            # what runs in containers has pytest alone
-            several = () if groups is IN_CONTAINER or session.posargs else AT_ONCE
+            several = () if session.posargs else AT_ONCE
             code = attempt(session, *pytest(python, *several, *words, module=module), codes=codes)
             if measure:
                 for arguments in to_json(data):

@@ -16,7 +16,9 @@ __all__ = ["ENGINE_BASE", "ENGINE_PLATFORM", "ENGINE_PYTHON", "Group", "compile_
 
 # What the in-container parts are tested with must be available for the ROCm 7.2 image's Python; the rest is ours
 # alone.
-_OLDEST_PYTHON: Final[Mapping[str, str]] = {"container": "3.10", "rehearsal": "3.10", "model": "3.10"}
+_OLDEST_PYTHON: Final[Mapping[str, str]] = dict.fromkeys(
+    ("container", "container-test", "rehearsal", "model"), "3.10"
+)
 _OUR_PYTHON: Final = "3.11"
 
 # The groups of the SGLang engine's environments: a base, and layers on it, for one Python on one platform. The

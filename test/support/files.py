@@ -108,7 +108,7 @@ def copy_repository(folder: Path) -> Path:
     for name in COPIED:
         source = REPOSITORY / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, folder / name)  # with what is compiled already
         elif source.exists():
             shutil.copy(source, folder / name)
     git(folder, "init", "-q", "-b", "main")

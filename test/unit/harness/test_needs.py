@@ -114,7 +114,12 @@ def test_skips_wherever_it_is(tmp_path: Path, source: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", str(file)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "test"), "COLUMNS": "200"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY / "test"),
+            "COLUMNS": "200",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
         capture_output=True,
         text=True,
         check=False,

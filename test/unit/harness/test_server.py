@@ -359,7 +359,10 @@ def test_crash_that_a_request_reported_is_not_reported_twice(tmp_path: Path) -> 
     ("prompt", "says"),
     [("hang up", "a living server broke the connection"), ("sleep", "no answer within 0.5 s")],
 )
-def test_fault_of_a_running_server_is_the_requests(tmp_path: Path, prompt: str, says: str) -> None:
+def test_fault_of_a_running_server_is_the_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prompt: str, says: str
+) -> None:
+    monkeypatch.setattr("harness.server.DEATH_WAIT_S", 0.1)  # it does not die
     with launch(wanted(tmp_path)) as server:
         server.client.timeout_s = 0.5
         with pytest.raises(RequestError, match=says):

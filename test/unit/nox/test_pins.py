@@ -173,6 +173,7 @@ def test_what_is_tested_on_the_containers_python_is_pinned_for_it() -> None:
     oldest = {group.name: group.python for group in groups(ROOT) if not group.platform}
     assert {name for name, version in oldest.items() if version == "3.10"} == {
         "container",
+        "container-test",
         "rehearsal",
         "model",
     }
