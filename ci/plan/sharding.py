@@ -41,7 +41,7 @@ class Deadline:
 class SuiteShards:
     """A suite's split as it is (`now`), the even one into as many shards, and what would make it shorter.
 
-    `enough` is the smallest number of shards, split as now, with no longer longest shard; `enough_even` the same split evenly.
+    `enough_even` is the smallest number of shards, split evenly, with a longest shard that is no longer than now.
     """
 
     suite: Suite
@@ -52,11 +52,6 @@ class SuiteShards:
     enough_even: int
     file_split: FileSplit | None
     deadline: Deadline | None
-
-    @property
-    def enough(self) -> int:
-        """The smallest number of shards, split as now, with no longer longest shard."""
-        return self.now.enough
 
 
 def suite_shards(

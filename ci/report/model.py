@@ -12,7 +12,7 @@ from ci.record.events import Case, Metric, SlotLost
 from ci.record.fold import exit_code
 from ci.record.model import Attempt, PhaseRecord, RunRecord, TestRecord
 from ci.record.quarantine import Became, QuarantineRecord
-from ci.record.values import GithubRun, Leftover
+from ci.record.values import GithubRun
 from ci.report.text import case_name, duration, quantity, size
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "failed_by_verdict",
     "headline",
     "left_out",
-    "leftover_words",
     "lost_words",
     "measured",
     "measured_by",
@@ -414,11 +413,6 @@ def case_place(case: Case) -> str:
 def lost_words(lost: SlotLost) -> str:
     """`MACHINE: GPU 3 was taken out after test_a.py: ...`."""
     return f"MACHINE: GPU {', '.join(lost.gpu_ids)} was taken out after {lost.test}: {lost.because}"
-
-
-def leftover_words(leftover: Leftover) -> str:
-    """What outlived a test, and what was done with it."""
-    return leftover.words
 
 
 def ending(attempt: Attempt) -> str:

@@ -228,7 +228,7 @@ def _of_file(attempt: Attempt) -> _Trial | None:
     if any(_verdict_of(case, attempt) is attempt.end.verdict for case in attempt.failed_cases):
         return None
     words = [part for part in (attempt.end.verdict, model.ending(attempt)) if part]
-    details = [*attempt.end.evidence, *(model.leftover_words(leftover) for leftover in attempt.end.leftovers)]
+    details = [*attempt.end.evidence, *(leftover.words for leftover in attempt.end.leftovers)]
     return _Trial(
         outcome=CaseOutcome.FAILED,
         duration_s=attempt.end.duration_s,

@@ -186,7 +186,7 @@ def _outside(record: RunRecord) -> Iterator[str]:
     for lost in record.lost:
         yield f"\n**{plain(model.lost_words(lost))}**"
     for leftover in record.leftovers:
-        yield f"\n{plain(model.leftover_words(leftover))}"
+        yield f"\n{plain(leftover.words)}"
 
 
 def _phases(record: RunRecord, tails: LogTails) -> Iterator[str]:
@@ -228,7 +228,7 @@ def _trouble(record: RunRecord, trouble: model.Trouble, tails: LogTails, limits:
     if attempt.end.evidence:
         rule = f" (rule {code(attempt.end.rule)})" if attempt.end.rule else ""
         lines.append(f"Evidence{rule}:\n\n{block(chr(10).join(attempt.end.evidence))}\n")
-    lines += [f"{plain(model.leftover_words(leftover))}\n" for leftover in attempt.end.leftovers]
+    lines += [f"{plain(leftover.words)}\n" for leftover in attempt.end.leftovers]
     tail = tails.of(attempt)
     note = f" ({plain(tail.note)})" if tail.note else ""
     if tail.lines or tail.note:

@@ -230,7 +230,7 @@ def _trouble(trouble: model.Trouble, tails: LogTails, limits: ReportLimits) -> I
             Text("\n".join(one_line(strip_ansi(line)) for line in attempt.end.evidence)), (0, 0, 0, 4)
         )
     for leftover in attempt.end.leftovers:
-        yield Text(one_line(model.leftover_words(leftover)), style="yellow")
+        yield Text(one_line(leftover.words), style="yellow")
     tail = tails.of(attempt)
     note = f" ({tail.note})" if tail.note else ""
     yield Text(f"last lines of {one_line(attempt.start.log) or 'the log'}{note}:", style="bold")

@@ -187,9 +187,7 @@ def _asides(record: RunRecord) -> Iterator[_Styled]:
             )
     for lost in record.lost:
         yield one_line(model.lost_words(lost)), "bold red"
-    yield from _few(
-        ((one_line(model.leftover_words(item)), "yellow") for item in _leftovers(record)), what="leftovers"
-    )
+    yield from _few(((one_line(item.words), "yellow") for item in _leftovers(record)), what="leftovers")
 
 
 def _unmeasured(record: RunRecord) -> Iterator[_Styled]:

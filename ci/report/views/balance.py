@@ -65,9 +65,9 @@ def advice(row: SuiteShards) -> Iterator[str]:
     count, longest = row.suite.shards, duration(row.now.makespan_s)
     if row.now.blocker and count > 1:
         yield f"blocked by {row.now.blocker}: alone it takes {duration(row.now.lower_bound_s)}"
-    if row.enough < count:
-        yield f"drop to {_shards(row.enough)}: same longest shard, {longest}"
-    if row.enough_even < row.enough:
+    if row.now.enough < count:
+        yield f"drop to {_shards(row.now.enough)}: same longest shard, {longest}"
+    if row.enough_even < row.now.enough:
         yield f'with split = "even" {_shards(row.enough_even)} have no longer one'
     if row.even.makespan_s < row.now.makespan_s:
         saved = row.now.makespan_s - row.even.makespan_s
@@ -99,7 +99,7 @@ def balance_data(suites: Sequence[SuiteShards]) -> list[dict[str, Any]]:
             "gap": row.now.gap,
             "blocker": row.now.blocker,
             "proven": row.now.proven,
-            "enough_shards": row.enough,
+            "enough_shards": row.now.enough,
             "even": {
                 "longest_shard_s": row.even.makespan_s,
                 "proven": row.even.proven,

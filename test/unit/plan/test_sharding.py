@@ -48,7 +48,7 @@ def test_a_long_file_blocks_the_suite_and_some_shards_are_for_nothing() -> None:
     found = shown(30, 5, 5, 5, 5, shards=5)
     assert found.now.blocker == "test/registered/test_0.py"
     assert (found.now.makespan_s, found.now.gap) == (1800, 0)
-    assert found.enough == 2
+    assert found.now.enough == 2
 
 
 def test_the_longest_file_by_case_saves_what_another_split_of_its_parts_does() -> None:
