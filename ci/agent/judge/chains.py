@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from .conditions import hosts_in, is_local, is_of_fetcher
+from .patterns import NETWORK_FILE, NETWORK_LIBRARIES
 from .tracebacks import RaisedError
 
 __all__ = ["is_of_a_server", "is_programming", "is_stand_in", "links", "says_peer_lost"]
@@ -24,7 +25,7 @@ _STAND_IN = re.compile(
 _COLLECTION = "CollectError"
 # classes of the network and of what is built on it: one that is raised while another is handled is about the same
 _NETWORK = re.compile(
-    r"(?:^|\.)(?:urllib3|requests|httpx|httpcore|aiohttp|http|socket|ssl|urllib|huggingface_hub|botocore|anyio|hf_xet)\."
+    rf"(?:^|\.)(?:{NETWORK_LIBRARIES})\."
     r"|^(?:Connection\w*Error|TimeoutError|OSError|EnvironmentError|IOError|gaierror|LocalEntryNotFoundError|RuntimeError)$"
 )
 _FETCHED = re.compile(
@@ -49,9 +50,6 @@ _OF_A_SERVER = re.compile(
 )
 _PEER_LOST = re.compile(
     r"gloo.*(?:closed by peer|reset by peer|Connection refused|timed out)|remote process exited|Connection closed by (?:remote )?peer"
-)
-_CLIENTS = re.compile(
-    r"/(?:huggingface_hub|hf_xet|datasets|fsspec|requests|urllib3|httpx|httpcore|aiohttp|anyio|importlib|urllib|http|ssl|socket)(?:/|\.py$)"
 )
 # clients of a server: what they raise is about it, but for an answer that says that the request was wrong
 _CLIENT = re.compile(
@@ -101,7 +99,7 @@ def is_stand_in(chain: Sequence[RaisedError]) -> bool:
 def _is_codes_own(error: RaisedError) -> bool:
     """Raised by code outside of the clients of the network, which raise such errors and go on."""
     return error.raises.rpartition(".")[2] in _PROGRAMMING and not (
-        error.frames and _CLIENTS.search(error.frames[-1].file)
+        error.frames and NETWORK_FILE.search(error.frames[-1].file)
     )
 
 
@@ -136,7 +134,7 @@ def is_of_a_server(chain: Sequence[RaisedError]) -> bool:
     if name in _SERVER_CLASSES or _OF_A_SERVER.search(error.words) is not None:
         return True
     of_a_client = error.message in _SOCKET_TIMED_OUT or bool(
-        error.frames and _CLIENTS.search(error.frames[-1].file)
+        error.frames and NETWORK_FILE.search(error.frames[-1].file)
     )
     timed_out = name in ("TimeoutError", "timeout") and of_a_client
     return timed_out or (

@@ -52,14 +52,16 @@ _LOCAL = re.compile(
 )
 # a name without a dot is a machine of this place or nothing at all
 _PUBLIC = re.compile(r"[\w-]+(?:\.[\w-]+)+$|\d{1,3}(?:\.\d{1,3}){3}$")
+# libraries that fetch models and data
+_FETCH_LIBRARIES = (
+    "huggingface_hub|hf_xet|datasets|modelscope|fsspec|s3fs|boto3|botocore|gdown|kagglehub|wandb|nltk|openml"
+)
 # code that fetches something from elsewhere
 _FETCHERS = re.compile(
-    r"/(?:huggingface_hub|hf_xet|datasets|modelscope|fsspec|s3fs|boto3|botocore|gdown|kagglehub|wandb|nltk|pip|openml|torchvision/datasets)/"
+    rf"/(?:{_FETCH_LIBRARIES}|pip|torchvision/datasets)/"
     r"|/torch/hub\.py$|/transformers/utils/hub\.py$"
 )
-_FETCHER_CLASS = re.compile(
-    r"(?:huggingface_hub|hf_xet|datasets|modelscope|fsspec|s3fs|boto3|botocore|gdown|kagglehub|pip\._vendor)\."
-)
+_FETCHER_CLASS = re.compile(rf"(?:{_FETCH_LIBRARIES}|pip\._vendor)\.")
 _FETCH = re.compile(
     r"(?:^|_)(?:download|fetch|urlretrieve|load_dataset|hf_hub|snapshot|from_hub|wget)(?:_|$)|download"
 )

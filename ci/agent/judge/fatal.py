@@ -2,6 +2,7 @@
 
 import re
 
+from .patterns import NETWORK_FILE
 from .tracebacks import FATAL, FATAL_FRAME, Frame, ProcessEnd, RaisedError
 
 __all__ = ["FatalReader", "telling"]
@@ -16,10 +17,6 @@ _PROGRESS = re.compile(r"(?:\S+\.py(?:::\S+)? )?[.sxXFE]*\s*(?=Fatal Python erro
 # pytest-timeout's form: a thread's name, and its frames from the outermost to the innermost, each with its source line
 _STACK = re.compile(r"~+ Stack of .+ \(\d+\) ~+$")
 _STACK_FRAME = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>.+)$')
-# who waits for another host there is not at fault
-_CLIENTS = re.compile(
-    r"/(?:urllib3?|requests|httpx|httpcore|aiohttp|huggingface_hub|botocore|http|ssl|socket)(?:/|\.py$)"
-)
 _TIME = re.compile(r"Timeout \(\d+:\d\d:\d\d(?:\.\d+)?\)!$|\++ Timeout \++$")
 
 
@@ -100,7 +97,8 @@ class FatalReader:
         frame = telling(self._other)
         if frame is None:
             return
-        waits = any(_CLIENTS.search(f"/{each.file}") for each in self._other)
+        # who waits for another host there is not at fault
+        waits = any(NETWORK_FILE.search(f"/{each.file}") for each in self._other)
         error = RaisedError(raises="Timeout", message="its time was over", frames=(frame,))
         self.hung = None if waits else ProcessEnd(who="the process", errors=(error,))
 

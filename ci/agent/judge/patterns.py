@@ -19,6 +19,8 @@ __all__ = [
     "KERNEL_PIECES",
     "MODEL",
     "NAMED",
+    "NETWORK_FILE",
+    "NETWORK_LIBRARIES",
     "ONE_LINERS",
     "QUOTE",
     "READY",
@@ -38,6 +40,10 @@ __all__ = [
     "WHAT",
     "WORDS",
 ]
+
+# through which a program speaks with another host
+NETWORK_LIBRARIES = "huggingface_hub|hf_xet|datasets|fsspec|requests|urllib3?|httpx|httpcore|aiohttp|anyio|botocore|http|ssl|socket"
+NETWORK_FILE = re.compile(rf"/(?:{NETWORK_LIBRARIES})(?:/|\.py$)")
 
 # A line that may be evidence has one of them; all others are passed over, which is most of a log. Plain pieces of words: to look
 # for all of them takes a twentieth of the time of an expression.
