@@ -408,7 +408,7 @@ class Attempt:
             kernel_log=list(self.facts.kernel_log),
             memory_holders=list(self.facts.holders),
             unknown=list(self.facts.unknown),
-            unmeasured=[each.event() for each in self.facts.unmeasured],
+            unmeasured=[each.event(judgement.evidence) for each in self.facts.unmeasured],
             leftovers=leftover_list(self._leftovers, self._left_in_memory),
             server_logs=sorted(path.name for path in self._server_logs.new()),
             log_bytes=self._log.kept_bytes,

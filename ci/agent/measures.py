@@ -1,7 +1,7 @@
 """The bounds of an attempt: what was measured, what was broken, and which case would have measured the rest."""
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +42,8 @@ class Unmeasured:
             "next: measure it, or remove the row"
         )
 
-    def event(self) -> dict[str, object]:
-        """What `test-ended` has of it."""
+    def event(self, evidence: Sequence[str]) -> dict[str, object]:
+        """What `test-ended` has of it, beside this evidence."""
         row = self.row
         bound = {
             "ok": False,
@@ -52,7 +52,13 @@ class Unmeasured:
             "source": row.source,
             "report_only": row.report_only,
         }
-        return {"metric": row.metric, "unit": row.unit, "bound": bound, "because": self.excuse}
+        return {
+            "metric": row.metric,
+            "unit": row.unit,
+            "bound": bound,
+            "because": self.excuse,
+            "failed": self.text() in evidence,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

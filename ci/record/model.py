@@ -101,7 +101,8 @@ class Attempt:
 class TestRecord:
     """One selected test with every attempt at it, in order.
 
-    `asked` are the requested node ids, empty for the whole file; `quarantine` the rows about it or cases of it.
+    `asked` are the requested node ids, empty for the whole file; `quarantine` the rows about it or cases of it. `run_failed`: it
+    was not run since the run itself failed before it.
     """
 
     __test__ = False  # pytest would collect a class of this name
@@ -114,6 +115,7 @@ class TestRecord:
     est_s: float = 0.0
     attempts: tuple[Attempt, ...] = ()
     not_run_because: str = ""
+    run_failed: bool = False
     quarantine: tuple[QuarantineRecord, ...] = ()
 
     @property

@@ -235,12 +235,13 @@ class RunState:
 
     def _frozen(self, key: Key, test: TestTrials, *, cancelled: bool) -> TestRecord:
         attempts = test.attempts(cancelled=cancelled)
-        because = ""
+        because, run_failed = "", False
         if attempts:
             status, verdict = judge(attempts)
         else:
             status = Status.NOT_RUN
             verdict, because = self._why_not_run(test.not_run, cancelled=cancelled)
+            run_failed = bool(self._failures) and not (test.not_run is not None and test.not_run.because)
         return TestRecord(
             id=key[1],
             suite=key[0],
@@ -250,6 +251,7 @@ class RunState:
             est_s=test.est_s,
             attempts=attempts,
             not_run_because=because,
+            run_failed=run_failed,
             quarantine=rows_of(key[1], self.quarantine),
         )
 

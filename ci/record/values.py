@@ -87,12 +87,16 @@ class BoundRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnmeasuredRecord:
-    """A row of `bounds.toml` that was to be judged and has no value; `because` is the missing feature that excuses it."""
+    """A row of `bounds.toml` that was to be judged and has no value; `because` is the missing feature that excuses it.
+
+    `failed`: the attempt failed for it, and its evidence has a line about it.
+    """
 
     metric: str
     unit: str = ""
     bound: BoundRecord
     because: str = ""
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

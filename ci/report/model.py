@@ -45,6 +45,7 @@ __all__ = [
     "symptom",
     "symptom_words",
     "troubles",
+    "unfinished",
     "verdict_words",
 ]
 
@@ -98,13 +99,17 @@ class BoundState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A metric with the test that measured it, or that should have: `because` is then what excuses it, or empty."""
+    """A metric with the test that measured it, or that should have: `because` is then what excuses it, or empty.
+
+    `is_reason`: it is what the evidence of the test's failure begins with.
+    """
 
     test: TestRecord
     attempt: Attempt
     metric: Metric
     has_value: bool = True
     because: str = ""
+    is_reason: bool = False
 
     @property
     def value(self) -> str:
@@ -323,9 +328,17 @@ def measured_by(test: TestRecord) -> Iterator[Measured]:
     last = test.attempts[-1]
     for metric in last.metrics:
         yield Measured(test=test, attempt=last, metric=metric)
+    reason = next((row for row in last.end.unmeasured if row.failed), None)
     for row in last.end.unmeasured:
         without = Metric(metric=row.metric, value=0.0, unit=row.unit, bound=row.bound)
-        yield Measured(test=test, attempt=last, metric=without, has_value=False, because=row.because)
+        yield Measured(
+            test=test,
+            attempt=last,
+            metric=without,
+            has_value=False,
+            because=row.because,
+            is_reason=row is reason,
+        )
 
 
 def expected_failures(record: RunRecord) -> dict[str, tuple[str, ...]]:
@@ -363,16 +376,24 @@ def slowest(record: RunRecord) -> tuple[TestRecord, ...]:
 
 def left_out(record: RunRecord) -> dict[str, tuple[str, ...]]:
     """What was not run or not finished and why: names by reason."""
-    found: dict[str, list[str]] = {}
-    for because, name in _left_out(record):
-        names = found.setdefault(because, [])
-        if name not in names:
-            names.append(name)
+    return _by_reason((*_unfinished(record, record.having(Status.NOT_RUN)), *_never_asked(record)))
+
+
+def unfinished(record: RunRecord) -> dict[str, tuple[str, ...]]:
+    """The same, without what was known at the start and without what the run itself failed with."""
+    not_run = [test for test in record.having(Status.NOT_RUN) if not test.run_failed]
+    return _by_reason(_unfinished(record, not_run))
+
+
+def _by_reason(reasons: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, dict[str, None]] = {}
+    for because, name in reasons:
+        found.setdefault(because, {})[name] = None
     return {because: tuple(names) for because, names in found.items()}
 
 
-def _left_out(record: RunRecord) -> Iterator[tuple[str, str]]:
-    for test in record.having(Status.NOT_RUN):
+def _unfinished(record: RunRecord, not_run: Iterable[TestRecord]) -> Iterator[tuple[str, str]]:
+    for test in not_run:
         yield f"not run ({test.verdict}): {test.not_run_because}", test.id
     for test in record.having(Status.CANCELLED):
         for line in test.attempts[-1].end.evidence[:1]:
@@ -383,6 +404,10 @@ def _left_out(record: RunRecord) -> Iterator[tuple[str, str]]:
         reasons = test.attempts[-1].end.skip_reasons if test.attempts else ()
         for reason in reasons or (("no reason given",) if test.status is Status.SKIPPED else ()):
             yield f"skipped: {reason}", test.id
+
+
+def _never_asked(record: RunRecord) -> Iterator[tuple[str, str]]:
+    """What the plan leaves out."""
     for suite in record.start.skipped_suites:
         yield f"suite left out: {suite.because}", suite.suite
     for shard in record.start.empty_shards:

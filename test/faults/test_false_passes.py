@@ -96,7 +96,7 @@ class TestUnmeasuredBounds:
         assert (ended["outcome"], ended["verdict"]) == ("failed", "product")
         assert "unmeasured: no value of 'm'" in ended["evidence"][0]
         assert said in ended["evidence"][0]
-        assert [row["metric"] for row in ended["unmeasured"]] == ["m"]
+        assert [(row["metric"], row["failed"]) for row in ended["unmeasured"]] == [("m", True)]
 
     @pytest.mark.parametrize(
         "body",

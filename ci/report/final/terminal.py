@@ -159,14 +159,10 @@ def _few(lines: Iterable[_Styled], *, what: str) -> Iterator[_Styled]:
 
 def _asides(record: RunRecord) -> Iterator[_Styled]:
     """What did not run, was not judged, or failed without a say."""
-    groups = model.left_out(record)
     yield from _few(
         (
             (f"{len(names)} {one_line(because)}" + (f": {one_line(names[0])}" if len(names) == 1 else ""), "")
-            for because, names in groups.items()
-            if not because.startswith(("suite left out", "shard that", "disabled"))
-            # what the run itself failed with follows
-            and not any(because.endswith(failure.what) for failure in record.failures)
+            for because, names in model.unfinished(record).items()
         ),
         what="reasons",
     )
@@ -194,7 +190,7 @@ def _unmeasured(record: RunRecord) -> Iterator[_Styled]:
     """Metrics without a value, and bounds that broke and only report."""
     for row in model.measured(record):
         name = f"{one_line(row.metric.metric)} of {one_line(row.test.id)}"
-        if row.metric.metric in " ".join(row.attempt.end.evidence):
+        if row.is_reason:
             continue  # its failure says so
         if row.state in (model.BoundState.EXCUSED, model.BoundState.UNMEASURED):
             because = f" ({one_line(row.because)})" if row.because else ""

@@ -55,6 +55,29 @@ def test_a_row_without_a_value_stands_as_unmeasured(
         assert because in text or name == "terminal"
 
 
+def test_a_row_without_a_value_is_not_hidden_by_another_whose_name_holds_its_own() -> None:
+    names = ("ttft", "ttft_ms", "ttft_ms_p90")
+    lacking = tuple(
+        UnmeasuredRecord(
+            metric=name, bound=ROW, because="no vision" if name == "ttft" else "", failed=name != "ttft"
+        )
+        for name in names
+    )
+    evidence = (
+        "unmeasured: no value of 'ttft_ms' was judged",
+        "unmeasured: no value of 'ttft_ms_p90' was judged",
+    )
+    made = record(ended("failed", "product", unmeasured=lacking, evidence=evidence))
+    lines = [line for line in shown_end(made, width=200, height=40).splitlines() if "unmeasured" in line]
+    # the failure itself has the first one's
+    assert [line.partition(" of ")[0] for line in lines[:2]] == [
+        "unmeasured: ttft_ms_p90",
+        "unmeasured: ttft",
+    ]
+    assert "'ttft_ms'" in lines[2]
+    assert len(lines) == 3
+
+
 def test_a_file_of_expected_failures_is_no_pass(report_limits: ReportLimits) -> None:
     cases = (
         Case(case=f"{TEST}::test_a", outcome=CaseOutcome.XFAILED, message="a known defect"),

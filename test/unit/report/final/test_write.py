@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from ci.catalog.limits import ReportLimits
+from ci.catalog.verdicts import Verdict
+from ci.record.events import ExecutorFailed, TestNotRun
 from ci.record.fold import fold
 from ci.record.values import SkippedSuite
 from ci.report.console import plain_console
 from ci.report.final.write import Failed, Written, page_of, show_written, write_reports
-from ci.report.model import bound_words, left_out, result, slowest, troubles
+from ci.report.model import bound_words, left_out, result, slowest, troubles, unfinished
 from support.full_disk import files_of_at_most
-from support.records import EVENTS, ended, record_of, run_events
+from support.records import EVENTS, SUITE, ended, record_of, run_events
 
 NAMES = ["junit.xml", "summary.md", "report.html", "terminal.svg"]
 
@@ -142,6 +144,16 @@ class TestModel:
             "skipped: no GPU": ("a.py", "b.py"),
             "suite left out: needs 8 GPUs": ("s",),
         }
+        assert list(unfinished(record)) == ["skipped: no GPU"]
+
+    def test_what_the_run_failed_with_is_no_reason_of_its_own(self) -> None:
+        failure = ExecutorFailed(what="no space left", cause="", then="", verdict=Verdict.INFRA)
+        reason = TestNotRun(
+            suite=SUITE, test="b.py", verdict=Verdict.INFRA, because="the same: no space left"
+        )
+        record = fold([*run_events({"a.py": [], "b.py": []}), failure, reason])
+        assert {name for names in left_out(record).values() for name in names} == {"a.py", "b.py"}
+        assert list(unfinished(record)) == ["not run (infra): the same: no space left"]
 
     def test_the_slowest_come_first(self) -> None:
         assert [test.duration_s for test in slowest(record_of("stage-b"))][:2] == [1800.4, 356.8]
