@@ -31,6 +31,7 @@ _COMMANDS = (
     "docs",
     "repro",
     "slurm_head",
+    "slurm_sweep",
     "slurm_worker",
 )
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,8 @@ class Job:
     """What Slurm says about a job.
 
     `reason` is why it waits or ended, in Slurm's words, `nodes` its nodes in Slurm's short form, both empty where there is none.
-    `exit_code` and `signal` are those of the batch script. `restarts` counts how often it was started again.
+    `exit_code` and `signal` are those of the batch script. `restarts` counts how often it was started again. `ends_s` is when its
+    time is over, or when it ended, in seconds since 1970; None where that is not known.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Job:
     signal: int
     restarts: int
     nodes: str
+    ends_s: float | None = None
 
 
 class Slurm:
@@ -201,7 +204,16 @@ def _job(line: str) -> Job:
         signal=int(signal or 0),
         restarts=int(_field(line, "Restarts") or 0),
         nodes=_field(line, "NodeList"),
+        ends_s=_moment_s(_field(line, "EndTime")),
     )
+
+
+def _moment_s(text: str) -> float | None:
+    """Slurm's programs print times of this machine's zone."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
 
 
 def _accounted(line: str, *, restarts: int) -> Job:

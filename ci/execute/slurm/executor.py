@@ -1,26 +1,22 @@
 """The Slurm executor: submits one job, and makes one record of what its workers write. The job outlives this process."""
 
 import os
-import sys
 from collections.abc import Iterator
 from typing import Self
 
-from ci.catalog.verdicts import Verdict
 from ci.errors import CiError, writing
 from ci.execute.executor import Executor, RunInputs, failed_event
 from ci.execute.process_sweep import Found
-from ci.execute.slurm.files import SlurmFiles, write_whole
+from ci.execute.slurm.files import SlurmFiles
+from ci.execute.slurm.job import SlurmJob
 from ci.execute.slurm.merge import HEAD, Merge
-from ci.execute.slurm.owner import followed_elsewhere, job_of
+from ci.execute.slurm.owner import followed_elsewhere
 from ci.execute.slurm.place import slurm_place
 from ci.execute.slurm.tail import Tail
 from ci.execute.spec import Spec, write_spec
-from ci.facts.gather import REPOSITORY
 from ci.record import events as ev
 from ci.record.event_log import read_events
 from ci.record.phases import Phases
-from ci.slurm.argv import sbatch_argv
-from ci.slurm.client import Job, Slurm
 from ci.system import clock
 from ci.system.file_lock import FileLock
 
@@ -30,10 +26,6 @@ __all__ = ["SlurmExecutor", "open_executor"]
 _SAY_S = 1.5
 # for Slurm to take a job away
 _CANCEL_S = 1.5
-# what our own programs need on the nodes, besides what the tests get
-_NEEDED = (
-    "PATH", "HOME", "USER", "SLURM_CONF", "AMD_CI_CACHE", "XDG_CACHE_HOME", "DOCKER_CONFIG", "LD_LIBRARY_PATH",
-)  # fmt: skip
 # from the head's last word to Slurm's
 _END_S = 10.0
 
@@ -53,9 +45,8 @@ class SlurmExecutor:
         self._place = slurm_place(run.plan)
         self._files = SlurmFiles(run=run.folder.path)
         self._limits = self._place.limits
-        self._slurm = Slurm(run.environ, answer_s=self._limits.answer_s)
+        self._job = SlurmJob(run.plan, run.folder, run.environ)
         self._token = run.token
-        self._environ = run.environ
         self._run = run.folder
         self._said: list[ev.Event] = []
         self._phases = Phases(self._said.append, run.folder.logs)
@@ -65,15 +56,12 @@ class SlurmExecutor:
         self._tails: dict[str, Tail] = {}
         self._head = Tail(self._files.head_events)
         self._lock = FileLock()
-        self._job = ""
-        self._state: Job | None = None
         self._over = False
         self._detached = False
         self._stops = 0
         self._cancelled = 0
         self._stop_at_s: float | None = None
         self._head_ended_s: float | None = None
-        self._asked_s: float | None = None
 
     # ---- what a run calls
 
@@ -85,8 +73,7 @@ class SlurmExecutor:
         """
         files = self._files
         self._follow_alone()
-        self._job = job_of(files.run)
-        if self._job:
+        if self._job.id:
             self._merge.resume(read_events(self._run.events))
             return
         with writing(files.folder):
@@ -114,13 +101,15 @@ class SlurmExecutor:
 
     def detach(self) -> str:
         """Let go of the job; what goes on, in words."""
+        if not self._job.id:
+            return ""
         self._detached = True
-        return f"the run goes on as job {self._job}: ./inv slurm.attach {self._run.name}" if self._job else ""
+        return f"the run goes on as job {self._job.id}: ./inv slurm.attach {self._run.name}"
 
     def events(self) -> Iterator[ev.Event]:
         """What becomes of the job, and all that its workers say."""
         try:
-            if not self._job:
+            if not self._job.id:
                 yield from self._submit()
             yield from self._wait_for_nodes()
             yield from self._follow()
@@ -130,10 +119,12 @@ class SlurmExecutor:
 
     def close(self) -> None:
         """End the job, unless it has ended or was let go."""
-        if self._job and not self._over and not self._detached:
-            self._over = True
-            self._slurm.cancel(self._job)
-        self._lock.release()
+        try:
+            if self._job.id and not self._over and not self._detached:
+                self._over = True
+                self._job.cancel()
+        finally:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -157,131 +148,77 @@ class SlurmExecutor:
     def _submit(self) -> Iterator[ev.Event]:
         with self._phases.phase("submit", f"cluster {self._place.cluster}") as phase:
             yield from self._new()
-            words = (sys.executable, "-m", "ci", "slurm_head", str(self._run.path))
-            log = str(self._files.batch_log)
-            argv = sbatch_argv(self._place, words, name=self._run.name, token=self._token, log=log)
-            self._job = self._slurm.submit(argv, cwd=REPOSITORY, environ=self._job_environ())
-            write_whole(
-                self._files.job,
-                {
-                    "job": self._job,
-                    "cluster": self._place.cluster,
-                    "submitted": clock.iso(clock.utc_now()),
-                    "nodes": self._place.nodes,
-                },
-            )
-            phase.text = f"job {self._job}, {self._place.nodes} nodes"
+            self._job.submit(self._token)
+            phase.text = f"job {self._job.id}, {self._place.nodes} nodes"
         yield from self._new()
 
     def _wait_for_nodes(self) -> Iterator[ev.Event]:
-        """Until the job runs or has ended."""
+        """Until the job has its nodes, or has ended."""
         with self._phases.phase("queue", f"waiting for {self._place.nodes} nodes") as phase:
+            yield from self._new()
             said = ""
             while True:
-                yield from self._look()
-                state = self._state
-                if state is None or state.state.row.begun:
+                yield from self._job.look()
+                if self._job.begun or self._job.ended or self._detached:
                     break
-                if state.reason != said:
-                    said = state.reason
+                if self._job.reason != said:
+                    said = self._job.reason
                     yield ev.PhaseProgress(phase="queue", text=said)
-                yield from self._new()
-                if self._detached:
-                    return
-                self._act_on_stop(waiting=True)
+                self._act_on_stop()
                 clock.sleep_s(self._limits.follow_every_s)
-            phase.text = f"job {self._job}: {self._words()}"
+            phase.text = f"job {self._job.id}: {self._job.words}"
         yield from self._new()
 
     def _follow(self) -> Iterator[ev.Event]:
         """All that head and workers write, until the job has ended."""
         while not self._detached:
             # looked at before the files: what the job has written before its end is in them then
-            yield from self._look(now=self._head_ended_s is not None)
-            state, moment_s = self._state, clock.monotonic_s()
+            yield from self._job.look(now=self._head_ended_s is not None)
+            ended, moment_s = self._job.ended, clock.monotonic_s()
             yield from self._read()
-            if state is None or state.state.row.ended:
-                break
-            if self._merge.head_ended and self._head_ended_s is None:
+            if not self._merge.head_ended:
+                self._head_ended_s = None
+            elif self._head_ended_s is None:
                 self._head_ended_s = moment_s
-            if self._head_ended_s is not None and moment_s > self._head_ended_s + _END_S:
-                break  # Slurm takes long to see it; `close` sees to the rest
-            if self._stop_at_s is not None and moment_s > self._stop_at_s + _CANCEL_S and self._cancelled > 1:
+            if ended or self._is_overdue(moment_s):
                 break
-            self._act_on_stop(waiting=False)
+            self._act_on_stop()
             clock.sleep_s(self._limits.follow_every_s)
-        if self._detached:
-            return
-        self._over = self._state is None or self._state.state.row.ended
-        yield from self._end()
+        if not self._detached:
+            self._over = self._job.ended
+            yield from self._end()
+
+    def _is_overdue(self, moment_s: float) -> bool:
+        """Whether Slurm takes too long to see the end: it was asked to end the job, or the head has said its last word."""
+        if self._stop_at_s is not None and self._cancelled > 1:
+            return moment_s > self._stop_at_s + _CANCEL_S
+        if self._place.requeue or self._head_ended_s is None:
+            return False
+        return moment_s > self._head_ended_s + _END_S
 
     def _end(self) -> Iterator[ev.Event]:
         """What the record does not have yet."""
-        if self._merge.head_ended:
+        said = self._merge.head_ended and not (self._job.was_taken and self._merge.was_cancelled)
+        if said:
             yield from self._merge.finish()
             return
-        failure = self._failure()
+        failure = self._job.failure(stopped=self._stops > 0)
         because = ": ".join(filter(None, (failure.what, failure.cause)))
         yield from self._merge.finish(failure=failure, verdict=failure.verdict, because=because)
 
-    def _failure(self) -> ev.ExecutorFailed:
-        """Why the job has ended without a word of its head."""
-        log = f"read {self._files.batch_log}"
-        if self._state is None:
-            return ev.ExecutorFailed(
-                what=f"job {self._job} has ended, and its head has not said how",
-                cause="Slurm has forgotten it (MinJobAge)",
-                then=log,
-            )
-        state = self._state.state
-        return ev.ExecutorFailed(
-            what=f"job {self._job} of Slurm ended before the run: {self._words()}",
-            cause=f"Slurm says {state}, {self._state.reason or 'without a reason'}",
-            then=log,
-            verdict=Verdict.CANCELLED if self._stops else state.row.verdict or Verdict.INFRA,
-        )
-
-    def _look(self, *, now: bool = False) -> Iterator[ev.Event]:
-        """Ask Slurm for the job's state when it is time; a change is an event."""
-        moment_s = clock.monotonic_s()
-        if self._asked_s is not None and not now and moment_s < self._asked_s + self._limits.state_every_s:
-            return
-        self._asked_s = moment_s
-        before, self._state = self._state, self._slurm.job(self._job)
-        state = self._state
-        if state is not None and (
-            before is None or (state.state, state.reason) != (before.state, before.reason)
-        ):
-            yield ev.Job(
-                job=self._job,
-                cluster=self._place.cluster,
-                state=state.state,
-                reason=state.reason,
-                nodes=self._slurm.hostnames(state.nodes) if state.nodes else (),
-            )
-
-    def _words(self) -> str:
-        return f"it {self._state.state.row.words}" if self._state is not None else "Slurm has forgotten it"
-
-    def _act_on_stop(self, *, waiting: bool) -> None:
+    def _act_on_stop(self) -> None:
         """Have the tests end first, and the job when that takes too long; a job that has not begun is taken back."""
         if not self._stops:
             return
         moment_s = clock.monotonic_s()
         if self._stop_at_s is None:
             self._stop_at_s = moment_s + self._plan.work.limits.agent.stop_s + _SAY_S
-        if self._cancelled < 1 and not waiting:
+        if self._cancelled < 1 and self._job.begun:
             self._cancelled = 1
-            self._slurm.cancel(self._job, signal="TERM", batch=True)
-        if self._cancelled < 2 and (waiting or self._stops > 1 or moment_s > self._stop_at_s):
+            self._job.stop_head()
+        if self._cancelled < 2 and (not self._job.begun or self._stops > 1 or moment_s > self._stop_at_s):
             self._cancelled, self._stop_at_s = 2, min(self._stop_at_s, moment_s)
-            self._slurm.cancel(self._job)
-            self._asked_s = None
-
-    def _job_environ(self) -> dict[str, str]:
-        """What head and workers get of the caller's: no option of Slurm by a variable, and no secret but the tests' own."""
-        own = [name for name in self._plan.placement.pass_through if not name.startswith("SLURM_")]
-        return {name: self._environ[name] for name in (*own, *_NEEDED) if name in self._environ}
+            self._job.cancel()
 
     # ---- the record
 

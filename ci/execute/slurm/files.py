@@ -5,11 +5,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ci.errors import writing
 
-__all__ = ["SlurmFiles", "read_whole", "write_whole"]
+__all__ = ["REPOSITORY", "SlurmFiles", "read_whole", "write_whole"]
+
+# where our own programs are, on every node
+REPOSITORY: Final = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,25 +11,31 @@ from ci.catalog.verdicts import Verdict
 from ci.errors import CiError, ExitCode, writing
 from ci.execute.executor import failed_event
 from ci.execute.slurm.claims import claims_of
-from ci.execute.slurm.files import SlurmFiles, read_whole, write_whole
+from ci.execute.slurm.files import REPOSITORY, SlurmFiles, read_whole, write_whole
 from ci.execute.slurm.hello import wrong_with
 from ci.execute.slurm.ledger import Ledger
 from ci.execute.slurm.merge import HEAD
 from ci.execute.slurm.place import slurm_place
 from ci.execute.slurm.steps import Step, Steps
 from ci.execute.slurm.tail import Tail
-from ci.execute.slurm.worker import look_around
+from ci.execute.slurm.worker import GO, TIME_IS_UP, look_around
 from ci.plan.model import Plan
 from ci.record import events as ev
 from ci.record.event_log import RecordWriter
 from ci.record.values import EndReason, TestName
 from ci.slurm.argv import srun_argv
 from ci.slurm.client import Slurm
+from ci.slurm.states import JobState
 from ci.system import clock
+from ci.system.process import capture
 
 __all__ = ["Head"]
 
 _LOOK_S = 0.1
+# Slurm looks at time limits every 30 s
+_LATE_S = 30.0
+# a node that does not answer is not waited for
+_SWEEP_S = 5.0
 # a worker that was stopped has this long on top of its tests' own time to end
 _MARGIN_S = 5.0
 
@@ -45,6 +51,11 @@ class Head:
         self._plan = plan
         self._place = slurm_place(plan)
         self._limits = self._place.limits
+        self._slurm = Slurm(environ, answer_s=self._limits.answer_s)
+        self._time_is_up = False
+        # of this start of the job
+        self._started: list[str] = []
+        self._lost: list[str] = []
         self._environ = environ
         self._stopped = stopped
         self._ledger = Ledger([(suite.id, test.id) for suite in plan.work.suites for test in suite.tests])
@@ -85,13 +96,13 @@ class Head:
         return int(code)
 
     def _work(self, steps: Steps) -> None:
+        self._files.closed.unlink(missing_ok=True)
         first = len(self._files.workers)
         self._look_back()
-        nodes = Slurm(self._environ, answer_s=self._limits.answer_s).hostnames(
-            self._environ.get("SLURM_JOB_NODELIST", "")
-        )
+        nodes = self._slurm.hostnames(self._environ.get("SLURM_JOB_NODELIST", ""))
         for number, node in enumerate(nodes, start=first + 1):
             self._nodes[str(number)] = node
+            self._started.append(str(number))
             steps.start(str(number), self._argv(node, str(number)), self._environ)
         mine = look_around(self._plan, self._files, self._environ)
         greetings = steps.greetings(within_s=self._limits.hello_s, stopped=self._stopped)
@@ -108,8 +119,9 @@ class Head:
             )
         )
         for step in steps:
-            step.go()
+            step.say(GO)
         self._follow(steps)
+        self._sweep()
 
     def _look_back(self) -> None:
         """After a requeue: what earlier workers have settled stays so, what they had begun is given out again."""
@@ -118,7 +130,10 @@ class Head:
             self._nodes[number] = str(read_whole(self._files.hello(number)).get("node", ""))
             self._read(number)
             if number not in self._ledger.ended:
-                self._give_up(number, "the job was put back into the queue")
+                self._give_up(number, "the job was started again")
+                continue
+            for place in self._ledger.reopen(claims_of(self._files.queue, number)):
+                self._free(place)
 
     def _follow(self, steps: Steps) -> None:
         """Until every worker has ended."""
@@ -144,12 +159,39 @@ class Head:
             if self._stopped():
                 if kill_at_s is None:
                     kill_at_s = clock.monotonic_s() + self._plan.work.limits.agent.stop_s + _MARGIN_S
+                    self._time_is_up = self._is_time_up()
                     for step in steps:
+                        if self._time_is_up:
+                            step.say(TIME_IS_UP)
                         step.stop()
                 elif clock.monotonic_s() > kill_at_s:
                     for step in open_steps:
                         step.kill()
             clock.sleep_s(_LOOK_S)
+
+    def _is_time_up(self) -> bool:
+        """Whether it is for the job's time limit that Slurm has sent a signal."""
+        try:
+            job = self._slurm.job(self._environ.get("SLURM_JOB_ID", ""))
+        except CiError:
+            return False
+        if job is None or job.ends_s is None or job.state is not JobState.RUNNING:
+            return False
+        return job.ends_s - clock.utc_now().timestamp() < self._limits.stop_before_s + _LATE_S
+
+    def _sweep(self) -> None:
+        """End what lost workers have left on nodes that are still there."""
+        token = str(read_whole(self._files.spec).get("token", ""))
+        for number in self._lost:
+            own = [sys.executable, "-m", "ci", "slurm_sweep", f"{token}.{number}"]
+            argv = srun_argv(self._place, own, node=self._nodes[number])
+            done = capture(argv, timeout_s=_SWEEP_S, cwd=REPOSITORY, env=self._environ)
+            for line in done.text.splitlines():
+                self._emit(
+                    ev.Note(
+                        text=f"ended on node {self._nodes[number]} after its worker was lost: process {line}"
+                    )
+                )
 
     def _end(self, step: Step) -> None:
         """A step is over: its worker has said so, or is lost."""
@@ -167,6 +209,8 @@ class Head:
 
     def _lose(self, number: str, because: str) -> None:
         ledger, files = self._ledger, self._files
+        if number in self._started:
+            self._lost.append(number)
         loss = ledger.lose(number, claims_of(files.queue, number))
         tests = tuple(ledger.tests[place] for place in loss.again)
         # the record first: whoever takes a test again comes behind it
@@ -183,14 +227,23 @@ class Head:
             why = f"two workers were lost while they had it, the second on node {self._nodes.get(number, '')}"
             self._emit(ev.TestNotRun(suite=suite, test=test, verdict=Verdict.INFRA, because=why))
         for place in loss.again:
-            with writing(files.again(place)):
-                files.again(place).touch()
+            self._free(place)
+
+    def _free(self, place: int) -> None:
+        """Let another worker claim a test."""
+        marker = self._files.again(place)
+        with writing(marker):
+            marker.touch()
 
     def _how_it_ended(self) -> ev.AgentEnded | ev.ExecutorFailed:
         """Why the workers ended; the tests that none of them has claimed are not run for the same reason."""
         ledger = self._ledger
         reasons = {ended.reason for ended in ledger.ended.values()}
-        if self._stopped():
+        verdict = Verdict.CANCELLED
+        if self._time_is_up:
+            reason, verdict = EndReason.DONE, Verdict.TIMEOUT
+            because = f"the time limit of the job, {self._place.time_limit_min} min, was reached before this test began"
+        elif self._stopped():
             reason, because = EndReason.CANCELLED, "stopped: interrupted"
         elif EndReason.FAIL_FAST in reasons:
             reason, because = EndReason.FAIL_FAST, f"fail-fast: {ledger.failed_by}"
@@ -199,7 +252,7 @@ class Head:
         else:
             return ev.AgentEnded(reason=EndReason.DONE)
         for suite, test in ledger.unsettled:
-            self._emit(ev.TestNotRun(suite=suite, test=test, verdict=Verdict.CANCELLED, because=because))
+            self._emit(ev.TestNotRun(suite=suite, test=test, verdict=verdict, because=because))
         return ev.AgentEnded(reason=reason)
 
     def _no_worker_left(self) -> ev.ExecutorFailed:

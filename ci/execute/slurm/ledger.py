@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ci.execute.slurm.merge import was_cancelled
 from ci.record import events as ev
 from ci.record.state import Key
 
@@ -37,6 +38,7 @@ class Ledger:
         self._place = {key: place for place, key in enumerate(self.tests)}
         self._settled: set[int] = set()
         self._lost: set[str] = set()
+        self._cancelled: set[int] = set()
         self.ended: dict[str, ev.WorkerEnded] = {}
         self.failures: dict[str, ev.ExecutorFailed] = {}
         self.failed_by = ""
@@ -83,7 +85,18 @@ class Ledger:
             again=tuple(claim.place for claim in open_claims if claim.tried < _TRIES), given_up=given_up
         )
 
+    def reopen(self, claims: Iterable[Claim]) -> tuple[int, ...]:
+        """Of an earlier start of the job: what was stopped in it may be claimed a second time, which these places are."""
+        again = sorted({claim.place for claim in claims if claim.tried < _TRIES} & self._cancelled)
+        self._settled.difference_update(again)
+        self._cancelled.difference_update(again)
+        return tuple(again)
+
     def _settle(self, event: ev.TestEnded | ev.TestNotRun) -> None:
         place = self._place.get((event.suite, event.test))
         if place is not None:
             self._settled.add(place)
+            if was_cancelled(event):
+                self._cancelled.add(place)
+            else:
+                self._cancelled.discard(place)

@@ -7,8 +7,9 @@ from ci.catalog.verdicts import Verdict
 from ci.record import events as ev
 from ci.record.moments import moment_s
 from ci.record.state import Key
+from ci.record.values import AttemptOutcome, EndReason
 
-__all__ = ["HEAD", "Merge"]
+__all__ = ["HEAD", "Merge", "was_cancelled"]
 
 # who the head is among the workers
 HEAD = "head"
@@ -29,6 +30,7 @@ class Merge:
         self._begun: dict[str, float] = {}
         self._ended: set[str] = set()
         self._lost: set[str] = set()
+        self._cancelled: set[Key] = set()
         self._started = False
         self._failed = False
         self._agent_ended: ev.AgentEnded | None = None
@@ -43,6 +45,11 @@ class Merge:
     def head_ended(self) -> bool:
         """Whether the head has said how the run ended, or why it failed."""
         return self._agent_ended is not None or self._failed
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether the head was told to end before the work was done."""
+        return self._agent_ended is not None and self._agent_ended.reason is EndReason.CANCELLED
 
     def resume(self, record: Iterable[ev.Event]) -> None:
         """Go on behind what a record holds already."""
@@ -76,6 +83,9 @@ class Merge:
             case ev.AgentStarted() if self._started:
                 # of a job that was put back into the queue
                 self._failed, self._agent_ended = False, None
+                for suite, test in self._cancelled:
+                    self._unsettled[suite].add(test)
+                self._cancelled.clear()
                 return
             case ev.AgentEnded():
                 self._agent_ended = event
@@ -97,7 +107,7 @@ class Merge:
                 self._follow(not_run)
                 yield not_run
         yield from self._suites_ended()
-        if self._agent_ended is not None:
+        if self._agent_ended is not None and failure is None:
             yield self._agent_ended
 
     def _follow(self, event: ev.Event) -> None:
@@ -113,6 +123,8 @@ class Merge:
                 self._begun.setdefault(event.suite, moment or 0.0)
             case ev.TestEnded() | ev.TestNotRun():
                 self._unsettled.get(event.suite, set()).discard(event.test)
+                if was_cancelled(event):
+                    self._cancelled.add((event.suite, event.test))
                 self._last[event.suite] = max(self._last.get(event.suite, 0.0), moment or 0.0)
             case ev.Retry():
                 self._unsettled.get(event.suite, set()).add(event.test)
@@ -125,3 +137,10 @@ class Merge:
                 self._ended.add(suite)
                 took_s = round(max(0.0, self._last.get(suite, 0.0) - began_s), 3)
                 yield ev.SuiteEnded(suite=suite, duration_s=took_s)
+
+
+def was_cancelled(event: ev.TestEnded | ev.TestNotRun) -> bool:
+    """Whether the test can be run again when the job is started again."""
+    if isinstance(event, ev.TestNotRun):
+        return event.verdict is Verdict.CANCELLED
+    return event.outcome is AttemptOutcome.CANCELLED

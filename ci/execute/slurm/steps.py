@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import IO, Self
 
 from ci.errors import InfrastructureError, writing
-from ci.execute.slurm.files import SlurmFiles
+from ci.execute.slurm.files import REPOSITORY, SlurmFiles
 from ci.execute.slurm.hello import Greeting, Hello
-from ci.execute.slurm.worker import GO
-from ci.facts.gather import REPOSITORY
 from ci.system import clock
 from ci.system.codec import DecodeError, decode
 from ci.system.process import Process, start
@@ -51,11 +49,11 @@ class Step:
         line, found, _ = self._said.partition(b"\n")
         return line if found else None
 
-    def go(self) -> None:
-        """Let it begin."""
-        with contextlib.suppress(OSError):  # its end is seen elsewhere
+    def say(self, words: bytes) -> None:
+        """A line on its standard input."""
+        with contextlib.suppress(OSError, ValueError):  # its end is seen elsewhere
             if self._process.stdin is not None:
-                self._process.stdin.write(GO)
+                self._process.stdin.write(words)
                 self._process.stdin.flush()
 
     def stop(self) -> None:

@@ -13,29 +13,30 @@ from types import FrameType
 
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.executors import ExecutorKind
+from ci.catalog.verdicts import Verdict
 from ci.errors import CiError, InfrastructureError
 from ci.execute.executor import Executor, ExecutorModule, RunInputs, failed_event
 from ci.execute.run_folder import RunFolder, read_plan
-from ci.execute.slurm.files import SlurmFiles, write_whole
+from ci.execute.slurm.files import REPOSITORY, SlurmFiles, write_whole
 from ci.execute.slurm.hello import Hello, seen_tree
 from ci.execute.slurm.place import slurm_place
 from ci.execute.spec import ClaimsSpec, Spec
-from ci.facts.gather import REPOSITORY
 from ci.plan.environment import pass_through_names
 from ci.plan.model import Plan
 from ci.record import events as ev
 from ci.record.event_log import RecordWriter
-from ci.record.values import EndReason
+from ci.record.values import AttemptOutcome, EndReason
 from ci.slurm.argv import runtime_words
 from ci.system import clock
 from ci.system.codec import decode, encode
 from ci.system.signals import STOP_SIGNALS
 
-__all__ = ["GO", "Worker", "look_around"]
+__all__ = ["GO", "TIME_IS_UP", "Worker", "look_around"]
 
-# what the head says on standard input when all workers may begin
+# what the head says on standard input: all workers may begin; what ends now ends for lack of time
 GO = b"go\n"
-_READ_BYTES = 64
+TIME_IS_UP = b"time is up\n"
+_READ_BYTES = 256
 
 
 def look_around(plan: Plan, files: SlurmFiles, environ: Mapping[str, str]) -> Hello:
@@ -88,6 +89,7 @@ class Worker:
         self._executor: Executor | None = None
         self._stopped = threading.Event()
         self._given_up = False
+        self._time_is_up = threading.Event()
         self._go = threading.Event()
         self._seq = 0
 
@@ -184,6 +186,13 @@ class Worker:
                 told = ev.WorkerEnded(reason=EndReason.CANCELLED, text=event.what)
             case ev.SuiteEnded():
                 return None
+            case ev.TestEnded(outcome=AttemptOutcome.CANCELLED) if self._time_is_up.is_set():
+                return replace(
+                    event,
+                    outcome=AttemptOutcome.FAILED,
+                    verdict=Verdict.TIMEOUT,
+                    evidence=("the time limit of the job was reached", *event.evidence),
+                )
             case _:
                 return event
         return replace(told, time=event.time, elapsed_s=event.elapsed_s, by=event.by)
@@ -205,6 +214,8 @@ class Worker:
                 said += data
                 if said.startswith(GO):
                     self._go.set()
+                if said.endswith(TIME_IS_UP):
+                    self._time_is_up.set()
         except OSError as error:
             sys.stderr.write(f"cannot read standard input: {error.strerror}\n")
         self._stop()

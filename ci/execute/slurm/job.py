@@ -1,0 +1,192 @@
+"""One job of Slurm as its run sees it: submitted, looked at, ended. Slurm may be silent for a while, and the run goes on."""
+
+import sys
+from collections.abc import Iterator, Mapping
+
+from ci.catalog.verdicts import Verdict
+from ci.execute.run_folder import RunFolder
+from ci.execute.slurm.files import REPOSITORY, SlurmFiles, write_whole
+from ci.execute.slurm.owner import job_of
+from ci.execute.slurm.place import slurm_place
+from ci.plan.model import Plan
+from ci.record import events as ev
+from ci.slurm.argv import sbatch_argv
+from ci.slurm.client import Job, Slurm, SlurmError
+from ci.slurm.states import JobState
+from ci.system import clock
+
+__all__ = ["SlurmJob"]
+
+# what our own programs need on the nodes, besides what the tests get
+_NEEDED = (
+    "PATH", "HOME", "USER", "SLURM_CONF", "AMD_CI_CACHE", "XDG_CACHE_HOME", "DOCKER_CONFIG", "LD_LIBRARY_PATH",
+)  # fmt: skip
+# a job often gets its nodes at once: so long it is looked at as often as its events
+_EAGER_S = 10.0
+# a program that looks again soon need not wait longer for an answer
+_ANSWER_S = 5.0
+# with these the exit code of the head says how it ended
+_HEAD_ENDED = (JobState.COMPLETED, JobState.FAILED)
+
+
+class SlurmJob:
+    """The job of a run; `id` is empty before it is submitted."""
+
+    def __init__(self, plan: Plan, folder: RunFolder, environ: Mapping[str, str]) -> None:
+        self._plan = plan
+        self._place = slurm_place(plan)
+        self._limits = self._place.limits
+        self._folder = folder
+        self._files = SlurmFiles(run=folder.path)
+        self._environ = environ
+        self._slurm = Slurm(
+            environ,
+            answer_s=min(_ANSWER_S, self._limits.answer_s),
+            row=f"clusters.toml: cluster[{self._place.cluster}]",
+        )
+        self._seen: Job | None = None
+        self._forgotten = False
+        self._silent = False
+        self._began_s = self._asked_s = -_EAGER_S
+        self.id = job_of(folder.path)
+
+    # ---- what is known
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has its nodes, or has had them."""
+        return self._forgotten or (self._seen is not None and self._seen.state.row.begun)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over for good."""
+        return self._forgotten or (self._seen is not None and self._seen.state.row.ended)
+
+    @property
+    def reason(self) -> str:
+        """Why it waits, in Slurm's words."""
+        return self._seen.reason if self._seen is not None else ""
+
+    @property
+    def words(self) -> str:
+        """What it does, or how it ended."""
+        if self._forgotten:
+            return "Slurm has forgotten it"
+        return f"it {self._seen.state.row.words}" if self._seen is not None else "Slurm has not said anything"
+
+    @property
+    def was_taken(self) -> bool:
+        """Whether Slurm took it away from its head, for a reason of its own."""
+        if self._seen is None or self._seen.state in _HEAD_ENDED:
+            return False
+        return self._seen.state.row.verdict not in (None, Verdict.CANCELLED)
+
+    def failure(self, *, stopped: bool) -> ev.ExecutorFailed:
+        """Why it has ended before its run."""
+        then = f"read {self._files.batch_log}"
+        if self._seen is None or self._forgotten:
+            return ev.ExecutorFailed(
+                what=f"job {self.id} is over, and its head has not said how the run ended",
+                cause="Slurm has forgotten it: it ended longer than MinJobAge ago",
+                then=then,
+                verdict=Verdict.CANCELLED if stopped else Verdict.INFRA,
+            )
+        state, verdict = self._seen.state, self._seen.state.row.verdict or Verdict.INFRA
+        return ev.ExecutorFailed(
+            what=f"job {self.id} ended before its run: it {state.row.words}",
+            cause=f"Slurm: {state}, reason {self._seen.reason or 'none'}, exit code"
+            f" {self._seen.exit_code}:{self._seen.signal}{self._last_logged()}",
+            then=then,
+            verdict=Verdict.CANCELLED if stopped else verdict,
+        )
+
+    # ---- what is done
+
+    def submit(self, token: str) -> None:
+        """Submit it, and write down which it is.
+
+        Raises:
+            SlurmError: Slurm refused it.
+            InfrastructureError: the run folder cannot be written.
+        """
+        words = (sys.executable, "-m", "ci", "slurm_head", str(self._folder.path))
+        log = str(self._files.batch_log)
+        argv = sbatch_argv(self._place, words, name=self._folder.name, token=token, log=log)
+        slurm = Slurm(
+            self._environ,
+            answer_s=self._limits.answer_s,
+            row=f"clusters.toml: cluster[{self._place.cluster}]",
+        )
+        self.id = slurm.submit(argv, cwd=REPOSITORY, environ=self._job_environ())
+        self._began_s = clock.monotonic_s()
+        write_whole(
+            self._files.job,
+            {
+                "job": self.id,
+                "cluster": self._place.cluster,
+                "submitted": clock.iso(clock.utc_now()),
+                "nodes": self._place.nodes,
+            },
+        )
+
+    def look(self, *, now: bool = False) -> Iterator[ev.Event]:
+        """Ask for its state when it is time, or `now`; a change is an event."""
+        moment_s = clock.monotonic_s()
+        eager = not self.begun and moment_s < self._began_s + _EAGER_S
+        if not (now or eager) and moment_s < self._asked_s + self._limits.state_every_s:
+            return
+        self._asked_s = moment_s
+        try:
+            seen = self._slurm.job(self.id)
+            nodes = self._slurm.hostnames(seen.nodes) if seen is not None and seen.nodes else ()
+        except SlurmError as error:
+            if not self._silent:
+                self._silent = True
+                yield ev.Note(text=f"Slurm does not answer, the run goes on: {error.what}: {error.cause}")
+            return
+        if self._silent:
+            self._silent = False
+            yield ev.Note(text="Slurm answers again")
+        before, self._seen = self._seen, seen or self._seen
+        self._forgotten = seen is None
+        if seen is not None and (
+            before is None or (seen.state, seen.reason) != (before.state, before.reason)
+        ):
+            yield ev.Job(
+                job=self.id, cluster=self._place.cluster, state=seen.state, reason=seen.reason, nodes=nodes
+            )
+
+    def stop_head(self) -> None:
+        """Have the head end the tests.
+
+        Raises:
+            SlurmError: Slurm does not answer.
+        """
+        self._slurm.cancel(self.id, signal="TERM", batch=True)
+
+    def cancel(self) -> None:
+        """Have Slurm end it.
+
+        Raises:
+            SlurmError: Slurm does not answer; how to do it by hand is the next command.
+        """
+        try:
+            self._slurm.cancel(self.id)
+        except SlurmError as error:
+            raise SlurmError(
+                f"job {self.id} cannot be cancelled: {error.what}",
+                cause=error.cause,
+                then=f"scancel {self.id}",
+            ) from error
+
+    def _job_environ(self) -> dict[str, str]:
+        """What head and workers get of the caller's: no option of Slurm by a variable, and no secret but the tests' own."""
+        own = [name for name in self._plan.placement.pass_through if not name.startswith("SLURM_")]
+        return {name: self._environ[name] for name in (*own, *_NEEDED) if name in self._environ}
+
+    def _last_logged(self) -> str:
+        try:
+            lines = self._files.batch_log.read_text(errors="replace").strip().splitlines()
+        except OSError:
+            return "; the nodes could not write into the run folder: is it on a shared file system?"
+        return f"; its log ends: {lines[-1].strip()}" if lines else ""
