@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -42,7 +42,7 @@ class Job:
     signal: int
     restarts: int
     nodes: str
-    ends_s: float | None = None
+    ends_s: float | None = field(default=None, compare=False)
 
 
 class Slurm:
