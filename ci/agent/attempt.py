@@ -17,7 +17,7 @@ from .cases import Cases
 from .events import Emitter
 from .judge import Ended, Judgement, failed
 from .judge.tracebacks import ProcessEnds
-from .logs import LogFile, RecentLines, log_name
+from .logs import LogFile, RecentLines, new_log
 from .machine import watch_machine
 from .measures import Measures
 from .messages import MESSAGE_BYTES, parse_message
@@ -112,9 +112,9 @@ class Attempt:
         self._place = place
         self._gpu_ids = list(place.gpu_ids)
         self._token = secrets.token_hex(8)
-        self._log_name = log_name(test.id, number, context.log_names)
-        context.log_names.add(self._log_name)
-        path = context.spec.run_dir / "logs" / self._log_name
+        logs = context.spec.run_dir / "logs"
+        self._log_name = new_log(logs, test.id, number, context.log_names)
+        path = logs / self._log_name
         self._log = LogFile(path, head_bytes=limits.log_head_bytes, tail_bytes=limits.log_tail_bytes)
         self._recent = RecentLines(lines=OUTPUT_LINES, line_chars=LINE_CHARS)
         self._ends = ProcessEnds()

@@ -4,11 +4,12 @@ import os
 import re
 from collections import deque
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .judge.tracebacks import ProcessEnd, ProcessEnds
 
-__all__ = ["LogFile", "RecentLines", "first_end_in", "log_name"]
+__all__ = ["LogFile", "RecentLines", "first_end_in", "log_name", "new_log"]
 
 _READ_BYTES = 65536
 
@@ -117,6 +118,22 @@ def log_name(test: str, attempt: int, taken: Collection[str]) -> str:
         count += 1
         name = f"{stem}-{count}{suffix}"
     return name
+
+
+def new_log(folder: Path, test: str, attempt: int, taken: set[str]) -> str:
+    """The name of an empty log for this attempt, which no agent has used; `taken` gets it."""
+    with suppress(OSError):  # the log itself says why it cannot be written
+        folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        name = log_name(test, attempt, taken)
+        taken.add(name)
+        try:
+            os.close(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+        except FileExistsError:
+            continue
+        except OSError:
+            pass
+        return name
 
 
 def first_end_in(logs: Sequence[Path]) -> ProcessEnd | None:

@@ -6,45 +6,31 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .attempt import POLL_S, Attempt, Place, RunContext, child_argv, test_environ
+from .entries import Entry, entries_of, slots_of
 from .gpu_memory import Kfd
 from .judge import Judgement
 from .options import ADDOPTS, answer
 from .own_places import OwnPlaces, cpu_share, keep_to
 from .processes import carries, leftover_list
+from .shared_queue import SharedQueue
 from .slot_memory import Leak, SlotMemory
-from .slots import Held, Slots, Waiting, in_order, next_start
-from .spec import Retry, Spec, Suite, Test
+from .slots import Held, next_start
+from .spec import Retry, Suite
 from .suite_clock import SuiteClock
 
-__all__ = ["Queue", "slots_of"]
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class _Entry:
-    """A test of the queue, with its next attempt: not before `ready_s` on the monotonic clock.
-
-    `failed`: what ends a run with fail-fast, once no further attempt comes of it.
-    """
-
-    suite: Suite
-    test: Test
-    waiting: Waiting
-    attempt: int = 1
-    ready_s: float = 0.0
-    retry: Retry | None = None
-    failed: str = ""
+__all__ = ["Queue"]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Running:
     """An attempt on its slots; `judgement` is there when it has ended, `leak` what it has left in their memory."""
 
-    entry: _Entry
+    entry: Entry
     slot: int
     ids: tuple[str, ...]
     deadline: float
@@ -76,7 +62,9 @@ class Queue:
         self._own = OwnPlaces(self._spec)
         self._cpus = sorted(os.sched_getaffinity(0))
         self._running: list[_Running] = []
-        self._waiting: list[_Entry] = []
+        self._waiting: list[Entry] = []
+        self._shared = SharedQueue(self._spec.claims, self._emit) if self._spec.claims.folder else None
+        self._lost_elsewhere: set[int] = set()
         self._clocks = {suite.id: SuiteClock(suite.timeout_s) for suite in self._spec.suites}
         self._unsettled = {suite.id: len(suite.tests) for suite in self._spec.suites}
         self._begun: dict[str, float] = {}
@@ -136,20 +124,70 @@ class Queue:
         return list(found)
 
     def _work(self) -> None:
-        """Start what may start and take what has ended, until nothing waits and nothing runs."""
-        self._waiting = _entries(self._spec, self._slots)
+        """Start what may start and take what has ended, until nothing waits, nothing runs and nothing can be claimed."""
+        self._waiting = entries_of(self._spec, self._slots)
         if self._spec.jobs > 1 and self._spec.gpu_ids and self._memory.unknown:
             self._emit(
                 "note", text="the VRAM of the GPUs cannot be seen here: they are used again without a look"
             )
         with self._changed:
-            while self._waiting or self._running:
+            while self._waiting or self._running or (self._shared is not None and self._shared.may_give):
                 for ended in [each for each in self._running if each.over]:
                     self._take(ended)
+                self._look()
                 self._drop()
                 if not self._start():
                     # a signal's handler runs in this thread, between two waits at the latest
                     self._changed.wait(POLL_S)
+
+    def _look(self, *, at_once: bool = False) -> None:
+        """Leave what other agents have claimed to them, and take in again what one of them has lost."""
+        shared = self._shared
+        if shared is None:
+            return
+        if self._why_cancelled() is not None:
+            shared.close()
+        seen = shared.look(at_once=at_once)
+        if seen is not None:
+            again = seen.again - self._lost_elsewhere
+            self._lost_elsewhere |= again
+            self._waiting += [
+                replace(entry, claim=2)
+                for entry in entries_of(self._spec, self._all_slots)
+                if entry.number in again
+            ]
+            gone = {(number, 1) for number in self._lost_elsewhere} | seen.claimed
+            self._leave(lambda entry: (entry.number, entry.claim) in gone)
+        if shared.is_over:
+            self._leave(lambda _: True)
+        if shared.failed_elsewhere and self._failed_by is None:
+            self._failed_by = "a test of another worker failed"
+
+    def _leave(self, which: Callable[[Entry], bool]) -> None:
+        """Take these out of the queue where they are not ours: another agent says what becomes of them."""
+        self._waiting = [entry for entry in self._waiting if entry.is_ours or not which(entry)]
+
+    def _left_to_others(self, entry: Entry) -> bool:
+        """Whether what becomes of a test is not ours to say; one that our suite has no time for is claimed to say so."""
+        shared = self._shared
+        if entry.is_ours or shared is None:
+            return False
+        if entry not in self._waiting:
+            return True
+        if entry.waiting.needs > len(self._slots.ids):
+            self._waiting.remove(entry)
+            shared.lacks_slots = True
+            return True
+        return self._clocks[entry.suite.id].left_s() > 0 or not self._claimed(entry)
+
+    def _claimed(self, entry: Entry) -> bool:
+        """Whether this test is ours to start; one that is not is out of the queue then."""
+        if not entry.is_ours and self._shared is not None:
+            self._look(at_once=True)
+            if entry in self._waiting and self._shared.take(entry.number, entry.claim):
+                entry.is_ours = True
+            self._leave(lambda each: each is entry)
+        return entry.is_ours
 
     def _drop(self) -> None:
         """Settle what will not be started: all after a stop, what its suite has no time for, what has too few GPUs left."""
@@ -159,6 +197,8 @@ class Queue:
                 self._drop_retry(entry)
                 continue
             clock = self._clocks[entry.suite.id]
+            if self._left_to_others(entry):
+                continue
             if cancelled is not None:
                 self._not_run(entry, "cancelled", cancelled)
             elif clock.left_s() <= 0:
@@ -167,7 +207,7 @@ class Queue:
             elif entry.waiting.needs > len(self._slots.ids):
                 self._not_run(entry, "hardware", f"needs {entry.waiting.needs} GPUs; {self._lost_words()}")
 
-    def _drop_retry(self, entry: _Entry) -> None:
+    def _drop_retry(self, entry: Entry) -> None:
         """Give up another attempt after a stop, at the end of its suite's time, or for lack of GPUs."""
         waiting, retry = entry.waiting, entry.retry
         allowed = set(self._slots.ids) - waiting.avoid
@@ -196,16 +236,18 @@ class Queue:
         lost = ", ".join(each for each in self._all_slots.ids if each not in self._slots.ids)
         return f"GPU {lost} taken out, {len(self._slots.ids)} left"
 
-    def _not_run(self, entry: _Entry, verdict: str, because: str) -> None:
+    def _not_run(self, entry: Entry, verdict: str, because: str) -> None:
         self._waiting.remove(entry)
         self._emit("test-not-run", suite=entry.suite.id, test=entry.test.id, verdict=verdict, because=because)
         self._settle(entry, counted=False)
 
-    def _settle(self, entry: _Entry, *, counted: bool) -> None:
+    def _settle(self, entry: Entry, *, counted: bool) -> None:
         """Nothing more comes of this test; `counted`: its suite's time ran for it."""
         suite = entry.suite.id
         if self._spec.fail_fast and entry.failed and self._failed_by is None:
             self._failed_by = entry.failed
+            if self._shared is not None:
+                self._shared.end_the_run()
         if counted:
             self._clocks[suite].end()
         self._unsettled[suite] -= 1
@@ -223,6 +265,8 @@ class Queue:
         if start is None:
             return False
         entry = next(each for each in self._waiting if each.waiting.place == start.place)
+        if not self._claimed(entry):
+            return True
         self._waiting.remove(entry)
         suite, clock = entry.suite, self._clocks[entry.suite.id]
         if suite.id not in self._begun:
@@ -281,13 +325,13 @@ class Queue:
         if not self._again(entry, ended.ids, judgement):
             self._settle(entry, counted=True)
 
-    def _lose(self, entry: _Entry, leak: Leak) -> None:
+    def _lose(self, entry: Entry, leak: Leak) -> None:
         """Take GPUs out of the run."""
         self._slots = self._slots.without(leak.gpu_ids)
         tags = {"suite": entry.suite.id, "test": entry.test.id, "attempt": entry.attempt}
         self._emit("slot-lost", gpu_ids=list(leak.gpu_ids), because=leak.because, **tags)
 
-    def _again(self, entry: _Entry, ids: tuple[str, ...], judgement: Judgement) -> bool:
+    def _again(self, entry: Entry, ids: tuple[str, ...], judgement: Judgement) -> bool:
         """Whether the test gets another attempt, which is then in front of the queue."""
         number, suite = entry.attempt, entry.suite
         retry = _policy(suite, number, judgement)
@@ -331,30 +375,6 @@ class Queue:
 
     def _end(self, pids: Collection[int]) -> None:
         self._context.children.kill(lambda: {pid for pid in pids if self._is_left(pid)})
-
-
-def slots_of(spec: Spec) -> Slots:
-    """The GPUs of a run, or as many CPU slots as it has tests at a time."""
-    ids = spec.gpu_ids or tuple(map(str, range(spec.jobs)))
-    return Slots(ids=ids, at_once=spec.jobs, groups=spec.gpu_groups)
-
-
-def _entries(spec: Spec, slots: Slots) -> list[_Entry]:
-    """All tests in the order of the queue. On the CPU a test has as many slots as it would have GPUs, where there are so many."""
-    tests = [(suite, test) for suite in spec.suites for test in suite.tests]
-    waiting = [
-        Waiting(
-            place=place,
-            needs=suite.gpus if spec.gpu_ids else min(max(1, suite.gpus), len(slots.ids)),
-            est_s=test.est_s,
-            alone=test.id in spec.sharing.alone,
-        )
-        for place, (suite, test) in enumerate(tests)
-    ]
-    return [
-        _Entry(suite=tests[each.place][0], test=tests[each.place][1], waiting=replace(each, place=place))
-        for place, each in enumerate(in_order(waiting, slots))
-    ]
 
 
 def _policy(suite: Suite, number: int, judgement: Judgement) -> Retry | None:

@@ -307,8 +307,16 @@ class DockerExecutor:
         """The spec with the paths inside the container."""
         if self._spec is None:
             raise InfrastructureError("the executor was not started", then="report this")
+        claims = self._spec.claims
+        if claims.folder:
+            below = Path(claims.folder).relative_to(self._folder.path)
+            claims = replace(claims, folder=f"{run_dir}/{below}")
         return replace(
-            self._spec, root=working_root(self._plan), run_dir=run_dir, pythonpath=(f"{ROOT_DIR}/test",)
+            self._spec,
+            root=working_root(self._plan),
+            run_dir=run_dir,
+            claims=claims,
+            pythonpath=(f"{ROOT_DIR}/test",),
         )
 
     def _clear_away(self) -> None:

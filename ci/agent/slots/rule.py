@@ -63,12 +63,12 @@ class Start:
     ids: tuple[str, ...]
 
 
-def in_order(tests: Sequence[Waiting], slots: Slots) -> list[Waiting]:
+def in_order(tests: Sequence[Waiting], slots: Slots, *, is_shared: bool = False) -> list[Waiting]:
     """The tests in the order of the queue: one at a time as they are; else alone first, most slots first, longest first.
 
-    The widest go first because slots that are free at the start need no time to become free together.
+    One at a time and still longest first where the queue `is_shared` with other machines. The widest go first because slots that are free at the start need no time to become free together.
     """
-    if slots.at_once == 1:
+    if slots.at_once == 1 and not is_shared:
         return list(tests)
     return sorted(tests, key=lambda test: (not test.alone, -test.needs, -test.est_s, test.place))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.agent.logs import LogFile, RecentLines, log_name
+from ci.agent.logs import LogFile, RecentLines, log_name, new_log
 
 pytestmark = pytest.mark.in_container
 
@@ -103,3 +103,8 @@ def test_a_log_is_called_after_its_test() -> None:
     assert log_name("test/registered/amd/test_a.py", 1, ()) == "test_registered_amd_test_a.py.log"
     assert log_name("test/registered/amd/test_a.py", 2, ()) == "test_registered_amd_test_a.py.attempt-2.log"
     assert log_name("a/b", 1, {"a_b.log"}) == "a_b-2.log"
+
+
+def test_two_agents_with_one_folder_never_write_into_one_log(tmp_path: Path) -> None:
+    names = [new_log(tmp_path / "logs", "a/b.py", 1, set()) for _ in range(3)]
+    assert names == ["a_b.py.log", "a_b.py-2.log", "a_b.py-3.log"]

@@ -1,0 +1,58 @@
+"""The tests of a queue, in its order."""
+
+from dataclasses import dataclass, replace
+
+from .slots import Slots, Waiting, in_order
+from .spec import Retry, Spec, Suite, Test
+
+__all__ = ["Entry", "entries_of", "slots_of"]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Entry:
+    """A test of the queue, with its next attempt: not before `ready_s` on the monotonic clock.
+
+    `number` is its place in the spec. Where other agents have the test too it is claimed for the try `claim` before its first
+    attempt. `failed`: what ends a run with fail-fast, once no further attempt comes of it.
+    """
+
+    suite: Suite
+    test: Test
+    number: int
+    waiting: Waiting
+    claim: int = 1
+    is_ours: bool = True
+    attempt: int = 1
+    ready_s: float = 0.0
+    retry: Retry | None = None
+    failed: str = ""
+
+
+def slots_of(spec: Spec) -> Slots:
+    """The GPUs of a run, or as many CPU slots as it has tests at a time."""
+    ids = spec.gpu_ids or tuple(map(str, range(spec.jobs)))
+    return Slots(ids=ids, at_once=spec.jobs, groups=spec.gpu_groups)
+
+
+def entries_of(spec: Spec, slots: Slots) -> list[Entry]:
+    """All tests in the order of the queue. On the CPU a test has as many slots as it would have GPUs, where there are so many."""
+    tests = [(suite, test) for suite in spec.suites for test in suite.tests]
+    waiting = [
+        Waiting(
+            place=place,
+            needs=suite.gpus if spec.gpu_ids else min(max(1, suite.gpus), len(slots.ids)),
+            est_s=test.est_s,
+            alone=test.id in spec.sharing.alone,
+        )
+        for place, (suite, test) in enumerate(tests)
+    ]
+    return [
+        Entry(
+            suite=tests[each.place][0],
+            test=tests[each.place][1],
+            number=each.place,
+            waiting=replace(each, place=place),
+            is_ours=not spec.claims.folder,
+        )
+        for place, each in enumerate(in_order(waiting, slots, is_shared=bool(spec.claims.folder)))
+    ]
