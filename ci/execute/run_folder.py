@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ci.catalog.toml_reader import closest
-from ci.errors import InfrastructureError, UsageError
+from ci.errors import InfrastructureError, UsageError, writing
 from ci.execute.agent_file import AGENT_NAME
 from ci.plan.model import Plan
 from ci.record.event_log import read_events
@@ -119,11 +119,22 @@ def read_plan(path: Path) -> Plan:
 def make_folder(plan: Plan, moment: datetime) -> RunFolder:
     """Make the folder of a run; `-2`, `-3` when another run of the same plan starts in the same second.
 
+    One that is made on a cluster's shared file system is among the runs of this checkout by a link.
+
     Raises:
         InfrastructureError: it cannot be made (full disk, read-only tree, no permission).
     """
     base = f"{folder_stamp(moment)}-{plan.work.stage}-{plan.digest[:8]}"
-    return RunFolder(path=_make(Path(plan.placement.runs_dir), base, ("logs",)))
+    runs, slurm = Path(plan.placement.runs_dir), plan.placement.slurm
+    if slurm is None or not slurm.shared:
+        return RunFolder(path=_make(runs, base, ("logs",)))
+    path = _make(Path(slurm.shared), base, ("logs",))
+    link = runs / path.name
+    with writing(link):
+        runs.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
+        _note_order(runs, path.name)
+    return RunFolder(path=path)
 
 
 def make_report_folder(runs: Path, moment: datetime) -> Path:
@@ -222,7 +233,9 @@ def prune_folders(runs: Path, *, keep: int, dry: bool) -> tuple[Path, ...]:
     old = tuple(runs / name for name in names[: max(0, len(names) - keep)])
     for path in old if not dry else ():
         try:
-            shutil.rmtree(path)
+            shutil.rmtree(path.resolve())
+            if path.is_symlink():
+                path.unlink()
         except OSError as error:
             raise InfrastructureError(
                 f"cannot remove {path}: {error.strerror}", then=f"ls -la {path}"

@@ -18,6 +18,7 @@ from ci.execute.run_folder import (
 )
 from ci.plan.model import Plan
 from support.planning import catalog, facts, planned, registration, request
+from support.slurm_places import PLACE
 
 NOON = datetime(2026, 5, 29, 12, tzinfo=UTC)
 
@@ -33,6 +34,25 @@ def test_two_runs_of_one_second_have_two_folders(tmp_path: Path) -> None:
     assert one.name == f"20260529T120000Z-stage-a-amd-{plan.digest[:8]}"
     assert two.name == f"{one.name}-2"
     assert (one.logs.is_dir(), one.logs.parent, one.logs.name) == (True, one.path, "logs")
+
+
+def test_the_folder_of_a_slurm_run_is_on_the_shared_file_system_and_found_as_any_other(
+    tmp_path: Path,
+) -> None:
+    runs, shared = tmp_path / "runs", tmp_path / "shared"
+    plan = plan_in(runs)
+    place = replace(PLACE, shared=str(shared))
+    folder = make_folder(replace(plan, placement=replace(plan.placement, slurm=place)), NOON)
+    assert folder.path.parent == shared
+    folder.events.write_bytes(b"")
+    folder.plan.write_text("{}")
+    assert find_folder(runs, folder.name) == folder
+    newest = newest_folder(runs, "stage-a-amd")
+    assert newest is not None
+    assert newest.path.resolve() == folder.path
+    assert prune_folders(runs, keep=0, dry=False) == (runs / folder.name,)
+    assert not folder.path.exists()
+    assert not (runs / folder.name).is_symlink()
 
 
 def test_a_place_that_cannot_be_written_is_reported(tmp_path: Path) -> None:

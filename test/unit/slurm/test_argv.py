@@ -2,31 +2,11 @@
 
 from dataclasses import replace
 
-from ci.catalog.executors import ExecutorKind
 from ci.plan.slurm_place import SlurmPlace, time_limit_min
 from ci.slurm.argv import runtime_words, sbatch_argv, srun_argv
 from support.planning import catalog
+from support.slurm_places import PLACE
 
-PLACE = SlurmPlace(
-    cluster="laptop",
-    partition="",
-    account="",
-    qos="",
-    constraint="",
-    gres="",
-    gpus_per_node=0,
-    cpus_per_node=2,
-    nodes=2,
-    time_limit_min=90,
-    requeue=False,
-    accounting=False,
-    shared="",
-    runtime="host",
-    runtime_argv=(),
-    never_run=False,
-    inner=ExecutorKind.HOST,
-    limits=catalog().limits.slurm,
-)
 GPUS = replace(
     PLACE,
     partition="gpu,long",
