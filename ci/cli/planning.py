@@ -10,6 +10,7 @@ from ci.cli.options import RunOptions
 from ci.errors import UsageError
 from ci.execute.earlier_run import failed_part, with_failed
 from ci.execute.run_folder import read_plan
+from ci.facts.cluster import find_cluster
 from ci.facts.container import gather_container
 from ci.facts.gather import REPOSITORY, Place, gather_machine, runs_dir
 from ci.facts.tree.catalog import catalog_for
@@ -35,8 +36,7 @@ def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) 
         return _again(catalog, options, environ)
     request = options.request
     if options.list:
-        # their names are the same wherever they run: no registry and no engine is needed
-        request = replace(request, executor=ExecutorKind.HOST)
+        request = _listed(catalog, request, environ)
     if options.last_failed is not None:
         checkout = options.place.checkout
         root = Path(checkout).expanduser().absolute() if checkout else REPOSITORY
@@ -47,6 +47,20 @@ def plan_for(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) 
     facts = _machine(catalog, request, place, environ)
     draft = draft_plan(catalog, facts, request)
     return make_plan(catalog, facts, draft, _container(catalog, facts, draft.needs, place))
+
+
+def _listed(catalog: Catalog, request: Request, environ: Mapping[str, str]) -> Request:
+    """The request for the tests' names, which are the same wherever they run: no registry and no engine is needed.
+
+    Raises:
+        UsageError: the cluster has no row.
+        InfrastructureError: no cluster is named, and no Slurm answers here.
+    """
+    if request.executor is not None and EXECUTORS[request.executor].ON_CLUSTER:
+        found = find_cluster(catalog, request, environ, named_only=True)
+        if request.hardware == "auto":
+            request = replace(request, hardware=catalog.clusters[found.cluster.value].hardware)
+    return replace(request, executor=ExecutorKind.HOST)
 
 
 def _again(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) -> Plan:
@@ -61,7 +75,7 @@ def _again(catalog: Catalog, options: RunOptions, environ: Mapping[str, str]) ->
     checkout = saved.placement.root if saved.work.checkout else options.place.checkout
     place = replace(options.place, checkout=checkout, names_only=False)
     facts = _machine(catalog, request, place, environ)
-    if facts.elsewhere:
+    if facts.elsewhere and facts.slurm is None:
         # as many GPUs as the machine had that it was planned for
         facts = replace(facts, gpu_ids=saved.placement.gpu_ids)
     draft = draft_again(catalog, draft_plan(catalog, facts, request), saved)

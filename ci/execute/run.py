@@ -245,6 +245,12 @@ def _stood_in(plan: Plan, catalog: Catalog) -> tuple[str, ...]:
     return (*found, "a stand-in for the compiled kernels of sgl_kernel, whose calls fail their test")
 
 
+def _where(plan: Plan) -> str:
+    """The executor, and of which cluster."""
+    executor, slurm = plan.placement.executor, plan.placement.slurm
+    return f"{executor}, {slurm.words}" if slurm is not None else executor
+
+
 def _started(plan: Plan, catalog: Catalog, environ: Mapping[str, str], folder: RunFolder) -> RunStarted:
     """What is run, and what is left out with the reasons."""
     work = plan.work
@@ -263,7 +269,7 @@ def _started(plan: Plan, catalog: Catalog, environ: Mapping[str, str], folder: R
         stood_in=_stood_in(plan, catalog) if work.rehearsal else (),
         hardware_class=work.hardware_class,
         engine=f"{work.engine} {work.engine_version}".strip(),
-        executor=plan.placement.executor,
+        executor=_where(plan),
         commit=work.commit,
         command=shlex.join(plan.placement.command),
         python=plan.placement.python_version,

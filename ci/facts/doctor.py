@@ -9,12 +9,13 @@ from ci.catalog.catalog import Catalog
 from ci.catalog.engines import Engine
 from ci.catalog.hardware import CPU
 from ci.errors import CiError
+from ci.facts.cluster import look_at_slurm, row_to_add
 from ci.facts.container_host import gather_container_facts
 from ci.facts.gather import REPOSITORY, find_hardware, runs_dir
 from ci.facts.git import commit_of
 from ci.facts.interpreters import find_engine
 from ci.facts.platform_support import require_rehearsal_platform
-from ci.plan.facts import EngineFact
+from ci.plan.facts import EngineFact, PartitionFact
 
 __all__ = ["Finding", "examine"]
 
@@ -29,7 +30,7 @@ class Finding:
 
 
 def examine(catalog: Catalog, environ: Mapping[str, str]) -> tuple[Finding, ...]:
-    """Hardware, platform, engines, commit, disk and Docker, each on its own: one failure hides no other."""
+    """Hardware, platform, engines, commit, disk, Docker and Slurm, each on its own: one failure hides no other."""
     findings = [_hardware(catalog, environ), _platform()]
     for engine in catalog.engines.values():
         service = engine.services.get(CPU)
@@ -44,6 +45,7 @@ def examine(catalog: Catalog, environ: Mapping[str, str]) -> tuple[Finding, ...]
     findings.append(Finding(name="commit", ok=bool(commit.value), text=f"{commit.text} ({commit.source})"))
     findings.append(_disk(runs_dir(environ)))
     findings += _docker(catalog, environ)
+    findings.append(_slurm(catalog, environ))
     return tuple(findings)
 
 
@@ -76,6 +78,30 @@ def _docker(catalog: Catalog, environ: Mapping[str, str]) -> list[Finding]:
         Finding(name="container", ok=complete, text=text),
         Finding(name="mirror", ok=None if not facts.mirror else True, text=mirror),
     ]
+
+
+def _slurm(catalog: Catalog, environ: Mapping[str, str]) -> Finding:
+    """The cluster of this machine and its row; a machine without Slurm lacks nothing."""
+    found = look_at_slurm(catalog, environ)
+    if found.problem:
+        return Finding(name="slurm", ok=None, text=f"{found.problem}; --executor slurm needs it")
+    slurm = f"Slurm {found.version}, cluster {found.here}"
+    row = catalog.clusters.get(found.here)
+    if row is None:
+        text = f"{slurm}, which has no row in clusters.toml; add it: {row_to_add(found.here)}"
+        return Finding(name="slurm", ok=False, text=text)
+    shown = ", ".join(_partition(one) for one in found.partitions)
+    names = [one.name for one in found.partitions]
+    missing = [name for name in row.partition.split(",") if name and name not in names]
+    text = f"{slurm}: {catalog.where(row)}, runtime {row.runtime}; partitions: {shown or 'none'}"
+    if missing:
+        text = f"{text}; the row's {', '.join(missing)} does not exist"
+    return Finding(name="slurm", ok=not missing, text=text)
+
+
+def _partition(fact: PartitionFact) -> str:
+    limit = "no time limit" if fact.limit_min is None else f"at most {fact.limit_min} min"
+    return f"{fact.name} ({fact.nodes} nodes, {limit}{'' if fact.up else ', not up'})"
 
 
 def _engine(engine: Engine, fact: EngineFact | None, *, ours: bool) -> Finding:

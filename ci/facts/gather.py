@@ -116,7 +116,7 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
         InfrastructureError: the executor needs a cluster, and there is none.
     """
     root, tests = discover_tests(catalog, place.checkout, cache_dir(environ))
-    slurm = _cluster(catalog, request, environ)
+    slurm = _cluster(catalog, request, place, environ)
     hardware_class, source, gpu_ids, gpu_groups = _hardware(catalog, request, place, environ, slurm)
     request = _on_node(catalog, request, slurm)
     build, engines = _engines(catalog, request, place, environ, hardware_class, root)
@@ -153,11 +153,13 @@ def gather_machine(catalog: Catalog, request: Request, place: Place, environ: Ma
     )
 
 
-def _cluster(catalog: Catalog, request: Request, environ: Mapping[str, str]) -> SlurmFacts | None:
+def _cluster(
+    catalog: Catalog, request: Request, place: Place, environ: Mapping[str, str]
+) -> SlurmFacts | None:
     """The cluster whose nodes run the tests, None where none does."""
     if request.executor is None or not EXECUTORS[request.executor].ON_CLUSTER:
         return None
-    return find_cluster(catalog, request, environ)
+    return find_cluster(catalog, request, environ, named_only=place.names_only)
 
 
 def _on_node(catalog: Catalog, request: Request, slurm: SlurmFacts | None) -> Request:

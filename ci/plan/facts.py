@@ -76,11 +76,13 @@ class PartitionFact:
 class SlurmFacts:
     """The cluster of a run: its name, a row of clusters.toml, with its source, and what Slurm says here.
 
-    `here` is the ClusterName of the Slurm on this machine. It and `partitions` are empty when `problem` says why none answers.
+    `here` is the ClusterName of the Slurm on this machine. What follows it is empty when none was asked, or when `problem` says
+    why none answers.
     """
 
-    cluster: Known
+    cluster: Known = Known(value="", source="")
     here: str = ""
+    version: str = ""
     partitions: tuple[PartitionFact, ...] = ()
     problem: str = ""
 

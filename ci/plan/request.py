@@ -12,7 +12,6 @@ from ci.system.environ import VARIABLE_NAME
 
 __all__ = [
     "CHANGING",
-    "PLACING",
     "SELECTING",
     "Request",
     "parse_env",
@@ -48,8 +47,6 @@ CHANGING: Mapping[str, int | None] = {
     "--keep-going": 0,
     "--jobs": 1,
 }
-# those that only say where the work of a plan is done
-PLACING: Mapping[str, int | None] = {"--executor": 1, "--cluster": 1, "--nodes": 1}
 
 
 # characters of a value that a message repeats

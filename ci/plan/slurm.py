@@ -226,7 +226,7 @@ def _notes(
         yield f"a run would fail here: {slurm.problem}"
     elif slurm.here == row.name:
         yield from (f"a run would fail here: {what}" for what in _refusals(catalog, row, needs, slurm))
-    else:
+    elif slurm.here:
         yield f"the plan is for cluster {row.name}, this machine is of {slurm.here}"
 
 

@@ -36,6 +36,12 @@ class SlurmPlace:
     inner: ExecutorKind
     limits: SlurmLimits
 
+    @property
+    def words(self) -> str:
+        """`2 nodes of NAME`, as every report has it."""
+        never = f", runtime {self.runtime} NEVER RUN" if self.never_run else ""
+        return f"{self.nodes} node{'s' if self.nodes != 1 else ''} of {self.cluster}{never}"
+
 
 def time_limit_min(limits: SlurmLimits, suites_s: float) -> int:
     """The job's time limit in whole minutes, for suites that may take so long in all."""

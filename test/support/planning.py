@@ -10,7 +10,7 @@ from ci.catalog.registrations.parse import Discovery, Registration
 from ci.errors import Problem
 from ci.plan.compare.replay import draft_again, made_again, request_again, verified
 from ci.plan.draft import draft_plan
-from ci.plan.facts import DockerFacts, EngineFact, Facts, Known
+from ci.plan.facts import DockerFacts, EngineFact, Facts, Known, PartitionFact, SlurmFacts
 from ci.plan.make import make_plan
 from ci.plan.model import Plan
 from ci.plan.request import Request
@@ -25,6 +25,7 @@ __all__ = [
     "discovery",
     "facts",
     "mi300x",
+    "on_cluster",
     "planned",
     "registration",
     "request",
@@ -84,6 +85,35 @@ def mi300x(rows: Sequence[Registration], gpus: int = 8, **changes: object) -> Fa
     ids = tuple(str(number) for number in range(gpus))
     box = {"hardware_class": "mi300x", "hardware_source": "KFD", "gpu_ids": ids, "render_nodes": gpus}
     return facts(rows, **(box | changes))
+
+
+def on_cluster(
+    rows: Sequence[Registration],
+    name: str,
+    *,
+    partitions: Sequence[PartitionFact] = (),
+    here: str | None = None,
+    problem: str = "",
+    **changes: object,
+) -> Facts:
+    """Facts of a cluster of the fixture catalog, with a partition that takes any job if no other is given."""
+    row = catalog().clusters[name]
+    slurm = SlurmFacts(
+        cluster=Known(value=name, source="--cluster"),
+        here=name if here is None else here,
+        version="22.05.8",
+        partitions=tuple(partitions)
+        or (PartitionFact(name=row.partition or "all", default=True, up=True, limit_min=None, nodes=9),),
+        problem=problem,
+    )
+    nodes = {
+        "hardware_class": row.hardware,
+        "hardware_source": f"cluster[{name}]",
+        "gpu_ids": tuple(map(str, range(row.gpus_per_node))),
+        "elsewhere": True,
+        "slurm": slurm,
+    }
+    return facts(rows, **(nodes | changes))
 
 
 def request(stage: str = "stage-a-amd", **changes: object) -> Request:

@@ -181,7 +181,7 @@ def _pairs(plan: Plan) -> Iterator[tuple[str, Any]]:
         for key in _PLACEMENT:
             yield f"placement.{key}", placement[key]
         if plan.placement.slurm is not None:
-            yield "placement.slurm", placement["slurm"]
+            yield "placement.slurm", {**placement["slurm"], "shared": ""}
         if plan.placement.container is not None:
             placement["container"] |= _EMPTIED
             for key in _IN_CONTAINER:

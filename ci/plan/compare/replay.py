@@ -4,6 +4,7 @@ from collections.abc import Container, Iterable
 from dataclasses import replace
 
 from ci.catalog.catalog import Catalog
+from ci.catalog.executors import ExecutorKind
 from ci.errors import Problem, UsageError
 from ci.plan.compare.diff import compare
 from ci.plan.container.needs import ContainerWork
@@ -33,24 +34,24 @@ _HINTS = {
 
 
 def request_again(request: Request, saved: Plan) -> Request:
-    """What was asked for a saved plan, with the options of this call that decide no verdict.
+    """What was asked for a saved plan, with the options of this call that decide no verdict: it may be repeated elsewhere.
 
     Raises:
-        UsageError: another executor is requested.
+        UsageError: an option has no effect with the executor.
     """
-    executor = saved.placement.executor
-    if request.executor not in (None, executor):
-        raise UsageError(
-            f"--executor {request.executor}, but the plan is of {executor}",
-            cause="a plan is run as it is, or made again",
-            then=f"leave out --executor, or {planned_again(saved.work.stage)} with --executor {request.executor}",
-        )
+    executor = request.executor or saved.placement.executor
+    _refuse_without_effect(request, executor)
+    place = saved.placement.slurm
+    cluster = request.cluster or (place.cluster if place is not None and _is_on_cluster(executor) else "")
+    same = place is not None and place.cluster == cluster
     return replace(
         saved.request,
         stage=saved.work.stage,
         hardware=saved.work.hardware_class,
         engine=saved.work.engine,
         executor=executor,
+        cluster=cluster,
+        nodes=request.nodes or (place.nodes if place is not None and same else 0),
         keep=request.keep,
         strict=request.strict,
         exclusive_host=request.exclusive_host,
@@ -58,13 +59,45 @@ def request_again(request: Request, saved: Plan) -> Request:
     )
 
 
+def _is_on_cluster(executor: ExecutorKind) -> bool:
+    return EXECUTORS[executor].ON_CLUSTER
+
+
+def _refuse_without_effect(request: Request, executor: ExecutorKind) -> None:
+    given = {
+        "--cluster": request.cluster,
+        "--nodes": request.nodes,
+        "--keep": request.keep,
+        "--strict": request.strict,
+        "--exclusive-host": request.exclusive_host,
+    }
+    options = EXECUTORS[executor].OPTIONS
+    problems = [
+        Problem(where=name, what=f"has no effect: the plan is run by {executor}")
+        for name, value in given.items()
+        if value and name not in options
+    ]
+    if problems:
+        raise UsageError(
+            "invalid options", problems=problems, then="leave them out, or name the executor: --executor NAME"
+        )
+
+
 def draft_again(catalog: Catalog, draft: Draft, saved: Plan) -> Draft:
     """The draft with the image of a saved plan: none is looked for again.
 
     Raises:
-        UsageError: the plan's container has no row here.
+        UsageError: the plan's container has no row here, or one of the two runs in a container and the other does not.
     """
-    container = EXECUTORS[draft.needs.executor].need_again(catalog, saved)
+    executor, work = draft.needs.executor, saved.work
+    if (draft.needs.container is None) != (work.container is None):
+        here, there = ("without", "in") if draft.needs.container is None else ("in", "without")
+        raise UsageError(
+            f"with --executor {executor} the tests run {here} a container, those of the plan run {there} one",
+            cause="the image decides verdicts: it is a part of the plan's work",
+            then=f"leave out --executor, or {planned_again(work.stage)} with --executor {executor}",
+        )
+    container = EXECUTORS[executor].need_again(catalog, saved)
     return replace(draft, needs=replace(draft.needs, container=container))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from ci.catalog.stages import RetryGpu
 from ci.plan.compare.classes import ClassDifference, bound_text
-from ci.plan.compare.diff import ABSENT, PRESENT, Difference
+from ci.plan.compare.diff import ABSENT, PRESENT, Difference, source_of
 from ci.plan.makespan import expected
 from ci.plan.model import BoundWork, CapabilityWork, Plan, SuiteWork
 from ci.plan.shards import balance
@@ -90,6 +90,7 @@ def _show_plan(console: Console, plan: Plan) -> None:
     _row(table, plan, "placement.root", placement.root)
     _row(table, plan, "placement.runs_dir", placement.runs_dir)
     _row(table, plan, "placement.pass_through", placement.pass_through)
+    _slurm_rows(table, plan)
     _container_rows(table, plan)
     console.print(table)
     for suite in work.suites:
@@ -147,10 +148,37 @@ def _container_rows(table: Table, plan: Plan) -> None:
         _row(table, plan, f"placement.container.{name}", value)
 
 
+def _slurm_rows(table: Table, plan: Plan) -> None:
+    """What a run on a cluster adds."""
+    place = plan.placement.slurm
+    if place is None:
+        return
+    gres = f"{place.gres}:{place.gpus_per_node}" if place.gres else ""
+    runtime = f"{place.runtime}, NEVER RUN" if place.never_run else place.runtime
+    rows = {
+        "cluster": place.cluster,
+        "nodes": place.nodes,
+        "partition": place.partition,
+        "account": place.account,
+        "qos": place.qos,
+        "constraint": place.constraint,
+        "gpus_per_node": f"{place.gpus_per_node}, asked for as {gres}" if gres else "0",
+        "cpus_per_node": place.cpus_per_node or "all, the node for itself",
+        "time_limit_min": place.time_limit_min,
+        "runtime": runtime,
+        "runtime_argv": " ".join(place.runtime_argv),
+        "shared": place.shared,
+        "requeue": place.requeue,
+        "accounting": place.accounting,
+    }
+    for name, value in rows.items():
+        _row(table, plan, f"placement.slurm.{name}", value)
+
+
 def _row(table: Table, plan: Plan, path: str, value: object) -> None:
     shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
     name = path.partition(".")[2]
-    table.add_row(name, shown or "-", Text(plan.sources.get(path, ""), style="dim"))
+    table.add_row(name, shown or "-", Text(source_of(plan, path), style="dim"))
 
 
 def _retries(suite: SuiteWork) -> str:

@@ -48,6 +48,21 @@ def test_an_option_that_the_executor_has_no_use_for_is_refused() -> None:
     assert "--rocm: " in text
 
 
+def test_a_cluster_needs_the_executor_that_has_one() -> None:
+    text = refused("--cluster", "x", "--nodes", "0")
+    assert "--cluster: needs --executor slurm" in text
+    assert "--nodes: '0' is not a number from 1 to 99999" in text
+    assert "--nodes: has no effect with --executor host" in refused("--executor", "host", "--nodes", "2")
+    asked = read("--executor", "slurm", "--cluster", "x", "--nodes", "2").request
+    assert (asked.executor, asked.cluster, asked.nodes) == (ExecutorKind.SLURM, "x", 2)
+
+
+def test_a_saved_plan_may_be_done_elsewhere() -> None:
+    asked = read("--plan", "p.json", "--executor", "slurm", "--cluster", "x", "--nodes", "2").request
+    assert (asked.executor, asked.cluster, asked.nodes) == (ExecutorKind.SLURM, "x", 2)
+    assert read("--plan", "p.json", "--nodes", "2").request.nodes == 2
+
+
 def test_abbreviations_are_refused() -> None:
     assert "unknown option" in refused("--shar", "1/2")
 

@@ -13,7 +13,7 @@ from ci.errors import InfrastructureError, UsageError
 from ci.facts.doctor import Finding, examine
 from ci.facts.hardware import Hardware
 from ci.plan.container.needs import ContainerFacts, Device
-from ci.plan.facts import EngineFact, Known
+from ci.plan.facts import EngineFact, Known, PartitionFact, SlurmFacts
 from support.containers import CACHE, docker_facts, image
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.hardware: Hardware | Exception = Hardware(cls="cpu", gpus=(), source="no KFD", notes=("a note",))
         self.container: ContainerFacts | Exception = replace(CONTAINER, devices=(), mounts=())
+        self.slurm = SlurmFacts(problem="no answer from Slurm")
         self.engines: dict[str, EngineFact | Exception | None] = {}
         self.commit = Known(value="c" * 40, source="git")
         self.platform: Exception | None = None
@@ -35,6 +36,7 @@ class Machine:
             "find_hardware": lambda _catalog, _environ: _given(self.hardware),
             "find_engine": self._engine,
             "gather_container_facts": self._container,
+            "look_at_slurm": lambda _catalog, _environ: self.slurm,
             "commit_of": lambda _root: self.commit,
             "require_rehearsal_platform": self._platform,
         }.items():
@@ -71,7 +73,8 @@ NAMES = ["hardware", "rehearsal", "engine llamacpp", "engine sglang", "commit", 
 
 def test_a_laptop_that_rehearses_on_the_host_is_well(machine: Machine, catalog: Catalog) -> None:
     found = machine.examine(catalog)
-    assert sorted(found) == sorted([*NAMES, "docker", "container", "mirror"])
+    assert sorted(found) == sorted([*NAMES, "docker", "container", "mirror", "slurm"])
+    assert found["slurm"].ok is None
     assert found["hardware"].text == "cpu, 0 GPUs (no KFD); a note"
     assert found["rehearsal"].ok is True
     assert found["commit"].text == f"{'c' * 40} (git)"
@@ -116,6 +119,30 @@ def test_an_engine_that_is_found_is_named_with_version_and_interpreter(
     machine.engines = {"sglang": fact}
     found = machine.examine(catalog)["engine sglang"]
     assert (found.ok, found.text) == (True, "sglang 0.5 in /opt/python3")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "partition", "ok", "text"),
+    [
+        ("laptop", "ci", True, "runtime host; partitions: ci (2 nodes, at most 60 min)"),
+        ("laptop", "other", False, "the row's ci does not exist"),
+        ("new", "ci", False, 'add it: [[cluster]] name = "new"'),
+    ],
+)
+def test_the_cluster_of_this_machine_and_its_row(
+    machine: Machine,
+    catalog: Catalog,
+    cluster: str,
+    partition: str,
+    ok: bool,  # noqa: FBT001  # a parameter
+    text: str,
+) -> None:
+    row = PartitionFact(name=partition, default=True, up=True, limit_min=60, nodes=2)
+    machine.slurm = SlurmFacts(here=cluster, version="22.05.8", partitions=(row,))
+    found = machine.examine(catalog)["slurm"]
+    assert found.ok is ok
+    assert text in found.text
+    assert f"Slurm 22.05.8, cluster {cluster}" in found.text
 
 
 class TestContainers:

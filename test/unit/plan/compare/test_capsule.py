@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci.catalog.executors import ExecutorKind
 from ci.plan.compare.capsule import MARK, decode, encode, find
 from ci.plan.model import SCHEMA, Plan, TestWork
 from ci.plan.shards import Shard
-from support.planning import STAGE_B_SMALL, catalog, facts, mi300x, planned, registration, request
+from support.planning import STAGE_B_SMALL, catalog, facts, mi300x, on_cluster, planned, registration, request
 
 LIMIT = 1 << 20
 ROWS = tuple(
@@ -96,6 +97,17 @@ def test_it_says_nothing_of_the_machine() -> None:
     back = decode(encode(small()), limit_bytes=LIMIT).plan
     assert back is not None
     assert (back.placement.host, back.placement.user, back.placement.root) == ("", "", "")
+
+
+def test_the_cluster_is_in_it_without_its_folder() -> None:
+    asked = request(executor=ExecutorKind.SLURM)
+    plan = planned(catalog(), on_cluster([registration("test/a.py")], "laptop"), asked)
+    assert plan.placement.slurm is not None
+    folder = replace(plan.placement.slurm, shared="/shared/x")
+    line = encode(replace(plan, placement=replace(plan.placement, slurm=folder)))
+    found = decode(line, limit_bytes=LIMIT).plan
+    assert found is not None
+    assert found.placement.slurm == replace(folder, shared="")
 
 
 def test_a_line_that_is_cut_anywhere_is_not_a_plan_and_loses_nothing_that_came_before() -> None:

@@ -107,11 +107,10 @@ def test_it_is_placed_on_this_machine_for_this_user() -> None:
     )
 
 
-def test_a_plan_keeps_its_executor() -> None:
+def test_a_plan_keeps_its_executor_unless_another_is_named() -> None:
     saved = planned(catalog(), mi300x(ROWS), request())
-    assert request_again(request(executor=ExecutorKind.HOST), saved).executor is ExecutorKind.HOST
-    with pytest.raises(UsageError, match="--executor docker, but the plan is of host"):
-        request_again(request(executor=ExecutorKind.DOCKER), saved)
+    assert request_again(request(), saved).executor is ExecutorKind.HOST
+    assert request_again(request(executor=ExecutorKind.DOCKER), saved).executor is ExecutorKind.DOCKER
 
 
 def test_a_container_that_would_be_another_is_refused_with_what_differs() -> None:

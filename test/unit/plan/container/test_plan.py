@@ -184,7 +184,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("change", "executor", "expected"),
         [
-            ({}, ExecutorKind.HOST, "the plan is of docker"),
+            ({}, ExecutorKind.HOST, "the tests run without a container, those of the plan run in one"),
             ({"mounts": ()}, None, "container.env"),
         ],
     )
