@@ -6,6 +6,7 @@ from pathlib import Path
 from ci.catalog.catalog import load_catalog
 from ci.cli.options import Parser, parse
 from ci.errors import ExitCode, Problem, UsageError
+from ci.plan.request import parse_executor
 from ci.report.console import say
 from ci.repro.command import Repro, bisect_step
 from ci.repro.options import EXAMPLE, ReproOptions
@@ -44,6 +45,9 @@ def _read(arguments: Sequence[str]) -> tuple[ReproOptions, str]:
     add("--repeat", default="", metavar="N", help="until it fails, at most N times")
     add("--bisect", default="", metavar="GOOD..BAD", help="find the first commit on which it fails")
     add("--checkout", default="", metavar="PATH", help="SGLang's tree here")
+    add(
+        "--executor", default="auto", metavar="E", help="where a plan is repeated, instead of on this machine"
+    )
     add("--api", default="", metavar="URL", help="GitHub's API, e.g. https://HOST/api/v3")
     add("--digest", default="", metavar="HEX", help="which run of a log that holds several")
     add("--json", action="store_true")
@@ -63,6 +67,7 @@ def _read(arguments: Sequence[str]) -> tuple[ReproOptions, str]:
     if (known.repeat or known.bisect) and not known.run:
         where = "--repeat" if known.repeat else "--bisect"
         problems.append(Problem(where=where, what="runs tests", hint="add --run"))
+    executor = parse_executor(known.executor, problems)
     if problems:
         raise UsageError("invalid options", problems=problems, then="./inv --help repro")
     options = ReproOptions(
@@ -72,6 +77,7 @@ def _read(arguments: Sequence[str]) -> tuple[ReproOptions, str]:
         repeat=int(known.repeat or 0),
         bisect=(good, bad) if known.bisect else None,
         checkout=known.checkout,
+        executor=executor,
         api=known.api,
         digest=known.digest,
         json=known.json,

@@ -132,6 +132,7 @@ class ReproOptions:
     repeat: str = _option("N: until it fails, at most N times")
     bisect: str = _option("GOOD..BAD: find the first commit on which it fails")
     checkout: str = _option("PATH of SGLang's tree here")
+    executor: str = _option("where a plan is repeated, instead of on this machine: slurm")
     api: str = _option("URL of GitHub's API, e.g. https://HOST/api/v3")
     digest: str = _option("which run of a log that has several")
     json: bool = _json()

@@ -40,6 +40,7 @@ def bisect_step(file: Path, catalog: Catalog, environ: Mapping[str, str]) -> int
         confirmations=catalog.limits.policy.bisect_confirmations,
         say=say,
         for_people=True,
+        executor=step.executor,
     )
     # git and a shell are between this process and the verb's
     threading.Thread(target=lambda: stop_after_owner(step.tree), daemon=True).start()
@@ -88,6 +89,11 @@ class Repro:
             UsageError: one has none.
         """
         plan = found.plan
+        if self._options.executor is not None and plan is None:
+            raise UsageError(
+                f"--executor has no effect: a {found.kind} holds no whole plan",
+                then="leave it out, and add it to the line",
+            )
         if self._options.checkout and plan is not None and not plan.work.checkout:
             raise UsageError(
                 "--checkout has no effect: the plan is of this repository's own tests",
@@ -121,6 +127,7 @@ class Repro:
             confirmations=self._catalog.limits.policy.bisect_confirmations,
             say=say,
             for_people=self._options.json,
+            executor=self._options.executor,
         )
 
     def _show(self, found: Understood, plan: Plan | None) -> None:
@@ -143,8 +150,11 @@ class Repro:
         """What to type to repeat it, by what each line is for."""
         lines: dict[str, str] = {}
         if plan is not None:
-            file = self._again(found).write(plan)
-            lines["the same plan"] = session_line(self._catalog, found.asked.stage, ("--plan", str(file)))
+            again, stage = self._again(found), found.asked.stage
+            lines["the same plan"] = session_line(self._catalog, stage, again.words(plan))
+            if plan.placement.slurm is not None and self._options.executor is None:
+                there = replace(again, executor=plan.placement.executor)
+                lines["the same plan, there"] = session_line(self._catalog, stage, there.words(plan))
         lines |= repeat_lines(
             found, self._catalog, checkout=self._options.checkout, failed_only=self._options.failed
         )

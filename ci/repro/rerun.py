@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ci.catalog.executors import ExecutorKind
 from ci.errors import ExitCode, InfrastructureError, UsageError, writing
 from ci.facts.git import commit_of
-from ci.plan.compare.replay import at_commit
+from ci.plan.compare.replay import at_commit, placing_words
 from ci.plan.model import Plan
 from ci.repro.worktree import GIT_S, resolve_commit, work_tree
 from ci.system.process import attached, capture
@@ -60,31 +61,37 @@ class Bisected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What a step of a bisection is given: the plan's file, the tree that git moves, the session, the runs' folder."""
+    """What a step of a bisection is given: the plan's file, the tree that git moves, the session, the runs' folder, the executor."""
 
     plan: Path
     tree: Path
     session: str
     runs: Path
+    executor: ExecutorKind | None = None
 
 
 def read_step(file: Path) -> Step:
     """The step that a bisection wrote."""
     data = json.loads(file.read_text())
     return Step(
-        plan=Path(data["plan"]), tree=Path(data["tree"]), session=data["session"], runs=Path(data["runs"])
+        plan=Path(data["plan"]),
+        tree=Path(data["tree"]),
+        session=data["session"],
+        runs=Path(data["runs"]),
+        executor=ExecutorKind(data["executor"]) if data["executor"] else None,
     )
 
 
 def _write_step(file: Path, step: Step) -> None:
-    file.write_text(json.dumps({name: str(value) for name, value in asdict(step).items()}))
+    file.write_text(json.dumps({name: str(value or "") for name, value in asdict(step).items()}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
     """Runs a plan through its own Nox session, here or in a tree of another commit.
 
-    `say` gets a line for each thing that is done; with `for_people` the sessions' output is on standard error.
+    `say` gets a line for each thing that is done; with `for_people` the sessions' output is on standard error. `executor` is
+    where it is done, None: the plan's own, on this machine.
     """
 
     repository: Path
@@ -94,6 +101,7 @@ class Again:
     confirmations: int
     say: Say
     for_people: bool
+    executor: ExecutorKind | None = None
 
     @property
     def _environ(self) -> Mapping[str, str]:
@@ -126,8 +134,15 @@ class Again:
 
     def plan(self, plan: Plan, tree: Path | None = None, *, as_saved: bool = False) -> int:
         """Run exactly this plan once; `as_saved`: also where it is not what its request gives. Returns the exit code."""
-        words = ("--plan", str(self.write(plan)), *(("--as-saved",) if as_saved else ()))
-        return self.nox(words, tree)
+        return self.nox((*self.words(plan), *(("--as-saved",) if as_saved else ())), tree)
+
+    def words(self, plan: Plan) -> tuple[str, ...]:
+        """The session's options that run this plan.
+
+        Raises:
+            InfrastructureError: the plan cannot be written.
+        """
+        return ("--plan", str(self.write(plan)), *placing_words(plan, self.executor))
 
     def write(self, plan: Plan) -> Path:
         """The plan as a file that `--plan` reads.
@@ -178,7 +193,10 @@ class Again:
             self._git(tree, "bisect", "start", last, first)
             file = tree.parent / "step.json"
             saved = self.write(plan)
-            _write_step(file, Step(plan=saved, tree=tree, session=self.session, runs=self.runs))
+            _write_step(
+                file,
+                Step(plan=saved, tree=tree, session=self.session, runs=self.runs, executor=self.executor),
+            )
             # our own code, not that of the commit that is tried
             step = [sys.executable, "-P", "-m", "ci", "repro", "--bisect-step", str(file)]
             code = attached(

@@ -15,7 +15,15 @@ from ci.plan.model import Plan, SuiteWork, planned_again
 from ci.plan.registry import EXECUTORS
 from ci.plan.request import Request
 
-__all__ = ["at_commit", "draft_again", "made_again", "only_tests", "request_again", "verified"]
+__all__ = [
+    "at_commit",
+    "draft_again",
+    "made_again",
+    "only_tests",
+    "placing_words",
+    "request_again",
+    "verified",
+]
 
 _WORK = "work."
 # of a plan that was edited in many places the first are enough
@@ -57,6 +65,14 @@ def request_again(request: Request, saved: Plan) -> Request:
         exclusive_host=request.exclusive_host,
         command=request.command,
     )
+
+
+def placing_words(saved: Plan, executor: ExecutorKind | None) -> tuple[str, ...]:
+    """The options that say where a saved plan is repeated: by `executor` if one is named, else on this machine."""
+    if executor is None and _is_on_cluster(saved.placement.executor):
+        # what has the same work here
+        executor = ExecutorKind.DOCKER if saved.work.container is not None else ExecutorKind.HOST
+    return ("--executor", executor) if executor is not None else ()
 
 
 def _is_on_cluster(executor: ExecutorKind) -> bool:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from ci.catalog.executors import ExecutorKind
 from ci.cli.repro import repro
 from ci.errors import CiError, ExitCode, UsageError
 from ci.plan.compare.capsule import encode
 from support.github_api import FakeGitHub, job, serve
+from support.planning import catalog, on_cluster, planned, registration, request
 from support.sglang_log import job_log
 from support.shard_plans import shard_plan
 
@@ -98,7 +100,31 @@ class TestSources:
         assert "the job ended in its set-up (amd_ci_start_container.sh)" in shown
         assert "no test ran" in shown
 
-    @pytest.mark.parametrize("option", ["--digest=123", "--checkout=."])
+    @pytest.mark.parametrize(
+        ("options", "lines"),
+        [
+            ((), {"the same plan": "host", "the same plan, there": "slurm"}),
+            (("--executor", "slurm"), {"the same plan": "slurm"}),
+        ],
+    )
+    def test_a_plan_of_a_cluster_has_a_line_for_here_and_one_for_there(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        options: tuple[str, ...],
+        lines: Mapping[str, str],
+    ) -> None:
+        monkeypatch.setenv("AMD_CI_RUNS", str(tmp_path / "runs"))
+        here = on_cluster([registration("test/a.py")], "laptop")
+        file = tmp_path / "plan.json"
+        file.write_text(planned(catalog(), here, request(executor=ExecutorKind.SLURM)).text())
+        assert repro([str(file), "--json", *options]) == 0
+        shown = json.loads(capsys.readouterr().out)["lines"]
+        found = {name: text.split()[-1] for name, text in shown.items() if name.startswith("the same plan")}
+        assert found == lines
+
+    @pytest.mark.parametrize("option", ["--digest=123", "--checkout=.", "--executor=slurm"])
     def test_an_option_without_an_effect_is_refused(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
     ) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from ci.catalog.executors import ExecutorKind
 from ci.errors import ExitCode, InfrastructureError, UsageError
 from ci.plan.facts import Known
 from ci.plan.model import Plan
 from ci.repro.rerun import ABORT, Again, Step, _write_step, read_step
 from support.files import git
+from support.planning import catalog, on_cluster, planned, registration, request
 from support.shard_plans import shard_plan
 
 SKIP = 125
@@ -51,12 +53,27 @@ class Sessions:
         return code
 
 
+def cluster_plan() -> Plan:
+    rows = [registration("test/a.py")]
+    return planned(catalog(), on_cluster(rows, "laptop"), request(executor=ExecutorKind.SLURM))
+
+
 @pytest.fixture
 def nox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sessions:
     return Sessions(monkeypatch, tmp_path / "runs")
 
 
 class TestOneRun:
+    @pytest.mark.parametrize("executor", [None, *ExecutorKind])
+    def test_a_plan_of_a_cluster_is_repeated_here_unless_another_executor_is_named(
+        self, nox: Sessions, executor: ExecutorKind | None
+    ) -> None:
+        nox.codes = [0]
+        replace(nox.again, executor=executor).plan(cluster_plan())
+        ((argv, _),) = nox.calls
+        assert argv[-2:] == ["--executor", executor or ExecutorKind.HOST]
+        assert json.loads(Path(argv[-3]).read_text())["placement"]["executor"] == "slurm"
+
     def test_a_plan_is_run_by_its_own_session_in_the_tree_of_its_commit(
         self, nox: Sessions, tmp_path: Path
     ) -> None:
@@ -175,8 +192,9 @@ class TestACommitOfABisection:
 
 def test_a_step_comes_back_from_its_file(tmp_path: Path) -> None:
     step = Step(plan=Path("/p.json"), tree=Path("/t"), session="s", runs=Path("/r"))
-    _write_step(tmp_path / "step.json", step)
-    assert read_step(tmp_path / "step.json") == step
+    for each in (step, replace(step, executor=ExecutorKind.SLURM)):
+        _write_step(tmp_path / "step.json", each)
+        assert read_step(tmp_path / "step.json") == each
 
 
 @pytest.mark.processes
