@@ -1,5 +1,6 @@
 """The agent's command line."""
 
+import json
 import os
 import signal
 import sys
@@ -12,12 +13,15 @@ from types import FrameType
 from .attempt import RunContext
 from .child import be_the_test
 from .events import Emitter, complain
-from .processes import PR_SET_CHILD_SUBREAPER, Children, prctl, signal_name
+from .options import refusal
+from .processes import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, Children, prctl, signal_name
 from .queue import Queue
 from .spec import SpecError, parse_spec
 from .stop import Stop
 
 READ_BYTES = 65536
+# prints the refusal of the arguments for pytest as JSON, null where they can be honoured
+TRY_OPTIONS = "--try-options"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -31,13 +35,14 @@ def _watch_standard_input(stop: Stop) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run as the agent or as a test process; the exit code."""
+    """Run as the agent, as a test process, or to try the arguments for pytest alone; the exit code."""
     if arguments[:1] == ["--child"]:
         return be_the_test(*arguments[1:])
-    if len(arguments) != 1:
-        complain("usage: agent.pyz SPEC.json")
+    tries = arguments[:1] == [TRY_OPTIONS]
+    if len(arguments) != 1 + tries:
+        complain(f"usage: agent.pyz [{TRY_OPTIONS}] SPEC.json")
         return 2
-    spec_path = Path(arguments[0]).resolve()
+    spec_path = Path(arguments[-1]).resolve()
     try:
         spec = parse_spec(spec_path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, SpecError) as error:
@@ -56,6 +61,9 @@ def main(arguments: Sequence[str]) -> int:
     for number in STOP_SIGNALS:
         signal.signal(number, on_signal)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    if tries:
+        # nothing of it lasts longer than who asks
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_watch_standard_input, args=(stop,), daemon=True).start()
     emitter, children = Emitter(output, stop), Children()
     try:
@@ -69,7 +77,10 @@ def main(arguments: Sequence[str]) -> int:
             log_names=set(),
             ended=[],
         )
-        Queue(context).run()
+        if tries:
+            os.write(output, json.dumps(refusal(context)).encode())
+        else:
+            Queue(context).run()
     except BaseException:  # noqa: BLE001 - shown, and `agent-ended` is missing for the reader
         complain(traceback.format_exc())
         return 1

@@ -8,13 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from .attempt import POLL_S, Attempt, Place, RunContext, child_argv, test_environ
+from .attempt import POLL_S, Attempt, Place, RunContext
 from .entries import Entry, entries_of, slots_of
 from .gpu_memory import Kfd
 from .judge import Judgement
-from .options import ADDOPTS, answer
+from .options import refusal
 from .own_places import OwnPlaces, cpu_share, keep_to
 from .processes import carries, leftover_list
 from .shared_queue import SharedQueue
@@ -86,16 +85,9 @@ class Queue:
             platform=platform.platform(),
             host=socket.gethostname(),
         )
-        refused = self._refused_options()
-        if refused:
-            self._emit(
-                "executor-failed",
-                what="pytest cannot be run with these arguments",
-                cause="what follows the second --, or PYTEST_ADDOPTS, has an option that pytest does not know or with which it runs nothing",
-                then=f"{sys.executable} -m pytest --help",
-                problems=refused,
-                verdict="usage",
-            )
+        refused = refusal(self._context)
+        if refused is not None:
+            self._emit("executor-failed", **refused)
         else:
             self._work()
         # What an attempt beside others could not claim, and whatever else has the token.
@@ -106,22 +98,6 @@ class Queue:
             raise self._broken
         reason = "cancelled" if self._stop.reason else "fail-fast" if self._failed_by else "done"
         self._emit("agent-ended", reason=reason, leftovers=leftover_list(swept))
-
-    def _refused_options(self) -> list[str]:
-        """What is wrong with the arguments for pytest: tried once for each folder, whose conftest.py may add options."""
-        found: dict[str, None] = {}
-        tried: set[tuple[str, Path, str]] = set()
-        for suite in self._spec.suites:
-            for test in suite.tests:
-                environ = test_environ(self._context, suite, test)
-                more = environ.get(ADDOPTS, "")
-                key = (suite.id, Path(test.path).parent, more)
-                if test.kind != "pytest" or key in tried or not (self._spec.pytest_args or more):
-                    continue
-                tried.add(key)
-                argv = child_argv(self._context, "options", suite, test)
-                found |= dict.fromkeys(answer(argv, self._spec.root, environ))
-        return list(found)
 
     def _work(self) -> None:
         """Start what may start and take what has ended, until nothing waits, nothing runs and nothing can be claimed."""

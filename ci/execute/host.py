@@ -1,26 +1,32 @@
 """The host executor: starts the agent on this machine and hands out its events."""
 
+import json
 import os
 import selectors
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Self
 
-from ci.errors import CiError, InfrastructureError
-from ci.execute.agent_file import agent_file
+from ci.errors import CiError, InfrastructureError, Problem, UsageError
+from ci.execute.agent_file import AGENT_NAME, agent_file
 from ci.execute.agent_stream import AgentStream, Ending, overall_s
 from ci.execute.executor import Executor, RunInputs, failed_event
 from ci.execute.process_sweep import Found, sweep
 from ci.execute.spec import Spec, agent_environ, write_spec
+from ci.plan.model import Plan
 from ci.record.events import Event
 from ci.system import clock
-from ci.system.process import Process, start
+from ci.system.process import Process, capture, start
 
-__all__ = ["HostExecutor", "open_executor"]
+__all__ = ["HostExecutor", "open_executor", "refuse"]
 
 _READ_BYTES = 1 << 16
 _POLL_S = 0.01
 # the agent's sweep and its last events after the tests were given their time to end: below 7 s in all
 _SWEEP_S = 2.5
+# for the arguments of pytest to be tried in every folder: its conftest.py may import an engine
+_TRY_S = 600.0
 
 
 class _HostAgent:
@@ -86,6 +92,33 @@ class _HostAgent:
 
     def _sweep(self) -> None:
         self.swept += sweep(self._token, wait=clock.sleep_s)
+
+
+def refuse(plan: Plan, spec: Spec, environ: Mapping[str, str]) -> None:
+    """Have the interpreter of the tests try the arguments for pytest.
+
+    Raises:
+        UsageError: it does not know them.
+    """
+    if not spec.pytest_args:
+        return
+    with tempfile.TemporaryDirectory(prefix="amd-ci-") as name:
+        agent, path = Path(name) / AGENT_NAME, Path(name) / "spec.json"
+        agent.write_bytes(agent_file().data)
+        write_spec(path, spec)
+        argv = [plan.placement.python, str(agent), "--try-options", str(path)]
+        done = capture(
+            argv, cwd=Path(name), env=agent_environ(plan, environ, token=spec.token), timeout_s=_TRY_S
+        )
+    # without an answer the run itself says what is wrong
+    refused = json.loads(done.stdout) if done.code == 0 and done.stdout else None
+    if refused is not None:
+        raise UsageError(
+            refused["what"],
+            cause=refused["cause"],
+            then=refused["then"],
+            problems=[Problem(where="pytest", what=each) for each in refused["problems"]],
+        )
 
 
 def open_executor(run: RunInputs) -> Executor:

@@ -14,10 +14,10 @@ from ci.catalog.catalog import Catalog
 from ci.errors import CiError, ExitCode, worst, writing
 from ci.execute.executor import Executor, RunInputs
 from ci.execute.process_sweep import register, sweep_ended_runs, unregister
-from ci.execute.registry import EXECUTORS
+from ci.execute.registry import EXECUTORS, REFUSALS
 from ci.execute.run_folder import RunFolder, make_folder
 from ci.execute.slurm.owner import job_goes_on
-from ci.execute.spec import make_spec
+from ci.execute.spec import Spec, make_spec
 from ci.facts.gather import find_today
 from ci.plan.compare import capsule
 from ci.plan.model import Plan
@@ -85,11 +85,15 @@ class Run:
 
         Raises:
             InfrastructureError: the run folder cannot be made or written.
+            UsageError: pytest is known not to take its arguments; there is no run folder.
         """
         for process in sweep_ended_runs(
             self._live, wait=clock.sleep_s, goes_on=lambda run: job_goes_on(run, self.environ, self.say)
         ):
             self.say(f"killed process {process.pid} of a killed run ({process.command})")
+        refuse = REFUSALS.get(self.plan.placement.executor)
+        if refuse is not None:
+            refuse(self.plan, self._spec("", self.plan.placement.runs_dir), self.environ)
         folder = make_folder(self.plan, clock.utc_now())
         with writing(folder.plan):
             folder.plan.write_text(self.plan.text())
@@ -198,15 +202,7 @@ class Run:
                 environ=self.environ,
             )
         )
-        features = frozenset().union(*(engine.features for engine in self.catalog.engines.values()))
-        spec = make_spec(
-            self.plan,
-            run=folder.name,
-            run_dir=str(folder.path),
-            token=self.token,
-            known_features=tuple(sorted(features)),
-            shared_memory=tuple(row.prefix for row in self.catalog.health.shared_memory),
-        )
+        spec = self._spec(folder.name, str(folder.path))
         with executor:
             executor.start(spec)
             self._executor = executor
@@ -216,6 +212,17 @@ class Run:
                 emit(event)
         for process in executor.swept:
             emit(Note(text=f"killed after the agent's end: process {process.pid} ({process.command})"))
+
+    def _spec(self, run: str, run_dir: str) -> Spec:
+        features = frozenset().union(*(engine.features for engine in self.catalog.engines.values()))
+        return make_spec(
+            self.plan,
+            run=run,
+            run_dir=run_dir,
+            token=self.token,
+            known_features=tuple(sorted(features)),
+            shared_memory=tuple(row.prefix for row in self.catalog.health.shared_memory),
+        )
 
     def _capsule(self) -> Capsule:
         return Capsule(text=capsule.encode(self.plan))

@@ -31,7 +31,7 @@ def test_other_than_one_argument_is_exit_2_with_the_usage(agent: AgentProcess, a
         [sys.executable, agent.program, *arguments], capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "agent: usage: agent.pyz SPEC.json\n"
+    assert ended.stderr == "agent: usage: agent.pyz [--try-options] SPEC.json\n"
 
 
 def test_a_spec_that_is_missing_is_exit_2(agent: AgentProcess) -> None:

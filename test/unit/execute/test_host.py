@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from ci.catalog.verdicts import Verdict
-from ci.errors import InfrastructureError
+from ci.errors import InfrastructureError, UsageError
 from ci.execute.agent_file import AgentFile
 from ci.execute.executor import RunInputs
-from ci.execute.host import HostExecutor
+from ci.execute.host import HostExecutor, refuse
 from ci.execute.process_sweep import processes_with
 from ci.execute.run_folder import RunFolder
 from ci.execute.spec import make_spec
@@ -157,3 +157,45 @@ def test_a_folder_that_cannot_be_written_is_exit_4(start: Start, tmp_path: Path)
     with pytest.raises(InfrastructureError, match=r"cannot write .*spec\.json: No such file"):
         start("", made=False)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--no-such-option",), "pytest: unrecognized arguments: --no-such-option"),
+        (("--mine", "1"), ""),
+        (("-k", "a b("), "Wrong expression passed to '-k'"),
+    ],
+)
+def test_arguments_for_pytest_are_tried_by_the_tests_interpreter(
+    tmp_path: Path, arguments: tuple[str, ...], problem: str
+) -> None:
+    root = tmp_path / "tree"
+    root.mkdir()
+    (root / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--mine')\n")
+    plan = planned(catalog(), facts([registration("test_a.py")]), request())
+    plan = replace(
+        plan,
+        work=replace(plan.work, pytest_args=arguments),
+        placement=replace(plan.placement, python=sys.executable, root=str(root)),
+    )
+    spec = make_spec(plan, run="", run_dir=str(tmp_path / "runs"), token="t", known_features=())
+    environ = {"PATH": "/usr/bin", "TMPDIR": str(tmp_path)}
+    if problem:
+        with pytest.raises(UsageError, match="pytest cannot be run with these arguments") as caught:
+            refuse(plan, spec, environ)
+        assert problem in str(caught.value.problems[0])
+        assert caught.value.then == f"{sys.executable} -m pytest --help"
+    else:
+        refuse(plan, spec, environ)
+    assert [path.name for path in tmp_path.iterdir()] == ["tree"]
+
+
+def test_without_an_answer_about_pytests_arguments_the_run_goes_on(tmp_path: Path) -> None:
+    plan = planned(catalog(), facts([registration("test_a.py")]), request())
+    plan = replace(
+        plan,
+        work=replace(plan.work, pytest_args=("-v",)),
+        placement=replace(plan.placement, python="/nowhere/python"),
+    )
+    refuse(plan, make_spec(plan, run="", run_dir=str(tmp_path), token="t", known_features=()), {})
