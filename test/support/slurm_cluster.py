@@ -70,7 +70,7 @@ class Cluster:
     """
 
     def __init__(
-        self, *, accounting: bool = False, min_job_age_s: int = 300, slurmd_timeout_s: int = 5
+        self, *, accounting: bool = False, min_job_age_s: int = 300, slurmd_timeout_s: int = 3
     ) -> None:
         """`min_job_age_s`: after that time Slurm forgets a job that has ended."""
         # sockets need a short path

@@ -9,7 +9,7 @@ from typing import Final
 
 __all__ = ["ACCOUNT", "CLUSTER", "GPU_TYPE", "QOS", "Configuration", "free_ports"]
 
-CLUSTER: Final = "ci"
+CLUSTER: Final = "amdci-virtual"
 GPU_TYPE: Final = "mi300x"
 ACCOUNT: Final = "amd"
 QOS: Final = "long"
@@ -51,15 +51,15 @@ ReturnToService=1
 SlurmdParameters=config_overrides
 SlurmdTimeout={slurmd_timeout_s}
 KillWait=2
-MessageTimeout=5
+MessageTimeout=3
 TCPTimeout=1
 BatchStartTimeout=5
 MinJobAge={min_job_age_s}
 GresTypes=gpu
 {accounting}
 {nodes}
-PartitionName=ci Nodes=ALL Default=YES MaxTime=60 PriorityTier=1 State=UP
-PartitionName=hi Nodes=ALL MaxTime=60 PriorityTier=10 State=UP
+PartitionName=ci Nodes=ALL Default=YES MaxTime=600 PriorityTier=1 State=UP
+PartitionName=hi Nodes=ALL MaxTime=600 PriorityTier=10 State=UP
 PartitionName=short Nodes=ALL MaxTime=1 PriorityTier=1 State=UP
 """
 _NODE: Final = (
