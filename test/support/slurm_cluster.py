@@ -26,7 +26,7 @@ from ci.system.process_identity import Owner, owner_of_self
 from support.docker_engines import unmount
 from support.files import wait_for
 from support.slurm_configuration import ACCOUNT, CLUSTER, QOS, Configuration, free_ports
-from support.virtual_machines import VirtualMachine, need_for_machines
+from support.virtual_machines import VirtualMachine, command_line, need_for_machines
 
 __all__ = ["NODES", "Cluster", "Job", "need_slurm", "sweep_clusters"]
 
@@ -255,6 +255,10 @@ class Cluster:
         """Processes of jobs on a node that is on."""
         daemons = {pid for name in _DAEMONS for pid in self.nodes[node].processes(name)}
         return [pid for pid in self.nodes[node].processes() if pid not in daemons]
+
+    def leftover_commands(self, node: str) -> list[str]:
+        """Their command lines."""
+        return [line for pid in self.leftovers(node) if (line := command_line(pid))]
 
     # --- start, health, stop -----------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import IO, Final
 
 from support.files import wait_for
 
-__all__ = ["VirtualMachine"]
+__all__ = ["VirtualMachine", "command_line", "need_for_machines"]
 
 # The first process of a machine: with SIGCHLD ignored, the kernel reaps every orphan that it gets.
 _INIT: Final = 'hostname "$0" && trap "" CHLD && exec sleep infinity'
@@ -108,7 +108,7 @@ class VirtualMachine:
         return [
             pid
             for pid in sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-            if pid != self._init and _namespace(pid) == own and word in _command_line(pid)
+            if pid != self._init and _namespace(pid) == own and word in command_line(pid)
         ]
 
     def kill(self, word: str = "") -> list[int]:
@@ -154,7 +154,8 @@ def _command(pid: int) -> str:
     return ""
 
 
-def _command_line(pid: int) -> str:
+def command_line(pid: int) -> str:
+    """Of a process; empty when it has ended."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     return ""
