@@ -1,13 +1,16 @@
 """One real Slurm cluster for all these tests, healthy before each."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from support.child_processes import default_signals, ended_children
 from support.slurm_cluster import Cluster
+from support.slurm_runs import Project, make_project
 
-__all__ = ["cluster", "default_signals", "ended_children", "started_cluster"]
+__all__ = ["cluster", "copied_project", "default_signals", "ended_children", "project", "started_cluster"]
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +24,17 @@ def cluster(started_cluster: Cluster) -> Iterator[Cluster]:
     """Both nodes idle, no job, no fault; what the test breaks is repaired after it."""
     yield started_cluster
     started_cluster.heal()
+
+
+@pytest.fixture(scope="session")
+def copied_project(started_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_project(tmp_path_factory.mktemp("project"), started_cluster)
+
+
+@pytest.fixture
+def project(cluster: Cluster, copied_project: Project, tmp_path: Path) -> Iterator[Project]:
+    """A copy of this repository whose runs and notes are this test's own, and whose rows are as ours after it."""
+    rows = copied_project.repository / "ci/catalog/clusters.toml"
+    before = rows.read_text()
+    yield replace(copied_project, runs=tmp_path / "runs", notes=tmp_path / "notes")
+    rows.write_text(before)

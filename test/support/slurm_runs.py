@@ -72,7 +72,9 @@ class Run:
     @property
     def job(self) -> int:
         """Slurm's job, waited for."""
-        file = wait_for("the job", lambda: [*self.project.runs.glob("2*/slurm/job.json")] or self._ended(), 30)
+        file = wait_for(
+            "the job", lambda: [*self.project.runs.glob("2*/slurm/job.json")] or self._ended(), 30
+        )
         assert file is not True, self.text
         return int(json.loads((self.folder / "slurm/job.json").read_text())["job"])
 

@@ -1,0 +1,176 @@
+"""What is wrong with a cluster ends a run before it costs anything: exit 4, the cause in Slurm's own words, no test run, nothing left."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support.slurm_cluster import Cluster
+from support.slurm_configuration import ACCOUNT
+from support.slurm_runs import Project, Run
+
+TESTS = {f"t{number}": "time.sleep(0.5)" for number in range(6)}
+
+
+def refused(project: Project, run: Run) -> str:
+    """What a run said that ended with 4 before any test began."""
+    assert run.wait() == 4, run.text
+    assert not project.noted("begin")
+    project.wait_until_nothing_is_left()
+    assert "Traceback" not in run.text
+    return " ".join(run.text.split())
+
+
+def test_a_machine_without_slurm(project: Project, tmp_path: Path) -> None:
+    project.set_tests(TESTS)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("git", "uv", "ps"):
+        if found := shutil.which(name):
+            (programs / name).symlink_to(found)
+    text = refused(project, project.run("--cluster", "amdci-virtual", environ={"PATH": str(programs)}))
+    assert "sbatch" in text or "Slurm" in text
+
+
+def test_a_controller_that_does_not_answer(project: Project, tmp_path: Path) -> None:
+    project.set_tests(TESTS)
+    conf = tmp_path / "slurm.conf"
+    lines = project.cluster.conf.read_text().splitlines()
+    conf.write_text(
+        "\n".join("SlurmctldPort=1" if line.startswith("SlurmctldPort") else line for line in lines) + "\n"
+    )
+    text = refused(project, project.run("--cluster", "amdci-virtual", environ={"SLURM_CONF": str(conf)}))
+    assert "Unable to contact slurm controller" in text
+
+
+def test_a_partition_that_does_not_exist(project: Project) -> None:
+    project.set_tests(TESTS)
+    project.set_row(partition="nowhere")
+    text = refused(project, project.run())
+    assert "nowhere" in text
+    assert "clusters.toml" in text
+
+
+def test_more_nodes_than_there_are(project: Project) -> None:
+    project.set_tests(TESTS)
+    project.set_row(nodes_max=5)
+    text = refused(project, project.run("--nodes", "5"))
+    assert "5 nodes" in text
+
+
+def test_a_gres_that_no_node_has(project: Project) -> None:
+    project.set_tests(TESTS)
+    project.set_row(constraint="infiniband")
+    text = refused(project, project.run())
+    assert "Invalid feature specification" in text
+    assert "clusters.toml" in text
+
+
+@pytest.mark.parametrize("what", ["runs", "checkout"])
+def test_a_node_without_the_shared_folder(project: Project, what: str) -> None:
+    project.set_tests(TESTS)
+    project.runs.mkdir()
+    folder = project.runs if what == "runs" else project.repository
+    project.cluster.hide("n2", folder)
+    text = refused(project, project.run("--nodes", "2"))
+    assert str(folder) in text
+    assert "n2" in text or "worker 2" in text
+
+
+@pytest.mark.parametrize("skew_s", [120, -120])
+def test_clocks_that_differ(project: Project, skew_s: int) -> None:
+    project.set_tests(TESTS)
+    project.cluster.set_clock("n2", skew_s)
+    text = refused(project, project.run("--nodes", "2"))
+    assert "n1" in text
+    assert "n2" in text
+    assert "120" in text or "119" in text
+
+
+def test_a_folder_that_a_node_cannot_write(project: Project) -> None:
+    project.set_tests(TESTS)
+    project.runs.mkdir()
+    project.cluster.make_read_only("n2", project.runs)
+    text = refused(project, project.run("--nodes", "2"))
+    assert "Read-only file system" in text
+
+
+def test_a_folder_that_becomes_full(project: Project) -> None:
+    """While tests run: what has ended is in the record, what has not is said, nothing is run twice."""
+    with project.cluster.small_folder(1500) as folder:
+        own = replace(project, runs=folder / "runs")
+        fill = f"time.sleep(0.3); open({str(folder / 'fill')!r}, 'ab').write(b'x' * 400_000)"
+        own.set_tests({f"t{number}": fill for number in range(8)})
+        run = own.run("--nodes", "2")
+        assert run.wait() == 4, run.text
+        assert "No space left on device" in run.text
+        assert "Traceback" not in run.text
+        assert max(own.counts("begin").values()) == 1
+        own.wait_until_nothing_is_left()
+
+
+def test_torn_files_in_the_run_folder(project: Project) -> None:
+    """As of a node that loses power while it writes."""
+    names = [f"t{number}" for number in range(8)]
+    project.set_tests(dict.fromkeys(names, "time.sleep(0.6)"))
+    run = project.start("--nodes", "2")
+    run.wait_for_notes(1, on="n1")
+    run.wait_for_notes(1, on="n2")
+    slurm = run.folder / "slurm"
+    lost = next(name for name, node in project.cluster.nodes.items() if not node.processes("slurm_head"))
+    project.cluster.vanish(lost)
+    for number in ("1", "2"):
+        if lost in (slurm / "workers" / number / "hello.json").read_text():
+            with (slurm / "workers" / number / "events.jsonl").open("ab") as file:
+                file.write(b'{"type":"test-end')
+    (slurm / "queue/claims/junk").write_bytes(b"\0\0")
+    (slurm / "queue/again/.nfs0001").write_bytes(b"")
+    assert run.wait(90) == 0, run.text
+    assert run.outcomes() == dict.fromkeys(names, "passed")
+    assert len(run.of("worker-lost")) == 1
+
+
+@pytest.fixture(scope="module")
+def accounting() -> Iterator[Cluster]:
+    with Cluster(accounting=True, min_job_age_s=2) as cluster:
+        yield cluster
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"account": "nobody"}, "Invalid account or account/partition combination specified"),
+        ({"account": ACCOUNT, "qos": "nothing"}, "Invalid qos specification"),
+    ],
+    ids=["account", "qos"],
+)
+def test_an_account_or_qos_that_does_not_exist(
+    accounting: Cluster, project: Project, row: dict[str, str], words: str
+) -> None:
+    own = replace(project, cluster=accounting)
+    own.set_tests(TESTS)
+    own.set_row(**row)
+    text = refused(own, own.run())
+    assert words in text
+    (key, _), *_ = (item for item in row.items() if item[1] != ACCOUNT)
+    assert key in text
+    assert "clusters.toml" in text
+
+
+def test_a_run_with_accounting_ends_right_though_slurm_forgets_it(
+    accounting: Cluster, project: Project
+) -> None:
+    own = replace(project, cluster=accounting)
+    own.set_tests({"bad": "sys.exit(1)", "good": "time.sleep(1)"})
+    own.set_row(account=ACCOUNT, accounting=True)
+    run = own.run("--nodes", "2")
+    assert run.wait() == 1, run.text
+    assert run.outcomes() == {"bad": "product", "good": "passed"}
+
+
+def test_parity_covers_slurm(project: Project) -> None:
+    done = project.command(sys.executable, "-m", "ci", "parity", timeout_s=120)
+    assert "slurm" in done.stdout, done

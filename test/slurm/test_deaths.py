@@ -1,0 +1,146 @@
+"""What dies while a run goes on: slurmd, a node, a worker, the head, the job; no test is lost, none is run twice, nothing is left."""
+
+from pathlib import Path
+
+import pytest
+
+from support.files import wait_for
+from support.slurm_runs import Project, Run
+
+NAMES = [f"t{number}" for number in range(8)]
+LONG = "time.sleep(1)"
+
+
+def started(project: Project, *options: str) -> Run:
+    """A run of which both nodes have begun a test."""
+    project.set_tests(dict.fromkeys(NAMES, LONG))
+    run = project.start("--nodes", "2", *options)
+    for node in ("n1", "n2"):
+        run.wait_for_notes(1, on=node)
+    return run
+
+
+def head_node(project: Project) -> str:
+    """Where the batch script runs."""
+    return next(name for name, node in project.cluster.nodes.items() if node.processes("slurm_head"))
+
+
+def other_node(project: Project) -> str:
+    return "n1" if head_node(project) == "n2" else "n2"
+
+
+def given_again(run: Run) -> set[str]:
+    """Tests of lost workers, by name."""
+    return {
+        Path(test["test"]).stem.removeprefix("test_")
+        for lost in run.of("worker-lost")
+        for test in lost["tests"]
+    }
+
+
+def all_done(project: Project, run: Run) -> None:
+    """Every test has a verdict, and none but a lost worker's was begun twice."""
+    assert run.outcomes() == dict.fromkeys(NAMES, "passed"), run.text
+    assert len(run.of("worker-lost")) == 1
+    again = given_again(run)
+    assert {name for name, count in project.counts("begin").items() if count > 1} <= again
+    assert set(project.counts("end")) == set(NAMES)
+    assert max(project.counts("begin").values()) <= 2
+
+
+@pytest.mark.parametrize("how", ["worker", "agent", "slurmd", "down", "power"])
+def test_the_other_node_runs_what_a_lost_one_had(project: Project, how: str) -> None:
+    run = started(project)
+    lost = other_node(project)
+    machine = project.cluster.nodes[lost]
+    match how:
+        case "worker":
+            assert machine.kill("slurm_worker")
+        case "agent":
+            assert machine.kill("agent.pyz")
+        case "slurmd":
+            project.cluster.kill_slurmd(lost)
+        case "down":
+            project.cluster.set_node(lost, "down")
+        case _:
+            project.cluster.vanish(lost)
+    assert run.wait(90) == 0, run.text
+    all_done(project, run)
+    (event,) = run.of("worker-lost")
+    assert event["node"] == lost
+    if machine.on:
+        wait_for(f"the end of tests on {lost}", lambda: not machine.processes("registered"), 10)
+
+
+@pytest.mark.parametrize("how", ["power", "head"])
+def test_the_end_of_the_head_ends_the_run_with_slurms_reason(project: Project, how: str) -> None:
+    run = started(project)
+    head = head_node(project)
+    if how == "power":
+        project.cluster.vanish(head)
+    else:
+        assert project.cluster.nodes[head].kill("slurm_head")
+    assert run.wait(90) == 4, run.text
+    outcomes = run.outcomes()
+    assert set(outcomes) == set(NAMES)
+    assert "passed" in outcomes.values() or "infra" in outcomes.values()
+    assert max(project.counts("begin").values()) == 1
+    error = run.error
+    assert f"job {run.job}" in error
+    assert ("NODE_FAIL" if how == "power" else "FAILED") in error
+    project.wait_until_nothing_is_left()
+
+
+def test_a_job_that_somebody_cancels(project: Project) -> None:
+    run = started(project)
+    project.cluster.ask("scancel", str(run.job))
+    assert run.wait() == 130, run.text
+    assert "CANCELLED" in run.text or "cancelled" in run.text
+    assert set(run.outcomes()) == set(NAMES)
+    assert max(project.counts("begin").values()) == 1
+    project.wait_until_nothing_is_left()
+
+
+def test_a_job_whose_time_is_over(project: Project) -> None:
+    project.set_tests({"long": "time.sleep(100)", "later": "pass"})
+    run = project.start("--nodes", "1")
+    run.wait_for_notes(1)
+    project.cluster.end_time_limit(run.job)
+    assert run.wait(60) == 5, run.text
+    assert "timeout" in run.outcomes().values()
+    project.wait_until_nothing_is_left()
+
+
+def test_a_job_that_has_to_give_way(project: Project) -> None:
+    project.set_tests({"long": "time.sleep(100)"})
+    run = project.start("--nodes", "2")
+    run.wait_for_notes(1)
+    higher = project.cluster.submit("sleep 1", "-N2", "--exclusive", "-p", "hi")
+    assert run.wait(60) == 4, run.text
+    assert "PREEMPTED" in run.error
+    project.cluster.wait_for_state(higher, "RUNNING", "COMPLETED")
+
+
+@pytest.mark.parametrize("how", ["scontrol", "node"])
+def test_a_job_that_is_put_back_into_the_queue_goes_on(project: Project, how: str) -> None:
+    project.set_row(requeue=True)
+    run = started(project)
+    run.wait_for_notes(1, "end")
+    head = head_node(project)
+    done = {name for name, _ in project.noted("end")}
+    if how == "scontrol":
+        project.cluster.ask("scontrol", "requeue", str(run.job))
+    else:
+        project.cluster.set_node(head, "down")
+        wait_for(
+            "the end of the tests there", lambda: not project.cluster.nodes[head].processes("registered"), 15
+        )
+        project.cluster.set_node(head, "resume")
+    assert run.wait(120) == 0, run.text
+    assert run.outcomes() == dict.fromkeys(NAMES, "passed")
+    begun = project.counts("begin")
+    assert max(begun.values()) <= 2
+    lost = given_again(run)
+    assert {name for name, count in begun.items() if count > 1} <= lost
+    assert not done & lost - {name for name, count in begun.items() if count > 1}
+    project.wait_until_nothing_is_left()
