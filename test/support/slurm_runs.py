@@ -59,8 +59,9 @@ class Run:
 
     @property
     def text(self) -> str:
-        """What the submitter has printed."""
-        return self.out.read_text(errors="replace")
+        """What the submitter has printed, without the line that is no text."""
+        lines = self.out.read_text(errors="replace").splitlines()
+        return "\n".join(line for line in lines if "amd-ci-capsule" not in line)
 
     @property
     def folder(self) -> Path:
@@ -153,7 +154,7 @@ class Project:
             row = re.sub(rf"(?m)^{key} = .*\n", "", row)
             row = row.rstrip("\n") + f"\n{key} = {json.dumps(value)}\n\n"
         path.write_text(head + row + rest)
-        git(self.repository, "commit", "-qam", "row")
+        git(self.repository, "commit", "--allow-empty", "-qam", "row")
 
     def environ(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """A small environment with the cluster in it."""
