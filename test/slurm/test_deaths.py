@@ -41,7 +41,6 @@ def given_again(run: Run) -> set[str]:
 def all_done(project: Project, run: Run) -> None:
     """Every test has a verdict, and none but a lost worker's was begun twice."""
     assert run.outcomes() == dict.fromkeys(NAMES, "passed"), run.text
-    assert len(run.of("worker-lost")) == 1
     again = given_again(run)
     assert {name for name, count in project.counts("begin").items() if count > 1} <= again
     assert set(project.counts("end")) == set(NAMES)
@@ -66,8 +65,10 @@ def test_the_other_node_runs_what_a_lost_one_had(project: Project, how: str) -> 
             project.cluster.vanish(lost)
     assert run.wait(90) == 0, run.text
     all_done(project, run)
-    (event,) = run.of("worker-lost")
-    assert event["node"] == lost
+    # a node whose slurmd is gone works on until Slurm misses it, which may be too late
+    assert [event["node"] for event in run.of("worker-lost")] in (
+        [[lost], []] if how == "slurmd" else [[lost]]
+    )
     if machine.on:
         wait_for(f"the end of tests on {lost}", lambda: not machine.processes("registered"), 10)
 
