@@ -12,9 +12,10 @@ from ci.errors import CiError, ExitCode, Problem
 from ci.facts.gather import REPOSITORY, Place
 from ci.github.matrix import suites_of
 from ci.github.parity.compare import Gap, Parity, check_parity
+from ci.github.parity.executors import Pair, compare_executors, with_clusters
 from ci.github.parity.machine import PLACEHOLDER, furnish
 from ci.github.parity.plans import full_runs, planner
-from ci.github.parity.view import show_parity
+from ci.github.parity.view import show_executors, show_parity
 from ci.github.workflows.render import WORKFLOWS
 from ci.plan.request import Request
 from ci.report.console import open_console, print_json
@@ -38,7 +39,7 @@ def parity_parser() -> Parser:
 def parity(arguments: Sequence[str]) -> int:
     """Compare every job of every event; a difference that no row allows ends with exit 1."""
     known = parity_parser().read(arguments)
-    catalog = load_catalog()
+    catalog = with_clusters(load_catalog())
     stage_file = REPOSITORY / WORKFLOWS / f"{catalog.actions.of_kind('stage')[0].id}.yml"
     try:
         text = stage_file.read_text()
@@ -47,25 +48,30 @@ def parity(arguments: Sequence[str]) -> int:
             f"cannot read {stage_file}: {error.strerror}", then="nox -s workflows", exit_code=ExitCode.STALE
         ) from error
     found: dict[str, Parity] = {}
+    pairs: list[Pair] = []
     with tempfile.TemporaryDirectory(prefix="amd-ci-parity-") as machine:
         plan_of = planner(catalog, furnish(catalog, Path(machine)), read_side, known.checkout)
         for workflow in catalog.actions.of_kind("tests"):
             events = [event for event in _EVENTS if workflow.pull_requests or event != "pull_request"]
             jobs = full_runs(catalog, workflow, events, known.checkout)
-            found[workflow.id] = check_parity(
-                catalog, text, jobs, suites_of(catalog, workflow), plan_of, tree=known.checkout
-            )
+            suites = suites_of(catalog, workflow)
+            found[workflow.id] = check_parity(catalog, text, jobs, suites, plan_of, tree=known.checkout)
+            pairs += compare_executors(catalog, suites, plan_of, known.checkout)
     if known.json:
-        print_json({name: asdict(one) for name, one in found.items()})
+        workflows = {name: asdict(one) for name, one in found.items()}
+        print_json({**workflows, "executors": [asdict(pair) for pair in pairs]})
     else:
         console = open_console(read_environ())
         show_parity(console, catalog.parity, found)
+        show_executors(console, pairs)
         console.print(f"note: the image of each job is {PLACEHOLDER}; both sides have to keep it")
     faults = [gap for one in found.values() for gap in one.faults]
-    if faults:
+    apart = [pair for pair in pairs if pair.faults]
+    if faults or apart:
         raise CiError(
-            f"{len(faults)} differences between Actions and a machine that no row of parity.toml allows",
-            problems=_problems(faults),
+            f"{len(faults)} differences between Actions and a machine, and {sum(len(pair.faults) for pair in apart)} between"
+            " executors, that no row of parity.toml allows",
+            problems=[*_problems(faults), *_executor_problems(apart)],
             cause="a workflow, a row or the code depends on the machine that it runs on",
             then="fix it and render again: nox -s workflows",
             exit_code=ExitCode.TESTS_FAILED,
@@ -89,4 +95,17 @@ def _problems(faults: Sequence[Gap]) -> list[Problem]:
     return [
         Problem(where=names[0] + (f" and {len(names) - 1} more" if names[1:] else ""), what=what)
         for what, names in jobs.items()
+    ]
+
+
+def _executor_problems(pairs: Sequence[Pair]) -> list[Problem]:
+    """Equal differences of several suites in one line, which names the first of them."""
+    suites: dict[str, list[str]] = {}
+    for pair in pairs:
+        for one in pair.faults:
+            what = f"{one.path}: {one.left or 'nothing'} with {pair.left}, {one.right or 'nothing'} with {pair.right}"
+            suites.setdefault(what, []).append(f"{pair.suite} on {pair.hardware}")
+    return [
+        Problem(where=names[0] + (f" and {len(names) - 1} more" if names[1:] else ""), what=what)
+        for what, names in suites.items()
     ]

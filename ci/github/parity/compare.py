@@ -6,6 +6,7 @@ the plans differ is compared with the allow-list of `parity.toml`.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Final
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.executors import ExecutorKind
@@ -17,7 +18,9 @@ from ci.plan.compare.diff import compare
 from ci.plan.model import Plan
 from ci.plan.route import label_of
 
-__all__ = ["Gap", "Parity", "PlanOf", "Side", "check_parity"]
+__all__ = ["NOTHING", "Gap", "Parity", "PlanOf", "Side", "check_parity", "plan_or_reason"]
+
+NOTHING: Final = "nothing to run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,8 @@ def check_parity(
                 continue
             for path, machine, actions in _job_gaps(catalog, suite, job, real, event):
                 note(title, path, machine, actions)
-            here, there = _plans(plan_of, _machine(catalog, job, tree), _actions(catalog, job, real, event))
+            sides = _machine(catalog, job, tree), _actions(catalog, job, real, event)
+            here, there = (plan_or_reason(plan_of, side) for side in sides)
             if isinstance(here, str) or isinstance(there, str):
                 note(
                     title,
@@ -149,15 +153,12 @@ def check_parity(
     )
 
 
-def _plans(plan_of: PlanOf, *sides: Side) -> tuple[Plan | str, ...]:
-    """The plan of each side, or what keeps it from having one."""
-    plans: list[Plan | str] = []
-    for side in sides:
-        try:
-            plans.append(plan_of(side) or "nothing to run")
-        except CiError as error:
-            plans.append("; ".join([error.what, *map(str, error.problems)]))
-    return tuple(plans)
+def plan_or_reason(plan_of: PlanOf, side: Side) -> Plan | str:
+    """The plan of a side, or what keeps it from having one."""
+    try:
+        return plan_of(side) or NOTHING
+    except CiError as error:
+        return "; ".join([error.what, *map(str, error.problems)])
 
 
 def _suite_of(catalog: Catalog, suites: Iterable[Suite], job: Job) -> Suite | None:

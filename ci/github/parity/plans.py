@@ -65,7 +65,7 @@ def planner(catalog: Catalog, machine: Path, read: ReadOptions, checkout: str = 
         }
         environ = {"PATH": path, "HOME": "/home/somebody", **environ}
         where = (place.checkout, request.hardware, side.in_actions)
-        key = (*where, request.executor, tuple(sorted(environ.items())))
+        key = (*where, request.executor, request.cluster, tuple(sorted(environ.items())))
         if key not in known:
             # a side that names a tree means the one that we have; one that names none tests this repository
             tree = checkout if place.checkout else ""

@@ -1,12 +1,13 @@
 """Showing what parity found: per suite in one line, the differences that are allowed with their reason, and the faults."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ci.catalog.parity import ParityRules
 from ci.github.parity.compare import Parity
+from ci.github.parity.executors import Pair
 from ci.report.console import Console, Text, new_table
 
-__all__ = ["show_parity"]
+__all__ = ["show_executors", "show_parity"]
 
 
 def show_parity(console: Console, rules: ParityRules, found: Mapping[str, Parity]) -> None:
@@ -34,6 +35,31 @@ def show_parity(console: Console, rules: ParityRules, found: Mapping[str, Parity
             console.print(f"note: no test of this tree is registered for {names}: neither side runs them")
         for path in one.unused:
             console.print(f"note: nothing differs in {path}: the row of parity.toml is not needed here")
+
+
+def show_executors(console: Console, pairs: Sequence[Pair]) -> None:
+    """Which ways of running a suite are the same run, and in what the others differ."""
+    table = new_table(
+        "run with",
+        "and with",
+        "suites",
+        "same digest",
+        "apart",
+        "fields that follow",
+        "not allowed",
+        title="executors",
+    )
+    by_names: dict[tuple[str, str], list[Pair]] = {}
+    for pair in pairs:
+        by_names.setdefault((pair.left, pair.right), []).append(pair)
+    for (left, right), group in by_names.items():
+        faults = {one.path for pair in group for one in pair.faults}
+        follow = {one.path for pair in group for one in pair.apart} - faults
+        apart = ", ".join(dict.fromkeys(part for pair in group for part in pair.by))
+        equal = sum(pair.equal for pair in group)
+        cells = left, right, str(len(group)), str(equal), apart or "-", str(len(follow)), str(len(faults))
+        table.add_row(*(Text(cell, style="red" if faults else "") for cell in cells))
+    console.print(table)
 
 
 def _show_allowed(console: Console, rules: ParityRules, one: Parity) -> None:
