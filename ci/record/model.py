@@ -18,7 +18,7 @@ from ci.record.events import (
     TestStarted,
 )
 from ci.record.quarantine import Became, QuarantineRecord
-from ci.record.values import CaseOutcome, EndReason, Leftover, PhaseOutcome, TestName
+from ci.record.values import AttemptOutcome, CaseOutcome, EndReason, Leftover, PhaseOutcome, TestName
 
 __all__ = [
     "Attempt",
@@ -120,8 +120,12 @@ class TestRecord:
 
     @property
     def duration_s(self) -> float:
-        """Seconds of all attempts, without the waits between them."""
-        return sum(attempt.end.duration_s for attempt in self.attempts)
+        """Seconds of all attempts, without the waits between them and without what a lost worker left."""
+        return sum(
+            attempt.end.duration_s
+            for attempt in self.attempts
+            if attempt.end.outcome is not AttemptOutcome.LOST
+        )
 
     @property
     def last(self) -> Attempt | None:

@@ -65,7 +65,7 @@ class RunState:
                 self._give_up_retries()
             case ev.WorkerStarted() | ev.WorkerEnded() | ev.WorkerLost():
                 self._workers.take(event, moment_s)
-                self._of_worker(event)
+                self._of_worker(event, moment_s)
             case ev.Job():
                 self._job = event
             case ev.SuiteStarted():
@@ -175,7 +175,7 @@ class RunState:
             case _:
                 pass
 
-    def _of_worker(self, event: ev.WorkerStarted | ev.WorkerEnded | ev.WorkerLost) -> None:
+    def _of_worker(self, event: ev.WorkerStarted | ev.WorkerEnded | ev.WorkerLost, moment_s: float) -> None:
         """What the tests of a worker become when it ends, or is lost."""
         match event:
             case ev.WorkerEnded():
@@ -186,7 +186,7 @@ class RunState:
                 words = f"{self._workers.get(event.worker).name} was lost: {event.because}"
                 for key, test in self._tests.items():
                     if test.status is None and test.newest is not None and test.newest.worker == event.worker:
-                        test.lose(event.worker, words)
+                        test.lose(event.worker, words, moment_s)
                         if key not in again:
                             test.settle()
             case _:

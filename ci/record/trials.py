@@ -105,10 +105,10 @@ class TestTrials:
             trials[event.number] = Trial(number=event.number, worker=event.worker, started_s=moment_s)
         return trials[event.number], is_new
 
-    def lose(self, worker: str, words: str) -> None:
-        """The worker that had the test is gone."""
+    def lose(self, worker: str, words: str, moment_s: float) -> None:
+        """The worker that had the test is gone; what it ran ended with it."""
         for trial in self.claims.get(worker, {}).values():
-            trial.lost = words
+            trial.lost, trial.seen_s = words, max(trial.seen_s, moment_s)
 
     def settle(self) -> None:
         """Nothing more comes of it."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ci.catalog.verdicts import Status
@@ -14,6 +14,7 @@ from ci.record.model import Attempt, PhaseRecord, RunRecord, TestRecord
 from ci.record.quarantine import Became, QuarantineRecord
 from ci.record.values import GithubRun
 from ci.report.text import case_name, duration, quantity, size
+from ci.report.workers import worker_rows
 
 __all__ = [
     "BoundState",
@@ -32,6 +33,7 @@ __all__ = [
     "failed_by_verdict",
     "headline",
     "left_out",
+    "lost_lines",
     "lost_words",
     "measured",
     "measured_by",
@@ -40,6 +42,7 @@ __all__ = [
     "quarantined",
     "rehearsal_words",
     "result",
+    "runs_of",
     "shared_symptoms",
     "slowest",
     "symptom",
@@ -222,6 +225,10 @@ def facts(record: RunRecord) -> dict[str, str]:
         "engine": record.start.engine,
         "executor": record.start.executor,
         "host": record.agent.host,
+        "nodes": ", ".join(worker.name for worker in record.workers),
+        "Slurm job": " on cluster ".join(filter(None, (record.job.job, record.job.cluster)))
+        if record.job is not None
+        else "",
         "platform": record.agent.platform,
         "Python": record.start.python,
         "commit": record.start.commit,
@@ -352,9 +359,21 @@ def expected_failures(record: RunRecord) -> dict[str, tuple[str, ...]]:
     return {reason: tuple(names) for reason, names in found.items()}
 
 
+def runs_of(record: RunRecord) -> tuple[tuple[str, RunRecord], ...]:
+    """The runs of a record with their names: itself alone, without one, unless it is a merged one."""
+    return tuple((part.name, part.record) for part in record.parts) or (("", record),)
+
+
 def phase_rows(record: RunRecord) -> tuple[PhaseRecord, ...]:
     """The executor's phases, without `tests`, of which the tests' own rows say more."""
-    return tuple(phase for phase in record.phases if phase.phase != "tests")
+    names = {worker.id: worker.name for worker in record.workers}
+    return tuple(
+        replace(phase, phase=f"{names.get(phase.worker, phase.worker)}: {phase.phase}")
+        if phase.worker
+        else phase
+        for phase in record.phases
+        if phase.phase != "tests"
+    )
 
 
 def phase_amount(phase: PhaseRecord) -> str:
@@ -435,9 +454,17 @@ def case_place(case: Case) -> str:
     return f"{case.file}:{case.line}" if case.file and case.line is not None else case.file or ""
 
 
-def lost_words(lost: SlotLost) -> str:
-    """`MACHINE: GPU 3 was taken out after test_a.py: ...`."""
-    return f"MACHINE: GPU {', '.join(lost.gpu_ids)} was taken out after {lost.test}: {lost.because}"
+def lost_words(lost: SlotLost, *, node: str = "") -> str:
+    """`MACHINE: GPU 3 was taken out after test_a.py: ...`; with its `node` where there are several."""
+    where = f" of {node}" if node else ""
+    return f"MACHINE: GPU {', '.join(lost.gpu_ids)}{where} was taken out after {lost.test}: {lost.because}"
+
+
+def lost_lines(record: RunRecord) -> tuple[str, ...]:
+    """What was taken out of the run, GPUs and workers."""
+    names = {worker.id: worker.name for worker in record.workers}
+    lost = [f"{row.node}: {row.words}" for row in worker_rows(record) if row.is_lost]
+    return (*(lost_words(each, node=names.get(each.worker, "")) for each in record.lost), *lost)
 
 
 def ending(attempt: Attempt) -> str:

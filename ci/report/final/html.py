@@ -20,6 +20,7 @@ from ci.report.page.timeline import timeline
 from ci.report.repeat import repeat
 from ci.report.shards import balance_words, shard_rows, split_words, suite_times
 from ci.report.text import case_name, duration, strip_ansi, unverified_words, visible
+from ci.report.workers import worker_rows
 
 __all__ = ["html_report"]
 
@@ -50,6 +51,7 @@ def html_report(
 ) -> str:
     """The report as one HTML document; `plan_missing` says why there is no plan to show."""
     found = cards(record, tails)
+    lost = model.lost_lines(record)
     anchors = {id(card.test): card.anchor for card in found}
     return _template().render(
         record=record,
@@ -59,7 +61,9 @@ def html_report(
         rehearsal=model.rehearsal_words(record),
         unverified=unverified_words(record.start.unverified),
         command=repeat(record),
-        outside=bool(record.failures or record.problems or record.leftovers or record.lost),
+        outside=bool(record.failures or record.problems or record.leftovers or lost),
+        lost=lost,
+        nodes=[(part, row) for part, run in model.runs_of(record) for row in worker_rows(run)],
         runs=shard_rows(record),
         balance=[(times, balance_words(times), split_words(times)) for times in suite_times(record.parts)],
         groups=groups(found),

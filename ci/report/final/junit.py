@@ -22,6 +22,7 @@ from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat
 from ci.report.text import case_name, duration, strip_ansi, unverified_words, visible
+from ci.report.workers import attempt_place
 
 __all__ = ["junit_xml"]
 
@@ -114,6 +115,9 @@ def _suite(record: RunRecord, name: str, tests: Sequence[TestRecord], tails: Log
                 f"{attempt.number} {attempt.end.outcome} ({attempt.end.verdict})" for attempt in test.attempts
             )
             own[f"attempts: {test.id}"] = ", ".join(tries)
+        nodes = [where for attempt in test.attempts if (where := attempt_place(record, attempt))]
+        if record.workers and nodes:
+            own[f"node: {test.id}"] = "; ".join(nodes)
         for judged in model.measured_by(test):
             metric = judged.metric
             bound = ": ".join(
@@ -174,7 +178,12 @@ def _cases(test: TestRecord, tails: LogTails) -> Iterator[_Case]:
             _put(case, junitparser.Error(_text(f"not run: {test.not_run_because}"), _text(test.verdict)))
         yield case
         return
-    attempts = test.attempts[: test.attempts.index(last) + 1]
+    # what a lost worker left says nothing about the test
+    attempts = [
+        attempt
+        for attempt in test.attempts[: test.attempts.index(last) + 1]
+        if attempt.end.outcome is not AttemptOutcome.LOST
+    ]
     names = dict.fromkeys(case.case for attempt in attempts for case in attempt.cases)
     trials = {name: [_of_case(attempt, name) for attempt in attempts] for name in names}
     whole = [_of_file(attempt) for attempt in attempts]

@@ -15,6 +15,7 @@ from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat, repeat_test
 from ci.report.shards import balance_words, shard_rows, split_words, suite_times
 from ci.report.text import case_name, clip, duration, one_line, strip_ansi, unverified_words, visible
+from ci.report.workers import attempt_place, worker_rows
 
 __all__ = ["code", "summary_md"]
 
@@ -90,6 +91,7 @@ def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator
     yield from _named("failures", _failures(record))
     yield from _named("runs", _runs(record))
     yield from _named("failures outside the tests", _outside(record))
+    yield from _named("workers", _workers(record))
     yield from _named("phases", _phases(record, tails))
     for symptom, tests in model.shared_symptoms(record).items():
         names = "\n".join(f"- {code(test.id)}" for test in tests)
@@ -183,10 +185,22 @@ def _outside(record: RunRecord) -> Iterator[str]:
             yield f"\nNext: {code(failure.then)}"
     for problem in record.problems:
         yield f"\nRecord: {plain(problem)}"
-    for lost in record.lost:
-        yield f"\n**{plain(model.lost_words(lost))}**"
+    for words in model.lost_lines(record):
+        yield f"\n**{plain(words)}**"
     for leftover in record.leftovers:
         yield f"\n{plain(leftover.words)}"
+
+
+def _workers(record: RunRecord) -> Iterator[str]:
+    """The nodes of the run, or of each run of a merged report."""
+    rows = [(part, row) for part, run in model.runs_of(record) for row in worker_rows(run)]
+    if not rows:
+        return
+    yield "\n### Nodes\n\n| node | attempts | slots | time of its slots used | |\n| --- | ---: | ---: | ---: | --- |"
+    for part, row in rows:
+        name = plain(f"{part}: {row.node}" if part else row.node)
+        icon = f"{Status.FAILED.row.icon} " if row.is_lost else ""
+        yield f"| {name} | {row.tests} | {row.slots} | {row.busy} | {icon}{plain(row.words)} |"
 
 
 def _phases(record: RunRecord, tails: LogTails) -> Iterator[str]:
@@ -216,6 +230,7 @@ def _trouble(record: RunRecord, trouble: model.Trouble, tails: LogTails, limits:
     held = test.status is Status.QUARANTINED
     icon = (test.status if trouble.final or held else Status.FLAKY).row.icon
     words = f"{plain(attempt.end.verdict)}, attempt {attempt.number} of {attempt.start.of}, {duration(attempt.end.duration_s)}"
+    words += f", {plain(attempt_place(record.run_of(test), attempt))}" if attempt.worker else ""
     words = f"QUARANTINED, {words}" if held else words
     lines = [f"\n<details><summary>{icon} {code(test.id)} {words}</summary>\n"]
     if ending := model.ending(attempt):

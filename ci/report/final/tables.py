@@ -20,6 +20,7 @@ from ci.report.console import (
 )
 from ci.report.log_tail import LogTails
 from ci.report.text import case_name, clip, duration, one_line, strip_ansi, visible
+from ci.report.workers import worker_rows
 
 __all__ = ["tables"]
 
@@ -47,6 +48,7 @@ def tables(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> Group
         _by_reason("Not run", model.left_out(record)),
         _by_reason("Expected to fail, with no date", model.expected_failures(record)),
         _quarantined(record),
+        _workers(record),
         _phases(record, tails),
         _troubles(record, tails, limits),
         _facts(record),
@@ -154,6 +156,22 @@ def _quarantined(record: RunRecord) -> RenderableType | None:
         lines.append(Text(f"  QUARANTINED {name}", style=style))
         lines.append(Text(f"      {one_line(item.words)}", style="dim"))
     return Group(*lines)
+
+
+def _workers(record: RunRecord) -> Table | None:
+    rows = worker_rows(record)
+    if not rows:
+        return None
+    table = new_table(title="Nodes")
+    table.add_column("node", no_wrap=True)
+    table.add_column("attempts", justify="right", no_wrap=True)
+    table.add_column("slots", justify="right", no_wrap=True)
+    table.add_column("used", justify="right", no_wrap=True)
+    table.add_column("how it ended", overflow="fold")
+    for row in rows:
+        words = Text(one_line(row.words), style="bold red" if row.is_lost else "")
+        table.add_row(one_line(row.node), str(row.tests), str(row.slots), row.busy, words)
+    return table
 
 
 def _phases(record: RunRecord, tails: LogTails) -> RenderableType | None:

@@ -181,8 +181,8 @@ def _asides(record: RunRecord) -> Iterator[_Styled]:
                 f"WARNING {one_line(phase.phase)}: {one_line(strip_ansi(phase.result or phase.text))}",
                 "yellow",
             )
-    for lost in record.lost:
-        yield one_line(model.lost_words(lost)), "bold red"
+    for words in model.lost_lines(record):
+        yield one_line(words), "bold red"
     yield from _few(((one_line(item.words), "yellow") for item in _leftovers(record)), what="leftovers")
 
 

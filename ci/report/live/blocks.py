@@ -19,8 +19,11 @@ class Blocks:
             return lines
         key = (event.suite, event.test)
         match event:
-            case ev.TestStarted() if event.slot:
+            case ev.TestStarted() if event.slot or event.worker:
+                # what was said about it on a worker that is lost comes first
+                said = self._kept.pop(key, [])
                 self._kept[key] = []
+                return [*said, *lines]
             case ev.TestEnded():
                 return [*self._kept.pop(key, []), *lines]
             case ev.Case() | ev.Metric() | ev.Note() if key in self._kept:

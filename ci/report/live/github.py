@@ -95,8 +95,10 @@ class ActionsView:
         match event:
             case ev.TestStarted():
                 key = (event.suite, event.test)
+                if key in self._grouped:
+                    self._group(key, f"LOST {one_line(event.test)}: its worker is gone", [], tail=False)
                 self._grouped[key], self._failed[key] = [], []
-                self._beside[key] = bool(event.slot)
+                self._beside[key] = bool(event.slot or event.worker)
                 self._say(lines)
             case ev.Metric() | ev.Note() if (event.suite, event.test) in self._grouped:
                 self._grouped[event.suite, event.test] += lines

@@ -8,11 +8,12 @@ from ci.catalog.verdicts import Status, Tone
 from ci.record import events as ev
 from ci.record.quarantine import Became, words
 from ci.record.values import CaseOutcome, EndReason, Leftover, PhaseOutcome
-from ci.report.live.progress import LiveRun, phase_words, progress_words, slot_words
+from ci.report.live.progress import LiveRun, phase_words, progress_words
 from ci.report.live.start import Line, start_lines
 from ci.report.log_tail import LogTails
 from ci.report.model import lost_words
 from ci.report.text import case_name, clip, duration, one_line, quantity, strip_ansi, visible
+from ci.report.workers import is_waiting, job_words, lost_worker_words, started_words
 
 __all__ = ["Line", "LogLines", "count_words", "place"]
 
@@ -63,7 +64,7 @@ class LogLines:
         # first lines of the messages of an attempt's failed cases: its evidence need not say them again
         self._said: dict[tuple[str, str], list[str]] = {}
         self._progress_shown_s: dict[tuple[str, str], float] = {}
-        self._phase_shown_s: dict[str, float] = {}
+        self._phase_shown_s: dict[tuple[str, str], float] = {}
 
     def lines(self, event: ev.Event) -> Iterator[Line]:
         """The lines of one event, often none."""
@@ -72,8 +73,8 @@ class LogLines:
                 yield from start_lines(event)
             case ev.PhaseStarted():
                 # progress that comes at once would only repeat it
-                self._phase_shown_s[event.phase] = self._clock()
-                parts = (one_line(event.phase), one_line(strip_ansi(event.text)))
+                self._phase_shown_s[event.worker, event.phase] = self._clock()
+                parts = (self._live.phase_name(event), one_line(strip_ansi(event.text)))
                 yield Line(text=": ".join(part for part in parts if part))
             case ev.PhaseProgress():
                 yield from self._phase_progress(event)
@@ -81,7 +82,19 @@ class LogLines:
                 yield from self._phase_ended(event)
             case ev.AgentStarted():
                 host, python, system = map(one_line, (event.host, event.python, event.platform))
-                yield Line(text=f"agent on {host}, Python {python}, {system}", tone="dim")
+                who = "workers start from" if event.worker else "agent on"
+                yield Line(text=f"{who} {host}, Python {python}, {system}", tone="dim")
+            case ev.Job():
+                yield Line(text=one_line(job_words(event)), tone="warn" if is_waiting(event) else "plain")
+            case ev.WorkerStarted():
+                yield Line(text=one_line(started_words(event)))
+            case ev.WorkerLost():
+                yield Line(text=one_line(lost_worker_words(event, self._live.state.workers)), tone="bad")
+            case ev.WorkerEnded():
+                if event.reason is not EndReason.DONE or event.text:
+                    words = ": ".join(filter(None, (event.reason, event.text)))
+                    yield Line(text=one_line(f"{self._live.node(event)} stopped: {words}"), tone="warn")
+                yield from _leftovers(event.leftovers, indent="")
             case ev.Capsule():
                 # whole and alone, or it cannot be copied: `inv repro` reads it
                 yield Line(text=one_line(event.text), tone="dim")
@@ -110,7 +123,8 @@ class LogLines:
                 text = f"NOT RUN {one_line(event.test)} ({event.verdict}): {one_line(event.because)}"
                 yield Line(text=text, tone="warn")
             case ev.SlotLost():
-                yield Line(text=one_line(lost_words(event)), tone="bad")
+                node = self._live.node(event) if event.worker else ""
+                yield Line(text=one_line(lost_words(event, node=node)), tone="bad")
             case ev.AgentEnded():
                 if event.reason is not EndReason.DONE:
                     yield Line(text=f"the agent stopped: {event.reason}", tone="warn")
@@ -129,19 +143,21 @@ class LogLines:
         at = min(state.settled + len(self._live.running), state.total)
         estimate, limit = duration(event.est_s), duration(event.timeout_s)
         text = f"start {at}/{state.total} {one_line(event.test)} (estimate {estimate}, at most {limit}"
-        text += f", attempt {event.number} of {event.of}" if event.of > 1 else ""
-        text += f", {where}" if (where := slot_words(event)) else ""
+        if (newest := state.newest((event.suite, event.test))) is not None and newest.start.of > 1:
+            text += f", attempt {newest.number} of {newest.start.of}"
+        text += f", {where}" if (where := self._live.where(event)) else ""
         return Line(text=text + ")")
 
     def _phase_progress(self, event: ev.PhaseProgress) -> Iterator[Line]:
         now = self._clock()
-        if now - self._phase_shown_s.get(event.phase, -math.inf) >= self._limits.progress_every_s:
-            self._phase_shown_s[event.phase] = now
-            yield Line(text=f"... {one_line(event.phase)}: {phase_words(event)}", tone="dim")
+        key = (event.worker, event.phase)
+        if now - self._phase_shown_s.get(key, -math.inf) >= self._limits.progress_every_s:
+            self._phase_shown_s[key] = now
+            yield Line(text=f"... {self._live.phase_name(event)}: {phase_words(event)}", tone="dim")
 
     def _phase_ended(self, event: ev.PhaseEnded) -> Iterator[Line]:
         word, tone = _PHASE_WORDS[event.outcome]
-        text = f"{word} {one_line(event.phase)} in {duration(event.duration_s)}"
+        text = f"{word} {self._live.phase_name(event)} in {duration(event.duration_s)}"
         note = one_line(strip_ansi(event.text))
         yield Line(text=f"{text}: {note}" if note else text, tone=tone)
         details = clip("\n".join(map(strip_ansi, event.details)), self._limits.case_lines)

@@ -9,8 +9,9 @@ from ci.record.model import title_of
 from ci.record.state import Key, RunState
 from ci.record.values import AttemptOutcome
 from ci.report.text import one_line, size, strip_ansi
+from ci.report.workers import slot_words
 
-__all__ = ["LiveRun", "Running", "RunningPhase", "phase_words", "progress_words", "slot_words"]
+__all__ = ["LiveRun", "Running", "RunningPhase", "phase_words", "progress_words"]
 
 # of fewer tests the pace is a guess
 _FEW = 2
@@ -28,6 +29,8 @@ class Running:
     est_s: float
     since_s: float
     where: str = ""
+    worker: str = ""
+    slot: int = 0
     newest_line: str = ""
     progress: str = ""
 
@@ -55,7 +58,7 @@ class LiveRun:
         self.running: dict[Key, Running] = {}
         self._paces: list[float] = []
         self._at_once = 1
-        self.phases: dict[str, RunningPhase] = {}
+        self.phases: dict[tuple[str, str], RunningPhase] = {}
 
     def take(self, event: ev.Event) -> None:
         """Follow one event."""
@@ -64,13 +67,17 @@ class LiveRun:
             case ev.RunStarted():
                 self.began_s = self._clock()
             case ev.TestStarted():
+                # counted through where another worker runs it again
+                newest = self.state.newest((event.suite, event.test))
                 self.running[event.suite, event.test] = Running(
                     test=event.test,
-                    attempt=event.number,
-                    of=event.of,
+                    attempt=newest.number if newest is not None else event.number,
+                    of=newest.start.of if newest is not None else event.of,
                     est_s=event.est_s or self.state.waiting_s().get((event.suite, event.test), 0.0),
                     since_s=self._clock(),
-                    where=slot_words(event),
+                    where=self.where(event),
+                    worker=event.worker,
+                    slot=event.slot,
                 )
                 self._at_once = max(self._at_once, len(self.running))
             case ev.Output() | ev.Progress() if (event.suite, event.test) in self.running:
@@ -81,18 +88,45 @@ class LiveRun:
                     self._paces.append(event.duration_s / ended.est_s)
             case ev.AgentEnded():
                 self.running.clear()
+            case ev.WorkerEnded() | ev.WorkerLost():
+                left = {key: each for key, each in self.running.items() if each.worker != event.worker}
+                self.running = left
             case ev.PhaseStarted():
                 words = one_line(strip_ansi(event.text))
-                self.phases[event.phase] = RunningPhase(phase=event.phase, text=words, since_s=self._clock())
-            case ev.PhaseProgress() if event.phase in self.phases:
-                phase = self.phases[event.phase]
+                self.phases[event.worker, event.phase] = RunningPhase(
+                    phase=self.phase_name(event), text=words, since_s=self._clock()
+                )
+            case ev.PhaseProgress() if (event.worker, event.phase) in self.phases:
+                phase = self.phases[event.worker, event.phase]
                 phase.progress = phase_words(event)
                 phase.done = event.done if event.done is not None else phase.done
                 phase.total = event.total or phase.total
             case ev.PhaseEnded():
-                self.phases.pop(event.phase, None)
+                self.phases.pop((event.worker, event.phase), None)
             case _:
                 pass
+
+    @property
+    def by_node(self) -> list[Running]:
+        """The attempts under way as they began, on several nodes by node and slot."""
+        order = {worker.id: place for place, worker in enumerate(self.state.workers)}
+        return sorted(
+            self.running.values(),
+            key=lambda each: (order.get(each.worker, 0), each.slot if each.worker else 0),
+        )
+
+    def where(self, event: ev.TestStarted) -> str:
+        """The slot of an attempt, by its node where there are several."""
+        return one_line(slot_words(event, self.state.workers))
+
+    def phase_name(self, event: ev.PhaseStarted | ev.PhaseProgress | ev.PhaseEnded) -> str:
+        """`pull`, on several nodes `n2: pull`."""
+        return one_line(f"{self.node(event)}: {event.phase}" if event.worker else event.phase)
+
+    def node(self, event: ev.Event) -> str:
+        """`n2`: the node of a worker's event."""
+        known = (worker.name for worker in self.state.workers if worker.id == event.worker)
+        return next(known, f"worker {event.worker}")
 
     @property
     def title(self) -> str:
@@ -135,13 +169,6 @@ def _show(running: Running, event: ev.Output | ev.Progress) -> None:
     lines = [line for line in event.lines if line.strip()]
     if lines:
         running.newest_line = one_line(strip_ansi(lines[-1]).strip())
-
-
-def slot_words(event: ev.TestStarted) -> str:
-    """`GPU 4,5`, on the CPU `slot 2`; empty on a CPU that one test has at a time."""
-    if event.gpu_ids:
-        return f"GPU {one_line(','.join(event.gpu_ids))}"
-    return f"slot {event.slot}" if event.slot else ""
 
 
 def progress_words(event: ev.Progress) -> str:

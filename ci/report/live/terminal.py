@@ -14,6 +14,7 @@ from ci.report.live.progress import LiveRun, Running, RunningPhase
 from ci.report.live.start import Line
 from ci.report.log_tail import LogTails
 from ci.report.text import duration, one_line, short_duration, short_path
+from ci.report.workers import is_waiting, job_words
 
 __all__ = ["SCROLLED", "STYLES", "TerminalView", "draw", "folded"]
 
@@ -39,6 +40,10 @@ SCROLLED = (
     ev.SlotLost,
     ev.AgentEnded,
     ev.PhaseEnded,
+    ev.Job,
+    ev.WorkerStarted,
+    ev.WorkerEnded,
+    ev.WorkerLost,
 )
 _GAP = "  "
 # columns that a name keeps, and below which what a test says of itself is left out
@@ -121,10 +126,12 @@ def draw(live: LiveRun, *, width: int, ascii_only: bool = False) -> list[Text]:
         return []
     warned = bool(run.rehearsal or run.unverified)
     head = [(live.title, "bold yellow" if warned else "bold"), (f"{state.settled}/{state.total}", "")]
+    if (job := state.job) is not None and is_waiting(job) and not live.running:
+        head.append((one_line(job_words(job)), "bold yellow"))
     head += [(f"{count} {status.plain}", status.row.colour) for status, count in state.counts().items()]
     head += [(duration(live.elapsed_s()), "dim"), (_left(live), "dim")]
     rows = [_phase(live, phase) for phase in live.phases.values()]
-    rows += [_test(live, running) for running in live.running.values()]
+    rows += [_test(live, running) for running in live.by_node]
     return [*_flow(head, width), *_table(rows, width=width, ascii_only=ascii_only)]
 
 

@@ -14,6 +14,7 @@ from ci.report.log_tail import LogTails
 from ci.report.page.excerpt import Excerpt, excerpt, tail_excerpt
 from ci.report.quarantine_row import quarantine_rows
 from ci.report.repeat import repeat_test
+from ci.report.workers import attempt_place
 
 __all__ = ["AttemptCard", "Card", "CaseCard", "Group", "LogCard", "cards", "groups"]
 
@@ -66,9 +67,10 @@ class LogCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptCard:
-    """One attempt. `kind` is its colour, `cases` are those to be named, `opened`: it decided the test."""
+    """One attempt. `where` is its node and GPUs, empty on one machine without them. `kind` is its colour, `cases` are those to be named, `opened`: it decided the test."""
 
     attempt: Attempt
+    where: str
     kind: str
     words: str
     opened: bool
@@ -143,7 +145,7 @@ def cards(record: RunRecord, tails: LogTails) -> tuple[Card, ...]:
             line=headline.line,
             symptom=model.symptom(test),
             alike=len(alike.get(model.symptom(test), ())),
-            attempts=tuple(_attempts(test, tails, unit, name_passed=name_passed)),
+            attempts=tuple(_attempts(record.run_of(test), test, tails, unit, name_passed=name_passed)),
             repeat=repeat_test(record, test) if test.status is not Status.PASSED else "",
             quarantine=quarantine_rows(record.run_of(test), test) if test.status is Status.FAILED else "",
         )
@@ -165,7 +167,9 @@ def _unit(record: RunRecord) -> int:
     return min(_ROOM_MAX, room // max(1, weights))
 
 
-def _attempts(test: TestRecord, tails: LogTails, unit: int, *, name_passed: bool) -> Iterator[AttemptCard]:
+def _attempts(
+    run: RunRecord, test: TestRecord, tails: LogTails, unit: int, *, name_passed: bool
+) -> Iterator[AttemptCard]:
     for attempt in test.attempts:
         decided = attempt is test.last
         room = 0 if attempt.harmless else unit * (_WEIGHT if decided else 1)
@@ -175,6 +179,7 @@ def _attempts(test: TestRecord, tails: LogTails, unit: int, *, name_passed: bool
         evidence = "\n".join(_beyond_cases(attempt))
         yield AttemptCard(
             attempt=attempt,
+            where=attempt_place(run, attempt),
             kind=_kind(test, attempt),
             words=attempt.end.outcome if test.status.row.set_aside else attempt.end.verdict,
             opened=decided or len(test.attempts) == 1,

@@ -42,7 +42,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """The lanes of one run; its name is shown where there are several."""
+    """The lanes of one run, or of one node of it; its name is shown where there are several."""
 
     name: str
     lanes: tuple[Lane, ...]
@@ -104,7 +104,7 @@ def timeline(record: RunRecord, cards: Sequence[Card]) -> Timeline | None:
     steps.sort(key=lambda step: -step.duration_s)
     return Timeline(
         sections=tuple(
-            Section(name=name, lanes=tuple(_lanes(run, own, scale, critical))) for name, run, own in of_run
+            section for name, run, own in of_run for section in _sections(name, run, own, scale, critical)
         ),
         ticks=tuple(Tick(left=round(at * scale, 2), label=duration(at)) for at in _tick_times(end_s)),
         steps=tuple(steps[:_STEPS]),
@@ -179,22 +179,48 @@ def _step(span: _Span, scale: float) -> Step:
     return Step(name=span.name, anchor=span.anchor, duration_s=lasted_s, share=round(lasted_s * scale, 1))
 
 
+def _sections(
+    name: str, record: RunRecord, cards: Sequence[Card], scale: float, critical: set[tuple[str, float]]
+) -> Iterator[Section]:
+    """One for a run on one machine; else one for what is no worker's, where there is any, and one for each worker."""
+    if not record.workers:
+        yield Section(name=name, lanes=tuple(_lanes(record, cards, scale, critical)))
+        return
+    if lanes := tuple(_lanes(record, cards, scale, critical)):
+        yield Section(name=name, lanes=lanes)
+    for worker in record.workers:
+        shown = f"{worker.name}, lost" if worker.is_lost else worker.name
+        lanes = tuple(_lanes(record, cards, scale, critical, worker=worker.id))
+        yield Section(name=f"{name}: {shown}" if name else shown, lanes=lanes)
+
+
 def _lanes(
-    record: RunRecord, cards: Sequence[Card], scale: float, critical: set[tuple[str, float]]
+    record: RunRecord,
+    cards: Sequence[Card],
+    scale: float,
+    critical: set[tuple[str, float]],
+    *,
+    worker: str = "",
 ) -> Iterator[Lane]:
-    """In the order in which they began."""
-    ran = [card for card in cards if card.test.attempts]
-    ready_s = min((card.test.attempts[0].started_s for card in ran), default=0.0)
+    """What is this worker's, in the order in which it began."""
+    own = [(card, [each for each in card.test.attempts if each.worker == worker]) for card in cards]
+    ran = [(card, attempts) for card, attempts in own if attempts]
+    ready_s = min((attempts[0].started_s for _, attempts in ran), default=0.0)
     found = [
         (phase.started_s, Lane(name=phase.phase, anchor="", bars=(_phase_bar(phase, scale, critical),)))
         for phase in model.phase_rows(record)
+        if phase.worker == worker
     ]
     found += [
         (
-            card.test.attempts[0].started_s,
-            Lane(name=card.test.id, anchor=card.anchor, bars=tuple(_bars(card, scale, ready_s, critical))),
+            attempts[0].started_s,
+            Lane(
+                name=card.test.id,
+                anchor=card.anchor,
+                bars=tuple(_bars(card, attempts, scale, ready_s, critical)),
+            ),
         )
-        for card in ran
+        for card, attempts in ran
     ]
     for _, lane in sorted(found, key=lambda pair: pair[0]):
         yield lane
@@ -212,14 +238,20 @@ def _phase_bar(phase: PhaseRecord, scale: float, critical: set[tuple[str, float]
     )
 
 
-def _bars(card: Card, scale: float, ready_s: float, critical: set[tuple[str, float]]) -> Iterator[Bar]:
+def _bars(
+    card: Card,
+    attempts: Sequence[Attempt],
+    scale: float,
+    ready_s: float,
+    critical: set[tuple[str, float]],
+) -> Iterator[Bar]:
     """Waiting for its turn, then the attempts with the waits between them."""
     test = card.test
-    first_s = test.attempts[0].started_s
+    first_s = attempts[0].started_s
     if first_s > ready_s:
         yield _bar(ready_s, first_s - ready_s, scale, "wait", "")
     before_s = None
-    for attempt in test.attempts:
+    for attempt in attempts:
         if before_s is not None:
             yield _bar(before_s, attempt.started_s - before_s, scale, "retry", "")
         yield _bar(
