@@ -7,7 +7,10 @@ __all__ = ["expected"]
 
 
 def expected(plan: Plan) -> Expected:
-    """What the queue takes, and what no order of it can beat; on the CPU a test has as many slots as it would have GPUs."""
+    """What the queue takes, and what no order of it can beat; on the CPU a test has as many slots as it would have GPUs.
+
+    The nodes of a cluster take from one queue.
+    """
     work, gpus = plan.work, plan.placement.gpu_ids
     ids = gpus or tuple(map(str, range(work.jobs)))
     slots = Slots(ids=ids, at_once=work.jobs, groups=plan.placement.gpu_groups)
@@ -21,4 +24,5 @@ def expected(plan: Plan) -> Expected:
         )
         for place, (needs, test) in enumerate(tests)
     ]
-    return expect(waiting, slots)
+    nodes = plan.placement.slurm.nodes if plan.placement.slurm is not None else 1
+    return expect(waiting, slots, nodes=nodes)

@@ -27,49 +27,58 @@ class Expected:
         return self.makespan_s / self.lower_bound_s - 1 if self.lower_bound_s else 0.0
 
 
-def expect(tests: Sequence[Waiting], slots: Slots, takes_s: Mapping[int, float] | None = None) -> Expected:
-    """Play the queue through; `takes_s` are real durations by place, without it the estimates are."""
+def expect(
+    tests: Sequence[Waiting], slots: Slots, takes_s: Mapping[int, float] | None = None, *, nodes: int = 1
+) -> Expected:
+    """Play the queue through; `takes_s` are real durations by place, without it the estimates are.
+
+    `slots` are those of each of the `nodes`, which take tests from one queue.
+    """
     takes = {test.place: test.est_s for test in tests} | dict(takes_s or {})
     never = tuple(test.place for test in tests if test.needs > len(slots.ids))
-    ordered = in_order([test for test in tests if test.place not in never], slots)
+    ordered = in_order([test for test in tests if test.place not in never], slots, is_shared=nodes > 1)
     place_of = {number: test.place for number, test in enumerate(ordered)}
     waiting = {
         number: Waiting(place=number, needs=test.needs, est_s=test.est_s, alone=test.alone, avoid=test.avoid)
         for number, test in enumerate(ordered)
     }
-    running: dict[int, Held] = {}
-    ends: list[tuple[float, int]] = []
+    running: list[dict[int, Held]] = [{} for _ in range(nodes)]
+    ends: list[tuple[float, int, int]] = []
     starts: dict[int, tuple[float, tuple[str, ...]]] = {}
-    now = 0.0
-    while waiting or running:
-        while (start := next_start(waiting.values(), list(running.values()), slots)) is not None:
-            test = waiting.pop(start.place)
-            running[start.place] = Held(place=start.place, ids=start.ids, alone=test.alone)
-            starts[place_of[start.place]] = (now, start.ids)
-            heapq.heappush(ends, (now + takes[place_of[start.place]], start.place))
+    now, lower_bound_s = 0.0, _lower_bound_s(ordered, slots, takes, nodes)
+    while waiting or any(running):
+        taken = True
+        while taken:
+            taken = False
+            for node, held in enumerate(running):
+                start = next_start(waiting.values(), list(held.values()), slots)
+                if start is None:
+                    continue
+                taken, test = True, waiting.pop(start.place)
+                held[start.place] = Held(place=start.place, ids=start.ids, alone=test.alone)
+                starts[place_of[start.place]] = (now, start.ids)
+                heapq.heappush(ends, (now + takes[place_of[start.place]], start.place, node))
         if not ends:  # what is left avoids too many slots
-            return Expected(
-                makespan_s=now,
-                lower_bound_s=_lower_bound_s(ordered, slots, takes),
-                starts=starts,
-                never=(*never, *(place_of[number] for number in waiting)),
-            )
-        now, ended = heapq.heappop(ends)
-        del running[ended]
-    return Expected(
-        makespan_s=now, lower_bound_s=_lower_bound_s(ordered, slots, takes), starts=starts, never=never
-    )
+            never = (*never, *(place_of[number] for number in waiting))
+            break
+        now, ended, node = heapq.heappop(ends)
+        del running[node][ended]
+    return Expected(makespan_s=now, lower_bound_s=lower_bound_s, starts=starts, never=never)
 
 
-def _lower_bound_s(tests: Sequence[Waiting], slots: Slots, takes: Mapping[int, float]) -> float:
-    """The tests that run alone, and for the others the most of: the longest, all of them over all tests at a time, their
-    slots over all slots, and those of which no two have room beside each other.
+def _lower_bound_s(tests: Sequence[Waiting], slots: Slots, takes: Mapping[int, float], nodes: int) -> float:
+    """The most of: the longest test; and, spread over the nodes, the tests that run alone with, of the others, the most of all of them
+    over all tests at a time, their slots over all slots, and those of which no two have room beside each other.
+
+    On one node no test runs beside those that run alone.
     """
-    alone_s = sum(takes[test.place] for test in tests if test.alone)
+    alone = [takes[test.place] for test in tests if test.alone]
     rest = [(test.needs, takes[test.place]) for test in tests if not test.alone]
-    bounds = [0.0, *(seconds for _, seconds in rest)]
-    bounds.append(sum(seconds for _, seconds in rest) / slots.at_once)
+    longest_s = max((seconds for _, seconds in rest), default=0.0)
+    bounds = [0.0, sum(seconds for _, seconds in rest) / slots.at_once]
     if slots.ids:
         bounds.append(sum(needs * seconds for needs, seconds in rest) / len(slots.ids))
         bounds.append(sum(seconds for needs, seconds in rest if 2 * needs > len(slots.ids)))
-    return alone_s + max(bounds)
+    if nodes == 1:
+        return sum(alone) + max(longest_s, *bounds)
+    return max(longest_s, *alone, (sum(alone) + max(bounds)) / nodes)

@@ -103,11 +103,14 @@ def _show_plan(console: Console, plan: Plan) -> None:
 
 def _show_slots(console: Console, plan: Plan) -> None:
     """How long the tests take beside each other; nothing where one runs at a time."""
-    work, gpus = plan.work, plan.placement.gpu_ids
-    if work.jobs == 1:
+    work, gpus, slurm = plan.work, plan.placement.gpu_ids, plan.placement.slurm
+    if work.jobs == 1 and (slurm is None or slurm.nodes == 1):
         return
     found = expected(plan)
     on = f"{len(gpus)} GPUs, at most {work.jobs} tests at a time" if gpus else f"{work.jobs} CPU slots"
+    if work.jobs == 1:
+        on = "one test at a time"
+    on = f"{slurm.words}, on each {on}" if slurm is not None else on
     text = f"on {on}: {duration(found.makespan_s)}, lower bound {duration(found.lower_bound_s)}, gap {found.gap:.1%}"
     alone = len(work.sharing.alone)
     console.print(text + (f"; {alone} tests run alone" if alone else ""))

@@ -24,7 +24,18 @@ from ci.plan.model import Plan
 from ci.plan.shards import Shard
 from ci.record.events import AgentEnded, AgentStarted, Event, TestEnded, TestStarted
 from ci.record.values import AttemptOutcome, EndReason
-from support.planning import STAGE_A, STAGE_B_SMALL, catalog, facts, mi300x, planned, registration, request
+from support.containers import docker_facts, image
+from support.planning import (
+    STAGE_A,
+    STAGE_B_SMALL,
+    catalog,
+    facts,
+    mi300x,
+    on_cluster,
+    planned,
+    registration,
+    request,
+)
 
 TEST = "test/registered/a.py"
 FOLDER = RunFolder(path=Path("/runs/20260529T120000Z-stage-a-amd-1"))
@@ -44,6 +55,15 @@ class TestWhatIsSaidAtTheStart:
         plan = planned(catalog(), mi300x([registration(TEST)]), request(executor="host"))
         event = _started(plan, catalog(), {}, FOLDER)
         assert (event.rehearsal, event.rehearsal_because) == (False, "")
+
+    def test_a_run_on_a_cluster_says_where_and_what_was_never_run(self) -> None:
+        asked = request(executor=ExecutorKind.SLURM)
+        rows = [registration(TEST)]
+        plan = planned(catalog(), on_cluster(rows, "laptop"), asked)
+        assert _started(plan, catalog(), {}, FOLDER).executor == "slurm, 2 nodes of laptop"
+        plan = planned(catalog(), on_cluster(rows, "south"), asked, docker_facts(image()))
+        words = "slurm, 1 node of south, runtime apptainer NEVER RUN"
+        assert _started(plan, catalog(), {}, FOLDER).executor == words
 
     def test_tests_with_their_cases_and_what_is_left_out(self) -> None:
         rows = [registration(TEST), registration("test/registered/b.py", disabled="flaky, see #1")]

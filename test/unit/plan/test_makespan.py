@@ -6,7 +6,7 @@ from ci.catalog.executors import ExecutorKind
 from ci.plan.makespan import expected
 from ci.plan.model import Plan
 from support.containers import docker_facts, image
-from support.planning import catalog, facts, mi300x, planned, registration, request
+from support.planning import catalog, facts, mi300x, on_cluster, planned, registration, request
 
 BENCH = "test/registered/perf/test_bench.py"
 ROWS = [
@@ -37,6 +37,18 @@ def test_a_rehearsal_has_cpu_slots() -> None:
     plan = plan_for("gpus", gpus=0)
     assert plan.work.jobs == 4
     assert expected(plan).makespan_s == 70
+
+
+def test_nodes_take_from_one_queue() -> None:
+    asked = request(executor=ExecutorKind.SLURM, jobs="1")
+    times = []
+    for nodes in (1, 2, 3):
+        there = planned(catalog(), on_cluster(ROWS, "laptop"), replace(asked, nodes=nodes))
+        found = expected(there)
+        assert found.lower_bound_s <= found.makespan_s
+        times.append(found.makespan_s)
+    # 60 30 30 10: the longest first, each node has one at a time
+    assert times == [130, 70, 60]
 
 
 def test_what_tests_may_not_share_is_in_the_plan_and_in_its_digest() -> None:

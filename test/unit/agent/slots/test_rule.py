@@ -127,6 +127,21 @@ def test_no_slot_has_two_tests_and_no_more_run_than_may(
         assert len(starts[place][1]) == by_place[place].needs
 
 
+@given(queues(), st.integers(2, 4))
+def test_nodes_that_share_a_queue_run_each_test_once_within_the_bounds(
+    queue: tuple[list[Waiting], Slots, Mapping[int, float]], nodes: int
+) -> None:
+    tests, slots, takes_s = queue
+    found = expect(tests, slots, takes_s, nodes=nodes)
+    assert sorted(found.starts) == [each.place for each in tests]
+    assert found.lower_bound_s <= found.makespan_s + 1e-9
+    assert found.makespan_s <= sum(takes_s.values())
+    for begin, _ in found.starts.values():
+        beside = [place for place, (at_s, _) in found.starts.items() if at_s <= begin < at_s + takes_s[place]]
+        assert len(beside) <= nodes * slots.at_once
+        assert sum(each.needs for each in tests if each.place in beside) <= nodes * len(slots.ids)
+
+
 def test_a_test_that_needs_more_than_there_is_never_starts() -> None:
     assert expect([one(0, 9), one(1, 1)], EIGHT).never == (0,)
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from ci.catalog.executors import ExecutorKind
 from ci.plan.compare.classes import ClassDifference
 from ci.plan.compare.diff import compare
+from ci.plan.facts import PartitionFact
 from ci.plan.model import BoundWork, CapabilityWork, Plan
 from ci.plan.shards import Shard
 from ci.report.console import plain_console
@@ -18,6 +20,7 @@ from support.planning import (
     catalog,
     facts,
     mi300x,
+    on_cluster,
     planned,
     registration,
     request,
@@ -214,3 +217,32 @@ class TestDifferences:
         assert words.endswith("bounds of a.py latency < 5 < 4 rate > 1 > 2")
         show_class_differences(plain_console(sys.stdout), "stage-b-amd", list(plans), plans, [])
         assert shown.words().endswith("nothing differs but the hardware class")
+
+
+class TestACluster:
+    def test_what_is_asked_of_slurm_is_in_the_table_with_its_source(self, shown: Shown) -> None:
+        here = on_cluster(ROWS, "north")
+        asked = request("stage-b-amd", executor=ExecutorKind.SLURM, nodes=2, suites=("1-gpu-small",))
+        words = shown(planned(catalog(), here, asked, docker_facts(image())))
+        for part in (
+            "slurm.cluster north --cluster",
+            "slurm.nodes 2 --nodes",
+            "slurm.partition gpu clusters.toml: cluster[north]",
+            "slurm.gpus_per_node 1, asked for as gpu:mi300x:1",
+            "slurm.cpus_per_node all, the node for itself",
+            "slurm.requeue True",
+            "on 2 nodes of north, on each one test at a time: ",
+        ):
+            assert part in words
+
+    def test_a_runtime_that_was_never_run_is_marked(self, shown: Shown) -> None:
+        asked = request("stage-b-amd", executor=ExecutorKind.SLURM, suites=("1-gpu-small",))
+        words = shown(planned(catalog(), on_cluster(ROWS, "south"), asked, docker_facts(image())))
+        assert "slurm.runtime apptainer, NEVER RUN" in words
+        assert "note: runtime apptainer has NEVER BEEN RUN" in words
+
+    def test_what_would_keep_a_job_from_starting_is_a_note(self, shown: Shown) -> None:
+        short = PartitionFact(name="ci", default=True, up=True, limit_min=1, nodes=9)
+        asked = request("stage-b-amd", executor=ExecutorKind.SLURM, suites=("1-gpu-small",))
+        words = shown(planned(catalog(), on_cluster(ROWS, "laptop", partitions=[short]), asked))
+        assert "note: a run would fail here: ci has MaxTime 1 min" in words
