@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from .slots import Slots, Waiting, in_order
+from .slots import Slots, Waiting, in_order, waiting_for
 from .spec import Retry, Spec, Suite, Test
 
-__all__ = ["Entry", "entries_of", "slots_of"]
+__all__ = ["Entry", "entries_of"]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -28,24 +28,15 @@ class Entry:
     failed: str = ""
 
 
-def slots_of(spec: Spec) -> Slots:
-    """The GPUs of a run, or as many CPU slots as it has tests at a time."""
-    ids = spec.gpu_ids or tuple(map(str, range(spec.jobs)))
-    return Slots(ids=ids, at_once=spec.jobs, groups=spec.gpu_groups)
-
-
 def entries_of(spec: Spec, slots: Slots) -> list[Entry]:
-    """All tests in the order of the queue. On the CPU a test has as many slots as it would have GPUs, where there are so many."""
+    """All tests in the order of the queue."""
     tests = [(suite, test) for suite in spec.suites for test in suite.tests]
-    waiting = [
-        Waiting(
-            place=place,
-            needs=suite.gpus if spec.gpu_ids else min(max(1, suite.gpus), len(slots.ids)),
-            est_s=test.est_s,
-            alone=test.id in spec.sharing.alone,
-        )
-        for place, (suite, test) in enumerate(tests)
-    ]
+    waiting = waiting_for(
+        [(suite.gpus, test) for suite, test in tests],
+        slots,
+        on_gpus=bool(spec.gpu_ids),
+        alone=spec.sharing.alone,
+    )
     return [
         Entry(
             suite=tests[each.place][0],

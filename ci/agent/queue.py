@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from .attempt import POLL_S, Attempt, Place, RunContext
-from .entries import Entry, entries_of, slots_of
+from .entries import Entry, entries_of
 from .gpu_memory import Kfd
 from .judge import Judgement
 from .options import refusal
@@ -18,7 +18,7 @@ from .own_places import OwnPlaces, cpu_share, keep_to
 from .processes import carries, leftover_list
 from .shared_queue import SharedQueue
 from .slot_memory import Leak, SlotMemory
-from .slots import Held, next_start
+from .slots import Held, next_start, slots_for
 from .spec import Retry, Suite
 from .suite_clock import SuiteClock
 
@@ -57,7 +57,9 @@ class Queue:
         self._changed = threading.Condition()
         self._failed_by: str | None = None
         self._broken: BaseException | None = None
-        self._all_slots = self._slots = slots_of(self._spec)  # without those that were taken out
+        spec = self._spec
+        self._all_slots = slots_for(spec.gpu_ids, spec.jobs, spec.gpu_groups)
+        self._slots = self._all_slots  # without those that were taken out
         self._own = OwnPlaces(self._spec)
         self._cpus = sorted(os.sched_getaffinity(0))
         self._running: list[_Running] = []
