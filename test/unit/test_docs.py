@@ -65,4 +65,6 @@ def test_every_page_is_in_the_sites_menu() -> None:
 def test_the_schemas_and_reference_pages_are_what_the_code_says() -> None:
     command = [sys.executable, "-m", "ci", "docs", "--check"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    names = re.findall(r"^  - (\S+): ", done.stderr, flags=re.MULTILINE)
+    # all of them in the first line, of which pytest makes its summary
+    assert done.returncode == 0, f"stale: {', '.join(names)}; nox -s docs\n{done.stderr}"
