@@ -3,6 +3,7 @@
 Pulling is the engine's business. What is asked here is small: which tags there are, what a tag means, how long to wait.
 """
 
+import base64
 import hashlib
 import ipaddress
 import json
@@ -11,10 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Self
-from urllib.parse import urljoin, urlsplit
-
-import httpx
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 from ci.catalog.limits import RegistryLimits
 from ci.images.credentials import Credentials
@@ -177,6 +177,8 @@ class Registry:
         self._monotonic_s = monotonic_s
         self._utc_now = utc_now
         self._authorization: dict[str, str] = {}
+        import httpx  # noqa: PLC0415  # a tenth of the time of a plan that asks no registry
+
         timeout = httpx.Timeout(limits.read_s, connect=limits.connect_s)
         self._client = httpx.Client(timeout=timeout, follow_redirects=True)
         self.requests = 0
@@ -246,7 +248,7 @@ class Registry:
         try:
             self._send("HEAD", f"{self._url}/v2/{path}/manifests/{tag}", path, {"Accept": _ACCEPT})
         except RegistryError as error:
-            if error.status == httpx.codes.NOT_FOUND:
+            if error.status == HTTPStatus.NOT_FOUND:
                 return False
             raise
         return True
@@ -268,25 +270,23 @@ class Registry:
     def _send(self, method: str, url: str, path: str, headers: Mapping[str, str]) -> Answer:
         """One request; a 401 is answered with a login, once."""
         answer = self._once(method, url, {**headers, **self._authorization})
-        if answer.status == httpx.codes.UNAUTHORIZED and self._authorize(answer, path):
+        if answer.status == HTTPStatus.UNAUTHORIZED and self._authorize(answer, path):
             answer = self._once(method, url, {**headers, **self._authorization})
-        if answer.status < httpx.codes.BAD_REQUEST:
+        if answer.status < HTTPStatus.BAD_REQUEST:
             return answer
         wait_s = retry_after_s(answer.headers.get("retry-after", ""), self._utc_now())
         raise RegistryError(
             f"{method} {url}: HTTP {answer.status}{_said(answer)}",
             status=answer.status,
             retry_after_s=wait_s,
-            retry=answer.status == httpx.codes.TOO_MANY_REQUESTS or answer.status >= 500,
+            retry=answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= 500,
         )
 
     def _authorize(self, answer: Answer, path: str) -> bool:
         """Take what the challenge asks for; whether it is worth another request."""
         challenge = parse_challenge(answer.headers.get("www-authenticate", ""))
         if challenge.scheme == "basic" and self._credentials is not None and not self._authorization:
-            request = httpx.Request("GET", answer.url)
-            basic = httpx.BasicAuth(self._credentials.username, self._credentials.token)
-            self._authorization = {"Authorization": next(basic.auth_flow(request)).headers["Authorization"]}
+            self._authorization = _basic(self._credentials)
             return True
         if challenge.scheme == "bearer" and "realm" in challenge.parameters:
             self._authorization = {"Authorization": f"Bearer {self._bearer(challenge, path)}"}
@@ -299,24 +299,24 @@ class Registry:
         asked = {"scope": challenge.parameters.get("scope", f"repository:{path}:pull")}
         if "service" in challenge.parameters:
             asked["service"] = challenge.parameters["service"]
-        auth = None
+        login: dict[str, str] = {}
         if self._credentials is not None and (
             urlsplit(realm).scheme == "https" or is_loopback(urlsplit(realm).netloc)
         ):
-            auth = httpx.BasicAuth(self._credentials.username, self._credentials.token)
-        url = str(httpx.URL(realm).copy_merge_params(asked))
-        answer = self._once("GET", url, {}, auth)
-        if auth is not None and answer.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            login = _basic(self._credentials)
+        url = _asking(realm, asked)
+        answer = self._once("GET", url, login)
+        if login and answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             source = self._credentials.source if self._credentials is not None else ""
             self._note(f"the login with {source} was refused (HTTP {answer.status}): continuing anonymously")
             self._credentials = None
             answer = self._once("GET", url, {})
-        if answer.status >= httpx.codes.BAD_REQUEST:
+        if answer.status >= HTTPStatus.BAD_REQUEST:
             raise RegistryError(
                 f"no token from {realm}: HTTP {answer.status}{_said(answer)}",
                 status=answer.status,
                 retry_after_s=retry_after_s(answer.headers.get("retry-after", ""), self._utc_now()),
-                retry=answer.status == httpx.codes.TOO_MANY_REQUESTS or answer.status >= 500,
+                retry=answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= 500,
             )
         data = _json(answer)
         token = (data.get("token") or data.get("access_token")) if isinstance(data, dict) else None
@@ -328,19 +328,19 @@ class Registry:
         if text not in self.notes:
             self.notes.append(text)
 
-    def _once(
-        self, method: str, url: str, headers: Mapping[str, str], auth: httpx.BasicAuth | None = None
-    ) -> Answer:
+    def _once(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
         """One request, bounded in time and size.
 
         Raises:
             RegistryError: there was no whole answer.
         """
+        import httpx  # noqa: PLC0415  # as above
+
         self.requests += 1
         deadline = self._monotonic_s() + self._total_s
         body = bytearray()
         try:
-            with self._client.stream(method, url, headers=dict(headers), auth=auth) as response:
+            with self._client.stream(method, url, headers=dict(headers)) as response:
                 for chunk in response.iter_bytes(_CHUNK_BYTES):
                     body += chunk
                     if len(body) > BODY_BYTES_MAX:
@@ -359,6 +359,19 @@ class Registry:
             raise RegistryError(f"{url} does not answer ({type(error).__name__})", retry=True) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RegistryError(f"{url} cannot be reached: {error}", retry=True) from error
+
+
+def _basic(credentials: Credentials) -> dict[str, str]:
+    """The header of a login by name and password."""
+    pair = f"{credentials.username}:{credentials.token}".encode()
+    return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+
+
+def _asking(realm: str, asked: Mapping[str, str]) -> str:
+    """The realm's address with these parameters, in the place of its own of those names."""
+    parts = urlsplit(realm)
+    own = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in asked]
+    return parts._replace(query=urlencode([*own, *asked.items()])).geturl()
 
 
 def _platform_digest(index: Mapping[str, Any], what: str) -> str:

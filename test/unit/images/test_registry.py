@@ -188,16 +188,32 @@ def test_our_login_is_not_sent_in_the_clear_to_another_machine(server: Server) -
     with client(server, login=True) as registry:
         whole = registry._once
 
-        def once(method: str, url: str, headers: Mapping[str, str], auth: Any = None) -> Any:
+        def once(method: str, url: str, headers: Mapping[str, str]) -> Any:
             if "invalid" in url:
-                sent.append(auth)
+                sent.append(headers)
                 raise RegistryError("not asked in this test")
-            return whole(method, url, headers, auth)
+            return whole(method, url, headers)
 
         registry._once = once  # type: ignore[method-assign]  # nothing outside is reached
         with pytest.raises(RegistryError, match="not asked"):
             registry.tags("a/b")
-    assert sent == [None]
+    assert sent == [{}]
+
+
+def test_a_realm_keeps_its_own_parameters_beside_ours(server: Server) -> None:
+    answer = bearer(server, takes_login=False)
+
+    def at_a_realm(path: str, headers: Mapping[str, str]) -> Answer:
+        code, said, body = answer(path, headers)
+        said = {key: value.replace("/token", "/token?a=1&scope=mine&a=2") for key, value in said.items()}
+        return code, said, body
+
+    server.answer = at_a_realm
+    with client(server) as registry:
+        assert registry.tags("a/b") == ["t"]
+    (path,) = {path for path, _ in server.asked if path.startswith("/token")}
+    asked = parse_qs(urlsplit(path).query)
+    assert asked == {"a": ["1", "2"], "scope": ["repository:a/b:pull"], "service": ["s"]}
 
 
 @pytest.mark.parametrize(
