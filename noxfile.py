@@ -589,7 +589,8 @@ def bench(session: nox.Session) -> None:
     judges a folder of labelled logs and exits with 1 when a product failure is excused or too much infrastructure is blamed
     on the product: `-- verdicts [FOLDER] [--json] [--matrices]`, see docs/verdict-corpus.md. `triage` reads a made-up log of 60 MB.
     `time_left RUN...` replays saved runs and compares the time left that a terminal showed with what was left.
-    `slots` runs tests on 1, 2 and 4 slots, against static shards and pytest-xdist: `-- slots [--slots 1,2,4] [--seconds S]`.
+    `slots` runs tests on 1, 2 and 4 slots, against static shards and pytest-xdist: `-- slots [--slots 1,2,4] [--seconds S]`. `--nodes 2`
+    does so on nodes of the Slurm test cluster; it needs root and Debian packages, see `.ci/run`.
     """
     if session.posargs[:1] in (["mutants"], ["slots"], ["verdicts"], ["triage"], ["time_left"]):
         name, *options = session.posargs

@@ -1,10 +1,14 @@
 """Several tests at a time: the agent's queue against static shards and pytest-xdist, with the same tests on the same slots.
 
-    nox -s bench -- slots [--slots 1,2,4] [--seconds S] [--seed N] [--json]
+    nox -s bench -- slots [--slots 1,2,4] [--nodes N] [--seconds S] [--seed N] [--json]
 
 40 tests that wait, of mixed length, with estimates that are wrong by 25 %. Each way is measured against its own lower bound: the
 longest test, or all of its tests' seconds shared evenly, by the durations measured in that same run. Exit code 1 when the queue takes
 more than 1.05 x its lower bound, or is not ahead of a peer in both the share and the time.
+
+With `--nodes` the same on so many nodes, 1 or 2, of the test cluster (root and Debian's Slurm), each with so many slots: a run by the Slurm
+executor against an agent for each shard, started by `srun`. pytest-xdist runs on this machine alone, with as many workers. All nodes are
+this machine's, so that it is the queue that is compared and not the network.
 """
 
 import argparse
@@ -16,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -26,6 +31,9 @@ sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent)]
 from ci.plan.shards import split  # noqa: E402
 from ci.report.console import new_table, open_console, print_json  # noqa: E402
 from support.agent_process import AgentProcess, a_suite, a_test  # noqa: E402
+from support.slurm_cluster import Cluster, need_slurm  # noqa: E402
+from support.slurm_runs import make_project  # noqa: E402
+from support.slurm_slots import OnNodes, queue_on_nodes, shards_on_nodes  # noqa: E402
 
 TESTS = 40
 # of estimates, as a share: what a history of SGLang's own jobs has
@@ -66,7 +74,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What one way took. `between_s` is from the end of a test to the start of the next one on its slot, `own_s` what a test takes
+    """What one way took. `to_first_s` is from `sbatch` to the first event of a test, `between_s` from the end of a test to the start of the next one on its slot, `own_s` what a test takes
     beyond its waiting: both medians, 0 where they are not known.
     """
 
@@ -76,6 +84,8 @@ class Result:
     lower_bound_s: float
     between_s: float = 0.0
     own_s: float = 0.0
+    nodes: int = 0
+    to_first_s: float = 0.0
 
     @property
     def share(self) -> float:
@@ -190,6 +200,40 @@ def measure(cases: Sequence[Case], slots: int) -> list[Result]:
         ]
 
 
+def measure_on_nodes(cluster: Cluster, cases: Sequence[Case], *, nodes: int, jobs: int) -> list[Result]:
+    """The three ways on a cluster, one after the other."""
+    slots = nodes * jobs
+    with tempfile.TemporaryDirectory(prefix="slots-", dir=cluster.shared) as name:
+        folders = {way: Path(name) / way.replace(" ", "-") for way in (QUEUE, SHARDS, XDIST)}
+        for folder in folders.values():
+            folder.mkdir()
+        queue = queue_on_nodes(make_project(folders[QUEUE], cluster), cases, nodes=nodes, jobs=jobs)
+        sources = {case.id: _TEST.format(wait_s=case.wait_s) for case in cases}
+        parts = split(cases, slots)
+        shards = shards_on_nodes(cluster, parts, sources, folders[SHARDS], nodes=nodes)
+        return [
+            _on_nodes(QUEUE, queue, cases, slots=slots, nodes=nodes),
+            _on_nodes(SHARDS, shards, cases, slots=slots, nodes=nodes),
+            run_xdist(cases, slots=slots, folder=folders[XDIST]),
+        ]
+
+
+def _on_nodes(way: str, found: OnNodes, cases: Sequence[Case], *, slots: int, nodes: int) -> Result:
+    waits = {case.id: case.wait_s for case in cases}
+    if found.took.keys() != waits.keys():
+        raise SystemExit(f"{way}: {len(found.took)} of {len(waits)} tests ran")
+    return Result(
+        way=way,
+        slots=slots,
+        nodes=nodes,
+        wall_s=found.wall_s,
+        lower_bound_s=lower_bound_s(list(found.took.values()), slots),
+        between_s=median(found.between_s),
+        own_s=median(found.took[name] - waits[name] for name in waits),
+        to_first_s=found.to_first_s,
+    )
+
+
 def is_met(results: Sequence[Result]) -> bool:
     """Whether the queue is near its bound and, on more than one slot, ahead of both peers."""
     queue = next(each for each in results if each.way == QUEUE)
@@ -203,6 +247,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="nox -s bench -- slots", description="the queue against its peers")
     parser.add_argument("--slots", default="1,2,4", help="how many slots, with commas (default: %(default)s)")
     parser.add_argument(
+        "--nodes", type=int, default=0, choices=(0, 1, 2), help="so many nodes of the test cluster"
+    )
+    parser.add_argument(
         "--seconds", type=float, default=120, help="waiting of all tests (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=7)
@@ -210,20 +257,28 @@ def main() -> int:
     options = parser.parse_args()
     cases = made_cases(options.seconds, options.seed)
     met, rows = True, list[Result]()
-    for slots in map(int, options.slots.split(",")):
-        results = measure(cases, slots)
-        met = met and is_met(results)
-        rows += results
+    if options.nodes:
+        need_slurm()
+    with Cluster() if options.nodes else nullcontext() as cluster:
+        for slots in map(int, options.slots.split(",")):
+            if cluster is None:
+                results = measure(cases, slots)
+            else:
+                results = measure_on_nodes(cluster, cases, nodes=options.nodes, jobs=slots)
+            met = met and is_met(results)
+            rows += results
     if options.json:
         print_json([{**asdict(row), "share": row.share} for row in rows])
     else:
-        table = new_table("slots", "way", "took", "lower bound", "share", "between tests", "of a test's own")
+        columns = ("slots", "way", "took", "lower bound", "share", "between tests", "of a test's own")
+        table = new_table(*columns, *(("sbatch to first test",) if options.nodes else ()))
         for row in rows:
             figures = (f"{row.wall_s:.2f} s", f"{row.lower_bound_s:.2f} s", f"{row.share:.3f}")
             between = (
                 (f"{row.between_s * 1000:.0f} ms", f"{row.own_s * 1000:.0f} ms") if row.own_s else ("", "")
             )
-            table.add_row(str(row.slots), row.way, *figures, *between)
+            first = (f"{row.to_first_s:.1f} s" if row.to_first_s else "",) if options.nodes else ()
+            table.add_row(str(row.slots), row.way, *figures, *between, *first)
         open_console(os.environ).print(table)
     return 0 if met else 1
 
