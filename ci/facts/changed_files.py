@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.registrations.parse import Discovery, parse
+from ci.facts.git import git_reason
 from ci.plan.jobs import ChangedFile, Changes, changed_rows, fits
 from ci.system.process import Completed, capture
 
@@ -48,10 +49,10 @@ def changes_since(
         return unknown(f"no commit to compare with: {base_source}")
     start = git.ask("merge-base", "--end-of-options", base, "HEAD")
     if start.code != 0:
-        return unknown(f"{base} ({base_source}) cannot be compared with: {_reason(start)}")
+        return unknown(f"{base} ({base_source}) cannot be compared with: {git_reason(start)}")
     listed = git.ask("diff", "--name-status", "--no-renames", "-z", start.text, "HEAD", "--")
     if listed.code != 0:
-        return unknown(f"git cannot list what has changed since {base}: {_reason(listed)}")
+        return unknown(f"git cannot list what has changed since {base}: {git_reason(listed)}")
     words = listed.stdout.split(b"\0")[:-1]
     files = [
         _file(
@@ -112,10 +113,3 @@ def _text(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
-
-
-def _reason(done: Completed) -> str:
-    if done.code is None:
-        return done.why
-    lines = done.stderr.decode(errors="replace").strip().splitlines()
-    return "git says: " + (lines[0] if lines else f"exit {done.code}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from ci.plan.facts import Known
 from ci.system.process import Completed, capture
 
-__all__ = ["commit_of"]
+__all__ = ["commit_of", "git_reason"]
 
 
 def commit_of(tree: Path) -> Known:
@@ -20,7 +20,7 @@ def commit_of(tree: Path) -> Known:
 
     head = git("rev-parse", "--verify", "HEAD^{commit}")
     if head.code != 0:
-        return Known(value="", source=f"unknown, because {_reason(head)}")
+        return Known(value="", source=f"unknown, because {git_reason(head)}")
     top = git("rev-parse", "--show-toplevel")
     if top.code != 0 or Path(top.text).resolve() != tree.resolve():
         return Known(
@@ -28,7 +28,7 @@ def commit_of(tree: Path) -> Known:
         )
     status = git("status", "--porcelain", "-z", "--untracked-files=all")
     if status.code != 0:
-        return Known(value="", source=f"unknown, because {_reason(status)}")
+        return Known(value="", source=f"unknown, because {git_reason(status)}")
     if not status.stdout:
         return Known(value=head.text, source=f"git, {tree}")
     digest = hashlib.sha256(git("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff").stdout)
@@ -48,7 +48,8 @@ def _content(tree: Path, name: bytes) -> bytes:
         return str(error.errno).encode()
 
 
-def _reason(done: Completed) -> str:
+def git_reason(done: Completed) -> str:
+    """Why git gave no answer."""
     if done.code is None:
         return done.why
     lines = done.stderr.decode(errors="replace").strip().splitlines()

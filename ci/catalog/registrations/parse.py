@@ -9,7 +9,6 @@ import ast
 import gc
 import math
 import re
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any, Literal
 from ci.catalog.discovery import DiscoveryRules, Root
 from ci.catalog.registrations.outline import outline
 from ci.catalog.registrations.roots import python_files
+from ci.catalog.registrations.syntax import syntax_of, syntax_or_none
 from ci.catalog.registrations.test_requirements import (
     Requirements,
     case_names,
@@ -223,10 +223,7 @@ def parse(
     if not whole and not ours and (short := _outlined(source, rules)) is not None:
         return _parsed(short, source, file, rules, ours=False)
     try:
-        with warnings.catch_warnings():
-            # an invalid escape in someone else's test is not our finding
-            warnings.simplefilter("ignore")
-            module = ast.parse(source)
+        module = syntax_of(source)
     except SyntaxError as error:
         return _unreadable(file, error.lineno or 1, f"is not Python: {error.msg}")
     except ValueError as error:
@@ -239,13 +236,8 @@ def parse(
 def _outlined(source: bytes, rules: DiscoveryRules) -> ast.Module | None:
     """The outline's syntax tree; None where only the whole file tells."""
     short = outline(source)
-    if short is None:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = ast.parse(short)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    module = syntax_or_none(short) if short is not None else None
+    if module is None:
         return None
     counted = list(_top_level_calls(module, rules))
     return module if _explains(module, counted, source, rules) else None

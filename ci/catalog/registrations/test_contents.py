@@ -2,9 +2,10 @@
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+from ci.catalog.registrations.syntax import syntax_or_none
 
 __all__ = ["Contents", "read_contents"]
 
@@ -37,11 +38,8 @@ class Contents:
 
 def read_contents(source: bytes, file: str) -> Contents | None:
     """What the file uses; None when it is not Python."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    module = syntax_or_none(source)
+    if module is None:
         return None
     words: dict[str, int] = {}
     imports: set[str] = set()

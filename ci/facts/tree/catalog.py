@@ -5,10 +5,8 @@ from pathlib import Path
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.registrations.parse import Discovery
-from ci.catalog.registrations.roots import require_sglang_tree
-from ci.facts.tree.gather import gather_tree
-from ci.facts.tree.kept import discover_kept, gather_kept
-from ci.plan.tree.follow import discovery_of_tree, follow_tree
+from ci.facts.tree.kept import discover_kept, read_checkout
+from ci.plan.tree.follow import follow_tree
 from ci.plan.tree.model import TreeFacts
 
 __all__ = ["TreeView", "catalog_for", "view_tree"]
@@ -29,12 +27,7 @@ def view_tree(catalog: Catalog, checkout: str, cache: Path | None = None) -> Tre
     Raises:
         UsageError: it is not one.
     """
-    root = Path(checkout).expanduser().absolute()
-    require_sglang_tree(root, catalog.discovery)
-    facts = (
-        gather_tree(root, catalog.hardware) if cache is None else gather_kept(root, catalog.hardware, cache)
-    )
-    rules = discovery_of_tree(catalog.discovery, facts.registry)
+    root, facts, rules = read_checkout(catalog, checkout, cache)
     tests = discover_kept(root, rules, cache, backends=("amd",))
     followed = follow_tree(replace(catalog, discovery=rules), facts, tests.registrations)
     return TreeView(facts=facts, tests=tests, catalog=followed)

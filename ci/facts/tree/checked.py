@@ -9,13 +9,10 @@ from typing import Final
 from ci.catalog.catalog import Catalog
 from ci.catalog.discovery import DiscoveryRules
 from ci.catalog.registrations.parse import Registration, parse
-from ci.catalog.registrations.roots import require_sglang_tree
 from ci.errors import Problem
 from ci.facts.tree.bounds import read_bounds
-from ci.facts.tree.gather import gather_tree
-from ci.facts.tree.kept import discover_kept, gather_kept
+from ci.facts.tree.kept import discover_kept, read_checkout
 from ci.plan.outages.model import CheckedTree
-from ci.plan.tree.follow import discovery_of_tree
 
 __all__ = ["gather_checked"]
 
@@ -36,12 +33,7 @@ def gather_checked(
     Raises:
         UsageError: it is not SGLang's.
     """
-    root = Path(checkout).expanduser().absolute()
-    require_sglang_tree(root, catalog.discovery)
-    facts = (
-        gather_tree(root, catalog.hardware) if cache is None else gather_kept(root, catalog.hardware, cache)
-    )
-    rules = discovery_of_tree(catalog.discovery, facts.registry)
+    root, facts, rules = read_checkout(catalog, checkout, cache)
     tests = discover_kept(root, rules, cache)
     ours = re.compile(
         "|".join(rf"{name}\b" for name, backend in rules.registrars.items() if backend == _AMD).encode()

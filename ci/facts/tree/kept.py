@@ -7,17 +7,20 @@ from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
+from ci.catalog.catalog import Catalog
 from ci.catalog.discovery import DiscoveryRules
 from ci.catalog.hardware import HardwareCatalog
 from ci.catalog.registrations.parse import Discovery, discover, registered_files
+from ci.catalog.registrations.roots import require_sglang_tree
 from ci.errors import Problem
 from ci.facts.tree.gather import gather_tree, tree_files
+from ci.plan.tree.follow import discovery_of_tree
 from ci.plan.tree.model import TreeFacts
 from ci.system.codec import DecodeError, decode, encode
 from ci.system.file_digests import FileDigests
 from ci.system.kept import KeptValues
 
-__all__ = ["discover_kept", "gather_kept"]
+__all__ = ["discover_kept", "gather_kept", "read_checkout"]
 
 T = TypeVar("T")
 _LAYOUT: Final = "sglang"
@@ -45,6 +48,21 @@ def discover_kept(
         return files, (repr(rules), sorted(backends), [str(each) for each in problems])
 
     return _kept(Discovery, tree, look, read, folder)
+
+
+def read_checkout(
+    catalog: Catalog, checkout: str, folder: Path | None
+) -> tuple[Path, TreeFacts, DiscoveryRules]:
+    """An SGLang checkout's folder, its own facts, and how its registered tests are found; `folder` is the cache, None for none.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    root = Path(checkout).expanduser().absolute()
+    require_sglang_tree(root, catalog.discovery)
+    hardware = catalog.hardware
+    facts = gather_tree(root, hardware) if folder is None else gather_kept(root, hardware, folder)
+    return root, facts, discovery_of_tree(catalog.discovery, facts.registry)
 
 
 def gather_kept(root: Path, hardware: HardwareCatalog, folder: Path) -> TreeFacts:

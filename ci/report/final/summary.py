@@ -3,7 +3,7 @@
 import html
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ci.catalog.limits import ReportLimits
 from ci.catalog.verdicts import Status
@@ -101,8 +101,9 @@ def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator
     yield from _named("tests", _tests(record))
     yield from _named("metrics", _metrics(record))
     yield from _named("slowest tests", _slowest(record))
-    yield from _named("reasons", _left_out(record))
-    yield from _named("expected failures", _expected_failures(record))
+    yield from _named("reasons", _by_reason("Not run", model.left_out(record)))
+    debts = model.expected_failures(record)
+    yield from _named("expected failures", _by_reason("Expected to fail, with no date", debts))
     yield from _named("quarantine rows", _quarantined(record))
     facts = [f"{plain(name)}: {code(value)}" for name, value in model.facts(record).items() if value]
     yield (
@@ -297,18 +298,9 @@ def _slowest(record: RunRecord) -> Iterator[str]:
         yield f"| {code(test.id)} | {duration(test.duration_s)} | {estimate} | {ratio} |"
 
 
-def _left_out(record: RunRecord) -> Iterator[str]:
-    groups = model.left_out(record)
+def _by_reason(title: str, groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
     if groups:
-        yield "\n### Not run\n"
-    for because, names in groups.items():
-        yield f"- {plain(because)}\n" + "\n".join(f"  - {code(name)}" for name in names)
-
-
-def _expected_failures(record: RunRecord) -> Iterator[str]:
-    groups = model.expected_failures(record)
-    if groups:
-        yield "\n### Expected to fail, with no date\n"
+        yield f"\n### {title}\n"
     for reason, names in groups.items():
         yield f"- {plain(reason)}\n" + "\n".join(f"  - {code(name)}" for name in names)
 
