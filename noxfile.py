@@ -558,6 +558,8 @@ def as_root(session: nox.Session, folder: str) -> None:
             then=f"sudo -E nox -s {session.name}, in a container or on a machine of your own",
         )
     python = made(session, *TEST)
+    # what the tests start, in copies of this folder too, has PYTHONDONTWRITEBYTECODE and would compile it each time
+    run(session, python, "-m", "compileall", "-q", "ci", "test/harness", "test/support")
     words = targets(session.posargs, (folder,), ROOT)
     # these tests have a budget: name the slowest
     run(session, *pytest(python, "--durations=25", "--durations-min=3", *words), codes=PYTEST_CODES)

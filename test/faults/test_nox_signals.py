@@ -22,6 +22,9 @@ from support.nox_project import (
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
 
+# When what has to happen counts as not happening: a busy machine takes long, and what a test leaves behind sleeps for 600 s.
+AT_LAST_S = 60
+
 
 @pytest.fixture(scope="module")
 def envdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -37,13 +40,20 @@ def project(tmp_path: Path, envdir: Path) -> Iterator[Project]:
     kill_all(project.token)
 
 
-def ends_cleanly(project: Project, process: subprocess.Popen[bytes], *, within_s: float = 8) -> None:
-    """It ends with 130 in time, after the whole cleanup, with nothing left and no later session started."""
-    code = process.wait(timeout=within_s)
-    output = project.output.read_text()
-    assert code == 130, output
-    assert project.cleaned.exists(), output
-    assert wait_for(lambda: not alive_with(project.token), within_s=1), alive_with(project.token)
+def cleans_up_and_ends(project: Project, process: subprocess.Popen[bytes]) -> None:
+    """It ends with 130 after the whole cleanup, which Nox would have cut by SIGKILL, with nothing left."""
+    assert process.wait(timeout=AT_LAST_S) == 130, project.output.read_text()
+    assert project.cleaned.exists(), project.output.read_text()
+    assert nothing_is_left(project), alive_with(project.token)
+
+
+def nothing_is_left(project: Project) -> bool:
+    return wait_for(lambda: not alive_with(project.token), within_s=AT_LAST_S)
+
+
+def ends_cleanly(project: Project, process: subprocess.Popen[bytes]) -> None:
+    """The same, with no later session started."""
+    cleans_up_and_ends(project, process)
     assert [call["argv"][1] for call in project.calls()] == ["stage-a-amd"]
 
 
@@ -117,8 +127,8 @@ def test_a_child_that_never_ends_is_killed_and_nothing_stays(project: Project) -
     process = project.start("-s", "stage_a_amd", "stage_b_amd")
     started_s = time.monotonic()
     send(process, TERM)
-    assert process.wait(timeout=15) == 130, project.output.read_text()
-    assert 8 < time.monotonic() - started_s < 11
+    assert process.wait(timeout=AT_LAST_S) == 130, project.output.read_text()
+    assert time.monotonic() - started_s > 8
     assert not project.cleaned.exists()
     # its own helper alone is left; `ci` sweeps such by their token at its next start
     assert list(alive_with(project.token).values()) == ["sleep 600"]
@@ -128,16 +138,16 @@ def test_ci_ends_when_nox_is_killed(project: Project) -> None:
     process = project.start("-s", "stage_a_amd")
     send(process, KILL)
     process.wait()
-    assert wait_for(project.cleaned.exists, within_s=5)
-    assert wait_for(lambda: not alive_with(project.token), within_s=2), alive_with(project.token)
+    assert wait_for(project.cleaned.exists, within_s=AT_LAST_S)
+    assert nothing_is_left(project), alive_with(project.token)
 
 
 def test_all_ends_when_uvx_is_killed(project: Project) -> None:
     process = project.start("-s", "stage_a_amd", "stage_b_amd", nox=uvx())
     send(process, KILL)
     process.wait()
-    assert wait_for(project.cleaned.exists, within_s=5)
-    assert wait_for(lambda: not alive_with(project.token), within_s=3), alive_with(project.token)
+    assert wait_for(project.cleaned.exists, within_s=AT_LAST_S)
+    assert nothing_is_left(project), alive_with(project.token)
     assert len(project.calls()) == 1
 
 
@@ -184,14 +194,12 @@ class TestOfOurOwnTests:
     ) -> None:
         process = with_pytest.start("-s", "tests", "plan", *words)
         send(process, number, group=group)
-        assert process.wait(timeout=8) == 130, with_pytest.output.read_text()
-        assert with_pytest.cleaned.exists(), with_pytest.output.read_text()
-        assert alive_with(with_pytest.token) == {}
+        cleans_up_and_ends(with_pytest, process)
         assert with_pytest.calls() == ()
 
     def test_nox_is_killed(self, with_pytest: Project) -> None:
         process = with_pytest.start("-s", "tests", "--", "test/unit/test_it.py")
         send(process, KILL)
         process.wait()
-        assert wait_for(with_pytest.cleaned.exists, within_s=5)
-        assert wait_for(lambda: not alive_with(with_pytest.token), within_s=2)
+        assert wait_for(with_pytest.cleaned.exists, within_s=AT_LAST_S)
+        assert nothing_is_left(with_pytest), alive_with(with_pytest.token)

@@ -121,7 +121,7 @@ def said(runs: Path) -> str:
 def test_a_second_press_kills_the_tests_at_once(copy: Path, runs: Path) -> None:
     process, folder, token = started(copy, runs)
     send(process, signal.SIGINT)
-    wait_for("the first answer", lambda: "stopping, up to 7 s" in said(runs), timeout_s=2)
+    wait_for("the first answer", lambda: "stopping, up to 7 s" in said(runs), timeout_s=6)
     time.sleep(0.4)
     begin = time.monotonic()
     send(process, signal.SIGINT)

@@ -18,7 +18,7 @@ def checkout(tmp_path: Path) -> Path:
     for name in (*COPIED, "docs", "zensical.toml"):
         source, target = REPOSITORY / name, tmp_path / name
         if source.is_dir():
-            left_out = shutil.ignore_patterns("__pycache__", "data", "unit", "integration", "faults")
+            left_out = shutil.ignore_patterns("data", "unit", "integration", "faults")
             shutil.copytree(source, target, ignore=left_out)
         else:
             shutil.copy(source, target)

@@ -110,8 +110,7 @@ def run_one(number: int, repository: Path, folder: Path) -> Done:
         *("run", arguments[0], "--hardware", "cpu", *arguments[1:]),
         runs=runs,
         cwd=repository,
-        # compiling everything for each run would be half of the time
-        env={"PYTHONDONTWRITEBYTECODE": "", **(github if number % 2 else {})},
+        env=github if number % 2 else {},
     )
     (made,) = (entry for entry in runs.iterdir() if not entry.name.startswith("."))
     return Done(arguments, made, done.text, done.code)
@@ -197,11 +196,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def repro(*arguments: str, cwd: Path, runs: Path, shim: Path, stdin: str = "") -> Ended:
     env = child_env(runs)
-    env |= {
-        "PATH": f"{shim}:{env['PATH']}",
-        "NOX_RECORD": str(runs.parent / "record"),
-        "PYTHONDONTWRITEBYTECODE": "",
-    }
+    env |= {"PATH": f"{shim}:{env['PATH']}", "NOX_RECORD": str(runs.parent / "record")}
     done = subprocess.run(
         [sys.executable, "tasks.py", "repro", *arguments],
         cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=300, check=False,

@@ -204,7 +204,7 @@ def make_project(root: Path, *, envdir: Path, pins: Mapping[str, str] | None = N
     """Copy our noxfile and `ci` there, with the stand-in and small pins; `pins` names another package of a group."""
     root.mkdir(parents=True)
     shutil.copy(REPOSITORY / "noxfile.py", root)
-    shutil.copytree(REPOSITORY / "ci", root / "ci", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(REPOSITORY / "ci", root / "ci")  # with what is compiled already
     (root / "ci" / "__main__.py").write_text(STAND_IN, encoding="utf-8")
     (root / "requirements").mkdir()
     ours = "".join(file.read_text(encoding="utf-8") for file in (REPOSITORY / "requirements").glob("*.txt"))
