@@ -260,7 +260,7 @@ def _where(plan: Plan) -> str:
 
 def _started(plan: Plan, catalog: Catalog, environ: Mapping[str, str], folder: RunFolder) -> RunStarted:
     """What is run, and what is left out with the reasons."""
-    work = plan.work
+    work, slurm = plan.work, plan.placement.slurm
     github = None
     if environ.get("GITHUB_ACTIONS") == "true":
         base = f"{environ.get('GITHUB_SERVER_URL', '')}/{environ.get('GITHUB_REPOSITORY', '')}"
@@ -281,6 +281,7 @@ def _started(plan: Plan, catalog: Catalog, environ: Mapping[str, str], folder: R
         command=shlex.join(plan.placement.command),
         python=plan.placement.python_version,
         unverified=plan.unverified,
+        never_run=f"runtime {slurm.runtime}" if slurm is not None and slurm.never_run else "",
         github=github,
         tests=tuple(
             PlannedTest(suite=suite.id, test=test.id, est_s=test.est_s, cases=test.cases)

@@ -193,7 +193,7 @@ def _hardware(
         # no node is looked at: the machine that plans needs no GPU
         row = catalog.clusters[slurm.cluster.value]
         ids = tuple(str(number) for number in range(row.gpus_per_node))
-        return row.hardware, f"clusters.toml: cluster[{row.name}]", ids, ()
+        return row.hardware, f"the nodes of cluster {row.name} are {row.hardware} (clusters.toml)", ids, ()
     if request.hardware == CPU:
         return CPU, f"--hardware {CPU}", (), ()
     known = ("auto", *catalog.hardware.classes)

@@ -199,18 +199,19 @@ def _refusals(catalog: Catalog, row: Cluster, needs: Needs, slurm: SlurmFacts) -
             yield "the row names none, and Slurm has no default"
         return
     nodes, limit_min = needs.request.nodes or row.nodes, time_limit_min(catalog.limits.slurm, needs.limit_s)
-    fitting = [one for one in named if not _misfits(one, nodes, limit_min)]
-    if not fitting:
-        yield from (f"{one.name} {what}" for one in named for what in _misfits(one, nodes, limit_min))
+    misfits = {one.name: _misfits(one, nodes, limit_min) for one in named}
+    if all(misfits.values()):
+        yield from (what for found in misfits.values() for what in found)
 
 
 def _misfits(partition: PartitionFact, nodes: int, limit_min: int) -> tuple[str, ...]:
-    most_min = partition.limit_min
+    """Why a partition cannot take a job of so many nodes and minutes."""
+    name, most_min = partition.name, partition.limit_min
+    too_long = most_min is not None and limit_min > most_min
     found = {
-        "is not up": not partition.up,
-        f"has {partition.nodes} nodes, the job needs {nodes}": nodes > partition.nodes,
-        f"has MaxTime {most_min} min, the job needs {limit_min} min": most_min is not None
-        and limit_min > most_min,
+        f"{name} is not up": not partition.up,
+        f"the job needs {nodes} nodes, {name} has {partition.nodes}": nodes > partition.nodes,
+        f"the job needs {limit_min} min, {name} has MaxTime {most_min} min": too_long,
     }
     return tuple(what for what, holds in found.items() if holds)
 

@@ -39,8 +39,7 @@ class SlurmPlace:
     @property
     def words(self) -> str:
         """`2 nodes of NAME`, as every report has it."""
-        never = f", runtime {self.runtime} NEVER RUN" if self.never_run else ""
-        return f"{self.nodes} node{'s' if self.nodes != 1 else ''} of {self.cluster}{never}"
+        return f"{self.nodes} node{'s' if self.nodes != 1 else ''} of {self.cluster}"
 
 
 def time_limit_min(limits: SlurmLimits, suites_s: float) -> int:

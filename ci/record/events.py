@@ -76,7 +76,7 @@ class RunStarted(Event):
     """What is run, and what is left out with the reasons; `command` is the line that repeats it.
 
     `stood_in` says what took the place of what in a rehearsal. `unverified` are the fields in which a plan that was run as it
-    was saved is not what its request gives.
+    was saved is not what its request gives. `never_run` names what started the tests and was never tried, empty for the usual.
     """
 
     type: ClassVar[str] = "run-started"
@@ -103,6 +103,7 @@ class RunStarted(Event):
     empty_shards: tuple[EmptyShard, ...] = ()
     baseline: Baseline | None = None
     unverified: tuple[str, ...] = ()
+    never_run: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -342,6 +342,7 @@ def _start(starts: Sequence[RunStarted]) -> RunStarted:
         hardware_class=_several(start.hardware_class for start in starts),
         engine=_several(start.engine for start in starts),
         executor=_several(start.executor for start in starts),
+        never_run=_several(start.never_run for start in starts),
         commit=_several(start.commit for start in starts),
         python=_several(start.python for start in starts),
         github=first.github,

@@ -8,6 +8,7 @@ __all__ = [
     "case_name",
     "clip",
     "duration",
+    "never_run_words",
     "one_line",
     "quantity",
     "short_duration",
@@ -105,6 +106,11 @@ def unverified_words(fields: Sequence[str]) -> str:
         f"UNVERIFIED: the plan was run as it was saved, and is not what its request gives here: "
         f"{'; '.join(fields[:_FIELDS])}{more}"
     )
+
+
+def never_run_words(what: str) -> str:
+    """That nobody has tried what starts the tests; empty when somebody has."""
+    return one_line(f"NEVER RUN: {what} is written from its manual, nothing of it was tried") if what else ""
 
 
 def case_name(case: str, test: str) -> str:

@@ -19,7 +19,7 @@ from ci.report.page.template import PAGE_FILES, Template, page_environment
 from ci.report.page.timeline import timeline
 from ci.report.repeat import repeat
 from ci.report.shards import balance_words, shard_rows, split_words, suite_times
-from ci.report.text import case_name, duration, strip_ansi, unverified_words, visible
+from ci.report.text import case_name, duration, never_run_words, strip_ansi, unverified_words, visible
 from ci.report.workers import worker_rows
 
 __all__ = ["html_report"]
@@ -60,6 +60,7 @@ def html_report(
         baseline=model.baseline_words(record),
         rehearsal=model.rehearsal_words(record),
         unverified=unverified_words(record.start.unverified),
+        never_run=never_run_words(record.start.never_run),
         command=repeat(record),
         outside=bool(record.failures or record.problems or record.leftovers or lost),
         lost=lost,

@@ -21,7 +21,7 @@ from ci.record.values import AttemptOutcome, CaseOutcome, EndReason
 from ci.report import model
 from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat
-from ci.report.text import case_name, duration, strip_ansi, unverified_words, visible
+from ci.report.text import case_name, duration, never_run_words, strip_ansi, unverified_words, visible
 from ci.report.workers import attempt_place
 
 __all__ = ["junit_xml"]
@@ -155,6 +155,8 @@ def _filled(record: RunRecord, name: str, cases: Sequence[_Case], own: dict[str,
         "repeat": repeat(record),
         "result": model.result(record).words,
     }
+    if record.start.never_run:
+        shared["never_run"] = never_run_words(record.start.never_run)
     if record.start.unverified:
         shared["unverified"] = unverified_words(record.start.unverified)
     for phase in model.phase_rows(record):

@@ -14,7 +14,16 @@ from ci.report.final.failures import failures
 from ci.report.log_tail import LogTails
 from ci.report.repeat import repeat, repeat_test
 from ci.report.shards import balance_words, shard_rows, split_words, suite_times
-from ci.report.text import case_name, clip, duration, one_line, strip_ansi, unverified_words, visible
+from ci.report.text import (
+    case_name,
+    clip,
+    duration,
+    never_run_words,
+    one_line,
+    strip_ansi,
+    unverified_words,
+    visible,
+)
 from ci.report.workers import attempt_place, worker_rows
 
 __all__ = ["code", "summary_md"]
@@ -122,6 +131,8 @@ def _head(record: RunRecord) -> Iterator[str]:
     if words := model.baseline_words(record):
         yield f"\n**{plain(words)}**"
     if words := unverified_words(record.start.unverified):
+        yield f"\n> <b>{plain(words)}</b>"
+    if words := never_run_words(record.start.never_run):
         yield f"\n> <b>{plain(words)}</b>"
     if words := model.rehearsal_words(record):
         yield f"\n> <b>{plain(words)}</b>"

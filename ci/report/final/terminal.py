@@ -13,7 +13,7 @@ from ci.report import model
 from ci.report.console import Console, Text, fitted, folded_text
 from ci.report.final.failures import Failure, failures
 from ci.report.repeat import repeat_here
-from ci.report.text import duration, one_line, short_path, strip_ansi, unverified_words
+from ci.report.text import duration, never_run_words, one_line, short_path, strip_ansi, unverified_words
 
 __all__ = ["Screen", "end_lines", "show_end"]
 
@@ -225,6 +225,8 @@ def _result(record: RunRecord) -> Iterator[_Styled]:
     if words := model.baseline_words(record):
         yield one_line(words), "bold red" if record.regressions else "green"
     if words := unverified_words(record.start.unverified):
+        yield words, "bold red"
+    if words := never_run_words(record.start.never_run):
         yield words, "bold red"
     why = model.failed_by_verdict(record)
     counted = ", ".join(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ci.catalog.verdicts import Tone
 from ci.record.events import RunStarted
 from ci.record.model import title_of
-from ci.report.text import duration, one_line, unverified_words
+from ci.report.text import duration, never_run_words, one_line, unverified_words
 
 __all__ = ["Line", "start_lines"]
 
@@ -33,6 +33,8 @@ def start_lines(run: RunStarted) -> Iterator[Line]:
     yield Line(text=f"{one_line(title_of(run))}: {count}{estimate}", tone="title")
     if run.unverified:
         yield Line(text=unverified_words(run.unverified), tone="bad")
+    if run.never_run:
+        yield Line(text=never_run_words(run.never_run), tone="bad")
     if run.rehearsal:
         reasons = (run.rehearsal_because or "without its hardware", ", ".join(run.stood_in))
         because = one_line("; ".join(filter(None, reasons)))

@@ -124,7 +124,7 @@ def draw(live: LiveRun, *, width: int, ascii_only: bool = False) -> list[Text]:
     run, state = live.state.run, live.state
     if run is None:
         return []
-    warned = bool(run.rehearsal or run.unverified)
+    warned = bool(run.rehearsal or run.unverified or run.never_run)
     head = [(live.title, "bold yellow" if warned else "bold"), (f"{state.settled}/{state.total}", "")]
     if (job := state.job) is not None and is_waiting(job) and not live.running:
         head.append((one_line(job_words(job)), "bold yellow"))

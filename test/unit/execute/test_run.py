@@ -62,8 +62,8 @@ class TestWhatIsSaidAtTheStart:
         plan = planned(catalog(), on_cluster(rows, "laptop"), asked)
         assert _started(plan, catalog(), {}, FOLDER).executor == "slurm, 2 nodes of laptop"
         plan = planned(catalog(), on_cluster(rows, "south"), asked, docker_facts(image()))
-        words = "slurm, 1 node of south, runtime apptainer NEVER RUN"
-        assert _started(plan, catalog(), {}, FOLDER).executor == words
+        event = _started(plan, catalog(), {}, FOLDER)
+        assert (event.executor, event.never_run) == ("slurm, 1 node of south", "runtime apptainer")
 
     def test_tests_with_their_cases_and_what_is_left_out(self) -> None:
         rows = [registration(TEST), registration("test/registered/b.py", disabled="flaky, see #1")]

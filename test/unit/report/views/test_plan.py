@@ -245,4 +245,4 @@ class TestACluster:
         short = PartitionFact(name="ci", default=True, up=True, limit_min=1, nodes=9)
         asked = request("stage-b-amd", executor=ExecutorKind.SLURM, suites=("1-gpu-small",))
         words = shown(planned(catalog(), on_cluster(ROWS, "laptop", partitions=[short]), asked))
-        assert "note: a run would fail here: ci has MaxTime 1 min" in words
+        assert "min, ci has MaxTime 1 min" in words
