@@ -71,7 +71,7 @@ class TestARun:
         )
         refused = runs.run("--plan", str(file), "--executor", "host")
         assert refused.code == 2
-        assert "the plan is of docker" in refused.err
+        assert "the tests run without a container, those of the plan run in one" in refused.err
 
     def test_two_at_once_do_not_meet(self, runs: Runs, engine: Engine, tmp_path: Path) -> None:
         other = Runs(runs.repository, runs.host, runs.image, tmp_path / "other" / "runs")
