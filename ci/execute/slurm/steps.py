@@ -4,11 +4,12 @@ import contextlib
 import json
 import os
 import selectors
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
-from ci.errors import InfrastructureError, writing
+from ci.errors import InfrastructureError, Problem, writing
 from ci.execute.slurm.files import REPOSITORY, SlurmFiles
 from ci.execute.slurm.hello import Greeting, Hello
 from ci.system import clock
@@ -74,17 +75,23 @@ class Step:
 
     def last_words(self) -> str:
         """How it ended, with the last lines that it or srun has printed."""
+        return "; ".join((self.end, *self.last_lines()))
+
+    @property
+    def end(self) -> str:
+        """How it ended, in words."""
         code = self.exit_code
-        ended = (
-            f"it was killed by signal {-code}"
-            if code is not None and code < 0
-            else f"srun exited with {code}"
-        )
+        if code is None:
+            return "it runs"
+        return f"it was killed by signal {-code}" if code < 0 else f"srun exited with {code}"
+
+    def last_lines(self, count: int = 3) -> list[str]:
+        """The last lines that it or srun has printed."""
         try:
             lines = self._log.read_text(errors="replace").strip().splitlines()
         except OSError:
-            lines = []
-        return "; ".join((ended, *(line.strip() for line in lines[-3:])))
+            return []
+        return [line.strip() for line in lines[-count:]]
 
     def close(self) -> None:
         """Leave nothing of it here."""
@@ -167,9 +174,12 @@ class Steps:
         give_up_s = clock.monotonic_s() + 1.0
         while step.exit_code is None and clock.monotonic_s() < give_up_s:
             clock.sleep_s(_POLL_S)
+        # its own error has up to five lines, and srun says one
+        problems = [Problem(where=f"worker {step.number}", what=line) for line in step.last_lines(6)]
         return InfrastructureError(
             f"worker {step.number} {what}",
-            cause=step.last_words(),
+            problems=problems,
+            cause=f"{step.end}; each node must see {REPOSITORY}, {sys.executable} and {self._files.run}",
             then=f"read {self._files.step_log(step.number)}; docs/slurm.md, What a cluster needs",
         )
 

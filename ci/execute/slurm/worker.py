@@ -39,26 +39,34 @@ TIME_IS_UP = b"time is up\n"
 _READ_BYTES = 256
 
 
-def look_around(plan: Plan, files: SlurmFiles, environ: Mapping[str, str]) -> Hello:
-    """This node as a process on it sees it.
+def read_probe(files: SlurmFiles, environ: Mapping[str, str]) -> str:
+    """What every node must be able to read.
 
     Raises:
         InfrastructureError: the run folder cannot be read here.
     """
     try:
-        probe = files.probe.read_text(encoding="ascii")
+        return files.probe.read_text(encoding="ascii")
     except OSError as error:
         raise InfrastructureError(
             f"node {node_name(environ)} cannot read {files.probe}: {error.strerror}",
             cause="the run folder is not on a file system that all nodes share",
             then="clusters.toml, `shared`: a folder that all nodes have; docs/slurm.md",
         ) from error
+
+
+def look_around(plan: Plan, files: SlurmFiles, environ: Mapping[str, str]) -> Hello:
+    """This node as a process on it sees it.
+
+    Raises:
+        InfrastructureError: the run folder cannot be read here.
+    """
     return Hello(
         node=node_name(environ),
         host=platform.node(),
         pid=os.getpid(),
         time_s=clock.wall_ns() / 1e9,
-        probe=probe,
+        probe=read_probe(files, environ),
         tree=seen_tree(plan),
         python=platform.python_version(),
         cpus=len(os.sched_getaffinity(0)),
@@ -101,6 +109,7 @@ class Worker:
         """
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
+        read_probe(self._files, self._environ)
         plan = read_plan(self._folder.plan)
         self._say_hello(look_around(plan, self._files, self._environ))
         threading.Thread(target=self._watch_standard_input, daemon=True).start()
