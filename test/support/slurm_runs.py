@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -55,7 +54,6 @@ class Run:
     process: subprocess.Popen[bytes]
     project: "Project"
     out: Path
-    before: frozenset[str]
 
     @property
     def text(self) -> str:
@@ -66,17 +64,18 @@ class Run:
     @property
     def folder(self) -> Path:
         """The run folder. Raises AssertionError when there is none yet."""
-        found = [path for path in self.project.run_folders() if path.name not in self.before]
-        assert len(found) == 1, f"{found}: {self.text}"
-        return found[0]
+        said = re.search(r"\brun (\d{8}T\d{6}Z-\S+)", self.text)
+        assert said is not None, self.text
+        return self.project.runs / said[1]
 
     @property
     def job(self) -> int:
         """Slurm's job, waited for."""
-        file = wait_for(
-            "the job", lambda: [*self.project.runs.glob("2*/slurm/job.json")] or self._ended(), 30
-        )
-        assert file is not True, self.text
+
+        def submitted() -> bool:
+            return "done submit" in self.text or self._ended()
+
+        wait_for("the job", submitted, 30)
         return int(json.loads((self.folder / "slurm/job.json").read_text())["job"])
 
     def _ended(self) -> bool:
@@ -166,7 +165,6 @@ class Project:
         """Start stage a on the cluster, in a process group of its own."""
         words = argv or (sys.executable, "-m", "ci", "run", "stage-a-amd", "--executor", "slurm", *options)
         out = self.runs.parent / f"out.{os.urandom(3).hex()}.txt"
-        before = frozenset(path.name for path in self.run_folders())
         with out.open("wb") as file:
             process = subprocess.Popen(
                 words,
@@ -177,7 +175,7 @@ class Project:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return Run(process=end_with_the_test(process), project=self, out=out, before=before)
+        return Run(process=end_with_the_test(process), project=self, out=out)
 
     def run(self, *options: str, environ: Mapping[str, str] | None = None, timeout_s: float = 60) -> Run:
         """Run stage a on the cluster to its end."""
@@ -185,8 +183,12 @@ class Project:
         run.wait(timeout_s)
         return run
 
+    def verb(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """An operator's verb to its end, such as `slurm.list`."""
+        return self.command(sys.executable, "-m", "invoke", *words)
+
     def command(self, *argv: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
-        """A command in the project to its end, such as `./inv slurm.list`."""
+        """A command in the project to its end."""
         return subprocess.run(
             argv,
             cwd=self.repository,
@@ -233,8 +235,4 @@ def make_project(folder: Path, cluster: Cluster) -> Project:
     """A project in a folder that all nodes see."""
     folder.mkdir(parents=True, exist_ok=True)
     repository = copy_repository(folder / "repository")
-    for name in ("inv", "docs"):
-        source = Path(__file__).parents[2] / name
-        if source.is_file():
-            shutil.copy(source, repository / name)
     return Project(repository=repository, cluster=cluster, runs=folder / "runs", notes=folder / "notes")
