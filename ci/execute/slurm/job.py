@@ -185,8 +185,13 @@ class SlurmJob:
         return {name: self._environ[name] for name in (*own, *_NEEDED) if name in self._environ}
 
     def _last_logged(self) -> str:
+        """What the job's own log says of its end."""
+        files = self._files
         try:
-            lines = self._files.batch_log.read_text(errors="replace").strip().splitlines()
+            lines = files.batch_log.read_text(errors="replace").strip().splitlines()
+            was_heard = files.head_events.stat().st_size > 0
         except OSError:
-            return "; the nodes could not write into the run folder: is it on a shared file system?"
-        return f"; its log ends: {lines[-1].strip()}" if lines else ""
+            return f"; the nodes could not write into {files.run}: is it on a shared file system?"
+        ended = f"; its log ends: {lines[-1].strip()}" if lines else ""
+        needs = f"; each node must see {REPOSITORY}, {sys.executable} and {files.run}"
+        return ended if was_heard else ended + needs
