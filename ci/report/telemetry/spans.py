@@ -109,8 +109,10 @@ def _spans(record: RunRecord) -> Iterator[Span]:
             }
         ),
     )
+    nodes = {worker.id: worker.name for worker in record.workers}
     for number, phase in enumerate(record.phases):
-        yield _phase(phase, span_id("phase", str(number), phase.phase), run_id, clock)
+        node = nodes.get(phase.worker, "")
+        yield _phase(phase, node, span_id("phase", str(number), phase.phase), run_id, clock)
     for suite in dict.fromkeys(test.suite for test in record.tests):
         tests = [test for test in record.tests if test.suite == suite]
         suite_id = span_id("suite", suite)
@@ -121,7 +123,8 @@ def _spans(record: RunRecord) -> Iterator[Span]:
                 yield _test(test, test_id, suite_id, clock)
                 for attempt in test.attempts:
                     attempt_id = span_id("attempt", suite, test.id, str(attempt.number))
-                    yield _attempt(test, attempt, attempt_id, test_id, clock)
+                    node = nodes.get(attempt.worker, "")
+                    yield _attempt(test, attempt, node, attempt_id, test_id, clock)
 
 
 def result_of(code: int) -> str:
@@ -129,7 +132,7 @@ def result_of(code: int) -> str:
     return _RESULTS.get(code, "error")
 
 
-def _phase(phase: PhaseRecord, span_id: int, parent_id: int, clock: _Clock) -> Span:
+def _phase(phase: PhaseRecord, node: str, span_id: int, parent_id: int, clock: _Clock) -> Span:
     failed = phase.outcome in (PhaseOutcome.FAILED, PhaseOutcome.UNFINISHED)
     return Span(
         name=f"phase {phase.phase}",
@@ -146,6 +149,7 @@ def _phase(phase: PhaseRecord, span_id: int, parent_id: int, clock: _Clock) -> S
                 else "skip"
                 if phase.outcome is PhaseOutcome.SKIPPED
                 else "success",
+                "amd_ci.phase.node": node,
                 "amd_ci.phase.outcome": phase.outcome.value,
             }
         ),
@@ -199,7 +203,9 @@ def _test(test: TestRecord, span_id: int, parent_id: int, clock: _Clock) -> Span
     )
 
 
-def _attempt(test: TestRecord, attempt: Attempt, span_id: int, parent_id: int, clock: _Clock) -> Span:
+def _attempt(
+    test: TestRecord, attempt: Attempt, node: str, span_id: int, parent_id: int, clock: _Clock
+) -> Span:
     end = attempt.end
     place = next((case for case in attempt.failed_cases if case.file), None)
     return Span(
@@ -226,6 +232,7 @@ def _attempt(test: TestRecord, attempt: Attempt, span_id: int, parent_id: int, c
                 "amd_ci.attempt.verdict": end.verdict.value,
                 "amd_ci.attempt.symptom": end.symptom,
                 "amd_ci.attempt.rule": end.rule or "",
+                "amd_ci.attempt.node": node,
                 "amd_ci.attempt.gpu_ids": ",".join(attempt.start.gpu_ids),
                 "amd_ci.attempt.cases": attempt.counted,
             }
