@@ -23,6 +23,7 @@ from .measures import Measures
 from .messages import MESSAGE_BYTES, parse_message
 from .processes import Children, command_of, leftover_list, send_signal, signal_name
 from .proof import Excuses
+from .roles.group import RoleGroup
 from .server_logs import ServerLogs
 from .shared_memory import SharedMemory
 from .spec import Spec, Suite, Test
@@ -133,6 +134,21 @@ class Attempt:
         self._shared_memory = SharedMemory(context.spec.shared_memory)
         self._left_in_memory: list[str] = []
         self._hang: Hang | None = None
+        self._roles = (
+            RoleGroup.behind(
+                suite,
+                test,
+                program=context.program,
+                spec=context.spec,
+                spec_path=context.spec_path,
+                children=context.children,
+                stop=context.stop,
+                stem=self._log_name.removesuffix(".log"),
+                emit=self._emit,
+            )
+            if suite.roles
+            else None
+        )
         self._next_output = 0.0
         self._next_reap = 0.0
 
@@ -158,9 +174,18 @@ class Attempt:
         try:
             with self._selector, self._messages, theirs:
                 try:
+                    if self._roles is not None and not self._are_roles_ready(
+                        self._roles, started, suite_deadline
+                    ):
+                        self._roles.end(self._limits.term_grace_s)
+                        self._log.close()
+                        return self._ended(self._classified(), time.monotonic() - started)
                     self._process = self._spawn(write_end, theirs.fileno())
                 except OSError as error:
-                    self._emit_started(None)
+                    if self._roles is None:
+                        self._emit_started(None)
+                    else:
+                        self._roles.end(self._limits.term_grace_s)
                     self._log.close()
                     return self._ended(
                         failed("infra", f"the test process could not be started: {error}"), 0.0
@@ -168,12 +193,15 @@ class Attempt:
                 finally:
                     os.close(write_end)
                     theirs.close()
-                self._emit_started(self._process.pid)
+                if self._roles is None:
+                    self._emit_started(self._process.pid)
                 self._selector.register(self._output, selectors.EVENT_READ, self._read_output)
                 self._selector.register(self._messages, selectors.EVENT_READ, self._read_message)
                 self._wait(started, suite_deadline)
                 duration_s = time.monotonic() - started
                 self._clear_away()
+                if self._roles is not None:
+                    self._end_roles(self._roles)
                 self._left_in_memory = self._shared_memory.sweep()
                 self._pump(0)
         finally:
@@ -190,16 +218,54 @@ class Attempt:
         facts.log_error = self._log.error
         facts.serves = bool(self._server_logs.all())
         facts.earlier = tuple(self._context.ended)
-        spec = self._context.spec
-        judgement = classify(facts, spec.verdicts, spec.verdict_rules, self._log.text)
+        judgement = self._classified()
         passed = judgement.outcome == "passed"
         ended = Ended(test=facts.test, verdict=judgement.verdict, gpu_ids=facts.gpu_ids, passed=passed)
         self._context.ended.append(ended)
         return self._ended(judgement, duration_s)
 
+    def _classified(self) -> Judgement:
+        spec = self._context.spec
+        return classify(self.facts, spec.verdicts, spec.verdict_rules, self._log.text)
+
+    def _are_roles_ready(self, roles: RoleGroup, started: float, suite_deadline: float) -> bool:
+        """Start the roles and wait for them; what came in between is in the facts."""
+        self._emit_started(None)
+        suite, test, facts = self._suite, self._test, self.facts
+        roles.start(self._place.gpu_ids, {**test_environ(self._context, suite, test), **self._place.environ})
+        while not roles.are_ready():
+            if self._context.stop.reason is not None:
+                facts.stopped = self._context.stop.reason
+            elif (failure := roles.failure()) is not None:
+                facts.role = failure
+            elif (late := self._past(started, suite_deadline)) is not None:
+                facts.deadline = f"{late}, waiting for {roles.waits_for()}"
+            else:
+                self._pump(POLL_S)
+                continue
+            return False
+        return True
+
+    def _end_roles(self, roles: RoleGroup) -> None:
+        """End them; a server that died explains a test that failed."""
+        facts = self.facts
+        if facts.stopped is None and facts.role is None:
+            facts.role = roles.failure_soon() if self._process.returncode else roles.failure()
+        roles.end(self._limits.term_grace_s)
+
+    def _past(self, started: float, suite_deadline: float) -> "str | None":
+        """The time limit that has expired."""
+        now, limit_s = time.monotonic(), self._test.timeout_s
+        if now >= started + limit_s:
+            return f"no end within {limit_s:g} s, the file's time limit"
+        if now >= suite_deadline:
+            return f"the suite's time limit of {self._suite.timeout_s:g} s expired first"
+        return None
+
     def _spawn(self, output: int, events: int) -> "subprocess.Popen[bytes]":
         spec, suite, test = self._context.spec, self._suite, self._test
         env = {**test_environ(self._context, suite, test), **self._place.environ}
+        env |= self._roles.environ() if self._roles is not None else {}
         env |= {"AMD_CI_ATTEMPT_TOKEN": self._token, "AMD_CI_EVENTS_FD": str(events)}
         if spec.gpu_ids:
             env["HIP_VISIBLE_DEVICES"] = ",".join(self._gpu_ids)
@@ -211,17 +277,16 @@ class Attempt:
 
     def _wait(self, started: float, suite_deadline: float) -> None:
         """Until the test process has ended, by itself or by us."""
-        facts, limit_s = self.facts, self._test.timeout_s
+        facts = self.facts
         while self._process.poll() is None:
             self._pump(POLL_S)
             self._shared_memory.look(self._members)
-            now = time.monotonic()
             if self._context.stop.reason is not None:
                 facts.stopped = self._context.stop.reason
-            elif now >= started + limit_s:
-                facts.deadline = f"no end within {limit_s:g} s, the file's time limit"
-            elif now >= suite_deadline:
-                facts.deadline = f"the suite's time limit of {self._suite.timeout_s:g} s expired first"
+            elif self._roles is not None and (role := self._roles.failure()) is not None:
+                facts.role = role
+            elif (late := self._past(started, suite_deadline)) is not None:
+                facts.deadline = late
             else:
                 continue
             if self._process.poll() is not None:  # it had already ended by itself

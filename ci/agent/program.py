@@ -16,6 +16,7 @@ from .events import Emitter, complain
 from .options import refusal
 from .processes import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, Children, prctl, signal_name
 from .queue import Queue
+from .roles.role_agent import be_the_role
 from .spec import SpecError, parse_spec
 from .stop import Stop
 
@@ -35,9 +36,11 @@ def _watch_standard_input(stop: Stop) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run as the agent, as a test process, or to try the arguments for pytest alone; the exit code."""
+    """Run as the agent, as a test process, as the agent of a role, or to try the arguments for pytest alone; the exit code."""
     if arguments[:1] == ["--child"]:
         return be_the_test(*arguments[1:])
+    if arguments[:1] == ["--role"]:
+        return be_the_role(*arguments[1:])
     tries = arguments[:1] == [TRY_OPTIONS]
     if len(arguments) != 1 + tries:
         complain(f"usage: agent.pyz [{TRY_OPTIONS}] SPEC.json")

@@ -17,9 +17,11 @@ __all__ = [
     "ErrorPattern",
     "Limits",
     "Metric",
+    "Node",
     "NotJudged",
     "OwnVariable",
     "Retry",
+    "Role",
     "Sharing",
     "Spec",
     "SpecError",
@@ -31,7 +33,7 @@ __all__ = [
     "parse_spec",
 ]
 
-SCHEMA = 4
+SCHEMA = 5
 # The verdicts that the agent gives without a case or a rule; what it gives for a failed case has to be a cause
 GIVEN = (
     "product",
@@ -169,8 +171,27 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """A server behind the tests of a suite, on a node of the run, which count from 1.
+
+    It is started when all of a lower `order` are ready, and has to be ready within `ready_s`: `GET ready` on its port `http`.
+    """
+
+    role: str
+    model: str
+    gpus: int
+    args: tuple[str, ...]
+    ready: str
+    ready_s: float
+    order: int
+    serves: str
+    node: int
+    ports: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """Tests with one environment, one deadline and one retry policy."""
+    """Tests with one environment, one deadline and one retry policy; `roles` are started before each attempt."""
 
     id: str
     timeout_s: float
@@ -179,6 +200,7 @@ class Suite:
     retry_wait_s: float
     retries: tuple[Retry, ...]
     env: Mapping[str, str]
+    roles: tuple[Role, ...]
     tests: tuple[Test, ...]
 
 
@@ -208,6 +230,14 @@ class ClaimsSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """Which of the run's nodes this is, from 1, and how others reach it; number 0: all roles are on this machine."""
+
+    number: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """All that the agent has to do. `verdicts` has the worst for the code under test first."""
 
@@ -219,6 +249,7 @@ class Spec:
     jobs: int
     gpu_ids: tuple[str, ...]
     gpu_groups: Mapping[str, tuple[str, ...]]
+    node: Node
     sharing: Sharing
     claims: ClaimsSpec
     fail_fast: bool

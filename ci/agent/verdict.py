@@ -10,6 +10,7 @@ from .judge.tracebacks import ProcessEnd
 from .machine import MachineFacts
 from .measures import Unmeasured
 from .proof import Excuse
+from .roles.meeting import Failure
 from .spec import Verdict
 
 __all__ = ["AttemptFacts", "classify", "covering", "gates", "symptom"]
@@ -40,19 +41,21 @@ class AttemptFacts:
     rows that were to be judged and have no value, `problems` the node ids that pytest did not find. `ended` is the process that
     an exception ended first where the test process left no failed case, `serves` whether the test started a server with a log of
     its own, `excuse` what excuses that, `excuses` are the reasons of excused cases.
-    `earlier` are the attempts of the run that ended before it. `hang` says where a test was at its deadline, its own line first. `kernel_log`,
+    `process` is what ended, in words; `role` the server behind the test that failed first. `earlier` are the attempts of the run that ended before it. `hang` says where a test was at its deadline, its own line first. `kernel_log`,
     `holders` and `unknown` are the machine's, see `MachineFacts`.
     """
 
     path: str
     kind: str
     test: str = ""
+    process: str = "the test process"
     gpu_ids: tuple[str, ...] = ()
     earlier: tuple[Ended, ...] = ()
     exit_code: int | None = None
     signal: str | None = None
     session_code: int | None = None
     stopped: str | None = None
+    role: Failure | None = None
     deadline: str | None = None
     cases: Counter[str] = field(default_factory=Counter)
     failed: list[FailedCase] = field(default_factory=list)
@@ -79,7 +82,7 @@ class AttemptFacts:
     def end(self) -> str:
         """How the process ended, for people."""
         end = f"was ended by {self.signal}" if self.signal else f"ended with exit code {self.exit_code}"
-        return f"the test process {end}" + (f"; running: {self.running}" if self.running else "")
+        return f"{self.process} {end}" + (f"; running: {self.running}" if self.running else "")
 
 
 def classify(
@@ -91,6 +94,16 @@ def classify(
     if facts.stopped is not None:
         during = f"; running: {facts.running}" if facts.running else ""
         return Judgement(outcome="cancelled", verdict="cancelled", evidence=(f"{facts.stopped}{during}",))
+    if facts.role is not None:
+        role, evidence = facts.role, facts.role.evidence
+        first = f"{role.role} failed: {evidence[0] if evidence else role.verdict}"
+        return Judgement(
+            outcome="failed",
+            verdict=role.verdict,
+            evidence=(first, *evidence[1:]),
+            rule=role.rule,
+            symptom=role.symptom,
+        )
     if facts.deadline is not None:
         verdict = "timeout-while-passing" if done and not facts.failed else "timeout"
         during = f"; running: {facts.running}" if facts.running else ""

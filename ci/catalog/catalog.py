@@ -28,6 +28,7 @@ from ci.catalog.limits import Limits, load_limits
 from ci.catalog.models import Model, StandIn, load_models
 from ci.catalog.parity import ParityRules, load_parity
 from ci.catalog.quarantine import QuarantineTable, load_quarantine
+from ci.catalog.roles import RoleRow, load_roles
 from ci.catalog.runners import Label, Pool, Routing, load_runners
 from ci.catalog.sglang import SglangRows, load_sglang
 from ci.catalog.slots import SlotRows, load_slots
@@ -90,6 +91,7 @@ class Catalog:
     slots: SlotRows
     clusters: Mapping[str, Cluster]
     runtimes: Mapping[str, Runtime]
+    roles: tuple[RoleRow, ...]
     reader: Reader = field(repr=False, compare=False)
     # suites whose row follows a checkout, by name
     followed: Mapping[str, Followed] = field(default_factory=dict)
@@ -194,6 +196,7 @@ def read_catalog(folder: Path = CATALOG_DIR, envs: Path = ENVS_DIR) -> tuple[Cat
         slots=load_slots(reader),
         clusters=slurm.clusters,
         runtimes=slurm.runtimes,
+        roles=load_roles(reader, table.suites, models),
         reader=reader,
     )
     _check_references(reader, catalog)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ci.catalog.limits import AgentLimits, HarnessLimits
+from ci.catalog.roles import Serves
 from ci.catalog.verdicts import Gates, Verdict
 from ci.errors import writing
 from ci.plan.engine_build import EngineSource
@@ -18,6 +19,8 @@ from ci.plan.model import (
     CpuTestsWork,
     ModelWork,
     Plan,
+    RolePlace,
+    RoleWork,
     RuleWork,
     SharingWork,
     SuiteWork,
@@ -31,6 +34,8 @@ __all__ = [
     "ClaimsSpec",
     "HarnessSpec",
     "MetricSpec",
+    "NodeSpec",
+    "RoleSpec",
     "ServerLimits",
     "Spec",
     "SuiteSpec",
@@ -42,7 +47,7 @@ __all__ = [
     "write_spec",
 ]
 
-SCHEMA = 4
+SCHEMA = 5
 _HARNESS_DIR = Path(__file__).parent.parent.parent / "test"
 
 
@@ -77,9 +82,20 @@ class TestSpec(TestWork):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoleSpec(RoleWork):
+    """A role with where it is; it starts when those of a lower `order` are ready."""
+
+    order: int
+    serves: Serves
+    node: int
+    ports: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteSpec(SuiteWork):
     """Tests in running order, with one environment, one deadline and one retry policy."""
 
+    roles: tuple[RoleSpec, ...]
     tests: tuple[TestSpec, ...]
 
 
@@ -117,6 +133,14 @@ class ClaimsSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """Which of the run's nodes this is, from 1, and how others reach it; number 0: all roles are on this machine."""
+
+    number: int = 0
+    host: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """All that the agent has to do. It contains no secret: passed-through values reach it by its own environment."""
 
@@ -129,6 +153,7 @@ class Spec:
     jobs: int
     gpu_ids: tuple[str, ...]
     gpu_groups: Mapping[str, tuple[str, ...]]
+    node: NodeSpec
     sharing: SharingWork
     claims: ClaimsSpec
     fail_fast: bool
@@ -151,6 +176,7 @@ def make_spec(
     known_features: tuple[str, ...],
     shared_memory: tuple[str, ...] = (),
     claims: ClaimsSpec = ClaimsSpec(),
+    node: NodeSpec = NodeSpec(),
 ) -> Spec:
     """The spec of a plan on this machine; `shared_memory` are prefixes of names in /dev/shm that are swept."""
     work = plan.work
@@ -164,6 +190,7 @@ def make_spec(
         jobs=work.jobs,
         gpu_ids=plan.placement.gpu_ids,
         gpu_groups=plan.placement.gpu_groups,
+        node=node,
         sharing=work.sharing,
         claims=claims,
         fail_fast=work.fail_fast,
@@ -175,7 +202,7 @@ def make_spec(
         verdict_rules=work.verdict_rules,
         cpu_tests=work.cpu_tests,
         shared_memory=shared_memory,
-        suites=tuple(_suite(suite, work) for suite in work.suites if suite.tests),
+        suites=tuple(_suite(suite, plan) for suite in work.suites if suite.tests),
         harness=HarnessSpec(
             hardware_class=work.hardware_class,
             rehearsal=work.rehearsal,
@@ -242,8 +269,16 @@ def engine_environ(plan: Plan, path: str, *, root: str) -> dict[str, str]:
     return found
 
 
-def _suite(suite: SuiteWork, work: Work) -> SuiteSpec:
-    return SuiteSpec(**{**_values(suite), "tests": tuple(_test(test, work) for test in suite.tests)})
+def _suite(suite: SuiteWork, plan: Plan) -> SuiteSpec:
+    places = {place.role: place for place in plan.placement.roles if place.suite == suite.id}
+    roles = tuple(_role(role, places[role.role]) for role in suite.roles)
+    tests = tuple(_test(test, plan.work) for test in suite.tests)
+    return SuiteSpec(**{**_values(suite), "roles": roles, "tests": tests})
+
+
+def _role(role: RoleWork, place: RolePlace) -> RoleSpec:
+    kind = role.role.kind
+    return RoleSpec(**_values(role), order=kind.order, serves=kind.serves, node=place.node, ports=place.ports)
 
 
 def _test(test: TestWork, work: Work) -> TestSpec:
@@ -266,5 +301,5 @@ def _metric(name: str, row: BoundWork) -> MetricSpec:
     )
 
 
-def _values(part: SuiteWork | TestWork) -> dict[str, Any]:
+def _values(part: SuiteWork | TestWork | RoleWork) -> dict[str, Any]:
     return {each.name: getattr(part, each.name) for each in fields(part)}

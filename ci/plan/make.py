@@ -30,6 +30,7 @@ from ci.plan.model import (
 )
 from ci.plan.quarantine import applying, expiring, tried_date_note
 from ci.plan.registry import EXECUTORS
+from ci.plan.roles import places_of
 from ci.plan.route import label_of, label_source
 from ci.plan.suites import SuitesWork
 
@@ -126,6 +127,7 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         container=part.place,
         engine_build=build.place if build is not None else None,
         slurm=part.slurm,
+        roles=places_of(catalog, suites.works, nodes=part.slurm.nodes if part.slurm is not None else 1),
         command=request.command,
     )
     sources = {
@@ -288,6 +290,7 @@ def _sources(catalog: Catalog, facts: Facts, draft: Draft, engine_source: str) -
         "placement.gpu_ids": facts.hardware_source,
         "placement.gpu_groups": facts.hardware_source,
         "placement.event": facts.event.source,
+        "placement.roles": "roles.toml",
     }
     for suite in draft.needs.suites:
         sources[f"placement.runner_labels.{suite.id}"] = label_source(catalog, suite)

@@ -14,6 +14,7 @@ from ci.catalog.executors import ExecutorKind
 from ci.catalog.limits import AgentLimits, HarnessLimits
 from ci.catalog.models import Sizes
 from ci.catalog.registrations.parse import Kind
+from ci.catalog.roles import Role
 from ci.catalog.slots import OwnKind
 from ci.catalog.stages import RetryGpu
 from ci.catalog.verdict_rules import About, OnlyIf
@@ -40,6 +41,8 @@ __all__ = [
     "Placement",
     "Plan",
     "RetryWork",
+    "RolePlace",
+    "RoleWork",
     "RuleWork",
     "SharingWork",
     "StandInWork",
@@ -51,7 +54,7 @@ __all__ = [
     "planned_again",
 ]
 
-SCHEMA = 10
+SCHEMA = 11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,8 +176,26 @@ class RetryWork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoleWork:
+    """A server behind a suite's tests. In `args` the addresses and ports of all roles are still fields, `{prefill.host}`.
+
+    It is ready when `GET ready` answers 200 on its port `http`, within `ready_s` of its start.
+    """
+
+    role: Role
+    model: str
+    gpus: int
+    args: tuple[str, ...]
+    ready: str
+    ready_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteWork:
-    """A suite's part of the work: its tests in running order, its environment and its limits in seconds."""
+    """A suite's part of the work: its tests in running order, its environment and its limits in seconds.
+
+    `roles` are started before each attempt and ended after it.
+    """
 
     id: str
     name: str
@@ -185,6 +206,7 @@ class SuiteWork:
     retry_wait_s: float
     retries: tuple[RetryWork, ...]
     env: Mapping[str, str]
+    roles: tuple[RoleWork, ...]
     tests: tuple[TestWork, ...]
 
 
@@ -260,6 +282,16 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolePlace:
+    """Where a role is: the number of its node in this run, from 1, and its ports by name. Its address is known when its node is."""
+
+    suite: str
+    role: Role
+    node: int
+    ports: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """Where the work is done and for whom. Passed-through variables are here by name, never by value.
 
@@ -284,6 +316,7 @@ class Placement:
     container: ContainerPlace | None
     engine_build: EnginePlace | None
     slurm: SlurmPlace | None
+    roles: tuple[RolePlace, ...]
     command: tuple[str, ...]
 
 

@@ -11,6 +11,7 @@ from ci.plan.environment import Resolved, Setting, layers_for, resolve
 from ci.plan.facts import Facts
 from ci.plan.model import RetryWork, SuiteWork
 from ci.plan.request import Request
+from ci.plan.roles import roles_of
 from ci.plan.select import Selected, Selection, within
 
 __all__ = ["SuitesWork", "plan_suites"]
@@ -112,6 +113,8 @@ def _suite_work(
     sources[f"{path}.attempts"] = catalog.source_of(suite, "attempts")
     sources[f"{path}.gpus"] = catalog.source_of(suite, "gpus")
     sources[f"{path}.shard"] = "--shard" if selected.shard is not None else "default: the whole suite"
+    if any(row.suite == suite.name for row in catalog.roles):
+        sources[f"{path}.roles"] = f"roles.toml, for {engine} on {facts.hardware_class}"
     selected_by = request.tests_source if request.names_tests else f"registered for {suite.name}"
     sources[f"{path}.tests"] = (
         f"{selected_by}; limit of a file: {catalog.source_of(suite, 'timeout_per_file_s')}"
@@ -130,6 +133,7 @@ def _suite_work(
             if (row.attempts or suite.attempts) > 1
         ),
         env=resolved.values,
+        roles=roles_of(catalog, facts, suite, engine),
         tests=tuple(within(test, timeout_s, env) for test, env in tests),
     )
 

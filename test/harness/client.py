@@ -1,4 +1,4 @@
-"""Requests to an OpenAI-compatible server on this machine, over the standard library's HTTP client.
+"""Requests to an OpenAI-compatible server, over the standard library's HTTP client.
 
 One connection per request, never through a proxy. Every method may be called from several threads at once.
 """
@@ -88,10 +88,12 @@ class Client:
         port: int,
         model: str,
         timeout_s: float,
+        host: str = "127.0.0.1",
         defaults: Mapping[str, Any] | None = None,
         diagnose: Callable[[str, Exception], HarnessError] | None = None,
         generates: bool = True,
     ) -> None:
+        self.host = host
         self.port = port
         self.model = model
         self.timeout_s = timeout_s
@@ -106,7 +108,7 @@ class Client:
     def _exchange(self, method: str, path: str, body: Any) -> Iterator[http.client.HTTPResponse]:
         """Send one request, hand out the answer to read, close both; a broken connection at any point is diagnosed."""
         data = None if body is None else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout_s)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout_s)
         try:
             connection.request(
                 method, path, body=data, headers={"Content-Type": "application/json"} if data else {}

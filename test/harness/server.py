@@ -27,7 +27,7 @@ from harness.needs import needs, needs_capabilities
 from harness.server_log import fatal_traceback, tail
 from harness.spec import Spec, child_environment, current, with_path_of
 
-__all__ = ["Server", "ServerSpec", "launch"]
+__all__ = ["ENGINES", "Server", "ServerSpec", "launch"]
 
 # llama.cpp's server is ready after 0.5 s warm; a second's poll would double the wait
 READY_POLL_S = 0.1
@@ -41,7 +41,7 @@ SHARED_MEMORY = Path("/dev/shm")
 # how a shell says that a process was ended by SIGKILL
 _EXIT_KILLED = 128 + signal.SIGKILL
 
-_ENGINES: Mapping[str, Callable[[Start], Command]] = {"llamacpp": llamacpp.command, "sglang": sglang.command}
+ENGINES: Mapping[str, Callable[[Start], Command]] = {"llamacpp": llamacpp.command, "sglang": sglang.command}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,9 +295,9 @@ def launch(wanted: ServerSpec) -> Iterator[Server]:
     needs_capabilities(*wanted.requires)
     spec = current()
     model = with_path_of(spec.model(wanted.model), wanted.path_variable)
-    if spec.engine not in _ENGINES:
+    if spec.engine not in ENGINES:
         raise SpecError(
-            f"no engine {spec.engine!r} in test/harness/server.py (known: {', '.join(sorted(_ENGINES))})"
+            f"no engine {spec.engine!r} in test/harness/server.py (known: {', '.join(sorted(ENGINES))})"
         )
     start = Start(
         model=model,
@@ -308,7 +308,7 @@ def launch(wanted: ServerSpec) -> Iterator[Server]:
         slots=wanted.slots,
         context=wanted.context,
     )
-    command = _ENGINES[spec.engine](start)
+    command = ENGINES[spec.engine](start)
     log = _new_log(spec)
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ __all__ = ["Command", "Start"]
 class Start:
     """One server to be: `alias` is the name that it has to show in /v1/models; `slots` and `context` are for stand-ins.
 
-    `embeddings` is whether it has to answer /v1/embeddings.
+    `embeddings` is whether it has to answer /v1/embeddings, `host` the address that it listens on, `parent` the process that it ends with.
     """
 
     model: Model
@@ -25,6 +26,8 @@ class Start:
     embeddings: bool
     slots: int | None
     context: int | None
+    host: str = "127.0.0.1"
+    parent: int = field(default_factory=os.getpid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
@@ -62,11 +61,12 @@ def command(start: Start) -> Command:
             str(_PROGRAM),
             *("--model", str(weights)),
             *("--alias", start.alias),
+            *("--host", start.host),
             *("--port", str(start.port)),
             *("--slots", str(slots)),
             *("--context", str(start.context or stand_in.context)),
             *("--threads", str(stand_in.threads)),
-            *("--parent", str(os.getpid())),
+            *("--parent", str(start.parent)),
             *(("--embeddings",) if start.embeddings else ()),
         ),
         health_path="/health",

@@ -1,4 +1,4 @@
-"""llama.cpp's HTTP server as a program: serves one GGUF file on 127.0.0.1 until SIGTERM or SIGINT, then exits with 0.
+"""llama.cpp's HTTP server as a program: serves one GGUF file on an address until SIGTERM or SIGINT, then exits with 0.
 
 It dies with the process that started it, also when that one is killed.
 """
@@ -25,6 +25,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="GGUF file")
     parser.add_argument("--alias", required=True, help="the model's id in /v1/models")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--slots", type=int, required=True, help="requests served at once")
     parser.add_argument("--context", type=int, required=True, help="tokens of each slot")
@@ -49,7 +50,7 @@ def main() -> None:
     params = xllamacpp.CommonParams()
     params.model.path = arguments.model
     params.model_alias = [arguments.alias]
-    params.hostnames = ["127.0.0.1"]
+    params.hostnames = [arguments.host]
     params.port = arguments.port
     params.n_gpu_layers = 0
     params.n_parallel = arguments.slots
@@ -65,7 +66,7 @@ def main() -> None:
         # a text is embedded in one physical batch; a longer one would be refused
         params.n_batch = params.n_ubatch = arguments.context
     server = xllamacpp.Server(params)
-    print(f"serving {arguments.alias} on 127.0.0.1:{arguments.port}", flush=True)  # noqa: T201  # the server's log
+    print(f"serving {arguments.alias} on {arguments.host}:{arguments.port}", flush=True)  # noqa: T201  # the server's log
     received = signal.sigwait(stop)
     print(f"stopping on {signal.Signals(received).name}", flush=True)  # noqa: T201  # as above
     del server

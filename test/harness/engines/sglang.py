@@ -26,7 +26,7 @@ def command(start: Start) -> Command:
             "sglang.launch_server",
             *("--model-path", start.model.path),
             *("--served-model-name", start.alias),
-            *("--host", "127.0.0.1"),
+            *("--host", start.host),
             *("--port", str(start.port)),
             *(("--is-embedding",) if start.embeddings else ()),
             *start.args,

@@ -1,0 +1,279 @@
+"""The roles behind one attempt: their agents on this node are started here, those of other nodes by the agents there."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ..processes import Children, descendants, process_table, send_signal, signal_name
+from ..spec import Role, Spec, Suite, Test
+from ..stop import Stop
+from .meeting import ENDED, READY, Failure, Meeting, State
+
+__all__ = ["RoleGroup", "RoleProcesses"]
+
+# an agent notices the end of its server within one look; it then reads the log and the kernel's messages
+FAILURE_WAIT_S = 2.0
+_POLL_S = 0.1
+# how often a test says what it waits for
+PROGRESS_EVERY_S = 5.0
+# of the run folder: where the agents of each attempt's roles meet
+MEETINGS = "roles"
+# beyond what a role's server is given to end
+_MARGIN_S = 3.0
+_KILLED_S = 1.0
+
+
+class RoleProcesses:
+    """The agents of an attempt's roles that are on this node. Made and ended in one thread."""
+
+    def __init__(
+        self,
+        *,
+        program: Path,
+        spec: Spec,
+        spec_path: Path,
+        children: Children,
+        meeting: Meeting,
+        suite: Suite,
+    ) -> None:
+        self._program = program
+        self._spec = spec
+        self._spec_path = spec_path
+        self._children = children
+        self._meeting = meeting
+        self._suite = suite
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, logs: Mapping[str, Path], gpu_ids: Sequence[str], environ: Mapping[str, str]) -> None:
+        """Start them; each role has GPUs of its own, in the order of the roles.
+
+        Raises:
+            OSError: one cannot be started.
+        """
+        free, node = list(gpu_ids), self._spec.node
+        for role in self._suite.roles:
+            if node.number not in (0, role.node):
+                continue
+            own, free = free[: role.gpus], free[role.gpus :]
+            env = {**environ, **({"HIP_VISIBLE_DEVICES": ",".join(own)} if self._spec.gpu_ids else {})}
+            log = logs[role.role]
+            log.parent.mkdir(parents=True, exist_ok=True)
+            out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            argv = [sys.executable, str(self._program), "--role", str(os.getpid()), str(self._spec_path)]
+            argv += [str(self._meeting.folder), role.role, node.host, str(log)]
+            try:
+                self._processes[role.role] = self._children.spawn(
+                    argv, cwd=self._spec.root, env=env, out=out, keep=out
+                )
+            finally:
+                os.close(out)
+
+    def look(self) -> None:
+        """Say for an agent that ended without a word that its role failed."""
+        for role, process in self._processes.items():
+            code = process.poll()
+            state = self._meeting.state(role)
+            if code is None or (state is not None and state.state == ENDED):
+                continue
+            how = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+            what = f"the agent of {role} {how} while its server ran"
+            self._meeting.fail(
+                Failure(role=role, verdict="infra" if code < 0 else "unknown", evidence=(what,))
+            )
+            self._meeting.say(State(role=role, state=ENDED, host=self._spec.node.host, because=what))
+
+    def is_over(self) -> bool:
+        """Whether none is left."""
+        return all(process.poll() is not None for process in self._processes.values())
+
+    def hurry(self) -> None:
+        """Give the servers no more time than a stop does."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                send_signal(process.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End what is left, agents and servers."""
+        for role, process in self._processes.items():
+            state = self._meeting.state(role)
+            roots = [
+                process.pid,
+                *([state.pid] if state is not None and state.pid and process.poll() is None else []),
+            ]
+            for pid in descendants(process_table(), roots):
+                if pid != process.pid or process.poll() is None:
+                    send_signal(pid, signal.SIGKILL)
+            try:
+                process.wait(_KILLED_S)
+            except subprocess.TimeoutExpired:
+                continue
+            self._children.forget(process.pid)
+
+
+def role_logs(suite: Suite, stem: str, folder: Path) -> "dict[str, Path]":
+    """The log of each role, named as those of the servers that a test starts itself."""
+    first, _, attempt = stem.partition(".attempt-")
+    number = f"-{attempt}" if attempt else ""
+    return {role.role: folder / f"{first}.server-{role.role}{number}.log" for role in suite.roles}
+
+
+class RoleGroup:
+    """All roles of an attempt: started, watched and ended by the test's agent, which says what becomes of them."""
+
+    def __init__(
+        self,
+        processes: RoleProcesses,
+        meeting: Meeting,
+        suite: Suite,
+        *,
+        test: str,
+        stem: str,
+        logs: Path,
+        emit: Callable[..., None],
+        stop: Stop,
+    ) -> None:
+        """`stem` is the name of the attempt's log without its ending, `logs` the folder that it is in."""
+        self._processes = processes
+        self._meeting = meeting
+        self._suite = suite
+        self._test = test
+        self._stem = stem
+        self._logs = role_logs(suite, stem, logs)
+        self._emit = emit
+        self._stop = stop
+        self._said: dict[str, str] = {}
+        self._next_progress = 0.0
+
+    @classmethod
+    def behind(
+        cls,
+        suite: Suite,
+        test: Test,
+        *,
+        program: Path,
+        spec: Spec,
+        spec_path: Path,
+        children: Children,
+        stop: Stop,
+        stem: str,
+        emit: Callable[..., None],
+    ) -> "RoleGroup":
+        """Those of a suite, for one attempt at a test of it."""
+        meeting = Meeting(spec.run_dir / MEETINGS / stem)
+        processes = RoleProcesses(
+            program=program, spec=spec, spec_path=spec_path, children=children, meeting=meeting, suite=suite
+        )
+        return cls(
+            processes,
+            meeting,
+            suite,
+            test=test.id,
+            stem=stem,
+            logs=spec.run_dir / "logs",
+            emit=emit,
+            stop=stop,
+        )
+
+    def start(self, gpu_ids: Sequence[str], environ: Mapping[str, str]) -> None:
+        """Start them all; raises OSError when a folder or a process cannot be made."""
+        self._meeting.open({"suite": self._suite.id, "test": self._test, "stem": self._stem})
+        self._processes.start(self._logs, gpu_ids, environ)
+
+    def are_ready(self) -> bool:
+        """Whether the test may begin; says what is new."""
+        self._look()
+        now = time.monotonic()
+        if now >= self._next_progress:
+            self._next_progress = now + PROGRESS_EVERY_S
+            self._emit("progress", text=f"waiting for {self.waits_for()}", done=None, total=None)
+        return all(self._said.get(role.role) == READY for role in self._suite.roles)
+
+    def failure(self) -> "Failure | None":
+        """The role that failed first."""
+        self._look()
+        return self._meeting.failure()
+
+    def failure_soon(self) -> "Failure | None":
+        """The same, after the time in which a server that has died is judged."""
+        until = time.monotonic() + FAILURE_WAIT_S
+        while (found := self.failure()) is None and time.monotonic() < until and self._stop.reason is None:
+            time.sleep(_POLL_S)
+        return found
+
+    def waits_for(self) -> str:
+        """The roles that are not ready yet, in words."""
+        return ", ".join(role.role for role in self._suite.roles if self._said.get(role.role) != READY)
+
+    def environ(self) -> "dict[str, str]":
+        """What a test knows of them."""
+        found = {}
+        for role in self._suite.roles:
+            state = self._meeting.state(role.role)
+            if state is not None:
+                found[role.role] = {
+                    "host": state.host,
+                    "ports": dict(state.ports),
+                    "log": str(self._logs[role.role]),
+                }
+        return {"AMD_CI_ROLES": json.dumps(found)}
+
+    def end(self, grace_s: float) -> None:
+        """End all of them, those of other nodes too."""
+        if self._meeting.about() is None:
+            return
+        self._meeting.stop()
+        until = time.monotonic() + grace_s + _MARGIN_S
+        hurried = False
+        while time.monotonic() < until and not (self._processes.is_over() and self._are_over()):
+            if self._stop.reason is not None and not hurried:
+                hurried = True
+                self._processes.hurry()
+            self._look()
+            time.sleep(_POLL_S)
+        self._processes.kill()
+        self._look()
+
+    def _are_over(self) -> bool:
+        return all(self._said.get(role.role) == ENDED for role in self._suite.roles)
+
+    def _look(self) -> None:
+        """Say what has become of each role since the last look."""
+        self._processes.look()
+        failure = self._meeting.failure()
+        for role in self._suite.roles:
+            state = self._meeting.state(role.role)
+            if state is None:
+                continue
+            for step in _steps(self._said.get(role.role, ""), state):
+                self._say(role, step, state, failure)
+
+    def _say(self, role: Role, step: str, state: State, failure: "Failure | None") -> None:
+        self._said[role.role] = step
+        if step == READY:
+            self._emit("role-ready", role=role.role, took_s=state.took_s)
+        elif step == ENDED:
+            own = failure is not None and failure.role == role.role
+            self._emit(
+                "role-ended",
+                role=role.role,
+                failed=own,
+                verdict=failure.verdict if own and failure is not None else "passed",
+                because=state.because,
+                evidence=list(failure.evidence) if own and failure is not None else [],
+            )
+        else:
+            where = {"node": role.node, "host": state.host, "ports": dict(state.ports)}
+            self._emit("role-started", role=role.role, log=f"logs/{self._logs[role.role].name}", **where)
+
+
+def _steps(said: str, state: State) -> "list[str]":
+    """What is to be said of a role, in its order: a role that was ready is not said to end before that."""
+    order = ["starting", READY, ENDED]
+    begun = {"starting": state.pid is not None, READY: bool(state.took_s), ENDED: True}
+    passed = [step for step in order[: order.index(state.state) + 1] if begun[step]]
+    return passed[passed.index(said) + 1 :] if said in passed else passed
