@@ -38,6 +38,12 @@ __all__ = ["Ending", "Run", "Show"]
 # the engine whose place another takes in a rehearsal
 _UNDER_TEST = "sglang"
 
+# of a suite with roles in a rehearsal: what it proves, and what not
+_ROLES_STOOD_IN = (
+    "a whole server for each of prefill and decode, which share no KV cache: roles, addresses, order and failure are "
+    "proven, the transfer of KV caches is not"
+)
+
 # two SIGINTs within this time are one press: a terminal and a parent may send one each
 _ONE_PRESS_S = 0.3
 
@@ -247,6 +253,8 @@ def _stood_in(plan: Plan, catalog: Catalog) -> tuple[str, ...]:
     stand_ins = {model.stand_in.id for model in work.models.values() if model.stand_in is not None}
     weights = {catalog.stand_ins[each].name if each in catalog.stand_ins else each for each in stand_ins}
     found = [f"the weights of {', '.join(sorted(weights))} for those of every model"] if weights else []
+    if any(suite.roles and suite.tests for suite in work.suites):
+        found.append(_ROLES_STOOD_IN)
     if work.engine_build is None:
         return (f"{work.engine} for {catalog.engines[_UNDER_TEST].package}", *found)
     return (*found, "a stand-in for the compiled kernels of sgl_kernel, whose calls fail their test")

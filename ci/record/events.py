@@ -7,6 +7,7 @@ from typing import ClassVar
 from ci.catalog.verdicts import Verdict
 from ci.record.event import AttemptEvent, By, Event, RunEvent
 from ci.record.quarantine import QuarantineRecord
+from ci.record.role_events import RoleEnded, RoleReady, RoleStarted
 from ci.record.values import (
     AttemptOutcome,
     BoundRecord,
@@ -44,6 +45,9 @@ __all__ = [
     "PhaseStarted",
     "Progress",
     "Retry",
+    "RoleEnded",
+    "RoleReady",
+    "RoleStarted",
     "RunEnded",
     "RunStarted",
     "SlotLost",

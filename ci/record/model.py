@@ -12,6 +12,8 @@ from ci.record.events import (
     Job,
     Metric,
     Retry,
+    RoleEnded,
+    RoleStarted,
     RunStarted,
     SlotLost,
     TestEnded,
@@ -24,6 +26,7 @@ __all__ = [
     "Attempt",
     "Part",
     "PhaseRecord",
+    "RoleRecord",
     "RunRecord",
     "ServerStart",
     "SuiteRecord",
@@ -40,6 +43,16 @@ class ServerStart:
 
     started_s: float
     ready_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleRecord:
+    """A server behind an attempt, in its role; times are from the start of the run, None where it did not come to that."""
+
+    start: RoleStarted
+    started_s: float
+    took_s: float | None = None
+    end: RoleEnded | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +73,7 @@ class Attempt:
     metrics: tuple[Metric, ...] = ()
     notes: tuple[str, ...] = ()
     servers: tuple[ServerStart, ...] = ()
+    roles: tuple[RoleRecord, ...] = ()
 
     @property
     def harmless(self) -> bool:

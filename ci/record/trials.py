@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from ci.catalog.verdicts import Status, Verdict
 from ci.record import events as ev
-from ci.record.model import Attempt, ServerStart
+from ci.record.model import Attempt, RoleRecord, ServerStart
 from ci.record.values import AttemptOutcome
 
 __all__ = ["TestTrials", "Trial", "judge"]
@@ -27,6 +27,7 @@ class Trial:
     metrics: list[ev.Metric] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     servers: list[ServerStart] = field(default_factory=list)
+    roles: dict[str, RoleRecord] = field(default_factory=dict)
     retry: ev.Retry | None = None
     lost: str = ""
 
@@ -49,8 +50,21 @@ class Trial:
                 self.cases.append(event)
             case ev.Metric():
                 self.metrics.append(event)
+            case ev.RoleStarted() | ev.RoleReady() | ev.RoleEnded():
+                self._take_role(event, moment_s)
             case _:
                 pass  # progress and output are for live views; the log holds the rest
+
+    def _take_role(self, event: ev.RoleStarted | ev.RoleReady | ev.RoleEnded, moment_s: float) -> None:
+        if isinstance(event, ev.RoleStarted):
+            self.roles[event.role] = RoleRecord(start=event, started_s=moment_s)
+            return
+        # one that could not be started has no other event
+        known = self.roles.get(event.role) or RoleRecord(
+            start=ev.RoleStarted(role=event.role), started_s=moment_s
+        )
+        change = {"took_s": event.took_s} if isinstance(event, ev.RoleReady) else {"end": event}
+        self.roles[event.role] = replace(known, **change)
 
     def freeze(self, made_up: ev.TestEnded, *, before: int) -> Attempt:
         """The attempt so far, after `before` others; `made_up` is its end where it has none."""
@@ -70,6 +84,7 @@ class Trial:
             metrics=tuple(self.metrics),
             notes=tuple(self.notes),
             servers=tuple(self.servers),
+            roles=tuple(self.roles.values()),
         )
 
 

@@ -10,7 +10,7 @@ from ci.errors import EXIT_ROWS, ExitCode
 from ci.record import quarantine
 from ci.record.events import Case, Metric, SlotLost
 from ci.record.fold import exit_code
-from ci.record.model import Attempt, PhaseRecord, RunRecord, TestRecord
+from ci.record.model import Attempt, PhaseRecord, RoleRecord, RunRecord, TestRecord
 from ci.record.quarantine import Became, QuarantineRecord
 from ci.record.values import GithubRun
 from ci.report.text import case_name, duration, quantity, size
@@ -465,6 +465,30 @@ def lost_lines(record: RunRecord) -> tuple[str, ...]:
     names = {worker.id: worker.name for worker in record.workers}
     lost = [f"{row.node}: {row.words}" for row in worker_rows(record) if row.is_lost]
     return (*(lost_words(each, node=names.get(each.worker, "")) for each in record.lost), *lost)
+def role_words(role: RoleRecord) -> str:
+    """`prefill on node 1 (127.0.0.1, http 25800), ready after 4.3 s`, and how it ended unless it was told to."""
+    start, end = role.start, role.end
+    ports = ", ".join(f"{name} {port}" for name, port in start.ports.items())
+    where = f" on node {start.node} ({', '.join(filter(None, (start.host, ports)))})" if start.host else ""
+    ready = f"ready after {duration(role.took_s)}" if role.took_s is not None else "never ready"
+    if end is not None and end.failed:
+        return f"{start.role}{where}, {ready}; FAILED first ({end.verdict}): {end.because}"
+    return f"{start.role}{where}, {ready}" + (f"; {end.because}" if end is not None and end.because else "")
+
+
+def roles(record: RunRecord) -> dict[str, tuple[RoleRecord, ...]]:
+    """The servers behind the tests that have any, by the test and its attempt."""
+    return {
+        f"{test.id}, attempt {attempt.number}": attempt.roles
+        for test in record.tests
+        for attempt in test.attempts
+        if attempt.roles
+    }
+
+
+def lost_words(lost: SlotLost) -> str:
+    """`MACHINE: GPU 3 was taken out after test_a.py: ...`."""
+    return f"MACHINE: GPU {', '.join(lost.gpu_ids)} was taken out after {lost.test}: {lost.because}"
 
 
 def ending(attempt: Attempt) -> str:

@@ -107,6 +107,7 @@ def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator
         yield "symptoms", f"\n**{plain(model.symptom_words(symptom, tests))}**\n\n{names}"
     for trouble in model.troubles(record):
         yield _DETAILS, _trouble(record, trouble, tails, limits)
+    yield from _named("roles", _roles(record))
     yield from _named("tests", _tests(record))
     yield from _named("metrics", _metrics(record))
     yield from _named("slowest tests", _slowest(record))
@@ -123,6 +124,12 @@ def _parts(record: RunRecord, tails: LogTails, limits: ReportLimits) -> Iterator
 
 def _named(kind: str, parts: Iterable[str]) -> Iterator[_Part]:
     yield from ((kind, part) for part in parts)
+
+
+def _roles(record: RunRecord) -> Iterator[str]:
+    for name, found in model.roles(record).items():
+        yield f"\n**Roles of {code(name)}**\n"
+        yield from (f"- {plain(model.role_words(role))}" for role in found)
 
 
 def _head(record: RunRecord) -> Iterator[str]:

@@ -45,6 +45,7 @@ def tables(record: RunRecord, *, tails: LogTails, limits: ReportLimits) -> Group
         _tests(record),
         _measured(record),
         _slowest(record),
+        _roles(record),
         _by_reason("Not run", model.left_out(record)),
         _by_reason("Expected to fail, with no date", model.expected_failures(record)),
         _quarantined(record),
@@ -144,6 +145,16 @@ def _by_reason(title: str, groups: Mapping[str, Sequence[str]]) -> RenderableTyp
         lines.append(Text(f"  {len(names)} {one_line(reason)}", style="yellow"))
         lines += [Text(f"      {one_line(name)}", style="dim") for name in names]
     return Group(*lines)
+
+
+def _roles(record: RunRecord) -> RenderableType | None:
+    """The servers behind each attempt that has any."""
+    found = model.roles(record)
+    lines: list[RenderableType] = [Text("Roles", style="bold")]
+    for name, roles in found.items():
+        lines.append(Text(f"  {one_line(name)}", style="yellow"))
+        lines += [Text(f"      {one_line(model.role_words(role))}", style="dim") for role in roles]
+    return Group(*lines) if found else None
 
 
 def _quarantined(record: RunRecord) -> RenderableType | None:

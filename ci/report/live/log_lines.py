@@ -122,6 +122,17 @@ class LogLines:
             case ev.TestNotRun():
                 text = f"NOT RUN {one_line(event.test)} ({event.verdict}): {one_line(event.because)}"
                 yield Line(text=text, tone="warn")
+            case ev.RoleStarted():
+                yield Line(
+                    text=f"role {one_line(event.role)} starts on node {event.node}, {one_line(event.host)}",
+                    tone="dim",
+                )
+            case ev.RoleReady():
+                yield Line(
+                    text=f"role {one_line(event.role)} is ready after {duration(event.took_s)}", tone="dim"
+                )
+            case ev.RoleEnded():
+                yield from _role_ended(event)
             case ev.SlotLost():
                 node = self._live.node(event) if event.worker else ""
                 yield Line(text=one_line(lost_words(event, node=node)), tone="bad")
@@ -260,6 +271,15 @@ def _metric(event: ev.Metric) -> Line:
         return Line(text=f"{text} ({limit} holds)", tone="dim")
     only = ", reported only" if bound.report_only else ""
     return Line(text=f"{text} ({limit} is broken{only})", tone="warn" if bound.report_only else "bad")
+
+
+def _role_ended(event: ev.RoleEnded) -> Iterator[Line]:
+    """One that was told to end is silent."""
+    role, because = one_line(event.role), one_line(strip_ansi(event.because))
+    if event.failed:
+        yield Line(text=f"ROLE FAILED {role} ({event.verdict}): {because}", tone="bad")
+    elif because:
+        yield Line(text=f"role {role}: {because}", tone="warn")
 
 
 def _executor_failed(event: ev.ExecutorFailed) -> Iterator[Line]:

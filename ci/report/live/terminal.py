@@ -38,6 +38,7 @@ SCROLLED = (
     ev.Retry,
     ev.TestNotRun,
     ev.SlotLost,
+    ev.RoleEnded,
     ev.AgentEnded,
     ev.PhaseEnded,
     ev.Job,
