@@ -90,6 +90,11 @@ def no_claims() -> dict[str, object]:
     return {"folder": "", "worker": "", "look_s": 1.0}
 
 
+def this_machine() -> dict[str, object]:
+    """What the spec has about nodes where there is one."""
+    return {"number": 0, "host": "127.0.0.1"}
+
+
 def verdicts() -> list[dict[str, object]]:
     """A table of verdicts, the worst for the code under test first."""
     cases, file = "unless-quarantined", "unless-file-quarantined"
@@ -123,7 +128,7 @@ def a_metric(name: str, *measured_by: str, **keys: object) -> dict[str, object]:
 def a_suite(tests: Sequence[Mapping[str, object]], **keys: object) -> dict[str, object]:
     """A suite of the spec: no GPU, one attempt."""
     suite = {"id": "suite", "name": "suite", "timeout_s": 120, "gpus": 0, "attempts": 1, "retry_wait_s": 0}
-    return {**suite, "retries": [], "env": measured_environ(), "tests": list(tests), **keys}
+    return {**suite, "retries": [], "roles": [], "env": measured_environ(), "tests": list(tests), **keys}
 
 
 def retry(verdict: str, attempts: int, gpu: str = "same") -> dict[str, object]:
@@ -175,9 +180,14 @@ class AgentProcess:
     def spec(self, *suites: Mapping[str, object], **keys: object) -> dict[str, Any]:
         """A spec with the rules and limits of the tests' catalog; `limits` overrides single ones."""
         merged = {**agent_limits(), **dict(keys.pop("limits", {}))}  # type: ignore[call-overload]  # a mapping
-        top: dict[str, Any] = {"schema": 4, "run": "run", "token": self.token, "root": str(self.root)}
+        top: dict[str, Any] = {"schema": 5, "run": "run", "token": self.token, "root": str(self.root)}
         top |= {"run_dir": str(self.run_dir), "pythonpath": [], "jobs": 1, "gpu_ids": [], "fail_fast": False}
-        top |= {"gpu_groups": {}, "sharing": {"alone": [], "variables": []}, "claims": no_claims()}
+        top |= {
+            "gpu_groups": {},
+            "sharing": {"alone": [], "variables": []},
+            "claims": no_claims(),
+            "node": this_machine(),
+        }
         top |= {"pytest_args": [], "limits": merged, "verdicts": verdicts(), "suites": list(suites)}
         top |= {"verdict_rules": verdict_rules(), "cpu_tests": no_cpu_tests(), "shared_memory": ["psm_"]}
         return {**top, "harness": {}, **keys}

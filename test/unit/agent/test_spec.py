@@ -15,7 +15,7 @@ from support.agent_process import a_suite, a_test, agent_limits, cpu_tests, verd
 pytestmark = pytest.mark.in_container
 
 SPEC: dict[str, Any] = {
-    "schema": 4,
+    "schema": 5,
     "run": "run",
     "token": "0123",
     "root": "/tree",
@@ -25,6 +25,7 @@ SPEC: dict[str, Any] = {
     "gpu_ids": [],
     "gpu_groups": {"0": ["hive 1", "CPU node 0"]},
     "sharing": {"alone": [], "variables": [{"name": "TMPDIR", "kind": "folder-of-test"}]},
+    "node": {"number": 2, "host": "n2"},
     "claims": {"folder": "/run/slurm/queue", "worker": "1", "look_s": 1.0},
     "fail_fast": False,
     "pytest_args": [],
@@ -66,7 +67,7 @@ def test_what_the_executor_writes_is_read() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
-        ("schema", 1, "schema is 1; this agent reads schema 4"),
+        ("schema", 1, "schema is 1; this agent reads schema 5"),
         ("root", "tree", "root is 'tree', not an absolute path"),
         ("jobs", 0, "jobs is 0"),
         (

@@ -1,0 +1,217 @@
+"""Servers in roles behind a test: their order, the first failure and what becomes of the others, and that nothing is left."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.agent_process import AgentProcess, Event, a_suite, is_alive, wait_for
+
+# in the place of the harness's own: answers on its path when it was told to, after a while
+SERVER = """
+import http.server, json, os, signal, sys, threading, time
+GIVEN = json.loads(os.environ["AMD_CI_ROLE"])
+ready_at = time.monotonic() + float(os.environ.get("READY_AFTER_" + GIVEN["role"].upper(), "0"))
+print(json.dumps(GIVEN), flush=True)
+if os.environ.get("RAISES") == GIVEN["role"]:
+    raise OSError(28, "No space left on device")
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if time.monotonic() >= ready_at else 503)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer((GIVEN["host"], GIVEN["port"]), Handler)
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if not os.environ.get("STUBBORN") else None)
+server.serve_forever()
+"""
+ASKS = """
+import json, os, urllib.request
+def test():
+    roles = json.loads(os.environ["AMD_CI_ROLES"])
+    for role in roles.values():
+        url = f"http://{role['host']}:{role['ports']['http']}/alive"
+        assert urllib.request.urlopen(url).status == 200
+"""
+WAITS = "import time\ndef test():\n    open('began', 'w').close()\n    time.sleep(60)\n"
+PREFILL, DECODE, ROUTER = "prefill", "decode", "router"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def a_role(role: str, *args: str, order: int = 1, **keys: Any) -> dict[str, Any]:
+    found = {"role": role, "model": "m", "gpus": 0, "args": list(args), "ready": "/alive", "ready_s": 20}
+    return {**found, "order": order, "serves": "engine", "node": 1, "ports": {"http": free_port()}, **keys}
+
+
+def suite_of(
+    agent: AgentProcess, text: str, *, env: Mapping[str, str] | None = None, **prefill: Any
+) -> dict[str, object]:
+    """A suite with three roles behind one test, whose servers are those above."""
+    agent.write("harness/__init__.py", "")
+    agent.write("harness/role_server.py", SERVER)
+    suite = a_suite(
+        [agent.write("test_a.py", text)],
+        roles=[
+            a_role(PREFILL, **prefill),
+            a_role(DECODE),
+            a_role(ROUTER, "http://{prefill.host}:{prefill.http}", "{decode.http}", "{http}", order=2),
+        ],
+    )
+    return {**suite, "env": {**suite["env"], **(env or {})}}  # type: ignore[dict-item]  # a mapping
+
+
+def run(agent: AgentProcess, suite: Mapping[str, object], **keys: object) -> AgentProcess:
+    return agent.start(suite, pythonpath=[str(agent.root)], **keys)
+
+
+def roles_of(agent: AgentProcess, kind: str) -> dict[str, Event]:
+    return {event["role"]: event for event in agent.of(kind)}
+
+
+def state(agent: AgentProcess, role: str) -> dict[str, Any]:
+    (path,) = (agent.run_dir / "roles").glob(f"*/{role}.json")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def until(agent: AgentProcess, kind: str, role: str) -> None:
+    for _ in wait_for(f"{kind} of {role}"):
+        if role in roles_of(agent, kind):
+            return
+
+
+def until_exists(path: Path) -> None:
+    for _ in wait_for(str(path)):
+        if path.exists():
+            return
+
+
+class TestRoles:
+    def test_the_router_starts_when_prefill_and_decode_are_ready_and_the_test_when_all_are(
+        self, agent: AgentProcess
+    ) -> None:
+        suite = suite_of(agent, ASKS, env={"READY_AFTER_DECODE": "1"})
+        run(agent, suite).wait()
+        assert agent.ended("test_a.py")["outcome"] == "passed"
+        order = [(e["type"], e.get("role", "")) for e in agent.events]
+        router = order.index(("role-started", ROUTER))
+        assert order.index(("role-ready", PREFILL)) < router
+        assert order.index(("role-ready", DECODE)) < router
+        assert router < order.index(("role-ready", ROUTER)) < order.index(("case", ""))
+        assert roles_of(agent, "role-ready")[DECODE]["took_s"] >= 1
+        assert {role: event["failed"] for role, event in roles_of(agent, "role-ended").items()} == {
+            PREFILL: False,
+            DECODE: False,
+            ROUTER: False,
+        }
+
+    def test_the_router_is_given_the_addresses_that_the_others_have(self, agent: AgentProcess) -> None:
+        run(agent, suite_of(agent, ASKS)).wait()
+        log = agent.run_dir / roles_of(agent, "role-started")[ROUTER]["log"]
+        given = json.loads(log.read_text().splitlines()[0])
+        ports = {role: event["ports"]["http"] for role, event in roles_of(agent, "role-started").items()}
+        assert given["args"] == [
+            f"http://127.0.0.1:{ports[PREFILL]}",
+            str(ports[DECODE]),
+            str(ports[ROUTER]),
+        ]
+
+    def test_a_killed_server_fails_the_test_and_ends_the_others(self, agent: AgentProcess) -> None:
+        run(agent, suite_of(agent, WAITS))
+        until_exists(agent.root / "began")
+        pids = {role: state(agent, role)["pid"] for role in (PREFILL, DECODE, ROUTER)}
+        os.kill(pids[PREFILL], signal.SIGKILL)
+        agent.wait()
+        ended = agent.ended("test_a.py")
+        assert (ended["outcome"], ended["verdict"]) == ("failed", "unknown")
+        assert ended["evidence"][0] == "prefill failed: the prefill server was ended by SIGKILL"
+        assert any(name.endswith("server-prefill.log") for name in ended["server_logs"])
+        ends = roles_of(agent, "role-ended")
+        assert [role for role, end in ends.items() if end["failed"]] == [PREFILL]
+        assert {ends[role]["because"] for role in (DECODE, ROUTER)} == {"ended because prefill failed"}
+        assert not any(is_alive(pid) for pid in pids.values())
+
+    def test_a_server_that_ends_before_it_is_ready_is_judged_by_its_own_log(
+        self, agent: AgentProcess
+    ) -> None:
+        run(agent, suite_of(agent, ASKS, env={"RAISES": DECODE})).wait()
+        ended = agent.ended("test_a.py")
+        assert (ended["verdict"], ended["rule"]) == ("infra", "disk-full")
+        assert ended["evidence"][0].startswith("decode failed: ")
+        assert agent.of("case") == []
+        assert ROUTER not in roles_of(agent, "role-started")
+
+    def test_a_role_that_is_never_ready_is_a_timeout_of_its_own(self, agent: AgentProcess) -> None:
+        run(agent, suite_of(agent, ASKS, env={"READY_AFTER_PREFILL": "60"}, ready_s=1.5)).wait()
+        ended = agent.ended("test_a.py")
+        assert ended["verdict"] == "timeout"
+        assert ended["evidence"][0].startswith(
+            "prefill failed: prefill was not ready after 1.5 s: GET http://"
+        )
+        assert agent.of("case") == []
+
+    def test_a_port_that_is_taken_is_named_with_its_row(self, agent: AgentProcess) -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            run(agent, suite_of(agent, ASKS, ports={"http": port})).wait()
+        ended = agent.ended("test_a.py")
+        assert ended["verdict"] == "infra"
+        assert (
+            f"port {port} (http) of prefill cannot be used on 127.0.0.1: Address already in use"
+            in ended["evidence"][0]
+        )
+        assert "roles.toml" in ended["evidence"][1]
+
+    def test_an_agent_of_a_role_that_is_killed_takes_its_server_along(self, agent: AgentProcess) -> None:
+        run(agent, suite_of(agent, WAITS))
+        until_exists(agent.root / "began")
+        server = state(agent, DECODE)["pid"]
+        parent = int(Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(parent, signal.SIGKILL)
+        agent.wait()
+        ended = agent.ended("test_a.py")
+        assert ended["verdict"] == "infra"
+        assert (
+            ended["evidence"][0]
+            == "decode failed: the agent of decode was ended by SIGKILL while its server ran"
+        )
+        assert not is_alive(server)
+
+    @pytest.mark.parametrize("moment", ["starting", "testing"])
+    def test_a_stop_ends_servers_that_take_no_notice_of_sigterm(
+        self, agent: AgentProcess, moment: str
+    ) -> None:
+        late = {"READY_AFTER_DECODE": "60"} if moment == "starting" else {}
+        run(agent, suite_of(agent, WAITS, env={"STUBBORN": "1", **late}))
+        if moment == "starting":
+            until(agent, "role-ready", PREFILL)
+        else:
+            until_exists(agent.root / "began")
+        began = agent.close_stdin()
+        agent.wait()
+        assert time.monotonic() - began < 7
+        ended = agent.ended("test_a.py")
+        assert (ended["outcome"], ended["verdict"]) == ("cancelled", "cancelled")
+        assert agent.of("agent-ended")[0]["reason"] == "cancelled"
+        assert agent.alive() == []
+
+    def test_the_files_time_limit_holds_while_it_waits_for_its_roles(self, agent: AgentProcess) -> None:
+        suite = suite_of(agent, ASKS, env={"READY_AFTER_DECODE": "60"})
+        suite["tests"] = [{**suite["tests"][0], "timeout_s": 3}]  # type: ignore[index]  # a list
+        run(agent, suite).wait()
+        ended = agent.ended("test_a.py")
+        assert ended["verdict"] == "timeout"
+        assert "no end within 3 s, the file's time limit, waiting for decode, router" in ended["evidence"][0]
