@@ -350,8 +350,6 @@ def _wrong_values(spec: Spec) -> list[str]:
                 found.append(
                     f"{where}: retry of {retry.verdict}: gpu is {retry.gpu!r}, not one of {', '.join(RETRY_GPUS)}"
                 )
-        for role in suite.roles:
-            found += [] if "http" in role.ports else [f"{where}: role {role.role} has no port http"]
         for name, count in Counter(test.id for test in suite.tests).items():
             found += [f"{where}: {count} tests have the id {name!r}"] if count > 1 else []
         for test in suite.tests:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import Field
-
-from ci.catalog.columns import Count, Positive, Sourced, Text, matching
+from ci.catalog.columns import Count, Positive, Sourced, Text, Whole, matching, within
 from ci.catalog.decode import Reader
 from ci.catalog.stages import Suite
 
@@ -56,7 +54,7 @@ HTTP: Final = "http"
 _FIELD: Final = re.compile(r"\{(?:(?P<role>[a-z]+)\.)?(?P<name>[a-z]+)\}")
 
 _PortName = Annotated[str, matching(r"[a-z]+", "lower case letters, e.g. http")]
-_Port = Annotated[int, Field(ge=1024, le=32767)]
+_Port = Annotated[int, within(1024, 32767)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +73,7 @@ class RoleRow(Sourced):
     suite: Text
     role: Role
     node: Count = 1
-    gpus: Annotated[int, Field(ge=0)] = 0
+    gpus: Whole = 0
     model: str = ""
     ports: Mapping[_PortName, _Port]
     args: tuple[Text, ...] = ()
