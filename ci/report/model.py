@@ -465,6 +465,8 @@ def lost_lines(record: RunRecord) -> tuple[str, ...]:
     names = {worker.id: worker.name for worker in record.workers}
     lost = [f"{row.node}: {row.words}" for row in worker_rows(record) if row.is_lost]
     return (*(lost_words(each, node=names.get(each.worker, "")) for each in record.lost), *lost)
+
+
 def role_words(role: RoleRecord) -> str:
     """`prefill on node 1 (127.0.0.1, http 25800), ready after 4.3 s`, and how it ended unless it was told to."""
     start, end = role.start, role.end
@@ -484,11 +486,6 @@ def roles(record: RunRecord) -> dict[str, tuple[RoleRecord, ...]]:
         for attempt in test.attempts
         if attempt.roles
     }
-
-
-def lost_words(lost: SlotLost) -> str:
-    """`MACHINE: GPU 3 was taken out after test_a.py: ...`."""
-    return f"MACHINE: GPU {', '.join(lost.gpu_ids)} was taken out after {lost.test}: {lost.because}"
 
 
 def ending(attempt: Attempt) -> str:
