@@ -120,13 +120,14 @@ def _faults(
         yield "ports", "has no http", "the port on which the role is asked, e.g. ports = { http = 25800 }"
     if row.role.kind.serves is Serves.ENGINE and row.model not in models:
         yield "model", f"unknown model {row.model!r}", "name one of models.toml"
-    ports = {each.role.value: each.ports for each in others}
+    known = {each.role.value: each for each in others}
     for argument in row.args:
         for found in _FIELD.finditer(argument):
-            role, name = found["role"] or row.role.value, found["name"]
-            if name != "host" and name not in ports.get(role, {}):
-                yield (
-                    "args",
-                    f"{found[0]} is neither an address nor a port of a role of this suite",
-                    f"ports of {role}: {', '.join(ports.get(role, {})) or 'none'}",
-                )
+            other = known.get(found["role"] or row.role.value)
+            ports = other.ports if other is not None else {}
+            if other is None or (found["name"] != "host" and found["name"] not in ports):
+                what = f"{found[0]} is neither the address nor a port of a role of this suite"
+                yield "args", what, f"ports of {found['role'] or row.role}: {', '.join(ports) or 'none'}"
+            elif other is not row and other.role.kind.order >= row.role.kind.order:
+                what = f"{found[0]} is not known when {row.role} starts"
+                yield "args", what, "a role is given the addresses of those that are ready before it"

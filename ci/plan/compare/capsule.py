@@ -66,6 +66,7 @@ _NOWHERE: Mapping[str, Any] = {
     "container": None,
     "engine_build": None,
     "slurm": None,
+    "roles": (),
 }
 
 
@@ -180,6 +181,8 @@ def _pairs(plan: Plan) -> Iterator[tuple[str, Any]]:
         yield "suites", len(work["suites"])
         for key in _PLACEMENT:
             yield f"placement.{key}", placement[key]
+        if plan.placement.roles:
+            yield "placement.roles", placement["roles"]
         if plan.placement.slurm is not None:
             yield "placement.slurm", {**placement["slurm"], "shared": ""}
         if plan.placement.container is not None:
