@@ -89,7 +89,7 @@ def test_each_has_its_own_places_and_one_block_of_output_and_nothing_is_left(
     runs: Runs, engine: Engine
 ) -> None:
     before = volumes(engine)
-    done = runs.run(*asked(TOGETHER_IDS, "--jobs", "3", "--keep-going"))
+    done = runs.run(*asked(TOGETHER_IDS, "--jobs", "3", "--keep-going"), timeout_s=180)
     assert done.code == 1, done.text
 
     events = runs.events()
