@@ -3,15 +3,18 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ci.catalog.verdicts import Tone
 from ci.record.events import Job, TestStarted, WorkerLost, WorkerStarted
 from ci.record.model import Attempt, RunRecord, WorkerRecord
 from ci.record.values import EndReason, TestName
 from ci.report.text import duration
+from ci.slurm.states import JobState
 
 __all__ = [
     "WorkerRow",
     "attempt_place",
     "is_waiting",
+    "job_tone",
     "job_words",
     "lost_worker_words",
     "slot_words",
@@ -21,7 +24,9 @@ __all__ = [
 
 # tests that are named where a worker is lost
 _NAMED = 3
-_RUNNING = "RUNNING"
+# states of a job in which there is nothing to worry about, and in which it neither goes on nor is over
+_WELL = (JobState.RUNNING, JobState.COMPLETING, JobState.COMPLETED)
+_HALTED = (JobState.SUSPENDED, JobState.STOPPED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +71,20 @@ def attempt_place(record: RunRecord, attempt: Attempt) -> str:
 def job_words(job: Job) -> str:
     """`job 123 pending: Resources`, `job 123 running on n1, n2`."""
     words = f"job {job.job} {job.state.lower().replace('_', ' ')}".rstrip()
-    if job.state == _RUNNING:
+    if job.state == JobState.RUNNING:
         return words + (f" on {', '.join(job.nodes)}" if job.nodes else "")
     return words + (f": {job.reason}" if job.reason and job.reason != "None" else "")
 
 
-def is_waiting(job: Job | None) -> bool:
-    """Whether the job is there and does not run."""
-    return job is not None and job.state != _RUNNING
+def is_waiting(job: Job) -> bool:
+    """Whether the job does not go on and is not over: it has not begun, or was halted."""
+    state = JobState.of(job.state)
+    return not state.row.begun or state in _HALTED
+
+
+def job_tone(job: Job) -> Tone:
+    """How its state is coloured."""
+    return "plain" if JobState.of(job.state) in _WELL else "warn"
 
 
 def started_words(event: WorkerStarted) -> str:

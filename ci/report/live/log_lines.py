@@ -13,7 +13,7 @@ from ci.report.live.start import Line, start_lines
 from ci.report.log_tail import LogTails
 from ci.report.model import lost_words
 from ci.report.text import case_name, clip, duration, one_line, quantity, strip_ansi, visible
-from ci.report.workers import is_waiting, job_words, lost_worker_words, started_words
+from ci.report.workers import job_tone, job_words, lost_worker_words, started_words
 
 __all__ = ["Line", "LogLines", "count_words", "place"]
 
@@ -85,7 +85,7 @@ class LogLines:
                 who = "workers start from" if event.worker else "agent on"
                 yield Line(text=f"{who} {host}, Python {python}, {system}", tone="dim")
             case ev.Job():
-                yield Line(text=one_line(job_words(event)), tone="warn" if is_waiting(event) else "plain")
+                yield Line(text=one_line(job_words(event)), tone=job_tone(event))
             case ev.WorkerStarted():
                 yield Line(text=one_line(started_words(event)))
             case ev.WorkerLost():

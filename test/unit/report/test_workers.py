@@ -22,7 +22,7 @@ from ci.report.live.views import ActionsView
 from ci.report.log_tail import LogTails
 from ci.report.page.cards import cards
 from ci.report.page.timeline import timeline
-from ci.report.workers import attempt_place, job_words, worker_rows
+from ci.report.workers import attempt_place, is_waiting, job_tone, job_words, worker_rows
 from support.live_views import Clock, Terminal, play
 from support.planning import catalog
 from support.worker_records import TESTS, run_on_two_nodes
@@ -67,6 +67,21 @@ class TestWhileItRuns:
     )
     def test_slurms_own_reason_is_shown_where_it_has_one(self, state: str, reason: str, words: str) -> None:
         assert job_words(Job(job="1", state=state, reason=reason)) == words
+
+    @pytest.mark.parametrize(
+        ("state", "waits", "tone"),
+        [
+            ("CONFIGURING", True, "warn"),
+            ("REQUEUED", True, "warn"),
+            ("SUSPENDED", True, "warn"),
+            ("RUNNING", False, "plain"),
+            ("COMPLETED", False, "plain"),
+            ("NODE_FAIL", False, "warn"),
+        ],
+    )
+    def test_a_job_waits_until_it_goes_on_or_is_over(self, *, state: str, waits: bool, tone: str) -> None:
+        job = Job(job="1", state=state)
+        assert (is_waiting(job), job_tone(job)) == (waits, tone)
 
     def test_slots_are_shown_by_node(self) -> None:
         live, said = lines_until(TestStarted, 4)
