@@ -206,7 +206,7 @@ class Queue:
         else:
             text = f"no further attempt: {self._lost_words()}"
         tags = {"suite": entry.suite.id, "test": entry.test.id, "attempt": entry.attempt - 1}
-        self._emit("note", text=text, **tags)
+        self._emit("note", text=text, settles=True, **tags)
         self._waiting.remove(entry)
         self._settle(entry, counted=True)
 

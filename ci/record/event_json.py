@@ -23,7 +23,7 @@ _LEFT_OUT = {
     row.name: row.default
     for row in fields(ev.AttemptEvent)
     if row.default is not MISSING and row.name != "by"
-} | {"server_s": None}
+} | {"server_s": None, "settles": False}
 
 
 def event_from(data: Any) -> ev.Event:

@@ -285,13 +285,15 @@ class Metric(AttemptEvent):
 class Note(AttemptEvent):
     """A sentence for readers of the record, about the run or about an attempt.
 
-    `server_s` is how long the start of a server took, which was ready at this moment; None for any other note.
+    `server_s` is how long the start of a server took, which was ready at this moment; None for any other note. `settles`: the
+    retry that was announced will not come.
     """
 
     type: ClassVar[str] = "note"
 
     text: str = ""
     server_s: float | None = None
+    settles: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,9 @@ class RunState:
                 if left_out.status is None:
                     left_out.not_run = event
                     left_out.settle()
+            case ev.Note() if event.settles:
+                self._of_attempt(event, moment_s)
+                self._test(event.suite, event.test).settle()
             case ev.Note() if not event.test:
                 self._notes.append(event.text)
             case ev.SlotLost():

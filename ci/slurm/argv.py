@@ -37,9 +37,8 @@ def sbatch_argv(place: SlurmPlace, words: Sequence[str], *, name: str, token: st
         *_gres(place),
         f"--time={place.time_limit_min}",
         f"--signal=B:TERM@{place.limits.stop_before_s:.0f}",
-        "--requeue" if place.requeue else "--no-requeue",
-        # the others go on when a node is lost
-        "--no-kill",
+        # when a node is lost the job is started again, or the other nodes go on
+        *(("--requeue",) if place.requeue else ("--no-requeue", "--no-kill")),
         *_named(place),
         "/dev/stdin",
         *words,

@@ -91,6 +91,15 @@ class Slurm:
         """
         return tuple(self._ask(["scontrol", "show", "hostnames", nodes]).split())
 
+    def node(self, name: str) -> str:
+        """A node's state and why it has it, in Slurm's words: `down* Not responding`.
+
+        Raises:
+            SlurmError: no controller answers.
+        """
+        lines = self._ask(["sinfo", "--noheader", "--Node", f"--nodes={name}", "--format=%T %E"]).splitlines()
+        return lines[0].strip() if lines else ""
+
     def submit(self, argv: Sequence[str], *, cwd: Path, environ: Mapping[str, str]) -> str:
         """Submit a job and return its id; `environ` is the job's own environment.
 

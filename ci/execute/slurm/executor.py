@@ -156,14 +156,10 @@ class SlurmExecutor:
         """Until the job has its nodes, or has ended."""
         with self._phases.phase("queue", f"waiting for {self._place.nodes} nodes") as phase:
             yield from self._new()
-            said = ""
             while True:
                 yield from self._job.look()
                 if self._job.begun or self._job.ended or self._detached:
                     break
-                if self._job.reason != said:
-                    said = self._job.reason
-                    yield ev.PhaseProgress(phase="queue", text=said)
                 self._act_on_stop()
                 clock.sleep_s(self._limits.follow_every_s)
             phase.text = f"job {self._job.id}: {self._job.words}"
@@ -180,7 +176,7 @@ class SlurmExecutor:
                 self._head_ended_s = None
             elif self._head_ended_s is None:
                 self._head_ended_s = moment_s
-            if ended or self._is_overdue(moment_s):
+            if ended or self._job.lost_head or self._is_overdue(moment_s):
                 break
             self._act_on_stop()
             clock.sleep_s(self._limits.follow_every_s)

@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from ci.errors import writing
 
-__all__ = ["REPOSITORY", "SlurmFiles", "read_whole", "write_whole"]
+__all__ = ["BEAT_S", "REPOSITORY", "SlurmFiles", "read_whole", "write_whole"]
 
+# how often the head shows that it lives
+BEAT_S: Final = 5.0
 # where our own programs are, on every node
 REPOSITORY: Final = Path(__file__).parents[3]
 
@@ -55,6 +57,11 @@ class SlurmFiles:
     def end(self) -> Path:
         """How it ended, by the head, last of all."""
         return self.folder / "end.json"
+
+    @property
+    def beat(self) -> Path:
+        """What the head writes anew every few seconds, so that its silence can be told from its end."""
+        return self.folder / "beat"
 
     @property
     def queue(self) -> Path:

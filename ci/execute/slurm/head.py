@@ -11,9 +11,9 @@ from ci.catalog.verdicts import Verdict
 from ci.errors import CiError, ExitCode, writing
 from ci.execute.executor import failed_event
 from ci.execute.slurm.claims import claims_of
-from ci.execute.slurm.files import REPOSITORY, SlurmFiles, read_whole, write_whole
+from ci.execute.slurm.files import BEAT_S, REPOSITORY, SlurmFiles, read_whole, write_whole
 from ci.execute.slurm.hello import wrong_with
-from ci.execute.slurm.ledger import Ledger
+from ci.execute.slurm.ledger import Ledger, Loss
 from ci.execute.slurm.merge import HEAD
 from ci.execute.slurm.place import slurm_place
 from ci.execute.slurm.steps import Step, Steps
@@ -53,6 +53,7 @@ class Head:
         self._limits = self._place.limits
         self._slurm = Slurm(environ, answer_s=self._limits.answer_s)
         self._time_is_up = False
+        self._next_beat_s = self._next_look_s = 0.0
         # of this start of the job
         self._started: list[str] = []
         self._lost: list[str] = []
@@ -90,9 +91,10 @@ class Head:
                 end = failed_event(error, stopped=self._stopped())
                 sys.stderr.write(error.render() + "\n")
                 code = error.exit_code
-            self._emit(end)
+            if end is not None:
+                self._emit(end)
             record.sync()
-        write_whole(files.end, {"type": end.type, "exit_code": int(code)})
+        write_whole(files.end, {"type": end.type if end is not None else "", "exit_code": int(code)})
         return int(code)
 
     def _work(self, steps: Steps) -> None:
@@ -131,14 +133,13 @@ class Head:
             self._read(number)
             if number not in self._ledger.ended:
                 self._give_up(number, "the job was started again")
-                continue
-            for place in self._ledger.reopen(claims_of(self._files.queue, number)):
-                self._free(place)
 
     def _follow(self, steps: Steps) -> None:
         """Until every worker has ended."""
         open_steps, kill_at_s, settled = list(steps), None, False
-        while open_steps or self._given_up:
+        while open_steps or (self._given_up and not self._stopped()):
+            self._beat()
+            self._look_for_late_claims()
             for number, (moment_s, because) in list(self._given_up.items()):
                 self._read(number)
                 if clock.monotonic_s() >= moment_s:
@@ -169,6 +170,20 @@ class Head:
                         step.kill()
             clock.sleep_s(_LOOK_S)
 
+    def _beat(self) -> None:
+        """Show that we live to whoever follows the run."""
+        if clock.monotonic_s() >= self._next_beat_s:
+            self._next_beat_s = clock.monotonic_s() + BEAT_S
+            with writing(self._files.beat):
+                self._files.beat.write_text(f"{clock.new_token()}\n", encoding="ascii")
+
+    def _look_for_late_claims(self) -> None:
+        """The last claim of a lost worker may reach the server after its end."""
+        if self._lost and clock.monotonic_s() >= self._next_look_s:
+            self._next_look_s = clock.monotonic_s() + self._limits.look_every_s
+            for number in self._lost:
+                self._give_again(number)
+
     def _is_time_up(self) -> bool:
         """Whether it is for the job's time limit that Slurm has sent a signal."""
         try:
@@ -195,7 +210,7 @@ class Head:
 
     def _end(self, step: Step) -> None:
         """A step is over: its worker has said so, or is lost."""
-        if step.number in self._ledger.ended:
+        if step.number in self._ledger.ended or self._stopped():
             return
         failure = self._ledger.failures.get(step.number)
         self._give_up(step.number, failure.what if failure is not None else step.last_words())
@@ -208,11 +223,10 @@ class Head:
         self._given_up[number] = (clock.monotonic_s() + 2 * self._limits.look_every_s, because)
 
     def _lose(self, number: str, because: str) -> None:
-        ledger, files = self._ledger, self._files
         if number in self._started:
             self._lost.append(number)
-        loss = ledger.lose(number, claims_of(files.queue, number))
-        tests = tuple(ledger.tests[place] for place in loss.again)
+        loss = self._ledger.lose(number, claims_of(self._files.queue, number))
+        tests = [self._ledger.tests[place] for place in loss.again]
         # the record first: whoever takes a test again comes behind it
         self._emit(
             ev.WorkerLost(
@@ -222,22 +236,30 @@ class Head:
                 tests=tuple(TestName(suite=suite, test=test) for suite, test in tests),
             )
         )
+        self._give_out(loss, number)
+
+    def _give_again(self, number: str) -> None:
+        self._give_out(self._ledger.lose(number, claims_of(self._files.queue, number)), number)
+
+    def _give_out(self, loss: Loss, number: str) -> None:
+        """Let other workers claim what is given out again, and say what is not."""
         for place in loss.given_up:
-            suite, test = ledger.tests[place]
+            suite, test = self._ledger.tests[place]
             why = f"two workers were lost while they had it, the second on node {self._nodes.get(number, '')}"
             self._emit(ev.TestNotRun(suite=suite, test=test, verdict=Verdict.INFRA, because=why))
         for place in loss.again:
-            self._free(place)
+            marker = self._files.again(place)
+            with writing(marker):
+                marker.touch()
 
-    def _free(self, place: int) -> None:
-        """Let another worker claim a test."""
-        marker = self._files.again(place)
-        with writing(marker):
-            marker.touch()
+    def _how_it_ended(self) -> ev.AgentEnded | ev.ExecutorFailed | None:
+        """Why the workers ended; the tests that none of them has claimed are not run for the same reason.
 
-    def _how_it_ended(self) -> ev.AgentEnded | ev.ExecutorFailed:
-        """Why the workers ended; the tests that none of them has claimed are not run for the same reason."""
+        None where Slurm ends the job: its state says why.
+        """
         ledger = self._ledger
+        if self._stopped() and not all(number in ledger.ended for number in self._started):
+            return None
         reasons = {ended.reason for ended in ledger.ended.values()}
         verdict = Verdict.CANCELLED
         if self._time_is_up:

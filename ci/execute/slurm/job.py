@@ -1,11 +1,11 @@
 """One job of Slurm as its run sees it: submitted, looked at, ended. Slurm may be silent for a while, and the run goes on."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ci.catalog.verdicts import Verdict
 from ci.execute.run_folder import RunFolder
-from ci.execute.slurm.files import REPOSITORY, SlurmFiles, write_whole
+from ci.execute.slurm.files import BEAT_S, REPOSITORY, SlurmFiles, write_whole
 from ci.execute.slurm.owner import job_of
 from ci.execute.slurm.place import slurm_place
 from ci.plan.model import Plan
@@ -25,6 +25,9 @@ _NEEDED = (
 _EAGER_S = 10.0
 # a program that looks again soon need not wait longer for an answer
 _ANSWER_S = 5.0
+# a head that has not shown for so long that it lives is lost, if its node is
+_SILENT_S = 4 * BEAT_S
+_GONE = ("down", "fail", "powered_down", "powering_down", "unknown")
 # with these the exit code of the head says how it ended
 _HEAD_ENDED = (JobState.COMPLETED, JobState.FAILED)
 
@@ -48,6 +51,10 @@ class SlurmJob:
         self._forgotten = False
         self._silent = False
         self._began_s = self._asked_s = -_EAGER_S
+        self._beat = ""
+        self._beat_s = clock.monotonic_s()
+        self._head_node = ""
+        self.lost_head = ""
         self.id = job_of(folder.path)
 
     # ---- what is known
@@ -61,11 +68,6 @@ class SlurmJob:
     def ended(self) -> bool:
         """Whether it is over for good."""
         return self._forgotten or (self._seen is not None and self._seen.state.row.ended)
-
-    @property
-    def reason(self) -> str:
-        """Why it waits, in Slurm's words."""
-        return self._seen.reason if self._seen is not None else ""
 
     @property
     def words(self) -> str:
@@ -84,6 +86,13 @@ class SlurmJob:
     def failure(self, *, stopped: bool) -> ev.ExecutorFailed:
         """Why it has ended before its run."""
         then = f"read {self._files.batch_log}"
+        if self.lost_head:
+            return ev.ExecutorFailed(
+                what=f"job {self.id} has lost its head: {self.lost_head}",
+                cause="the node failed, or its slurmd does not answer",
+                then="sinfo --list-reasons",
+                verdict=Verdict.CANCELLED if stopped else Verdict.INFRA,
+            )
         if self._seen is None or self._forgotten:
             return ev.ExecutorFailed(
                 what=f"job {self.id} is over, and its head has not said how the run ended",
@@ -139,6 +148,7 @@ class SlurmJob:
         try:
             seen = self._slurm.job(self.id)
             nodes = self._slurm.hostnames(seen.nodes) if seen is not None and seen.nodes else ()
+            self._watch_head(nodes)
         except SlurmError as error:
             if not self._silent:
                 self._silent = True
@@ -155,6 +165,23 @@ class SlurmJob:
             yield ev.Job(
                 job=self.id, cluster=self._place.cluster, state=seen.state, reason=seen.reason, nodes=nodes
             )
+
+    def _watch_head(self, nodes: Sequence[str]) -> None:
+        """Slurm does not end a job that goes on without a node, not even without that of its batch script."""
+        try:
+            beat = self._files.beat.read_text(encoding="ascii")
+        except OSError:
+            beat = ""
+        moment_s = clock.monotonic_s()
+        if beat != self._beat or not beat or not nodes:
+            # the first node of the job; Slurm takes one that is lost out of the list
+            self._beat, self._beat_s, self._head_node = beat, moment_s, next(iter(nodes), "")
+            return
+        if moment_s < self._beat_s + _SILENT_S:
+            return
+        state = self._slurm.node(self._head_node)
+        if state.startswith(_GONE):
+            self.lost_head = f"node {self._head_node} is {state}"
 
     def stop_head(self) -> None:
         """Have the head end the tests.

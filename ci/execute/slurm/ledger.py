@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ci.execute.slurm.merge import was_cancelled
 from ci.record import events as ev
 from ci.record.state import Key
 
@@ -38,7 +37,8 @@ class Ledger:
         self._place = {key: place for place, key in enumerate(self.tests)}
         self._settled: set[int] = set()
         self._lost: set[str] = set()
-        self._cancelled: set[int] = set()
+        self._again: set[int] = set()
+        self._retried: dict[int, str] = {}
         self.ended: dict[str, ev.WorkerEnded] = {}
         self.failures: dict[str, ev.ExecutorFailed] = {}
         self.failed_by = ""
@@ -60,6 +60,8 @@ class Ledger:
         match event:
             case ev.WorkerEnded():
                 self.ended[worker] = event
+                # an attempt that was announced and given up: the one before it decides
+                self._settled.update(place for place, who in self._retried.items() if who == worker)
             case ev.ExecutorFailed():
                 self.failures.setdefault(worker, event)
             case ev.TestNotRun():
@@ -69,34 +71,26 @@ class Ledger:
                 if event.gates and not event.outcome.harmless and not self.failed_by:
                     self.failed_by = f"{event.test} of suite {event.suite} failed ({event.verdict})"
             case ev.Retry():
-                self._settled.discard(self._place.get((event.suite, event.test), -1))
+                place = self._place.get((event.suite, event.test), -1)
+                self._settled.discard(place)
+                self._retried[place] = worker
+            case ev.Note() if event.settles:
+                self._settle(event)
             case _:
                 pass
 
     def lose(self, worker: str, claims: Iterable[Claim]) -> Loss:
-        """A worker has ended without its last word, having these claims."""
+        """A worker has ended without its last word, having these claims; said again when more of them are found."""
         self._lost.add(worker)
-        open_claims = sorted(
-            (claim for claim in claims if claim.place not in self._settled), key=lambda claim: claim.place
-        )
-        given_up = tuple(claim.place for claim in open_claims if claim.tried >= _TRIES)
+        found = sorted({(claim.place, claim.tried) for claim in claims if claim.place not in self._settled})
+        again = tuple(place for place, tried in found if tried < _TRIES and place not in self._again)
+        given_up = tuple(place for place, tried in found if tried >= _TRIES)
+        self._again.update(again)
         self._settled.update(given_up)
-        return Loss(
-            again=tuple(claim.place for claim in open_claims if claim.tried < _TRIES), given_up=given_up
-        )
+        return Loss(again=again, given_up=given_up)
 
-    def reopen(self, claims: Iterable[Claim]) -> tuple[int, ...]:
-        """Of an earlier start of the job: what was stopped in it may be claimed a second time, which these places are."""
-        again = sorted({claim.place for claim in claims if claim.tried < _TRIES} & self._cancelled)
-        self._settled.difference_update(again)
-        self._cancelled.difference_update(again)
-        return tuple(again)
-
-    def _settle(self, event: ev.TestEnded | ev.TestNotRun) -> None:
+    def _settle(self, event: ev.TestEnded | ev.TestNotRun | ev.Note) -> None:
         place = self._place.get((event.suite, event.test))
         if place is not None:
             self._settled.add(place)
-            if was_cancelled(event):
-                self._cancelled.add(place)
-            else:
-                self._cancelled.discard(place)
+            self._retried.pop(place, None)

@@ -7,9 +7,9 @@ from ci.catalog.verdicts import Verdict
 from ci.record import events as ev
 from ci.record.moments import moment_s
 from ci.record.state import Key
-from ci.record.values import AttemptOutcome, EndReason
+from ci.record.values import EndReason
 
-__all__ = ["HEAD", "Merge", "was_cancelled"]
+__all__ = ["HEAD", "Merge"]
 
 # who the head is among the workers
 HEAD = "head"
@@ -30,7 +30,6 @@ class Merge:
         self._begun: dict[str, float] = {}
         self._ended: set[str] = set()
         self._lost: set[str] = set()
-        self._cancelled: set[Key] = set()
         self._started = False
         self._failed = False
         self._agent_ended: ev.AgentEnded | None = None
@@ -77,15 +76,16 @@ class Merge:
             case ev.WorkerLost() if event.worker in self._lost:
                 return
             case ev.ExecutorFailed() if worker != HEAD:
-                return  # the head says what it means for the run
+                # the head says what it means for the run
+                words = ": ".join(filter(None, (event.what, event.cause)))
+                event = ev.Note(
+                    worker=worker, seq=event.seq, time=event.time, text=f"worker {worker} failed: {words}"
+                )
             case ev.SuiteStarted() if event.suite in self._begun:
                 return
             case ev.AgentStarted() if self._started:
                 # of a job that was put back into the queue
                 self._failed, self._agent_ended = False, None
-                for suite, test in self._cancelled:
-                    self._unsettled[suite].add(test)
-                self._cancelled.clear()
                 return
             case ev.AgentEnded():
                 self._agent_ended = event
@@ -123,9 +123,9 @@ class Merge:
                 self._begun.setdefault(event.suite, moment or 0.0)
             case ev.TestEnded() | ev.TestNotRun():
                 self._unsettled.get(event.suite, set()).discard(event.test)
-                if was_cancelled(event):
-                    self._cancelled.add((event.suite, event.test))
                 self._last[event.suite] = max(self._last.get(event.suite, 0.0), moment or 0.0)
+            case ev.Note() if event.settles:
+                self._unsettled.get(event.suite, set()).discard(event.test)
             case ev.Retry():
                 self._unsettled.get(event.suite, set()).add(event.test)
             case _:
@@ -137,10 +137,3 @@ class Merge:
                 self._ended.add(suite)
                 took_s = round(max(0.0, self._last.get(suite, 0.0) - began_s), 3)
                 yield ev.SuiteEnded(suite=suite, duration_s=took_s)
-
-
-def was_cancelled(event: ev.TestEnded | ev.TestNotRun) -> bool:
-    """Whether the test can be run again when the job is started again."""
-    if isinstance(event, ev.TestNotRun):
-        return event.verdict is Verdict.CANCELLED
-    return event.outcome is AttemptOutcome.CANCELLED

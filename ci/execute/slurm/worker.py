@@ -37,6 +37,8 @@ __all__ = ["GO", "TIME_IS_UP", "Worker", "look_around"]
 GO = b"go\n"
 TIME_IS_UP = b"time is up\n"
 _READ_BYTES = 256
+# signals of one scancel reach the processes of a node within this time
+_TOGETHER_S = 0.4
 
 
 def read_probe(files: SlurmFiles, environ: Mapping[str, str]) -> str:
@@ -97,6 +99,7 @@ class Worker:
         self._executor: Executor | None = None
         self._stopped = threading.Event()
         self._given_up = False
+        self._ended_by_slurm = threading.Event()
         self._time_is_up = threading.Event()
         self._go = threading.Event()
         self._seq = 0
@@ -166,7 +169,7 @@ class Worker:
 
         def emit(event: ev.Event) -> None:
             told = self._as_worker(event, plan)
-            if told is None or self._given_up:
+            if told is None or self._given_up or self._is_slurms(told):
                 return
             self._seq += 1
             time = told.time or clock.iso(clock.utc_now())
@@ -175,6 +178,17 @@ class Worker:
                 record.sync()
 
         return emit
+
+    def _is_slurms(self, event: ev.Event) -> bool:
+        """Whether this is only Slurm's end of the job: it sends SIGTERM to all at once, and its reason says what it means."""
+        match event:
+            case ev.TestEnded(outcome=AttemptOutcome.CANCELLED) | ev.TestEnded(signal="SIGTERM"):
+                # it may have reached the test first
+                return self._ended_by_slurm.wait(_TOGETHER_S)
+            case ev.TestNotRun(verdict=Verdict.CANCELLED) | ev.WorkerEnded() | ev.ExecutorFailed():
+                return self._ended_by_slurm.is_set()
+            case _:
+                return False
 
     def _as_worker(self, event: ev.Event, plan: Plan) -> ev.Event | None:
         """What the agent says of itself is about this worker; the end of a suite is not its to say."""
@@ -207,6 +221,7 @@ class Worker:
         return replace(told, time=event.time, elapsed_s=event.elapsed_s, by=event.by)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._ended_by_slurm.set()
         self._stop()
 
     def _stop(self) -> None:

@@ -104,6 +104,24 @@ def test_a_retry_takes_the_end_of_its_test_back() -> None:
     assert ledger.lose("1", [Claim(place=0, tried=1)]).again == (0,)
 
 
+def test_a_retry_that_will_not_come_leaves_its_test_as_it_was() -> None:
+    ledger = Ledger(TESTS)
+    for place, end in enumerate((ev.Note(suite="s", test="t0", attempt=1, settles=True), ev.WorkerEnded())):
+        ledger.take(str(place), _ended(place, AttemptOutcome.FAILED))
+        ledger.take(str(place), ev.Retry(suite="s", test=f"t{place}", attempt=1))
+        assert TESTS[place] in ledger.unsettled
+        ledger.take(str(place), end)
+        assert TESTS[place] not in ledger.unsettled
+
+
+def test_a_claim_that_is_found_later_is_given_out_too() -> None:
+    ledger = Ledger(TESTS)
+    first, later = Claim(place=0, tried=1), Claim(place=1, tried=1)
+    assert ledger.lose("1", [first]).again == (0,)
+    assert ledger.lose("1", [first, later]).again == (1,)
+    assert ledger.lose("1", [first, later]).again == ()
+
+
 def test_what_comes_of_a_lost_worker_counts_no_more() -> None:
     ledger = Ledger(TESTS)
     ledger.lose("1", [Claim(place=0, tried=1)])

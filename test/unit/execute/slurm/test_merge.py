@@ -107,7 +107,9 @@ def test_what_a_lost_worker_says_later_is_left_out() -> None:
 
 def test_a_failure_of_one_worker_is_for_the_head_to_judge() -> None:
     merge, head, one = Merge(SUITES), Worker(HEAD), Worker("1")
-    assert merged(merge, [one.say(ev.ExecutorFailed(what="no interpreter"))]) == []
+    (note,) = merged(merge, [one.say(ev.ExecutorFailed(what="no interpreter", cause="it is missing"))])
+    assert isinstance(note, ev.Note)
+    assert note.text == "worker 1 failed: no interpreter: it is missing"
     assert not merge.head_ended
     assert names(merged(merge, [head.say(ev.ExecutorFailed(what="no worker is left"))])) == [
         "executor-failed"
