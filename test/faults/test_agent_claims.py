@@ -2,16 +2,15 @@
 
 import os
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.agent_process import QUICK, AgentProcess, Event, a_suite, wait_for
+from support.full_disk import file_system
 
 LOOK_S = 0.1
 
@@ -25,17 +24,6 @@ def agents(tmp_path: Path) -> Iterator[tuple[AgentProcess, AgentProcess]]:
         two.root = one.root
         yield one, two
         assert one.alive() + two.alive() == [], "processes of the run are left"
-
-
-@contextmanager
-def file_system(folder: Path, *options: str) -> Iterator[Path]:
-    """A small file system of its own."""
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "amdci-test", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def scripts(agent: AgentProcess, count: int, *, seconds: float = 0.05) -> list[dict[str, object]]:

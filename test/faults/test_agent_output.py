@@ -14,6 +14,7 @@ from support.agent_process import (
     is_alive,
     pid_in,
 )
+from support.full_disk import file_system
 
 
 class TestOutput:
@@ -63,12 +64,11 @@ class TestOutput:
     def test_a_full_disk_is_named_and_excuses_no_case_that_says_why_it_failed(
         self, agent: AgentProcess
     ) -> None:
-        (agent.run_dir / "logs").mkdir()
-        for name in "ab":
-            (agent.run_dir / f"logs/test_{name}.py.log").symlink_to("/dev/full")
         plain = agent.write("test_a.py", "def test(): raise RuntimeError('who knows')\n")
         hang = agent.write("test_b.py", "def test(): raise RuntimeError('HW Exception by GPU node-1')\n")
-        agent.run(a_suite([plain, hang]))
+        with file_system(agent.run_dir / "logs", "size=4k") as logs:
+            (logs / "full").write_bytes(bytes(4096))
+            agent.run(a_suite([plain, hang]))
         assert agent.ended("test_a.py")["verdict"] == "product"
         assert "No space left on device" in agent.ended("test_a.py")["evidence"][-1]
         assert agent.ended("test_a.py")["log_bytes"] == 0
