@@ -520,7 +520,8 @@ def faults(session: nox.Session) -> None:
 @register()
 def slurm(session: nox.Session) -> None:
     """Run the tests on a real Slurm, which they start and end. Needs root and Debian packages, see `.ci/run`."""
-    as_root(session, "test/slurm")
+    # they mostly wait; each process has a cluster of its own
+    as_root(session, "test/slurm", "-n", "3", "--dist", "loadgroup", "-p", "ci.system.signals")
 
 
 @register()
@@ -545,8 +546,8 @@ def sglang(session: nox.Session) -> None:
     run(session, *pytest(python, "--durations=10", "--durations-min=3", *words), codes=PYTEST_CODES)
 
 
-def as_root(session: nox.Session, folder: str) -> None:
-    """Run tests that need namespaces, mounts and daemons.
+def as_root(session: nox.Session, folder: str, *more: str) -> None:
+    """Run tests that need namespaces, mounts and daemons, with more words for pytest.
 
     Raises:
         InfrastructureError: not root.

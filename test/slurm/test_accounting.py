@@ -2,12 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from support.files import wait_for
 from support.slurm_cluster import Cluster
 from support.slurm_configuration import ACCOUNT, QOS
+from support.slurm_runs import Project
+
+# one process has the cluster for them
+pytestmark = pytest.mark.xdist_group("accounting")
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +43,38 @@ def test_slurm_refuses_what_is_not_there(accounting: Cluster, options: tuple[str
     done = accounting.client("sbatch", "--wrap", "true", *options)
     assert done.returncode == 1
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"account": "nobody"}, "Invalid account or account/partition combination specified"),
+        ({"account": ACCOUNT, "qos": "nothing"}, "Invalid qos specification"),
+    ],
+    ids=["account", "qos"],
+)
+def test_an_account_or_qos_that_does_not_exist(
+    accounting: Cluster, project: Project, row: dict[str, str], words: str
+) -> None:
+    own = replace(project, cluster=accounting)
+    own.set_tests({"one": "pass"})
+    own.set_row(**row)
+    run = own.run()
+    assert run.wait() == 4, run.text
+    text = " ".join(run.text.split())
+    assert not own.noted("begin")
+    assert words in text
+    (key, _), *_ = (item for item in row.items() if item[1] != ACCOUNT)
+    assert key in text
+    assert "clusters.toml" in text
+
+
+def test_a_run_with_accounting_ends_right_though_slurm_forgets_it(
+    accounting: Cluster, project: Project
+) -> None:
+    own = replace(project, cluster=accounting)
+    own.set_tests({"bad": "sys.exit(1)", "good": "time.sleep(1)"})
+    own.set_row(account=ACCOUNT, accounting=True)
+    run = own.run("--nodes", "2")
+    assert run.wait() == 1, run.text
+    assert run.outcomes() == {"bad": "product", "good": "passed"}

@@ -1,14 +1,11 @@
 """What is wrong with a cluster ends a run before it costs anything: exit 4, the cause in Slurm's own words, no test run, nothing left."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from support.slurm_cluster import Cluster
-from support.slurm_configuration import ACCOUNT
 from support.slurm_runs import Project, Run
 
 TESTS = {f"t{number}": "time.sleep(0.5)" for number in range(6)}
@@ -133,41 +130,3 @@ def test_torn_files_in_the_run_folder(project: Project) -> None:
     assert run.wait(90) == 0, run.text
     assert run.outcomes() == dict.fromkeys(names, "passed")
     assert len(run.of("worker-lost")) == 1
-
-
-@pytest.fixture(scope="module")
-def accounting() -> Iterator[Cluster]:
-    with Cluster(accounting=True, min_job_age_s=2) as cluster:
-        yield cluster
-
-
-@pytest.mark.parametrize(
-    ("row", "words"),
-    [
-        ({"account": "nobody"}, "Invalid account or account/partition combination specified"),
-        ({"account": ACCOUNT, "qos": "nothing"}, "Invalid qos specification"),
-    ],
-    ids=["account", "qos"],
-)
-def test_an_account_or_qos_that_does_not_exist(
-    accounting: Cluster, project: Project, row: dict[str, str], words: str
-) -> None:
-    own = replace(project, cluster=accounting)
-    own.set_tests(TESTS)
-    own.set_row(**row)
-    text = refused(own, own.run())
-    assert words in text
-    (key, _), *_ = (item for item in row.items() if item[1] != ACCOUNT)
-    assert key in text
-    assert "clusters.toml" in text
-
-
-def test_a_run_with_accounting_ends_right_though_slurm_forgets_it(
-    accounting: Cluster, project: Project
-) -> None:
-    own = replace(project, cluster=accounting)
-    own.set_tests({"bad": "sys.exit(1)", "good": "time.sleep(1)"})
-    own.set_row(account=ACCOUNT, accounting=True)
-    run = own.run("--nodes", "2")
-    assert run.wait() == 1, run.text
-    assert run.outcomes() == {"bad": "product", "good": "passed"}
