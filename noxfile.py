@@ -563,7 +563,7 @@ def as_root(session: nox.Session, folder: str, *more: str) -> None:
     run(session, python, "-m", "compileall", "-q", "ci", "test/harness", "test/support")
     words = targets(session.posargs, (folder,), ROOT)
     # these tests have a budget: name the slowest
-    run(session, *pytest(python, "--durations=25", "--durations-min=3", *words), codes=PYTEST_CODES)
+    run(session, *pytest(python, "--durations=25", "--durations-min=3", *more, *words), codes=PYTEST_CODES)
 
 
 @register()
