@@ -212,13 +212,14 @@ class SlurmJob:
         return {name: self._environ[name] for name in (*own, *_NEEDED) if name in self._environ}
 
     def _last_logged(self) -> str:
-        """What the job's own log says of its end."""
-        files = self._files
+        """What the batch script printed last; where it did not even begin, what is likely."""
+        node = f"node {self._head_node}" if self._head_node else "its first node"
         try:
-            lines = files.batch_log.read_text(errors="replace").strip().splitlines()
-            was_heard = files.head_events.stat().st_size > 0
+            lines = self._files.batch_log.read_text(errors="replace").strip().splitlines()
         except OSError:
-            return f"; the nodes could not write into {files.run}: is it on a shared file system?"
-        ended = f"; its log ends: {lines[-1].strip()}" if lines else ""
-        needs = f"; each node must see {REPOSITORY}, {sys.executable} and {files.run}"
-        return ended if was_heard else ended + needs
+            lines = []
+        said = f"; its log ends: {lines[-1].strip()}" if lines else ""
+        if self._files.head_events.exists() and self._files.head_events.stat().st_size:
+            return said
+        shared = f"{REPOSITORY} and {self._folder.path} must be on a shared file system"
+        return f"{said}; its batch script did not begin on {node}: {shared}"
