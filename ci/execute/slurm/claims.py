@@ -1,5 +1,6 @@
 """What a worker has claimed, as docs/slurm.md says it: the head reads it when the worker is lost."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,5 +35,14 @@ def claims_of(queue: Path, worker: str) -> tuple[Claim, ...]:
 def _claims(folder: Path) -> Iterator[Claim]:
     for path in folder.iterdir():
         place, _, tried = path.name.partition(".")
-        if place.isdigit() and tried.isdigit() and path.stat().st_nlink == _OWNED:
+        if place.isdigit() and tried.isdigit() and _links(path) == _OWNED:
             yield Claim(place=int(place), tried=int(tried))
+
+
+def _links(path: Path) -> int:
+    """How many names a file has; it is opened, so that the server of a network file system is asked. 0 when it is gone."""
+    try:
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_nlink
+    except FileNotFoundError:
+        return 0

@@ -210,10 +210,16 @@ class Head:
 
     def _end(self, step: Step) -> None:
         """A step is over: its worker has said so, or is lost."""
-        if step.number in self._ledger.ended or self._stopped():
+        if self._stopped():
+            return
+        if step.number in self._ledger.ended and not self._holds_claims(step.number):
             return
         failure = self._ledger.failures.get(step.number)
         self._give_up(step.number, failure.what if failure is not None else step.last_words())
+
+    def _holds_claims(self, number: str) -> bool:
+        """Whether a worker has claimed what it never settled: the folder failed while it made a claim."""
+        return self._ledger.has_open(claims_of(self._files.queue, number))
 
     def _give_up(self, number: str, because: str) -> None:
         """Have a worker end that may still run: srun ends when Slurm does not hear of a node, and what runs there runs on."""

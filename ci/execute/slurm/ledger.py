@@ -79,6 +79,13 @@ class Ledger:
             case _:
                 pass
 
+    def has_open(self, claims: Iterable[Claim]) -> bool:
+        """Whether one of these claims is of a test that is not settled and not given out again."""
+        return any(
+            claim.place not in self._settled and (claim.tried >= _TRIES or claim.place not in self._again)
+            for claim in claims
+        )
+
     def lose(self, worker: str, claims: Iterable[Claim]) -> Loss:
         """A worker has ended without its last word, having these claims; said again when more of them are found."""
         self._lost.add(worker)

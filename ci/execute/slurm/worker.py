@@ -14,7 +14,7 @@ from types import FrameType
 from ci.catalog.catalog import Catalog, load_catalog
 from ci.catalog.executors import ExecutorKind
 from ci.catalog.verdicts import Verdict
-from ci.errors import CiError, InfrastructureError
+from ci.errors import CiError, InfrastructureError, writing
 from ci.execute.executor import Executor, ExecutorModule, RunInputs, failed_event
 from ci.execute.run_folder import RunFolder, read_plan
 from ci.execute.slurm.files import REPOSITORY, SlurmFiles, write_whole
@@ -146,6 +146,10 @@ class Worker:
                 folder=str(self._files.queue), worker=self._number, look_s=place.limits.look_every_s
             )
             try:
+                # ours, so that we can remove what an agent in a container leaves there
+                own = self._files.queue / "by" / self._number
+                with writing(own):
+                    own.mkdir(parents=True, exist_ok=True)
                 executor.start(replace(spec, token=token, claims=claims))
                 self._executor = executor
                 if self._stopped.is_set():

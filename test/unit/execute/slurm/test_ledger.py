@@ -135,3 +135,15 @@ def test_the_first_failure_that_counts_is_remembered() -> None:
     ledger.take("1", _ended(1, AttemptOutcome.FAILED))
     ledger.take("2", _ended(2, AttemptOutcome.FAILED))
     assert ledger.failed_by == "t1 of suite s failed (product)"
+
+
+def test_a_worker_that_ended_may_hold_a_claim_that_it_never_settled() -> None:
+    ledger = Ledger(TESTS)
+    ledger.take("1", _ended(0))
+    ledger.take("1", ev.WorkerEnded())
+    assert not ledger.has_open([Claim(place=0, tried=1)])
+    half_made = [Claim(place=0, tried=1), Claim(place=1, tried=1)]
+    assert ledger.has_open(half_made)
+    assert ledger.lose("1", half_made).again == (1,)
+    assert not ledger.has_open(half_made)
+    assert ledger.has_open([Claim(place=1, tried=2)])
