@@ -51,6 +51,8 @@ _KINDS: Final[Mapping[Role, RoleKind]] = {
 # the port that a role is asked on; every role has it
 HTTP: Final = "http"
 # `{host}`, `{http}`, `{prefill.host}`, `{prefill.bootstrap}`
+# the field of an argument that is a role's address; the others are its ports
+_ADDRESS: Final = "host"
 _FIELD: Final = re.compile(r"\{(?:(?P<role>[a-z]+)\.)?(?P<name>[a-z]+)\}")
 
 _PortName = Annotated[str, matching(r"[a-z]+", "lower case letters, e.g. http")]
@@ -125,7 +127,7 @@ def _faults(
         for found in _FIELD.finditer(argument):
             other = known.get(found["role"] or row.role.value)
             ports = other.ports if other is not None else {}
-            if other is None or (found["name"] != "host" and found["name"] not in ports):
+            if other is None or found["name"] not in {*ports, _ADDRESS}:
                 what = f"{found[0]} is neither the address nor a port of a role of this suite"
                 yield "args", what, f"ports of {found['role'] or row.role}: {', '.join(ports) or 'none'}"
             elif other is not row and other.role.kind.order >= row.role.kind.order:

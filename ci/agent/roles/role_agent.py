@@ -231,7 +231,7 @@ def filled(args: Sequence[str], role: str, states: Mapping[str, State]) -> "list
 
     def value(found: "re.Match[str]") -> str:
         state = states[found[1] or role]
-        return state.host if found[2] == "host" else str(state.ports[found[2]])
+        return str({**state.ports, "host": state.host}[found[2]])
 
     return [_FIELD.sub(value, argument) for argument in args]
 
