@@ -461,10 +461,15 @@ def lost_words(lost: SlotLost, *, node: str = "") -> str:
 
 
 def lost_lines(record: RunRecord) -> tuple[str, ...]:
-    """What was taken out of the run, GPUs and workers."""
-    names = {worker.id: worker.name for worker in record.workers}
-    lost = [f"{row.node}: {row.words}" for row in worker_rows(record) if row.is_lost]
-    return (*(lost_words(each, node=names.get(each.worker, "")) for each in record.lost), *lost)
+    """What was taken out of the run, or of the runs of a merged report: GPUs and workers."""
+    gpus: list[str] = []
+    workers: list[str] = []
+    for part, run in runs_of(record):
+        names = {worker.id: worker.name for worker in run.workers}
+        gpus += [lost_words(each, node=names.get(each.worker, "")) for each in run.lost]
+        lost = [f"{row.node}: {row.words}" for row in worker_rows(run) if row.is_lost]
+        workers += [f"{part}: {words}" if part else words for words in lost]
+    return (*gpus, *workers)
 
 
 def role_words(role: RoleRecord) -> str:

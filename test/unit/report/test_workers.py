@@ -8,6 +8,7 @@ import pytest
 
 from ci.record.events import Event, Job, TestStarted, WorkerLost
 from ci.record.fold import fold
+from ci.record.merge import merge
 from ci.report import model
 from ci.report.console import cell_len
 from ci.report.final.html import html_report
@@ -24,6 +25,7 @@ from ci.report.page.cards import cards
 from ci.report.page.timeline import timeline
 from ci.report.workers import attempt_place, is_waiting, job_tone, job_words, worker_rows
 from support.live_views import Clock, Terminal, play
+from support.merged_runs import shard_run
 from support.planning import catalog
 from support.worker_records import TESTS, run_on_two_nodes
 
@@ -152,6 +154,18 @@ class TestAtItsEnd:
         assert named[f"attempts: {TESTS[1]}"] == "1 lost (infra), 2 passed (passed)"
         assert named[f"node: {TESTS[1]}"] == "n2:1; n1:1"
         assert RECORD.tests[1].duration_s == 29
+
+    def test_a_merged_report_has_the_nodes_of_each_run(self, tmp_path: Path) -> None:
+        found = shard_run(1)
+        first = (replace(found, record=RECORD), replace(shard_run(2), where="two"))
+        record = merge(first, None).record
+        name = record.parts[0].name
+        assert any(line.startswith(f"{name}: n2: {LOST}") for line in model.lost_lines(record))
+        text = summary_md(record, tails=self.tails(tmp_path), limits=catalog().limits.report)
+        assert f"| {name}: n1 | 6 | 2 | 87 % |" in text.replace("&#45;", "-")
+        shown = timeline(record, cards(record, self.tails(tmp_path)))
+        assert shown is not None
+        assert f"{name}: n2, lost" in [section.name for section in shown.sections]
 
     def test_gpus_are_named_with_their_node(self) -> None:
         record = fold(run_on_two_nodes(gpus=True))
