@@ -50,9 +50,9 @@ _KINDS: Final[Mapping[Role, RoleKind]] = {
 
 # the port that a role is asked on; every role has it
 HTTP: Final = "http"
-# `{host}`, `{http}`, `{prefill.host}`, `{prefill.bootstrap}`
 # the field of an argument that is a role's address; the others are its ports
 _ADDRESS: Final = "host"
+# `{host}`, `{http}`, `{prefill.host}`, `{prefill.bootstrap}`
 _FIELD: Final = re.compile(r"\{(?:(?P<role>[a-z]+)\.)?(?P<name>[a-z]+)\}")
 
 _PortName = Annotated[str, matching(r"[a-z]+", "lower case letters, e.g. http")]
