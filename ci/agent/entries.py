@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from .roles.nodes import is_elsewhere, is_on_several
 from .slots import Slots, Waiting, in_order, waiting_for
 from .spec import Retry, Spec, Suite, Test
 
@@ -29,15 +30,16 @@ class Entry:
 
 
 def entries_of(spec: Spec, slots: Slots) -> list[Entry]:
-    """All tests in the order of the queue."""
+    """The tests that may run here, in the order of the queue: first those with roles on several nodes."""
     tests = [(suite, test) for suite in spec.suites for test in suite.tests]
+    several = [test.id for suite, test in tests if is_on_several(spec, suite)]
     waiting = waiting_for(
         [(suite.gpus, test) for suite, test in tests],
         slots,
         on_gpus=bool(spec.gpu_ids),
-        alone=spec.sharing.alone,
+        alone=(*spec.sharing.alone, *several),
     )
-    return [
+    found = [
         Entry(
             suite=tests[each.place][0],
             test=tests[each.place][1],
@@ -46,4 +48,7 @@ def entries_of(spec: Spec, slots: Slots) -> list[Entry]:
             is_ours=not spec.claims.folder,
         )
         for place, each in enumerate(in_order(waiting, slots, is_shared=bool(spec.claims.folder)))
+        if not is_elsewhere(spec, tests[each.place][0])
     ]
+    # other nodes wait for the tests that need them
+    return sorted(found, key=lambda entry: entry.test.id not in several)

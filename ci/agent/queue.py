@@ -8,14 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from .attempt import POLL_S, Attempt, Place, RunContext
+from .attempt import POLL_S, Attempt, Place, RunContext, test_environ
 from .entries import Entry, entries_of
 from .gpu_memory import Kfd
 from .judge import Judgement
 from .options import refusal
 from .own_places import OwnPlaces, cpu_share, keep_to
 from .processes import carries, leftover_list
+from .roles.nodes import is_on_several, say_settled, serve
 from .shared_queue import SharedQueue
 from .slot_memory import Leak, SlotMemory
 from .slots import Held, next_start, slots_for
@@ -103,7 +105,16 @@ class Queue:
 
     def _work(self) -> None:
         """Start what may start and take what has ended, until nothing waits, nothing runs and nothing can be claimed."""
-        self._waiting = entries_of(self._spec, self._slots)
+        spec, context = self._spec, self._context
+        serve(
+            spec,
+            program=context.program,
+            spec_path=context.spec_path,
+            children=context.children,
+            stop=self._stop,
+            environ=partial(test_environ, context),
+        )
+        self._waiting = entries_of(spec, self._slots)
         if self._spec.jobs > 1 and self._spec.gpu_ids and self._memory.unknown:
             self._emit(
                 "note", text="the VRAM of the GPUs cannot be seen here: they are used again without a look"
@@ -229,9 +240,16 @@ class Queue:
         if counted:
             self._clocks[suite].end()
         self._unsettled[suite] -= 1
+        self._say_if_no_roles_are_left()
         if not self._unsettled[suite] and suite in self._begun:
             took_s = round(time.monotonic() - self._begun[suite], 3)
             self._emit("suite-ended", suite=suite, duration_s=took_s)
+
+    def _say_if_no_roles_are_left(self) -> None:
+        """The other nodes have run the roles of our tests until now."""
+        suites = [suite for suite in self._spec.suites if is_on_several(self._spec, suite)]
+        if suites and not any(self._unsettled[suite.id] for suite in suites):
+            say_settled(self._spec)
 
     def _start(self) -> bool:
         """Start the next test, if one may."""

@@ -231,10 +231,13 @@ class ClaimsSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """Which of the run's nodes this is, from 1, and how others reach it; number 0: all roles are on this machine."""
+    """Which of the run's nodes this is, from 1, and how others reach it; number 0: all roles are on this machine. `start` counts how often the job was
+    started again.
+    """
 
     number: int
     host: str
+    start: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,10 +134,13 @@ class ClaimsSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSpec:
-    """Which of the run's nodes this is, from 1, and how others reach it; number 0: all roles are on this machine."""
+    """Which of the run's nodes this is, from 1, and how others reach it; number 0: all roles are on this machine. `start` counts how often the job was
+    started again.
+    """
 
     number: int = 0
     host: str = "127.0.0.1"
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,7 +127,7 @@ def make_plan(catalog: Catalog, facts: Facts, draft: Draft, found: DockerFacts |
         container=part.place,
         engine_build=build.place if build is not None else None,
         slurm=part.slurm,
-        roles=places_of(catalog, suites.works, nodes=1),
+        roles=places_of(catalog, suites.works, nodes=part.slurm.nodes if part.slurm is not None else 1),
         command=request.command,
     )
     sources = {

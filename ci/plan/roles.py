@@ -1,13 +1,13 @@
 """The roles of suites: what their servers are, and where they are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.stages import Suite
 from ci.plan.facts import Facts
 from ci.plan.model import RolePlace, RoleWork, SuiteWork
 
-__all__ = ["DISAGGREGATION", "places_of", "roles_of"]
+__all__ = ["DISAGGREGATION", "homes_of", "places_of", "roles_of"]
 
 # what an engine has to be able to do to be in a role
 DISAGGREGATION = "disaggregation"
@@ -33,6 +33,18 @@ def roles_of(catalog: Catalog, facts: Facts, suite: Suite, engine: str) -> tuple
         for row in catalog.roles
         if row.suite == suite.name
     )
+
+
+def homes_of(places: Iterable[RolePlace]) -> Mapping[str, int]:
+    """The node on which the tests run of each suite whose roles are on several: that of the role that starts last."""
+    by_suite: dict[str, list[RolePlace]] = {}
+    for place in places:
+        by_suite.setdefault(place.suite, []).append(place)
+    return {
+        suite: max(found, key=lambda place: place.role.kind.order).node
+        for suite, found in by_suite.items()
+        if len({place.node for place in found}) > 1
+    }
 
 
 def places_of(catalog: Catalog, suites: Iterable[SuiteWork], *, nodes: int) -> tuple[RolePlace, ...]:

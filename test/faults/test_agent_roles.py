@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from support.agent_process import AgentProcess, Event, a_suite, is_alive, wait_f
 
 # in the place of the harness's own: answers on its path when it was told to, after a while
 SERVER = """
-import http.server, json, os, signal, sys, threading, time
+import ctypes, http.server, json, os, signal, time
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # it dies with its agent, as the harness's own does
 GIVEN = json.loads(os.environ["AMD_CI_ROLE"])
 ready_at = time.monotonic() + float(os.environ.get("READY_AFTER_" + GIVEN["role"].upper(), "0"))
 print(json.dumps(GIVEN), flush=True)
@@ -80,7 +81,7 @@ def roles_of(agent: AgentProcess, kind: str) -> dict[str, Event]:
 
 
 def state(agent: AgentProcess, role: str) -> dict[str, Any]:
-    (path,) = (agent.run_dir / "roles").glob(f"*/{role}.json")
+    (path,) = (agent.run_dir / "roles").glob(f"0/*/{role}.json")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
@@ -215,3 +216,85 @@ class TestRoles:
         ended = agent.ended("test_a.py")
         assert ended["verdict"] == "timeout"
         assert "no end within 3 s, the file's time limit, waiting for decode, router" in ended["evidence"][0]
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[tuple[AgentProcess, AgentProcess]]:
+    """The agents of two nodes with one tree and one run folder."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with AgentProcess(tmp_path / "one") as one, AgentProcess(tmp_path / "two") as two:
+        two.root = one.root
+        yield one, two
+        assert one.alive() + two.alive() == [], "processes of the run are left"
+
+
+class TestRolesOnTwoNodes:
+    @staticmethod
+    def started(nodes: tuple[AgentProcess, AgentProcess], text: str, **env: str) -> Path:
+        """Two agents with one queue: a test whose decode server is on the second node, then others of a suite without roles."""
+        one, two = nodes
+        suite = suite_of(one, text, env=env)
+        suite["roles"][1]["node"] = 2  # type: ignore[index]  # a list
+        others = [one.write(f"test_{name}.py", "def test(): pass\n") for name in ("b", "c", "d")]
+        suites = [a_suite(others, id="others"), suite]
+        queue = one.run_dir / "queue"
+        for number, agent in enumerate(nodes, start=1):
+            agent.start(
+                *suites,
+                pythonpath=[str(one.root)],
+                run_dir=str(one.run_dir),
+                node={"number": number, "host": "127.0.0.1", "start": 0},
+                claims={"folder": str(queue), "worker": str(number), "look_s": 0.1},
+            )
+        return queue
+
+    @staticmethod
+    def close(nodes: tuple[AgentProcess, AgentProcess], queue: Path) -> None:
+        for _ in wait_for("the end of all tests", seconds=60):
+            if sum(len(agent.of("test-ended")) for agent in nodes) >= 4:
+                break
+        (queue / "closed").touch()
+        for agent in nodes:
+            agent.wait(30)
+
+    def test_each_node_runs_its_role_and_goes_on_when_no_test_needs_it(
+        self, nodes: tuple[AgentProcess, AgentProcess]
+    ) -> None:
+        one, two = nodes
+        queue = self.started(nodes, ASKS + "    import time; time.sleep(1)\n")
+        for _ in wait_for("decode"):
+            if DECODE in roles_of(one, "role-ready"):
+                break
+        environ = Path(f"/proc/{state(one, DECODE)['pid']}/environ").read_bytes()
+        assert f"AMD_CI_TOKEN={two.token}".encode() in environ
+        assert two.of("test-started") == []
+        self.close(nodes, queue)
+        assert one.ended("test_a.py")["outcome"] == "passed"
+        assert roles_of(one, "role-started")[DECODE]["node"] == 2
+        tests = sorted(event["test"] for agent in nodes for event in agent.of("test-ended"))
+        assert tests == ["test_a.py", "test_b.py", "test_c.py", "test_d.py"]
+        assert one.of("test-ended")[0]["test"] == "test_a.py"
+
+    def test_a_lost_node_fails_the_test_that_needs_it(self, nodes: tuple[AgentProcess, AgentProcess]) -> None:
+        one, two = nodes
+        queue = self.started(nodes, WAITS)
+        until_exists(one.root / "began")
+        os.kill(two.process.pid, signal.SIGKILL)
+        two.wait(30)
+        # as the head says it
+        (one.run_dir / "roles/0/lost-2").touch()
+        self.close(nodes, queue)
+        ended = one.ended("test_a.py")
+        assert ended["verdict"] == "infra"
+        assert ended["evidence"][0] == "decode failed: node 2, which has it, was lost"
+        assert roles_of(one, "role-ended")[PREFILL]["because"] == "ended because decode failed"
+
+    def test_the_first_failure_on_another_node_is_the_tests(
+        self, nodes: tuple[AgentProcess, AgentProcess]
+    ) -> None:
+        one, _ = nodes
+        queue = self.started(nodes, ASKS, RAISES=DECODE)
+        self.close(nodes, queue)
+        ended = one.ended("test_a.py")
+        assert (ended["verdict"], ended["rule"]) == ("infra", "disk-full")

@@ -92,7 +92,7 @@ def no_claims() -> dict[str, object]:
 
 def this_machine() -> dict[str, object]:
     """What the spec has about nodes where there is one."""
-    return {"number": 0, "host": "127.0.0.1"}
+    return {"number": 0, "host": "127.0.0.1", "start": 0}
 
 
 def verdicts() -> list[dict[str, object]]:

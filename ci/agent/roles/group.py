@@ -115,6 +115,16 @@ class RoleProcesses:
             self._children.forget(process.pid)
 
 
+def meetings(spec: Spec) -> Path:
+    """Where the agents of each attempt's roles meet; a job that Slurm started again has a folder for each start."""
+    return spec.run_dir / MEETINGS / str(spec.node.start)
+
+
+def lost_name(node: int) -> str:
+    """In the folder of the meetings: a node of the run is lost."""
+    return f"lost-{node}"
+
+
 def role_logs(suite: Suite, stem: str, folder: Path) -> "dict[str, Path]":
     """The log of each role, named as those of the servers that a test starts itself."""
     first, _, attempt = stem.partition(".attempt-")
@@ -164,7 +174,7 @@ class RoleGroup:
         emit: Callable[..., None],
     ) -> "RoleGroup":
         """Those of a suite, for one attempt at a test of it."""
-        meeting = Meeting(spec.run_dir / MEETINGS / stem)
+        meeting = Meeting(meetings(spec) / stem)
         processes = RoleProcesses(
             program=program, spec=spec, spec_path=spec_path, children=children, meeting=meeting, suite=suite
         )
@@ -196,6 +206,10 @@ class RoleGroup:
     def failure(self) -> "Failure | None":
         """The role that failed first."""
         self._look()
+        for role in self._suite.roles:
+            if (self._meeting.folder.parent / lost_name(role.node)).exists():
+                what = f"node {role.node}, which has it, was lost"
+                self._meeting.fail(Failure(role=role.role, verdict="infra", evidence=(what,)))
         return self._meeting.failure()
 
     def failure_soon(self) -> "Failure | None":

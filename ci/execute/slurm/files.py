@@ -58,6 +58,10 @@ class SlurmFiles:
         """How it ended, by the head, last of all."""
         return self.folder / "end.json"
 
+    def meetings(self, start: int) -> Path:
+        """Where the agents of roles meet; `start` counts how often the job was started again."""
+        return self.run / "roles" / str(start)
+
     @property
     def beat(self) -> Path:
         """What the head writes anew every few seconds, so that its silence can be told from its end."""

@@ -3,7 +3,7 @@
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from ci.execute.slurm.steps import Step, Steps
 from ci.execute.slurm.tail import Tail
 from ci.execute.slurm.worker import GO, TIME_IS_UP, look_around
 from ci.plan.model import Plan
+from ci.plan.roles import homes_of
 from ci.record import events as ev
 from ci.record.event_log import RecordWriter
 from ci.record.values import EndReason, TestName
@@ -242,21 +243,44 @@ class Head:
                 tests=tuple(TestName(suite=suite, test=test) for suite, test in tests),
             )
         )
-        self._give_out(loss, number)
+        self._give_out(loss, number, self._end_roles_of(number))
 
     def _give_again(self, number: str) -> None:
         self._give_out(self._ledger.lose(number, claims_of(self._files.queue, number)), number)
 
-    def _give_out(self, loss: Loss, number: str) -> None:
-        """Let other workers claim what is given out again, and say what is not."""
+    def _give_out(self, loss: Loss, number: str, not_run: Collection[str] = ()) -> None:
+        """Let other workers claim what is given out again, and say what is not; `not_run` are suites that no other can run."""
         for place in loss.given_up:
             suite, test = self._ledger.tests[place]
             why = f"two workers were lost while they had it, the second on node {self._nodes.get(number, '')}"
             self._emit(ev.TestNotRun(suite=suite, test=test, verdict=Verdict.INFRA, because=why))
         for place in loss.again:
+            if self._ledger.tests[place][0] in not_run:
+                continue
             marker = self._files.again(place)
             with writing(marker):
                 marker.touch()
+
+    def _end_roles_of(self, number: str) -> Collection[str]:
+        """Tell the agents of roles that a node is lost; the suites whose tests no other node can run, which are not run."""
+        homes = homes_of(self._plan.placement.roles)
+        if not homes or number not in self._started:
+            return ()
+        start, before = divmod(int(number) - 1, self._place.nodes)
+        folder, node = self._files.meetings(start), before + 1
+        elsewhere = {suite for suite, home in homes.items() if home == node}
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"lost-{node}").touch()
+            if elsewhere:
+                (folder / "settled").touch()
+        because = f"node {self._nodes.get(number, '')}, beside whose router it runs, was lost"
+        for suite, test in self._ledger.unsettled:
+            if suite in elsewhere:
+                event = ev.TestNotRun(suite=suite, test=test, verdict=Verdict.INFRA, because=because)
+                self._emit(event)
+                self._ledger.take(HEAD, event)
+        return elsewhere
 
     def _how_it_ended(self) -> ev.AgentEnded | ev.ExecutorFailed | None:
         """Why the workers ended; the tests that none of them has claimed are not run for the same reason.

@@ -20,9 +20,10 @@ from ci.execute.run_folder import RunFolder, read_plan
 from ci.execute.slurm.files import REPOSITORY, SlurmFiles, write_whole
 from ci.execute.slurm.hello import Hello, seen_tree
 from ci.execute.slurm.place import slurm_place
-from ci.execute.spec import ClaimsSpec, Spec
+from ci.execute.spec import ClaimsSpec, NodeSpec, Spec
 from ci.plan.environment import pass_through_names
 from ci.plan.model import Plan
+from ci.plan.roles import homes_of
 from ci.record import events as ev
 from ci.record.event_log import RecordWriter
 from ci.record.values import AttemptOutcome, EndReason
@@ -150,7 +151,7 @@ class Worker:
                 own = self._files.queue / "by" / self._number
                 with writing(own):
                     own.mkdir(parents=True, exist_ok=True)
-                executor.start(replace(spec, token=token, claims=claims))
+                executor.start(replace(spec, token=token, claims=claims, node=self._node(plan)))
                 self._executor = executor
                 if self._stopped.is_set():
                     executor.stop()
@@ -161,6 +162,13 @@ class Worker:
             for process in executor.swept:
                 text = f"killed after the agent's end: process {process.pid} ({process.command})"
                 emit(ev.Note(text=text))
+
+    def _node(self, plan: Plan) -> NodeSpec:
+        """Which node this is for roles that are on several; for all others it is the only one."""
+        if not homes_of(plan.placement.roles):
+            return NodeSpec()
+        start, number = divmod(int(self._number) - 1, slurm_place(plan).nodes)
+        return NodeSpec(number=number + 1, host=node_name(self._environ), start=start)
 
     def _say_hello(self, hello: Hello) -> None:
         data = encode(hello)

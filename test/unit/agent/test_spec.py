@@ -25,7 +25,7 @@ SPEC: dict[str, Any] = {
     "gpu_ids": [],
     "gpu_groups": {"0": ["hive 1", "CPU node 0"]},
     "sharing": {"alone": [], "variables": [{"name": "TMPDIR", "kind": "folder-of-test"}]},
-    "node": {"number": 2, "host": "n2"},
+    "node": {"number": 2, "host": "n2", "start": 0},
     "claims": {"folder": "/run/slurm/queue", "worker": "1", "look_s": 1.0},
     "fail_fast": False,
     "pytest_args": [],

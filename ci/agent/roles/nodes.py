@@ -1,0 +1,103 @@
+"""Roles on several nodes: which node has the tests, and what the agents of the others do for them."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ..processes import Children
+from ..spec import Spec, Suite, Test
+from ..stop import Stop
+from .group import RoleProcesses, meetings, role_logs
+from .meeting import Meeting
+
+__all__ = ["SETTLED", "is_elsewhere", "is_on_several", "say_settled", "serve"]
+
+# in the folder of the meetings: no test with roles on several nodes is left
+SETTLED = "settled"
+_LOOK_S = 0.2
+# what a role's server is given to end, and its agent after it
+_END_S = 15.0
+
+
+def is_on_several(spec: Spec, suite: Suite) -> bool:
+    """Whether its roles are on several nodes of this run."""
+    return bool(spec.node.number) and len({role.node for role in suite.roles}) > 1
+
+
+def is_elsewhere(spec: Spec, suite: Suite) -> bool:
+    """Whether its tests run on another node: they run beside the role that starts last."""
+    if not is_on_several(spec, suite):
+        return False
+    return max(suite.roles, key=lambda role: role.order).node != spec.node.number
+
+
+def say_settled(spec: Spec) -> None:
+    """Let the agents of the other nodes go on with other tests."""
+    folder = meetings(spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SETTLED).touch()
+
+
+def serve(
+    spec: Spec,
+    *,
+    program: Path,
+    spec_path: Path,
+    children: Children,
+    stop: Stop,
+    environ: Callable[[Suite, Test], Mapping[str, str]],
+) -> None:
+    """Run the roles of this node for tests of another one, until no such test is left. The node's GPUs are theirs meanwhile."""
+    if not any(is_elsewhere(spec, suite) for suite in spec.suites):
+        return
+    folder, served = meetings(spec), set[Path]()
+    while stop.reason is None and not (folder / SETTLED).exists():
+        for path in _attempts(folder):
+            if path not in served:
+                served.add(path)
+                _serve_one(Meeting(path), spec, program, spec_path, children, stop, environ)
+        time.sleep(_LOOK_S)
+
+
+def _attempts(folder: Path) -> Sequence[Path]:
+    """Folders of attempts; listed, since a network file system may answer from its cache about a single name."""
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
+
+
+def _serve_one(
+    meeting: Meeting,
+    spec: Spec,
+    program: Path,
+    spec_path: Path,
+    children: Children,
+    stop: Stop,
+    environ: Callable[[Suite, Test], Mapping[str, str]],
+) -> None:
+    """From the start of an attempt's roles to their end."""
+    until = time.monotonic() + _END_S
+    while (about := meeting.about()) is None:
+        if time.monotonic() > until or stop.reason is not None:
+            return
+        time.sleep(_LOOK_S)
+    suite = next(each for each in spec.suites if each.id == about["suite"])
+    test = next(each for each in suite.tests if each.id == about["test"])
+    processes = RoleProcesses(
+        program=program, spec=spec, spec_path=spec_path, children=children, meeting=meeting, suite=suite
+    )
+    logs = role_logs(suite, about["stem"], spec.run_dir / "logs")
+    try:
+        processes.start(logs, spec.gpu_ids, environ(suite, test))
+        hurried, end_at = False, None
+        while not processes.is_over():
+            processes.look()
+            if stop.reason is not None and not hurried:
+                hurried = True
+                processes.hurry()
+            if hurried or meeting.is_stopped() or meeting.failure() is not None:
+                end_at = end_at or time.monotonic() + _END_S
+                if time.monotonic() > end_at:
+                    break
+            time.sleep(_LOOK_S)
+        processes.look()
+    finally:
+        processes.kill()
