@@ -100,6 +100,14 @@ class Slurm:
         lines = self._ask(["sinfo", "--noheader", "--Node", f"--nodes={name}", "--format=%T %E"]).splitlines()
         return lines[0].strip() if lines else ""
 
+    def address(self, node: str) -> str:
+        """The address by which Slurm itself reaches a node.
+
+        Raises:
+            SlurmError: there is no such node, or no controller answers.
+        """
+        return _field(self._ask(["scontrol", "show", "node", "--oneliner", node]), "NodeAddr") or node
+
     def submit(self, argv: Sequence[str], *, cwd: Path, environ: Mapping[str, str]) -> str:
         """Submit a job and return its id; `environ` is the job's own environment.
 

@@ -233,7 +233,7 @@ class TestRolesOnTwoNodes:
     @staticmethod
     def started(nodes: tuple[AgentProcess, AgentProcess], text: str, **env: str) -> Path:
         """Two agents with one queue: a test whose decode server is on the second node, then others of a suite without roles."""
-        one, two = nodes
+        one = nodes[0]
         suite = suite_of(one, text, env=env)
         suite["roles"][1]["node"] = 2  # type: ignore[index]  # a list
         others = [one.write(f"test_{name}.py", "def test(): pass\n") for name in ("b", "c", "d")]

@@ -45,9 +45,7 @@ def be_the_role(parent: str, spec_path: str, folder: str, name: str, host: str, 
     about = meeting.about() or {}
     suite = next(each for each in spec.suites if each.id == about["suite"])
     role = next(each for each in suite.roles if each.role == name)
-    return RoleAgent(
-        spec, suite, role, meeting, test=about["test"], host=reachable(host), log=Path(log)
-    ).run()
+    return RoleAgent(spec, suite, role, meeting, test=about["test"], host=host, log=Path(log)).run()
 
 
 class RoleAgent:
@@ -226,15 +224,6 @@ class RoleAgent:
     def _grace_s(self) -> float:
         limits = self._spec.limits
         return limits.stop_term_grace_s if self._hurry else limits.term_grace_s
-
-
-def reachable(host: str) -> str:
-    """The address of this node: its name in Slurm where that is known to the resolver, else the machine's own."""
-    try:
-        socket.getaddrinfo(host, None)
-    except OSError:
-        return socket.gethostname()
-    return host
 
 
 def filled(args: Sequence[str], role: str, states: Mapping[str, State]) -> "list[str]":

@@ -28,6 +28,7 @@ from ci.record import events as ev
 from ci.record.event_log import RecordWriter
 from ci.record.values import AttemptOutcome, EndReason
 from ci.slurm.argv import runtime_words
+from ci.slurm.client import Slurm
 from ci.system import clock
 from ci.system.codec import decode, encode
 from ci.system.signals import STOP_SIGNALS
@@ -168,7 +169,9 @@ class Worker:
         if not homes_of(plan.placement.roles):
             return NodeSpec()
         start, number = divmod(int(self._number) - 1, slurm_place(plan).nodes)
-        return NodeSpec(number=number + 1, host=node_name(self._environ), start=start)
+        slurm = Slurm(self._environ, answer_s=slurm_place(plan).limits.answer_s)
+        host = slurm.address(node_name(self._environ))
+        return NodeSpec(number=number + 1, host=host, start=start)
 
     def _say_hello(self, hello: Hello) -> None:
         data = encode(hello)
