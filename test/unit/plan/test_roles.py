@@ -8,6 +8,7 @@ from ci.execute.spec import make_spec
 from ci.plan.compare import capsule
 from ci.plan.facts import Known
 from ci.plan.model import Plan
+from ci.plan.roles import homes_of, places_of
 from support.planning import catalog, facts, planned, registration, request
 
 ROWS = [registration("test/registered/a/test_roles.py", "stage-b-test-8-gpu-fabric-amd")]
@@ -69,3 +70,12 @@ def test_the_capsule_brings_them_back() -> None:
     assert found.plan is not None, found.problem
     assert found.plan.placement.roles == plan.placement.roles
     assert found.plan.work == plan.work
+
+
+def test_tests_run_beside_the_role_that_starts_last_when_roles_are_on_several_nodes() -> None:
+    plan = plan_of()
+    (suite,) = plan.work.suites
+    places = places_of(catalog(), [suite], nodes=2)
+    assert {place.role: place.node for place in places} == {Role.PREFILL: 1, Role.DECODE: 2, Role.ROUTER: 1}
+    assert homes_of(places) == {suite.id: 1}
+    assert homes_of(plan.placement.roles) == {}

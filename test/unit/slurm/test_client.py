@@ -156,3 +156,10 @@ def test_a_job_that_has_ended_is_left_alone_and_a_dead_controller_is_said(slurm:
     slurm(err="scancel: error: Kill job error on job id 7: Invalid job id specified\n", code=1)[0].cancel("7")
     with pytest.raises(SlurmError):
         slurm(err=GONE, code=8)[0].cancel("7")
+
+
+def test_the_address_of_a_node_is_the_one_that_slurm_uses(slurm: Made) -> None:
+    line = "NodeName=n2 Arch=x86_64 NodeAddr=10.0.0.2 NodeHostName=n2.example Version=22.05.8\n"
+    client, programs = slurm(out=line)
+    assert client.address("n2") == "10.0.0.2"
+    assert programs.calls[0][0] == ("scontrol", "show", "node", "--oneliner", "n2")
