@@ -212,6 +212,8 @@ class Cluster:
 
     def node_state(self, node: str) -> str:
         """In Slurm's long form, such as `idle`, `mixed`, `down*`."""
+        # sinfo shows a job that has ended until the node is asked for itself
+        self.client("scontrol", "show", "node", node)
         return self.ask("sinfo", "-h", "-N", "-n", node, "-p", "ci", "-o", "%T")
 
     def hide(self, node: str, folder: Path) -> None:
