@@ -11,9 +11,6 @@ from support.slurm_cluster import Cluster
 from support.slurm_configuration import ACCOUNT, QOS
 from support.slurm_runs import Project
 
-# one process has the cluster for them
-pytestmark = pytest.mark.xdist_group("accounting")
-
 
 @pytest.fixture(scope="module")
 def accounting() -> Iterator[Cluster]:

@@ -312,7 +312,8 @@ class Cluster:
 
     def _start_accounting(self) -> None:
         database, socket = self.folder / "database", self.folder / "mariadb.sock"
-        common = ("--no-defaults", f"--datadir={database}", "--user=root")
+        # its files in /tmp have names by its process id, which other clusters' servers have too
+        common = ("--no-defaults", f"--datadir={database}", f"--tmpdir={self.folder}", "--user=root")
         self._controller.run(
             "mariadb-install-db", *common, "--auth-root-authentication-method=normal", "--skip-test-db"
         )
