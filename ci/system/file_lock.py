@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from ci.errors import writing
+from ci.errors import InfrastructureError, writing
 
 __all__ = ["FileLock", "cache_dir", "held", "wait_for_release"]
 
@@ -36,7 +36,7 @@ class FileLock:
         """Take it unless another process holds it; whether we have it. `owner` is written down for those who wait.
 
         Raises:
-            InfrastructureError: the file cannot be made.
+            InfrastructureError: the file cannot be made or locked.
         """
         with writing(path, then=f"df -h {path.parent}; AMD_CI_CACHE=DIR names another cache"):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -46,6 +46,13 @@ class FileLock:
         except BlockingIOError:
             file.close()
             return False
+        except OSError as error:
+            file.close()
+            raise InfrastructureError(
+                f"cannot lock {path}: {error.strerror}",
+                cause="its file system has no locks, as Lustre mounted without flock or NFS without lockd",
+                then="AMD_CI_CACHE=DIR names another cache; for a Slurm run: clusters.toml, `shared`; docs/slurm.md",
+            ) from error
         if owner is not None:
             file.truncate(0)
             file.write(json.dumps({"pid": os.getpid(), **owner}))

@@ -1,5 +1,6 @@
 """The folder `slurm` of a run folder, by which submitter, head and workers speak to each other."""
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -7,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ci.errors import writing
+from ci.errors import InfrastructureError, writing
 
-__all__ = ["BEAT_S", "REPOSITORY", "SlurmFiles", "read_whole", "write_whole"]
+__all__ = ["BEAT_S", "NOT_THERE", "REPOSITORY", "SlurmFiles", "cannot_read", "read_whole", "write_whole"]
 
 # how often the head shows that it lives
 BEAT_S: Final = 5.0
 # where our own programs are, on every node
 REPOSITORY: Final = Path(__file__).parents[3]
+# a file that is not there yet, and one that the server has made anew under its name
+NOT_THERE: Final = (errno.ENOENT, errno.ESTALE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,7 @@ class SlurmFiles:
 
     @property
     def beat(self) -> Path:
-        """What the head writes anew every few seconds, so that its silence can be told from its end."""
+        """What the head writes anew every few seconds, so that its silence can be told from its end: its node's name and a count."""
         return self.folder / "beat"
 
     @property
@@ -108,10 +111,19 @@ class SlurmFiles:
 
     @property
     def workers(self) -> tuple[str, ...]:
-        """The numbers of the workers that there are, in their order."""
+        """The numbers of the workers that there are, in their order.
+
+        Raises:
+            InfrastructureError: the folder cannot be read.
+        """
         folder = self.folder / "workers"
-        names = [path.name for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
-        return tuple(sorted(names, key=int))
+        try:
+            names = [path.name for path in folder.iterdir()]
+        except OSError as error:
+            if error.errno not in NOT_THERE:
+                raise cannot_read(folder, error) from error
+            names = []
+        return tuple(sorted(filter(str.isdigit, names), key=int))
 
     def make_worker(self, number: str) -> None:
         """Make a worker's folder with an empty file of events: a file that is not there yet is one that NFS remembers as missing.
@@ -123,6 +135,15 @@ class SlurmFiles:
         with writing(folder):
             (folder / "logs").mkdir(parents=True, exist_ok=True)
             self.events(number).touch()
+
+
+def cannot_read(path: Path, error: OSError) -> InfrastructureError:
+    """A file or folder of the run that is there and cannot be read."""
+    return InfrastructureError(
+        f"cannot read {path}: {error.strerror}",
+        cause="the shared file system does not answer, or the folder is not readable for this user",
+        then=f"ls -la {path.parent}",
+    )
 
 
 def write_whole(path: Path, data: Mapping[str, Any]) -> None:

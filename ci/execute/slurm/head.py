@@ -18,7 +18,7 @@ from ci.execute.slurm.merge import HEAD
 from ci.execute.slurm.place import slurm_place
 from ci.execute.slurm.steps import Step, Steps
 from ci.execute.slurm.tail import Tail
-from ci.execute.slurm.worker import GO, TIME_IS_UP, look_around
+from ci.execute.slurm.worker import GO, TIME_IS_UP, look_around, node_name
 from ci.plan.model import Plan
 from ci.plan.roles import homes_of
 from ci.record import events as ev
@@ -55,6 +55,7 @@ class Head:
         self._slurm = Slurm(environ, answer_s=self._limits.answer_s)
         self._time_is_up = False
         self._next_beat_s = self._next_look_s = 0.0
+        self._beats = 0
         # of this start of the job
         self._started: list[str] = []
         self._lost: list[str] = []
@@ -77,10 +78,12 @@ class Head:
         files = self._files
         with writing(files.end):
             files.end.unlink(missing_ok=True)
-        if not files.job.exists():
+            files.closed.unlink(missing_ok=True)
+            noted = files.job.exists()
+        if not noted:
             # the submitter ended between sbatch and its own note
             write_whole(files.job, {"job": self._environ.get("SLURM_JOB_ID", "")})
-        self._seq = sum(1 for _ in Tail(files.head_events).events())
+        self._read_own()
         code = ExitCode.OK
         with RecordWriter(files.head_events) as record:
             self._record = record
@@ -99,8 +102,9 @@ class Head:
         return int(code)
 
     def _work(self, steps: Steps) -> None:
-        self._files.closed.unlink(missing_ok=True)
-        first = len(self._files.workers)
+        self._beat()
+        # a start of the job has whole `nodes` of numbers, also one that ended while it started them
+        first = -(-max(map(int, self._files.workers), default=0) // self._place.nodes) * self._place.nodes
         self._look_back()
         nodes = self._slurm.hostnames(self._environ.get("SLURM_JOB_NODELIST", ""))
         for number, node in enumerate(nodes, start=first + 1):
@@ -126,18 +130,27 @@ class Head:
         self._follow(steps)
         self._sweep()
 
+    def _read_own(self) -> None:
+        """What earlier starts of the job have said themselves, so that nothing is said twice."""
+        for event in Tail(self._files.head_events).events():
+            self._seq += 1
+            # why an earlier start failed does not say why this one does
+            if not isinstance(event, ev.ExecutorFailed):
+                self._ledger.take(HEAD, event)
+
     def _look_back(self) -> None:
         """After a requeue: what earlier workers have settled stays so, what they had begun is given out again."""
         for number in self._files.workers:
             self._tails[number] = Tail(self._files.events(number))
             self._nodes[number] = str(read_whole(self._files.hello(number)).get("node", ""))
             self._read(number)
-            if number not in self._ledger.ended:
+        for number in list(self._tails):
+            if number not in self._ledger.ended or self._holds_claims(number):
                 self._give_up(number, "the job was started again")
 
     def _follow(self, steps: Steps) -> None:
         """Until every worker has ended."""
-        open_steps, kill_at_s, settled = list(steps), None, False
+        open_steps, kill_at_s, settled, closed = list(steps), None, False, False
         while open_steps or (self._given_up and not self._stopped()):
             self._beat()
             self._look_for_late_claims()
@@ -154,9 +167,10 @@ class Head:
                     open_steps.remove(step)
                     self._end(step)
             # twice: the retry of a test comes behind its end
-            if settled and not self._ledger.unsettled and not self._files.closed.exists():
+            if settled and not closed and not self._ledger.unsettled:
                 with writing(self._files.closed):
                     self._files.closed.touch()
+                closed = True
             settled = not self._ledger.unsettled
             if self._stopped():
                 if kill_at_s is None:
@@ -175,8 +189,9 @@ class Head:
         """Show that we live to whoever follows the run."""
         if clock.monotonic_s() >= self._next_beat_s:
             self._next_beat_s = clock.monotonic_s() + BEAT_S
+            self._beats += 1
             with writing(self._files.beat):
-                self._files.beat.write_text(f"{clock.new_token()}\n", encoding="ascii")
+                self._files.beat.write_text(f"{node_name(self._environ)}\n{self._beats}\n", encoding="ascii")
 
     def _look_for_late_claims(self) -> None:
         """The last claim of a lost worker may reach the server after its end."""
@@ -199,6 +214,8 @@ class Head:
         """End what lost workers have left on nodes that are still there."""
         token = str(read_whole(self._files.spec).get("token", ""))
         for number in self._lost:
+            if self._stopped():
+                return
             own = [sys.executable, "-m", "ci", "slurm_sweep", f"{token}.{number}"]
             argv = srun_argv(self._place, own, node=self._nodes[number])
             done = capture(argv, timeout_s=_SWEEP_S, cwd=REPOSITORY, env=self._environ)
@@ -288,7 +305,8 @@ class Head:
         None where Slurm ends the job: its state says why.
         """
         ledger = self._ledger
-        if self._stopped() and not all(number in ledger.ended for number in self._started):
+        gone = {*ledger.ended, *self._lost, *self._given_up}
+        if self._stopped() and not gone.issuperset(self._started):
             return None
         reasons = {ended.reason for ended in ledger.ended.values()}
         verdict = Verdict.CANCELLED

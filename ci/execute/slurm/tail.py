@@ -1,10 +1,9 @@
 """Files of events that other machines append to, read again and again."""
 
-import errno
 import json
 from pathlib import Path
 
-from ci.errors import InfrastructureError
+from ci.execute.slurm.files import NOT_THERE, cannot_read
 from ci.record.event_json import event_from
 from ci.record.events import Damaged, Event
 from ci.system.codec import DecodeError
@@ -12,8 +11,6 @@ from ci.system.codec import DecodeError
 __all__ = ["Tail"]
 
 _SHOWN_CHARS = 120
-# a file that is not there yet, and one that the server has made anew under its name
-_NOT_THERE = (errno.ENOENT, errno.ESTALE)
 
 
 class Tail:
@@ -38,13 +35,9 @@ class Tail:
                 file.seek(self._offset)
                 data = file.read()
         except OSError as error:
-            if error.errno in _NOT_THERE:
+            if error.errno in NOT_THERE:
                 return []
-            raise InfrastructureError(
-                f"cannot read {self._path}: {error.strerror}",
-                cause="the shared file system does not answer, or the folder is not readable for this user",
-                then=f"ls -la {self._path.parent}",
-            ) from error
+            raise cannot_read(self._path, error) from error
         whole = data.rfind(b"\n") + 1
         self._offset += whole
         return data[:whole].split(b"\n")

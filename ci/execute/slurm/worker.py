@@ -1,5 +1,6 @@
 """A worker: the executor of its node, whose agent claims the tests that it runs; its events go into a file."""
 
+import contextlib
 import json
 import os
 import platform
@@ -17,13 +18,14 @@ from ci.catalog.verdicts import Verdict
 from ci.errors import CiError, InfrastructureError, writing
 from ci.execute.executor import Executor, ExecutorModule, RunInputs, failed_event
 from ci.execute.run_folder import RunFolder, read_plan
-from ci.execute.slurm.files import REPOSITORY, SlurmFiles, write_whole
+from ci.execute.slurm.files import BEAT_S, REPOSITORY, SlurmFiles, write_whole
 from ci.execute.slurm.hello import Hello, seen_tree
 from ci.execute.slurm.place import slurm_place
 from ci.execute.spec import ClaimsSpec, NodeSpec, Spec
 from ci.plan.environment import pass_through_names
 from ci.plan.model import Plan
 from ci.plan.roles import homes_of
+from ci.plan.slurm_place import SlurmPlace
 from ci.record import events as ev
 from ci.record.event_log import RecordWriter
 from ci.record.values import AttemptOutcome, EndReason
@@ -33,7 +35,7 @@ from ci.system import clock
 from ci.system.codec import decode, encode
 from ci.system.signals import STOP_SIGNALS
 
-__all__ = ["GO", "TIME_IS_UP", "Worker", "look_around"]
+__all__ = ["GO", "TIME_IS_UP", "HeadWatch", "Worker", "look_around", "node_name"]
 
 # what the head says on standard input: all workers may begin; what ends now ends for lack of time
 GO = b"go\n"
@@ -41,6 +43,8 @@ TIME_IS_UP = b"time is up\n"
 _READ_BYTES = 256
 # signals of one scancel reach the processes of a node within this time
 _TOGETHER_S = 0.4
+# a head that has not shown for so long that it lives is lost with its node
+_SILENT_S = 24 * BEAT_S
 
 
 def read_probe(files: SlurmFiles, environ: Mapping[str, str]) -> str:
@@ -104,6 +108,7 @@ class Worker:
         self._ended_by_slurm = threading.Event()
         self._time_is_up = threading.Event()
         self._go = threading.Event()
+        self._together_until_s: float | None = None
         self._seq = 0
 
     def run(self) -> None:
@@ -118,12 +123,13 @@ class Worker:
         plan = read_plan(self._folder.plan)
         self._say_hello(look_around(plan, self._files, self._environ))
         threading.Thread(target=self._watch_standard_input, daemon=True).start()
-        look_s = slurm_place(plan).limits.look_every_s
-        threading.Thread(target=self._watch_for_the_end, args=(look_s,), daemon=True).start()
+        threading.Thread(target=self._watch_for_the_end, args=(slurm_place(plan),), daemon=True).start()
         catalog = load_catalog()
         spec = decode(Spec, json.loads(self._files.spec.read_bytes()))
         self._go.wait()
         if self._stopped.is_set():
+            with RecordWriter(self._files.events(self._number)) as record:
+                self._emitter(record, plan)(ev.WorkerEnded(reason=EndReason.CANCELLED))
             return
         token = f"{spec.token}.{self._number}"
         place, container = slurm_place(plan), plan.placement.container
@@ -198,8 +204,11 @@ class Worker:
         """Whether this is only Slurm's end of the job: it sends SIGTERM to all at once, and its reason says what it means."""
         match event:
             case ev.TestEnded(outcome=AttemptOutcome.CANCELLED) | ev.TestEnded(signal="SIGTERM"):
-                # it may have reached the test first
-                return self._ended_by_slurm.wait(_TOGETHER_S)
+                # it may have reached the test first; all tests that a stop ends are waited for together
+                until_s = clock.monotonic_s() + _TOGETHER_S
+                if self._stopped.is_set():
+                    until_s = self._together_until_s = self._together_until_s or until_s
+                return self._ended_by_slurm.wait(max(0.0, until_s - clock.monotonic_s()))
             case ev.TestNotRun(verdict=Verdict.CANCELLED) | ev.WorkerEnded() | ev.ExecutorFailed():
                 return self._ended_by_slurm.is_set()
             case _:
@@ -259,13 +268,52 @@ class Worker:
             sys.stderr.write(f"cannot read standard input: {error.strerror}\n")
         self._stop()
 
-    def _watch_for_the_end(self, look_s: float) -> None:
-        """A head that cannot reach us gives us up: another worker then runs our tests, and what we write would disturb it."""
-        marker = self._files.given_up(self._number)
-        while not marker.exists():
-            clock.sleep_s(look_s)
-        self._given_up = True
+    def _watch_for_the_end(self, place: SlurmPlace) -> None:
+        """A head that cannot reach us gives us up: another worker then runs our tests, and what we write would disturb it.
+
+        A head that is lost itself does not end the job, and nobody may follow it: then we do.
+        """
+        marker, limits = self._files.given_up(self._number), place.limits
+        head = HeadWatch(self._files.beat, within_s=_SILENT_S + limits.hello_s)
+        while True:
+            with contextlib.suppress(OSError):
+                # by the folder: that a file is not there is what a client of NFS remembers
+                if marker in marker.parent.iterdir():
+                    self._given_up = True
+                    break
+            # Slurm itself puts a job back into the queue that may be
+            if head.is_lost(limits.look_every_s) and not place.requeue:
+                try:
+                    slurm = Slurm(self._environ, answer_s=limits.answer_s)
+                    slurm.cancel(self._environ.get("SLURM_JOB_ID", ""))
+                    break
+                except CiError as error:
+                    sys.stderr.write(error.render() + "\n")
+            clock.sleep_s(limits.look_every_s)
         self._stop()
+
+
+class HeadWatch:
+    """Whether the head still shows that it lives."""
+
+    def __init__(self, beat: Path, *, within_s: float) -> None:
+        """`within_s` is how long its file may stay as it is."""
+        self._beat = beat
+        self._within_s = within_s
+        self._seen = ""
+        self._silent_s = 0.0
+
+    def is_lost(self, passed_s: float) -> bool:
+        """Look, `passed_s` after the last look. Not by a clock: while a server does not answer, the head cannot write either."""
+        try:
+            seen = self._beat.read_text(encoding="ascii")
+        except OSError:
+            return False
+        if seen != self._seen:
+            self._seen, self._silent_s = seen, 0.0
+        else:
+            self._silent_s += passed_s
+        return self._silent_s > self._within_s
 
 
 def _here(plan: Plan, catalog: Catalog, environ: Mapping[str, str]) -> Plan:

@@ -1,5 +1,7 @@
 """Locks on files: one holder at a time, and who waits knows for whom."""
 
+import errno
+import fcntl
 import json
 import os
 import stat
@@ -130,3 +132,15 @@ def test_a_cache_by_a_relative_name_is_below_this_folder(
     monkeypatch.chdir(tmp_path)
     assert cache_dir({"AMD_CI_CACHE": "c"}) == tmp_path / "c"
     assert cache_dir({}).is_absolute()
+
+
+def test_a_file_system_without_locks_is_one_error_with_its_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(_file: object, _how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(InfrastructureError, match=r"cannot lock .*lock: No locks available") as raised:
+        FileLock().take(tmp_path / "lock")
+    assert "`shared`" in raised.value.then
