@@ -1,5 +1,6 @@
 """What dies while a run goes on: slurmd, a node, a worker, the head, the job; no test is lost, none is run twice, nothing is left."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,23 @@ def test_a_job_whose_time_is_over(project: Project) -> None:
     project.cluster.end_time_limit(run.job)
     assert run.wait(60) == 5, run.text
     assert "timeout" in run.outcomes().values()
+    project.wait_until_nothing_is_left()
+
+
+@pytest.mark.parametrize(("how", "code"), [("interrupt", 130), ("time", 5)])
+def test_a_stop_after_a_worker_was_lost_has_its_own_reason(project: Project, how: str, code: int) -> None:
+    project.set_tests(dict.fromkeys(NAMES[:2], "time.sleep(100)"))
+    run = project.start("--nodes", "2")
+    for node in ("n1", "n2"):
+        run.wait_for_notes(1, on=node)
+    assert project.cluster.nodes[other_node(project)].kill("slurm_worker")
+    wait_for("the loss in the record", lambda: run.of("worker-lost"), 15)
+    if how == "time":
+        project.cluster.end_time_limit(run.job)
+    else:
+        run.send(signal.SIGINT)
+    assert run.wait(60) == code, run.text
+    assert set(run.outcomes()) == set(NAMES[:2])
     project.wait_until_nothing_is_left()
 
 

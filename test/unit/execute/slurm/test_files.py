@@ -10,7 +10,7 @@ from ci.execute.slurm.files import SlurmFiles
 
 def test_workers_by_their_numbers(tmp_path: Path) -> None:
     files = SlurmFiles(run=tmp_path)
-    assert files.workers == ()
+    assert not files.workers
     for number in ("10", "9"):
         files.make_worker(number)
     (files.folder / "workers" / ".new").touch()
