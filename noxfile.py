@@ -381,7 +381,7 @@ def ci_plan(session: nox.Session) -> None:
 @register(tags=("quick",))
 def parity(session: nox.Session) -> None:
     """Compare every job in Actions with the same command on a machine with its hardware; a difference is exit 1."""
-    ci(session, HOST, "parity", *session.posargs)
+    ci(session, STAGE, "parity", *session.posargs)
 
 
 @register(tags=("quick",))

@@ -29,6 +29,8 @@ from ci.execute.spec import (
     ClaimsSpec,
     HarnessSpec,
     MetricSpec,
+    NodeSpec,
+    RoleSpec,
     ServerLimits,
     Spec,
     SuiteSpec,
@@ -93,8 +95,18 @@ tests = st.builds(
     quarantine=texts,
 )
 errors = st.lists(st.builds(ErrorWork, message=words.map(re.escape), raised_in=texts), max_size=2).map(tuple)
+roles = st.builds(
+    RoleSpec,
+    order=st.integers(0, 3),
+    node=st.integers(0, 3),
+    gpus=st.integers(0, 8),
+    args=texts,
+    ports=st.dictionaries(words, st.integers(1, 65535), max_size=2),
+    ready_s=seconds,
+)
 suites = st.builds(
     SuiteSpec,
+    roles=st.lists(roles, max_size=2).map(tuple),
     timeout_s=seconds,
     gpus=st.just(0),
     attempts=st.integers(1, 3),
@@ -113,6 +125,7 @@ specs = st.builds(
     gpu_ids=texts,
     gpu_groups=st.dictionaries(words, texts, max_size=2),
     claims=st.just(ClaimsSpec()) | st.builds(ClaimsSpec, folder=paths, worker=st.just("2"), look_s=seconds),
+    node=st.builds(NodeSpec, number=st.integers(0, 9), start=st.integers(0, 9)),
     pytest_args=texts,
     limits=st.builds(
         AgentLimits,
