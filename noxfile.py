@@ -508,20 +508,21 @@ def tests_all(session: nox.Session) -> None:
 @register()
 def integration(session: nox.Session) -> None:
     """Run the tests that use a real engine and the real Nox. Needs root and Debian packages, see `.ci/run`."""
-    as_root(session, "test/integration")
+    several = ("-m", "not engine", *AT_ONCE, "--dist", "loadgroup")
+    as_root(session, "test/integration", several, ("-m", "engine"))  # what is measured runs alone
 
 
 @register()
 def faults(session: nox.Session) -> None:
     """Run the tests that break things on purpose. Needs root and Debian packages, see `.ci/run`."""
-    as_root(session, "test/faults")
+    as_root(session, "test/faults", ())
 
 
 @register()
 def slurm(session: nox.Session) -> None:
     """Run the tests on a real Slurm, which they start and end. Needs root and Debian packages, see `.ci/run`."""
     # they mostly wait; each process has a cluster of its own
-    as_root(session, "test/slurm", "-n", "3", "-p", "ci.system.signals")
+    as_root(session, "test/slurm", ("-n", "3", "-p", "ci.system.signals"))
 
 
 @register()
@@ -546,8 +547,8 @@ def sglang(session: nox.Session) -> None:
     run(session, *pytest(python, "--durations=10", "--durations-min=3", *words), codes=PYTEST_CODES)
 
 
-def as_root(session: nox.Session, folder: str, *more: str) -> None:
-    """Run tests that need namespaces, mounts and daemons, with more words for pytest.
+def as_root(session: nox.Session, folder: str, *parts: Sequence[str]) -> None:
+    """Run tests that need namespaces, mounts and daemons: a pytest for each part, with its options; words after `--` in one.
 
     Raises:
         InfrastructureError: not root.
@@ -563,7 +564,13 @@ def as_root(session: nox.Session, folder: str, *more: str) -> None:
     run(session, python, "-m", "compileall", "-q", "ci", "test/harness", "test/support")
     words = targets(session.posargs, (folder,), ROOT)
     # these tests have a budget: name the slowest
-    run(session, *pytest(python, "--durations=25", "--durations-min=3", *more, *words), codes=PYTEST_CODES)
+    slowest = ("--durations=25", "--durations-min=3")
+    codes = [
+        attempt(session, *pytest(python, *slowest, *options, *words), codes=PYTEST_CODES)
+        for options in (((),) if session.posargs else parts)
+    ]
+    if any(codes):
+        session.error("see above")
 
 
 @register()

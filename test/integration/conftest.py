@@ -1,5 +1,7 @@
 """The engines, registries and images of these tests; nothing is started before a test asks for it."""
 
+import pytest
+
 from support.child_processes import default_signals, ended_children
 from support.engines import base_image, engine, private_engine, registry, rehearsal_image, small_image
 from support.standins import standin
@@ -15,3 +17,11 @@ __all__ = [
     "small_image",
     "standin",
 ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For xdist: a file shares what it makes, and all that need the engine share the one that has the images."""
+    for item in items:
+        needs_engine = isinstance(item, pytest.Function) and "engine" in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group("docker" if needs_engine else item.path.stem))
