@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from .conditions import hosts_in, is_local, is_of_fetcher
-from .patterns import NETWORK_FILE, NETWORK_LIBRARIES
+from .patterns import NETWORK_LIBRARIES
 from .tracebacks import RaisedError
 
 __all__ = ["is_of_a_server", "is_programming", "is_stand_in", "links", "says_peer_lost"]
@@ -51,6 +51,8 @@ _OF_A_SERVER = re.compile(
 _PEER_LOST = re.compile(
     r"gloo.*(?:closed by peer|reset by peer|Connection refused|timed out)|remote process exited|Connection closed by (?:remote )?peer"
 )
+# code that raises errors of its own when another host does not answer, and goes on
+_CLIENT_FILE = re.compile(rf"/(?:{NETWORK_LIBRARIES}|datasets|fsspec|importlib)(?:/|\.py$)")
 # clients of a server: what they raise is about it, but for an answer that says that the request was wrong
 _CLIENT = re.compile(
     r"(?:requests|httpx|httpcore|aiohttp|urllib3|urllib\.error|http\.client|openai|anthropic|grpc|websockets)\."
@@ -99,7 +101,7 @@ def is_stand_in(chain: Sequence[RaisedError]) -> bool:
 def _is_codes_own(error: RaisedError) -> bool:
     """Raised by code outside of the clients of the network, which raise such errors and go on."""
     return error.raises.rpartition(".")[2] in _PROGRAMMING and not (
-        error.frames and NETWORK_FILE.search(error.frames[-1].file)
+        error.frames and _CLIENT_FILE.search(error.frames[-1].file)
     )
 
 
@@ -134,7 +136,7 @@ def is_of_a_server(chain: Sequence[RaisedError]) -> bool:
     if name in _SERVER_CLASSES or _OF_A_SERVER.search(error.words) is not None:
         return True
     of_a_client = error.message in _SOCKET_TIMED_OUT or bool(
-        error.frames and NETWORK_FILE.search(error.frames[-1].file)
+        error.frames and _CLIENT_FILE.search(error.frames[-1].file)
     )
     timed_out = name in ("TimeoutError", "timeout") and of_a_client
     return timed_out or (

@@ -42,7 +42,9 @@ __all__ = [
 ]
 
 # through which a program speaks with another host
-NETWORK_LIBRARIES = "huggingface_hub|hf_xet|datasets|fsspec|requests|urllib3?|httpx|httpcore|aiohttp|anyio|botocore|http|ssl|socket"
+NETWORK_LIBRARIES = (
+    "huggingface_hub|hf_xet|requests|urllib3?|httpx|httpcore|aiohttp|anyio|botocore|http|ssl|socket"
+)
 NETWORK_FILE = re.compile(rf"/(?:{NETWORK_LIBRARIES})(?:/|\.py$)")
 
 # A line that may be evidence has one of them; all others are passed over, which is most of a log. Plain pieces of words: to look
