@@ -126,7 +126,7 @@ def make_folder(plan: Plan, moment: datetime) -> RunFolder:
     """
     base = f"{folder_stamp(moment)}-{plan.work.stage}-{plan.digest[:8]}"
     runs, slurm = Path(plan.placement.runs_dir), plan.placement.slurm
-    if slurm is None or not slurm.shared:
+    if slurm is None or not slurm.shared or Path(slurm.shared).resolve() == runs.resolve():
         return RunFolder(path=_make(runs, base, ("logs",)))
     path = _make(Path(slurm.shared), base, ("logs",))
     link = runs / path.name

@@ -55,6 +55,15 @@ def test_the_folder_of_a_slurm_run_is_on_the_shared_file_system_and_found_as_any
     assert not (runs / folder.name).is_symlink()
 
 
+def test_runs_that_are_on_the_shared_file_system_anyway_need_no_link(tmp_path: Path) -> None:
+    (tmp_path / "same").symlink_to(tmp_path / "runs")
+    plan = plan_in(tmp_path / "runs")
+    place = replace(PLACE, shared=str(tmp_path / "same"))
+    folder = make_folder(replace(plan, placement=replace(plan.placement, slurm=place)), NOON)
+    assert folder.path.parent == tmp_path / "runs"
+    assert folder.logs.is_dir()
+
+
 def test_a_place_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(InfrastructureError, match="no run folder can be made") as caught:
