@@ -171,7 +171,7 @@ def _pair(
             for row in compare(one, two)
             if row.path.startswith(_WORK)
         )
-    elif one != two:
+    elif one != two or one != NOTHING:
         words = [side if isinstance(side, str) else "a plan" for side in (one, two)]
         apart = (Apart(path="plan", left=words[0], right=words[1], allowed=""),)
     return Pair(

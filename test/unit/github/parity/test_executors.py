@@ -106,6 +106,15 @@ def test_a_suite_that_cannot_be_planned_on_a_cluster_is_a_fault() -> None:
     assert faults == {"the cluster cannot run this"}
 
 
+def test_a_suite_that_can_be_planned_nowhere_is_a_fault() -> None:
+    def refuse(_side: Side) -> Plan | None:
+        raise UsageError("no such suite")
+
+    found = pairs(plans=refuse)
+    assert found
+    assert all(pair.faults for pair in found)
+
+
 def test_without_its_row_a_field_that_follows_is_a_fault() -> None:
     rules = rows().parity
     fewer = replace(rules, follows=tuple(row for row in rules.follows if row.path != "work.sharing*"))
