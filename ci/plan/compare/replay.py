@@ -29,6 +29,7 @@ _WORK = "work."
 # of a plan that was edited in many places the first are enough
 _SHOWN = 20
 _SHOWN_CHARS = 100
+_CHECK_OUT = "git checkout"
 _HINTS = {
     "commit": "check out that commit",
     "checkout": "check out that commit of the tree",
@@ -68,8 +69,10 @@ def request_again(request: Request, saved: Plan) -> Request:
 
 
 def placing_words(saved: Plan, executor: ExecutorKind | None) -> tuple[str, ...]:
-    """The options that say where a saved plan is repeated: by `executor` if one is named, else on this machine."""
-    if executor is None and _is_on_cluster(saved.placement.executor):
+    """The options that say where a saved plan is repeated: by `executor` if one is named, else on this machine where that can be."""
+    place = saved.placement.slurm
+    in_runtime = place is not None and bool(place.runtime_argv)  # its container is none of Docker's
+    if executor is None and _is_on_cluster(saved.placement.executor) and not in_runtime:
         # what has the same work here
         executor = ExecutorKind.DOCKER if saved.work.container is not None else ExecutorKind.HOST
     return ("--executor", executor) if executor is not None else ()
@@ -133,7 +136,7 @@ def verified(saved: Plan, fresh: Plan, *, as_saved: bool) -> Plan:
     """The plan that its request gives here and now, when a saved one is the same; `as_saved` takes the saved one anyway.
 
     Raises:
-        UsageError: they differ, with every field.
+        UsageError: they differ, with every field; or the saved one has roles that have no node and ports here.
     """
     rows = [row for row in compare(saved, fresh) if row.path.startswith(_WORK)]
     if not rows:
@@ -147,6 +150,7 @@ def verified(saved: Plan, fresh: Plan, *, as_saved: bool) -> Plan:
         for row in rows
     ]
     if as_saved:
+        _refuse_without_place(saved, fresh)
         return replace(fresh, work=saved.work, part=saved.part, unverified=tuple(map(str, problems)))
     moved = [problem for problem in problems if problem.where in ("commit", "checkout")]
     if moved:
@@ -168,10 +172,27 @@ def verified(saved: Plan, fresh: Plan, *, as_saved: bool) -> Plan:
     )
 
 
+def _refuse_without_place(saved: Plan, fresh: Plan) -> None:
+    placed = {(place.suite, place.role) for place in fresh.placement.roles}
+    problems = [
+        Problem(where=suite.id, what=f"the role {role.role} has no node and ports here")
+        for suite in saved.work.suites
+        for role in suite.roles
+        if (suite.id, role.role) not in placed
+    ]
+    if problems:
+        raise UsageError(
+            "the plan cannot be run as it is",
+            problems=problems,
+            cause="the roles of its suites have changed since",
+            then=f"{planned_again(saved.work.stage)}; or {_CHECK_OUT} {saved.work.commit.partition('+')[0]}",
+        )
+
+
 def _checkout(saved: Plan, moved: Iterable[Problem]) -> str:
     """How to have the plan's commit."""
     if any(problem.where == "commit" for problem in moved):
-        return f"git checkout {saved.work.commit.partition('+')[0]}"
+        return f"{_CHECK_OUT} {saved.work.commit.partition('+')[0]}"
     return f"git -C {saved.placement.root or 'SGLANG_TREE'} checkout {saved.work.checkout.partition('+')[0]}"
 
 

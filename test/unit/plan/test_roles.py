@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
+
 from ci.catalog.catalog import Catalog
 from ci.catalog.roles import Role
+from ci.errors import UsageError
 from ci.execute.spec import make_spec
 from ci.plan.compare import capsule
+from ci.plan.compare.replay import verified
 from ci.plan.facts import Known
 from ci.plan.model import Plan
 from ci.plan.roles import homes_of, places_of
@@ -48,6 +52,9 @@ def test_an_engine_that_cannot_be_in_a_role_gets_none() -> None:
     plan = plan_of(replace(catalog(), engines=engines))
     assert plan.work.suites[0].roles == ()
     assert plan.placement.roles == ()
+    with pytest.raises(UsageError, match="cannot be run as it is") as caught:
+        verified(plan_of(), plan, as_saved=True)
+    assert "the role prefill has no node and ports here" in caught.value.render()
 
 
 def test_the_tests_of_a_checkout_start_their_servers_themselves() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from ci.catalog.executors import ExecutorKind
 from ci.errors import UsageError
-from ci.plan.compare.replay import at_commit, only_tests, request_again
+from ci.plan.compare.replay import at_commit, only_tests, placing_words, request_again
 from ci.plan.container.inside import CheckoutFacts
 from ci.plan.content import ContentWork
 from ci.plan.facts import Known
@@ -25,6 +25,7 @@ from support.planning import (
     request,
 )
 from support.shard_plans import shard_plan
+from support.slurm_places import PLACE
 
 ROWS = [
     registration(f"test/registered/amd/test_{number}.py", est_time_s=10 * number) for number in range(1, 6)
@@ -105,6 +106,18 @@ def test_it_is_placed_on_this_machine_for_this_user() -> None:
         "schedule",
         words,
     )
+
+
+def test_a_clusters_plan_is_repeated_here_unless_its_container_is_the_clusters() -> None:
+    made = shard_plan()
+
+    def on_cluster(*runtime_argv: str) -> Plan:
+        place = replace(PLACE, runtime_argv=runtime_argv)
+        return replace(made, placement=replace(made.placement, executor=ExecutorKind.SLURM, slurm=place))
+
+    assert placing_words(on_cluster(), None) == ("--executor", "host")
+    assert placing_words(on_cluster("apptainer", "exec"), None) == ()
+    assert placing_words(on_cluster("apptainer", "exec"), ExecutorKind.HOST) == ("--executor", "host")
 
 
 def test_a_plan_keeps_its_executor_unless_another_is_named() -> None:
