@@ -283,6 +283,8 @@ class Attempt:
             self._shared_memory.look(self._members)
             if self._context.stop.reason is not None:
                 facts.stopped = self._context.stop.reason
+                if self._roles is not None:
+                    self._roles.hurry()
             elif self._roles is not None and (role := self._roles.failure()) is not None:
                 facts.role = role
             elif (late := self._past(started, suite_deadline)) is not None:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from .roles.nodes import is_elsewhere, is_on_several
+from .roles.group import is_on_several
+from .roles.nodes import is_elsewhere
 from .slots import Slots, Waiting, in_order, waiting_for
 from .spec import Retry, Spec, Suite, Test
 
@@ -33,11 +34,13 @@ def entries_of(spec: Spec, slots: Slots) -> list[Entry]:
     """The tests that may run here, in the order of the queue: first those with roles on several nodes."""
     tests = [(suite, test) for suite in spec.suites for test in suite.tests]
     several = [test.id for suite, test in tests if is_on_several(spec, suite)]
+    # the ports of roles are those of their rows
+    with_roles = [test.id for suite, test in tests if suite.roles]
     waiting = waiting_for(
         [(suite.gpus, test) for suite, test in tests],
         slots,
         on_gpus=bool(spec.gpu_ids),
-        alone=(*spec.sharing.alone, *several),
+        alone=(*spec.sharing.alone, *with_roles),
     )
     found = [
         Entry(

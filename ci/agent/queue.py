@@ -17,7 +17,8 @@ from .judge import Judgement
 from .options import refusal
 from .own_places import OwnPlaces, cpu_share, keep_to
 from .processes import carries, leftover_list
-from .roles.nodes import is_on_several, say_settled, serve
+from .roles.group import is_on_several
+from .roles.nodes import is_home, say_settled, serve
 from .shared_queue import SharedQueue
 from .slot_memory import Leak, SlotMemory
 from .slots import Held, next_start, slots_for
@@ -90,10 +91,15 @@ class Queue:
             host=socket.gethostname(),
         )
         refused = refusal(self._context)
-        if refused is not None:
-            self._emit("executor-failed", **refused)
-        else:
-            self._work()
+        try:
+            if refused is not None:
+                self._emit("executor-failed", **refused)
+            else:
+                self._work()
+        finally:
+            # whatever ended it: the other nodes wait for our tests
+            if any(is_home(self._spec, suite) for suite in self._spec.suites):
+                say_settled(self._spec)
         # What an attempt beside others could not claim, and whatever else has the token.
         token = f"AMD_CI_TOKEN={self._spec.token}"
         swept = self._context.children.kill(lambda: self._context.children.of_run(token))

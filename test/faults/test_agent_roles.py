@@ -231,21 +231,23 @@ def nodes(tmp_path: Path) -> Iterator[tuple[AgentProcess, AgentProcess]]:
 
 class TestRolesOnTwoNodes:
     @staticmethod
-    def started(nodes: tuple[AgentProcess, AgentProcess], text: str, **env: str) -> Path:
-        """Two agents with one queue: a test whose decode server is on the second node, then others of a suite without roles."""
+    def started(
+        nodes: tuple[AgentProcess, AgentProcess], text: str, queue_of_one: Path | None = None, **env: str
+    ) -> Path:
+        """Two agents with one queue, unless the first has another: a test whose decode server is on the second node, then others of a suite without roles."""
         one = nodes[0]
         suite = suite_of(one, text, env=env)
         suite["roles"][1]["node"] = 2  # type: ignore[index]  # a list
         others = [one.write(f"test_{name}.py", "def test(): pass\n") for name in ("b", "c", "d")]
         suites = [a_suite(others, id="others"), suite]
         queue = one.run_dir / "queue"
-        for number, agent in enumerate(nodes, start=1):
+        for number, agent, folder in zip((1, 2), nodes, (queue_of_one or queue, queue), strict=True):
             agent.start(
                 *suites,
                 pythonpath=[str(one.root)],
                 run_dir=str(one.run_dir),
                 node={"number": number, "host": "127.0.0.1", "start": 0},
-                claims={"folder": str(queue), "worker": str(number), "look_s": 0.1},
+                claims={"folder": str(folder), "worker": str(number), "look_s": 0.1},
             )
         return queue
 
@@ -289,6 +291,31 @@ class TestRolesOnTwoNodes:
         assert ended["verdict"] == "infra"
         assert ended["evidence"][0] == "decode failed: node 2, which has it, was lost"
         assert roles_of(one, "role-ended")[PREFILL]["because"] == "ended because decode failed"
+
+    def test_a_node_that_cannot_claim_its_tests_keeps_no_other_one_waiting(
+        self, nodes: tuple[AgentProcess, AgentProcess]
+    ) -> None:
+        one, two = nodes
+        (one.root / "no_folder").touch()
+        queue = self.started(nodes, ASKS, queue_of_one=one.root / "no_folder" / "queue")
+        for _ in wait_for("the tests of the other node", seconds=30):
+            if len(two.of("test-ended")) == 3:
+                break
+        (queue / "closed").touch()
+        for agent in nodes:
+            agent.wait(30)
+        assert "cannot claim tests" in one.of("executor-failed")[0]["what"]
+
+    def test_the_end_of_the_run_ends_a_node_that_waits(
+        self, nodes: tuple[AgentProcess, AgentProcess]
+    ) -> None:
+        one, two = nodes
+        queue = self.started(nodes, WAITS)
+        until_exists(one.root / "began")
+        os.kill(one.process.pid, signal.SIGKILL)
+        (queue / "closed").touch()
+        two.wait(30)
+        one.wait(30)
 
     def test_the_first_failure_on_another_node_is_the_tests(
         self, nodes: tuple[AgentProcess, AgentProcess]

@@ -7,14 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ..processes import Children, descendants, process_table, send_signal, signal_name
 from ..spec import Role, Spec, Suite, Test
 from ..stop import Stop
-from .meeting import ENDED, READY, Failure, Meeting, State
+from .meeting import ENDED, READY, Failure, Meeting, State, names_in
 
-__all__ = ["RoleGroup", "RoleProcesses"]
+__all__ = ["RoleGroup", "RoleProcesses", "is_on_several"]
 
 # an agent notices the end of its server within one look; it then reads the log and the kernel's messages
 FAILURE_WAIT_S = 2.0
@@ -26,6 +27,11 @@ MEETINGS = "roles"
 # beyond what a role's server is given to end
 _MARGIN_S = 3.0
 _KILLED_S = 1.0
+
+
+def is_on_several(spec: Spec, suite: Suite) -> bool:
+    """Whether its roles are on several nodes of this run."""
+    return bool(spec.node.number) and len({role.node for role in suite.roles}) > 1
 
 
 class RoleProcesses:
@@ -49,6 +55,11 @@ class RoleProcesses:
         self._suite = suite
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
+    def node_of(self, role: Role) -> int:
+        """The number of the node that has a role; roles that are all on one node are on that of their test."""
+        own = self._spec.node.number
+        return role.node if not own or is_on_several(self._spec, self._suite) else own
+
     def start(self, logs: Mapping[str, Path], gpu_ids: Sequence[str], environ: Mapping[str, str]) -> None:
         """Start them; each role has GPUs of its own, in the order of the roles.
 
@@ -57,7 +68,7 @@ class RoleProcesses:
         """
         free, node = list(gpu_ids), self._spec.node
         for role in self._suite.roles:
-            if node.number not in (0, role.node):
+            if node.number and self.node_of(role) != node.number:
                 continue
             own, free = free[: role.gpus], free[role.gpus :]
             env = {**environ, **({"HIP_VISIBLE_DEVICES": ",".join(own)} if self._spec.gpu_ids else {})}
@@ -85,7 +96,8 @@ class RoleProcesses:
             self._meeting.fail(
                 Failure(role=role, verdict="infra" if code < 0 else "unknown", evidence=(what,))
             )
-            self._meeting.say(State(role=role, state=ENDED, host=self._spec.node.host, because=what))
+            with suppress(OSError):
+                self._meeting.say(State(role=role, state=ENDED, host=self._spec.node.host, because=what))
 
     def is_over(self) -> bool:
         """Whether none is left."""
@@ -206,9 +218,11 @@ class RoleGroup:
     def failure(self) -> "Failure | None":
         """The role that failed first."""
         self._look()
+        names = names_in(self._meeting.folder.parent)
         for role in self._suite.roles:
-            if (self._meeting.folder.parent / lost_name(role.node)).exists():
-                what = f"node {role.node}, which has it, was lost"
+            node = self._processes.node_of(role)
+            if lost_name(node) in names:
+                what = f"node {node}, which has it, was lost"
                 self._meeting.fail(Failure(role=role.role, verdict="infra", evidence=(what,)))
         return self._meeting.failure()
 
@@ -236,13 +250,21 @@ class RoleGroup:
                 }
         return {"AMD_CI_ROLES": json.dumps(found)}
 
+    def hurry(self) -> None:
+        """Give the servers of this node no more time than a stop does."""
+        self._processes.hurry()
+
     def end(self, grace_s: float) -> None:
         """End all of them, those of other nodes too."""
         if self._meeting.about() is None:
             return
-        self._meeting.stop()
-        until = time.monotonic() + grace_s + _MARGIN_S
         hurried = False
+        try:
+            self._meeting.stop()
+        except OSError:  # a full disk must not keep them
+            hurried = True
+            self._processes.hurry()
+        until = time.monotonic() + grace_s + _MARGIN_S
         while time.monotonic() < until and not (self._processes.is_over() and self._are_over()):
             if self._stop.reason is not None and not hurried:
                 hurried = True
@@ -281,7 +303,7 @@ class RoleGroup:
                 evidence=list(failure.evidence) if own and failure is not None else [],
             )
         else:
-            where = {"node": role.node, "host": state.host, "ports": dict(state.ports)}
+            where = {"node": self._processes.node_of(role), "host": state.host, "ports": dict(state.ports)}
             self._emit("role-started", role=role.role, log=f"logs/{self._logs[role.role].name}", **where)
 
 
