@@ -77,14 +77,14 @@ def sweep() -> None:
     """End what killed runs have left, containers too; runs in progress are not touched."""
     from ci.cli.containers import sweep_verb
     from ci.execute.process_sweep import sweep_ended_runs
-    from ci.execute.slurm.owner import job_goes_on
+    from ci.execute.slurm.owner import Jobs, job_goes_on
     from ci.facts.gather import runs_dir
     from ci.report.console import say
     from ci.report.views.doctor import show_swept
 
     environ = read_environ()
-    live = runs_dir(environ) / ".live"
-    swept = sweep_ended_runs(live, wait=clock.sleep_s, goes_on=lambda run: job_goes_on(run, environ, say))
+    live, jobs = runs_dir(environ) / ".live", Jobs(environ)
+    swept = sweep_ended_runs(live, wait=clock.sleep_s, goes_on=lambda run: job_goes_on(run, jobs, say))
     show_swept(environ, swept)
     sweep_verb(environ)
 

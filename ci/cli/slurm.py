@@ -10,7 +10,7 @@ from ci.errors import CiError, UsageError
 from ci.execute.run_folder import RunFolder, find_folder, read_plan
 from ci.execute.slurm.files import SlurmFiles, read_whole
 from ci.execute.slurm.merge import Merge
-from ci.execute.slurm.owner import followed_elsewhere, job_of
+from ci.execute.slurm.owner import Jobs, followed_elsewhere
 from ci.execute.slurm.place import slurm_place
 from ci.execute.slurm.tail import Tail
 from ci.facts.gather import runs_dir
@@ -18,7 +18,7 @@ from ci.plan.model import Plan
 from ci.record.event_log import read_events
 from ci.record.events import RunEnded
 from ci.report.console import new_table, open_console, print_json, say
-from ci.slurm.client import Slurm
+from ci.slurm.client import Slurm, SlurmError
 from ci.system import clock
 from ci.system.file_lock import FileLock
 
@@ -81,7 +81,8 @@ def list_verb(environ: Mapping[str, str], *, as_json: bool) -> None:
     """Show the runs with a job, the newest first."""
     runs = runs_dir(environ)
     folders = sorted(runs.iterdir(), reverse=True) if runs.is_dir() else []
-    rows = [_row(environ, RunFolder(path=path)) for path in folders if job_of(path)]
+    jobs = Jobs(environ)
+    rows = [_row(jobs, RunFolder(path=path), job) for path in folders if (job := _job_of(jobs, path))]
     if as_json:
         print_json(
             [
@@ -105,20 +106,26 @@ class _Row:
     total: int
 
 
-def _row(environ: Mapping[str, str], folder: RunFolder) -> _Row:
-    job = job_of(folder.path)
+def _job_of(jobs: Jobs, run: Path) -> str:
+    try:
+        return jobs.find(run)
+    except CiError:
+        return ""
+
+
+def _row(jobs: Jobs, folder: RunFolder, job: str) -> _Row:
     try:
         plan = read_plan(folder.path)
         merge = _read(plan, folder.path)
         done, total = plan.work.tests - len(merge.missing), plan.work.tests
     except CiError:
         done = total = 0
-    return _Row(run=folder.name, job=job, state=_state(environ, folder.path, job), done=done, total=total)
+    return _Row(run=folder.name, job=job, state=_state(jobs, folder.path, job), done=done, total=total)
 
 
-def _state(environ: Mapping[str, str], run: Path, job: str) -> str:
+def _state(jobs: Jobs, run: Path, job: str) -> str:
     try:
-        state = Slurm(environ).job(job)
+        state = jobs.job(job)
     except CiError as error:
         return f"unknown: {error.what}"
     if state is not None:
@@ -138,7 +145,10 @@ def _read(plan: Plan, run: Path) -> Merge:
 
 
 def _goes_on(slurm: Slurm, job: str) -> bool:
-    state = slurm.job(job)
+    try:
+        state = slurm.job(job)
+    except SlurmError:
+        return True  # nothing is known
     return state is not None and not state.state.row.ended
 
 
@@ -146,8 +156,7 @@ def _found(environ: Mapping[str, str], name: str) -> tuple[RunFolder, Plan, str]
     """The folder, the plan and the job of a run."""
     folder = find_folder(runs_dir(environ), name)
     plan = read_plan(folder.path)
-    slurm_place(plan)
-    job = job_of(folder.path)
+    job = Jobs(environ, answer_s=slurm_place(plan).limits.answer_s).find(folder.path)
     if not job:
         raise UsageError(
             f"{folder.name} has no job",

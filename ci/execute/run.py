@@ -16,7 +16,7 @@ from ci.execute.executor import Executor, RunInputs
 from ci.execute.process_sweep import register, sweep_ended_runs, unregister
 from ci.execute.registry import EXECUTORS, REFUSALS
 from ci.execute.run_folder import RunFolder, make_folder
-from ci.execute.slurm.owner import job_goes_on
+from ci.execute.slurm.owner import Jobs, job_goes_on
 from ci.execute.spec import Spec, make_spec
 from ci.facts.gather import find_today
 from ci.plan.compare import capsule
@@ -29,6 +29,7 @@ from ci.record.model import RunRecord
 from ci.record.moments import moment_s
 from ci.record.quarantine import QuarantineRecord
 from ci.record.values import DisabledTest, EmptyShard, GithubRun, PlannedTest, SkippedSuite
+from ci.slurm.client import SlurmError
 from ci.system import clock
 from ci.system.environ import TODAY
 
@@ -82,6 +83,7 @@ class Run:
     token: str = field(default_factory=clock.new_token)
     _interrupted: bool = field(default=False, init=False)
     _goes_on: bool = field(default=False, init=False)
+    _left: bool = field(default=False, init=False)
     _executor: Executor | None = field(default=None, init=False)
     _pressed_s: float = field(default=-math.inf, init=False)
     _parent: int = field(default_factory=os.getppid, init=False)
@@ -93,8 +95,9 @@ class Run:
             InfrastructureError: the run folder cannot be made or written.
             UsageError: pytest is known not to take its arguments; there is no run folder.
         """
+        jobs = Jobs(self.environ)
         for process in sweep_ended_runs(
-            self._live, wait=clock.sleep_s, goes_on=lambda run: job_goes_on(run, self.environ, self.say)
+            self._live, wait=clock.sleep_s, goes_on=lambda run: job_goes_on(run, jobs, self.say)
         ):
             self.say(f"killed process {process.pid} of a killed run ({process.command})")
         refuse = REFUSALS.get(self.plan.placement.executor)
@@ -121,7 +124,7 @@ class Run:
                 self.report(ending)
             return ending.exit_code
         finally:
-            if not self._goes_on:
+            if not (self._goes_on or self._left):
                 unregister(self._live, self.token)
 
     @property
@@ -185,6 +188,8 @@ class Run:
                         emit(RunEnded(exit_code=code))
             except CiError as error:
                 failure = error
+                # the job could not be cancelled: it may still run
+                self._left = isinstance(error, SlurmError)
         folded = fold(read_events(folder.events))
         code = self._code(folded)
         if failure is not None:

@@ -114,7 +114,7 @@ class Slurm:
         Raises:
             SlurmError: Slurm refused it.
         """
-        done = capture(argv, timeout_s=self._answer_s, cwd=cwd, env=environ, stdin=SCRIPT)
+        done = capture(argv, timeout_s=self._answer_s, cwd=cwd, env=environ, stdin=SCRIPT, own_session=True)
         text = self._answer(done, then=f"sinfo; scontrol show partition; {self._row or 'sbatch --help'}")
         # with several clusters: 123;name
         return text.splitlines()[-1].partition(";")[0].strip() if text else ""
@@ -129,6 +129,15 @@ class Slurm:
         if done.code not in (0, None) and _NO_JOB in _words(done):
             return None
         return _job(self._answer(done))
+
+    def named(self, name: str) -> str:
+        """The id of the job of that name which has not ended; empty where there is none.
+
+        Raises:
+            SlurmError: no controller answers.
+        """
+        ids = self._ask(["squeue", "--noheader", f"--name={name}", "--format=%A"]).split()
+        return ids[-1] if ids else ""
 
     def accounted(self, job_id: str) -> Job | None:
         """A job as the accounting has it, for clusters whose row says that there is one; None when it has none.
@@ -157,10 +166,19 @@ class Slurm:
         words = [*([f"--signal={signal}"] if signal else []), *(["--batch"] if batch else [])]
         done = self._run(["scancel", *words, job_id])
         if done.code in (0, None) or not any(text in _words(done) for text in (_NO_JOB, "already completed")):
-            self._answer(done)
+            self._answer(done, then=f"scancel {job_id}")
+
+    def cancel_named(self, name: str) -> None:
+        """End every job of that name, if there is one.
+
+        Raises:
+            SlurmError: no controller answers.
+        """
+        self._ask(["scancel", f"--name={name}"])
 
     def _run(self, argv: Sequence[str]) -> Completed:
-        return capture(argv, timeout_s=self._answer_s, env=self._environ)
+        # one that is cut off in the middle may or may not have reached the controller
+        return capture(argv, timeout_s=self._answer_s, env=self._environ, own_session=True)
 
     def _ask(self, argv: Sequence[str]) -> str:
         return self._answer(self._run(argv))

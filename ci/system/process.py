@@ -44,8 +44,12 @@ def capture(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
+    own_session: bool = False,
 ) -> Completed:
-    """Run a command to its end and keep what it printed; never raises for a command that is missing or hangs."""
+    """Run a command to its end and keep what it printed; never raises for a command that is missing or hangs.
+
+    With `own_session` a terminal's Ctrl-C does not reach it: what it has begun it ends.
+    """
     try:
         done = subprocess.run(
             list(argv),
@@ -55,6 +59,7 @@ def capture(
             capture_output=True,
             timeout=timeout_s,
             check=False,
+            start_new_session=own_session,
         )
     except OSError as error:
         return Completed(

@@ -1,7 +1,9 @@
 """The submitting process: how it is interrupted, how a run goes on without it, and the verbs for such a run."""
 
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,44 @@ def test_a_job_that_waits_is_taken_back(project: Project) -> None:
     wait_for("Slurm's reason", lambda: "Resources" in run.text or "Nodes" in run.text, 15)
     run.send(signal.SIGINT)
     assert run.wait(15) == 130, run.text
+    assert not project.cluster.allocations()
+
+
+def behind_sbatch(folder: Path, then: str) -> dict[str, str]:
+    """Do this as soon as the controller has taken the job, before the submitter knows of it."""
+    sbatch = folder / "bin/sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(f'#!/bin/sh\n{shutil.which("sbatch")} "$@" >/dev/null\n{then}\n')
+    sbatch.chmod(0o755)
+    return {"PATH": f"{sbatch.parent}:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize("then", ["exit 1", "exec sleep 60"])
+def test_a_job_whose_submission_brought_no_answer_is_taken_back(
+    project: Project, tmp_path: Path, then: str
+) -> None:
+    for node in project.cluster.nodes:
+        project.cluster.set_node(node, "drain")
+    project.set_tests({"one": "pass"})
+    run = project.run("--nodes", "2", environ=behind_sbatch(tmp_path, then))
+    assert run.wait() == 4, run.text
+    assert run.outcomes() == {"one": "infra"}
+    assert not project.cluster.allocations()
+
+
+def test_a_job_that_its_submitter_did_not_write_down_is_found_by_its_name(
+    project: Project, tmp_path: Path
+) -> None:
+    for node in project.cluster.nodes:
+        project.cluster.set_node(node, "drain")
+    project.set_tests({"one": "pass"})
+    run = project.run("--nodes", "2", environ=behind_sbatch(tmp_path, "kill -KILL $PPID"))
+    (job,) = project.cluster.allocations()
+    assert not (run.folder / "slurm/job.json").exists()
+    listed = project.verb("slurm.list")
+    assert str(job) in listed.stdout, listed
+    done = project.verb("slurm.cancel", run.folder.name)
+    assert done.returncode == 0, done
     assert not project.cluster.allocations()
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Self
 
 from ci.errors import CiError, writing
@@ -17,6 +18,7 @@ from ci.execute.spec import Spec, write_spec
 from ci.record import events as ev
 from ci.record.event_log import read_events
 from ci.record.phases import Phases
+from ci.slurm.client import SlurmError
 from ci.system import clock
 from ci.system.file_lock import FileLock
 
@@ -114,8 +116,12 @@ class SlurmExecutor:
             yield from self._wait_for_nodes()
             yield from self._follow()
         except CiError as error:
+            if self._detached:
+                return
             yield from self._new()
-            yield failed_event(error, stopped=self._stops > 0)
+            with suppress(CiError):
+                yield from self._read()
+            yield from self._fail(failed_event(error, stopped=self._stops > 0))
 
     def close(self) -> None:
         """End the job, unless it has ended or was let go."""
@@ -198,7 +204,9 @@ class SlurmExecutor:
         if said:
             yield from self._merge.finish()
             return
-        failure = self._job.failure(stopped=self._stops > 0)
+        yield from self._fail(self._job.failure(stopped=self._stops > 0))
+
+    def _fail(self, failure: ev.ExecutorFailed) -> Iterator[ev.Event]:
         because = ": ".join(filter(None, (failure.what, failure.cause)))
         yield from self._merge.finish(failure=failure, verdict=failure.verdict, because=because)
 
@@ -210,8 +218,10 @@ class SlurmExecutor:
         if self._stop_at_s is None:
             self._stop_at_s = moment_s + self._plan.work.limits.agent.stop_s + _SAY_S
         if self._cancelled < 1 and self._job.begun:
-            self._cancelled = 1
-            self._job.stop_head()
+            # without an answer again at the next turn, until it is time to cancel
+            with suppress(SlurmError):
+                self._job.stop_head()
+                self._cancelled = 1
         if self._cancelled < 2 and (not self._job.begun or self._stops > 1 or moment_s > self._stop_at_s):
             self._cancelled, self._stop_at_s = 2, min(self._stop_at_s, moment_s)
             self._job.cancel()

@@ -126,7 +126,11 @@ class SlurmJob:
             answer_s=self._limits.answer_s,
             row=f"clusters.toml: cluster[{self._place.cluster}]",
         )
-        self.id = slurm.submit(argv, cwd=REPOSITORY, environ=self._job_environ())
+        try:
+            self.id = slurm.submit(argv, cwd=REPOSITORY, environ=self._job_environ())
+        except SlurmError as error:
+            self._take_back(slurm, error)
+            raise
         self._began_s = clock.monotonic_s()
         write_whole(
             self._files.job,
@@ -137,6 +141,18 @@ class SlurmJob:
                 "nodes": self._place.nodes,
             },
         )
+
+    def _take_back(self, slurm: Slurm, error: SlurmError) -> None:
+        """A controller may have taken a job though `sbatch` brought no answer of it: only the name is known then.
+
+        Raises:
+            SlurmError: it cannot be cancelled either; how to do it by hand is the next command.
+        """
+        try:
+            slurm.cancel_named(self._folder.name)
+        except SlurmError:
+            then = f"scancel --name={self._folder.name}; {error.then}"
+            raise SlurmError(error.what, cause=error.cause, then=then) from error
 
     def look(self, *, now: bool = False) -> Iterator[ev.Event]:
         """Ask for its state when it is time, or `now`; a change is an event."""
@@ -197,14 +213,7 @@ class SlurmJob:
         Raises:
             SlurmError: Slurm does not answer; how to do it by hand is the next command.
         """
-        try:
-            self._slurm.cancel(self.id)
-        except SlurmError as error:
-            raise SlurmError(
-                f"job {self.id} cannot be cancelled: {error.what}",
-                cause=error.cause,
-                then=f"scancel {self.id}",
-            ) from error
+        self._slurm.cancel(self.id)
 
     def _job_environ(self) -> dict[str, str]:
         """What head and workers get of the caller's: no option of Slurm by a variable, and no secret but the tests' own."""

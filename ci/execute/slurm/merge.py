@@ -30,6 +30,7 @@ class Merge:
         self._begun: dict[str, float] = {}
         self._ended: set[str] = set()
         self._lost: set[str] = set()
+        self._damaged: set[str] = set()
         self._started = False
         self._failed = False
         self._agent_ended: ev.AgentEnded | None = None
@@ -56,6 +57,8 @@ class Merge:
             if event.worker and event.seq is not None:
                 self._seq[event.worker] = max(self._seq.get(event.worker, 0), event.seq)
             self._follow(event)
+            if isinstance(event, ev.Damaged):
+                self._damaged.add(event.text)
             if isinstance(event, ev.SuiteEnded):
                 self._ended.add(event.suite)
 
@@ -82,6 +85,9 @@ class Merge:
                     worker=worker, seq=event.seq, time=event.time, text=f"worker {worker} failed: {words}"
                 )
             case ev.SuiteStarted() if event.suite in self._begun:
+                return
+            case ev.Damaged() if event.text in self._damaged:
+                # it has no number, and the record has it already
                 return
             case ev.AgentStarted() if self._started:
                 # of a job that was put back into the queue

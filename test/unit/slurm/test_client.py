@@ -154,8 +154,9 @@ def test_a_cancellation(slurm: Made, keywords: Mapping[str, object], words: tupl
 
 def test_a_job_that_has_ended_is_left_alone_and_a_dead_controller_is_said(slurm: Made) -> None:
     slurm(err="scancel: error: Kill job error on job id 7: Invalid job id specified\n", code=1)[0].cancel("7")
-    with pytest.raises(SlurmError):
-        slurm(err=GONE, code=8)[0].cancel("7")
+    with pytest.raises(SlurmError) as caught:
+        slurm(err=GONE, code=8)[0].cancel("7", signal="TERM")
+    assert caught.value.then == "scancel 7"
 
 
 def test_the_address_of_a_node_is_the_one_that_slurm_uses(slurm: Made) -> None:
@@ -163,3 +164,12 @@ def test_the_address_of_a_node_is_the_one_that_slurm_uses(slurm: Made) -> None:
     client, programs = slurm(out=line)
     assert client.address("n2") == "10.0.0.2"
     assert programs.calls[0][0] == ("scontrol", "show", "node", "--oneliner", "n2")
+
+
+def test_a_job_is_found_and_ended_by_its_name_alone(slurm: Made) -> None:
+    client, programs = slurm(out="7\n")
+    assert client.named("a-run") == "7"
+    client.cancel_named("a-run")
+    assert slurm()[0].named("a-run") == ""
+    assert [argv[0] for argv, _ in programs.calls] == ["squeue", "scancel"]
+    assert all("--name=a-run" in argv for argv, _ in programs.calls)

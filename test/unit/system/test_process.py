@@ -37,6 +37,12 @@ def test_a_command_cannot_wait_for_somebody_to_type() -> None:
     assert capture(program("import sys; print(repr(sys.stdin.read()))")).text == "''"
 
 
+def test_a_command_can_be_kept_from_the_terminals_ctrl_c() -> None:
+    session = "import os; print(os.getsid(0))"
+    assert capture(program(session)).text == str(os.getsid(0))
+    assert capture(program(session), own_session=True).text != str(os.getsid(0))
+
+
 def test_bytes_that_are_no_text_do_not_break_the_text() -> None:
     assert capture(program("import sys; sys.stdout.buffer.write(b'a\\xffb\\n\\n')")).text == "a\ufffdb"
 

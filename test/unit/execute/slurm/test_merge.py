@@ -158,6 +158,17 @@ def test_whoever_goes_on_with_a_record_adds_what_it_lacks(cut: int) -> None:
     assert sorted(map(repr, written)) == sorted(map(repr, wanted))
 
 
+def test_a_line_that_the_record_has_as_damaged_is_said_once() -> None:
+    damaged = ev.Damaged(text="events.jsonl: not an event: '?'")
+    first, second = Merge(SUITES), Merge(SUITES)
+    written = merged(first, [("1", damaged)])
+    assert names(written) == ["record-damaged"]
+    second.resume(written)
+    other = replace(damaged, text="events.jsonl: not an event: '!'")
+    assert [event.text for event in second.take("1", other) if isinstance(event, ev.Damaged)] == [other.text]
+    assert not merged(second, [("1", damaged)])
+
+
 def test_a_job_that_was_put_back_into_the_queue_says_its_start_and_its_end_once() -> None:
     merge, head = Merge({"s": ("a",)}), Worker(HEAD)
     said = [
