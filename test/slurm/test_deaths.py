@@ -92,6 +92,21 @@ def test_the_end_of_the_head_ends_the_run_with_slurms_reason(project: Project, h
     project.wait_until_nothing_is_left()
 
 
+def test_a_run_without_submitter_whose_head_node_was_lost_is_ended_by_who_follows_it(
+    project: Project,
+) -> None:
+    run = started(project)
+    head = head_node(project)
+    run.send(signal.SIGHUP)
+    run.wait(15)
+    project.cluster.vanish(head)
+    wait_for("Slurm's miss of it", lambda: project.cluster.node_state(head).startswith("down"), 60)
+    attached = project.verb("slurm.attach", run.folder.name)
+    assert attached.returncode == 4, attached
+    assert f"lost its head: node {head} is down" in run.error
+    project.wait_until_nothing_is_left()
+
+
 def test_a_job_that_somebody_cancels(project: Project) -> None:
     run = started(project)
     project.cluster.ask("scancel", str(run.job))

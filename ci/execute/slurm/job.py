@@ -164,7 +164,7 @@ class SlurmJob:
         try:
             seen = self._slurm.job(self.id)
             nodes = self._slurm.hostnames(seen.nodes) if seen is not None and seen.nodes else ()
-            self._watch_head(nodes)
+            self._watch_head(seen, nodes)
         except SlurmError as error:
             if not self._silent:
                 self._silent = True
@@ -182,18 +182,21 @@ class SlurmJob:
                 job=self.id, cluster=self._place.cluster, state=seen.state, reason=seen.reason, nodes=nodes
             )
 
-    def _watch_head(self, nodes: Sequence[str]) -> None:
+    def _watch_head(self, job: Job | None, nodes: Sequence[str]) -> None:
         """Slurm does not end a job that goes on without a node, not even without that of its batch script."""
         try:
             beat = self._files.beat.read_text(encoding="ascii")
         except OSError:
             beat = ""
         moment_s = clock.monotonic_s()
-        if beat != self._beat or not beat or not nodes:
-            # the first node of the job; Slurm takes one that is lost out of the list
-            self._beat, self._beat_s, self._head_node = beat, moment_s, next(iter(nodes), "")
+        if beat != self._beat or not beat:
+            # the head's own word comes first: Slurm takes a node that is lost out of the job's list
+            node = beat.partition("\n")[0] or next(iter(nodes), "")
+            self._beat, self._beat_s, self._head_node = beat, moment_s, node
             return
-        if moment_s < self._beat_s + _SILENT_S:
+        runs = job is not None and job.state is JobState.RUNNING
+        # a job that is put back into the queue gets a new head
+        if self._place.requeue or not runs or moment_s < self._beat_s + _SILENT_S:
             return
         state = self._slurm.node(self._head_node)
         if state.startswith(_GONE):
