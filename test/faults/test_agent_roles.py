@@ -40,6 +40,12 @@ def test():
         url = f"http://{role['host']}:{role['ports']['http']}/alive"
         assert urllib.request.urlopen(url).status == 200
 """
+# a folder where the agent writes first that the roles have to end: it cannot, as on a full disk
+NO_STOP = """
+    import pathlib
+    (folder,) = pathlib.Path(role["log"]).parents[1].glob("roles/0/*")
+    (folder / f".stop.json.{os.getppid()}").mkdir()
+"""
 WAITS = "import time\ndef test():\n    open('began', 'w').close()\n    time.sleep(60)\n"
 PREFILL, DECODE, ROUTER = "prefill", "decode", "router"
 
@@ -208,6 +214,18 @@ class TestRoles:
         assert (ended["outcome"], ended["verdict"]) == ("cancelled", "cancelled")
         assert agent.of("agent-ended")[0]["reason"] == "cancelled"
         assert agent.alive() == []
+
+    def test_roles_end_with_their_test_where_that_cannot_be_written(self, agent: AgentProcess) -> None:
+        run(agent, suite_of(agent, ASKS + NO_STOP)).wait()
+        assert agent.ended("test_a.py")["outcome"] == "passed"
+        assert set(roles_of(agent, "role-ended")) == {PREFILL, DECODE, ROUTER}
+        assert agent.of("agent-ended")[0]["reason"] == "done"
+        assert agent.alive() == []
+
+    def test_roles_that_are_all_on_one_node_are_on_that_of_their_test(self, agent: AgentProcess) -> None:
+        run(agent, suite_of(agent, ASKS), node={"number": 2, "host": "127.0.0.1", "start": 0}).wait()
+        assert agent.ended("test_a.py")["outcome"] == "passed"
+        assert {event["node"] for event in roles_of(agent, "role-started").values()} == {2}
 
     def test_the_files_time_limit_holds_while_it_waits_for_its_roles(self, agent: AgentProcess) -> None:
         suite = suite_of(agent, ASKS, env={"READY_AFTER_DECODE": "60"})
