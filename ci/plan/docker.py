@@ -198,7 +198,7 @@ def _place(docker: DockerFacts, profile: ContainerProfile, request: Request) -> 
         image_candidates=image.candidates,
         mirror=found.mirror,
         devices=tuple(device.path for device in found.devices),
-        groups=tuple(sorted({device.gid for device in found.devices if device.gid is not None})),
+        groups=found.groups,
         mounts=found.mounts,
         absent=found.absent,
         cache=found.cache,

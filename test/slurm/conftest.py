@@ -7,10 +7,21 @@ from pathlib import Path
 import pytest
 
 from support.child_processes import default_signals, ended_children
+from support.engines import base_image, engine, small_image
 from support.slurm_cluster import Cluster
 from support.slurm_runs import Project, make_project
 
-__all__ = ["cluster", "copied_project", "default_signals", "ended_children", "project", "started_cluster"]
+__all__ = [
+    "base_image",
+    "cluster",
+    "copied_project",
+    "default_signals",
+    "ended_children",
+    "engine",
+    "project",
+    "small_image",
+    "started_cluster",
+]
 
 
 @pytest.fixture(scope="session")

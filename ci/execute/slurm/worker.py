@@ -22,6 +22,8 @@ from ci.execute.slurm.files import BEAT_S, REPOSITORY, SlurmFiles, write_whole
 from ci.execute.slurm.hello import Hello, seen_tree
 from ci.execute.slurm.place import slurm_place
 from ci.execute.spec import ClaimsSpec, NodeSpec, Spec
+from ci.facts.container_host import gather_container_facts
+from ci.plan.container.needs import nofile_of
 from ci.plan.environment import pass_through_names
 from ci.plan.model import Plan
 from ci.plan.roles import homes_of
@@ -317,7 +319,18 @@ class HeadWatch:
 
 
 def _here(plan: Plan, catalog: Catalog, environ: Mapping[str, str]) -> Plan:
-    """The plan on this node: what Slurm itself says about the job and its GPUs reaches the tests too."""
+    """The plan on this node: what Slurm says of the job and its GPUs reaches the tests, and a container has this node's devices."""
     in_container = slurm_place(plan).inner is ExecutorKind.DOCKER
     names = pass_through_names(catalog, environ, in_container=in_container)
-    return replace(plan, placement=replace(plan.placement, pass_through=names))
+    placement, work = replace(plan.placement, pass_through=names), plan.work.container
+    if in_container and placement.container is not None and work is not None:
+        profile, planned = catalog.containers.profiles[work.profile], placement.container
+        found = gather_container_facts(catalog, profile, {**environ, "DOCKER_HOST": planned.docker})
+        own = replace(
+            planned,
+            devices=tuple(device.path for device in found.devices),
+            groups=found.groups,
+            nofile=nofile_of(profile, found.nofile_max),
+        )
+        placement = replace(placement, container=own)
+    return replace(plan, placement=placement)

@@ -85,6 +85,11 @@ class ContainerFacts:
     mirror_source: str
     elsewhere: bool = False
 
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Group ids of the devices, as far as they are known."""
+        return tuple(sorted({device.gid for device in self.devices if device.gid is not None}))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerWork:
