@@ -112,12 +112,15 @@ class Slurm:
         """Submit a job and return its id; `environ` is the job's own environment.
 
         Raises:
-            SlurmError: Slurm refused it.
+            SlurmError: Slurm refused it, or `sbatch` named no job.
         """
         done = capture(argv, timeout_s=self._answer_s, cwd=cwd, env=environ, stdin=SCRIPT, own_session=True)
         text = self._answer(done, then=f"sinfo; scontrol show partition; {self._row or 'sbatch --help'}")
         # with several clusters: 123;name
-        return text.splitlines()[-1].partition(";")[0].strip() if text else ""
+        found = re.search(r"^(\d+)(?:;\S*)?$", text, re.MULTILINE)
+        if found is None:
+            raise SlurmError("sbatch named no job", cause=f"it printed {text!r}", then="squeue --me")
+        return found[1]
 
     def job(self, job_id: str) -> Job | None:
         """A job; None when Slurm has forgotten it, MinJobAge after its end.

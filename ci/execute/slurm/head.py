@@ -33,6 +33,8 @@ from ci.system.process import capture
 __all__ = ["Head"]
 
 _LOOK_S = 0.1
+# the workers wait for this answer before they are stopped
+_TIME_ANSWER_S = 1.0
 # Slurm looks at time limits every 30 s
 _LATE_S = 30.0
 # a node that does not answer is not waited for
@@ -203,7 +205,8 @@ class Head:
     def _is_time_up(self) -> bool:
         """Whether it is for the job's time limit that Slurm has sent a signal."""
         try:
-            job = self._slurm.job(self._environ.get("SLURM_JOB_ID", ""))
+            slurm = Slurm(self._environ, answer_s=_TIME_ANSWER_S)
+            job = slurm.job(self._environ.get("SLURM_JOB_ID", ""))
         except CiError:
             return False
         if job is None or job.ends_s is None or job.state is not JobState.RUNNING:

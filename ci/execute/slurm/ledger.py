@@ -38,15 +38,16 @@ class Ledger:
         self._settled: set[int] = set()
         self._lost: set[str] = set()
         self._again: set[int] = set()
-        self._retried: dict[int, str] = {}
+        # why the run failed, by place; of a test that is retried, beside its worker, until its next end
+        self._failed: dict[int, str] = {}
+        self._retried: dict[int, tuple[str, str]] = {}
         self.ended: dict[str, ev.WorkerEnded] = {}
         self.failures: dict[str, ev.ExecutorFailed] = {}
-        self.failed_by = ""
 
     @property
-    def settled(self) -> frozenset[int]:
-        """The places of the tests of which nothing more comes, unless a retry follows at once."""
-        return frozenset(self._settled)
+    def failed_by(self) -> str:
+        """The first failure that no retry has taken back, in words; empty where there is none."""
+        return next(iter(self._failed.values()), "")
 
     @property
     def unsettled(self) -> tuple[Key, ...]:
@@ -61,21 +62,14 @@ class Ledger:
             case ev.WorkerEnded():
                 self.ended[worker] = event
                 # an attempt that was announced and given up: the one before it decides
-                self._settled.update(place for place, who in self._retried.items() if who == worker)
+                for retried in [place for place, (who, _) in self._retried.items() if who == worker]:
+                    self._settle_on_earlier(retried)
             case ev.ExecutorFailed():
                 self.failures.setdefault(worker, event)
-            case ev.TestNotRun():
-                self._settle(event)
-            case ev.TestEnded():
-                self._settle(event)
-                if event.gates and not event.outcome.harmless and not self.failed_by:
-                    self.failed_by = f"{event.test} of suite {event.suite} failed ({event.verdict})"
-            case ev.Retry():
-                place = self._place.get((event.suite, event.test), -1)
-                self._settled.discard(place)
-                self._retried[place] = worker
-            case ev.Note() if event.settles:
-                self._settle(event)
+            case ev.TestEnded() | ev.TestNotRun() | ev.Retry() | ev.Note():
+                place = self._place.get((event.suite, event.test))
+                if place is not None:
+                    self._take_of_test(worker, place, event)
             case _:
                 pass
 
@@ -96,8 +90,27 @@ class Ledger:
         self._settled.update(given_up)
         return Loss(again=again, given_up=given_up)
 
-    def _settle(self, event: ev.TestEnded | ev.TestNotRun | ev.Note) -> None:
-        place = self._place.get((event.suite, event.test))
-        if place is not None:
-            self._settled.add(place)
-            self._retried.pop(place, None)
+    def _take_of_test(
+        self, worker: str, place: int, event: ev.TestEnded | ev.TestNotRun | ev.Retry | ev.Note
+    ) -> None:
+        match event:
+            case ev.TestEnded() | ev.TestNotRun():
+                self._settled.add(place)
+                self._retried.pop(place, None)
+                if isinstance(event, ev.TestEnded) and event.gates and not event.outcome.harmless:
+                    words = f"{event.test} of suite {event.suite} failed ({event.verdict})"
+                    self._failed.setdefault(place, words)
+            case ev.Retry():
+                self._settled.discard(place)
+                self._retried[place] = (worker, self._failed.pop(place, ""))
+            case ev.Note() if event.settles:
+                self._settle_on_earlier(place)
+            case _:
+                pass
+
+    def _settle_on_earlier(self, place: int) -> None:
+        """No further attempt comes: the one before it decides."""
+        self._settled.add(place)
+        _, words = self._retried.pop(place, ("", ""))
+        if words:
+            self._failed[place] = words

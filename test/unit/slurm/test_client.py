@@ -115,6 +115,18 @@ def test_a_submission_is_the_constant_script_and_gives_the_id(slurm: Made) -> No
     assert programs.calls == [(tuple(argv), SCRIPT)]
 
 
+@pytest.mark.parametrize("out", ["123\n", "Quota: 7 of 100 hours\n123;ci\nWelcome\n"])
+def test_the_id_of_a_job_is_found_among_other_words(slurm: Made, out: str) -> None:
+    assert slurm(out=out)[0].submit(["sbatch"], cwd=Path("/"), environ={}) == "123"
+
+
+@pytest.mark.parametrize("out", ["", "Submitted\n"])
+def test_an_answer_without_an_id_is_an_error_that_shows_it(slurm: Made, out: str) -> None:
+    with pytest.raises(SlurmError, match="sbatch named no job") as caught:
+        slurm(out=out)[0].submit(["sbatch"], cwd=Path("/"), environ={})
+    assert repr(out.strip()) in caught.value.cause
+
+
 def test_a_refusal_has_slurms_words_and_names_the_row(slurm: Made) -> None:
     err = (
         "sbatch: error: invalid partition specified: nosuch\n"

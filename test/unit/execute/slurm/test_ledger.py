@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,7 +78,7 @@ def test_every_test_is_settled_once_or_free(steps: list[tuple[str, str]]) -> Non
     for place in range(len(TESTS)):
         assert model.starts[place] <= 2
         assert model.ends[place] + model.given_up[place] <= 1
-        settled = place in model.ledger.settled
+        settled = TESTS[place] not in model.ledger.unsettled
         assert settled == (model.ends[place] + model.given_up[place] == 1)
         free = (place, 1) not in model.claims or (place in model.again and (place, 2) not in model.claims)
         assert settled or free or place in model.running.values()
@@ -135,6 +136,30 @@ def test_the_first_failure_that_counts_is_remembered() -> None:
     ledger.take("1", _ended(1, AttemptOutcome.FAILED))
     ledger.take("2", _ended(2, AttemptOutcome.FAILED))
     assert ledger.failed_by == "t1 of suite s failed (product)"
+
+
+def test_a_failure_that_a_retry_takes_back_ended_nothing() -> None:
+    ledger = Ledger(TESTS)
+    ledger.take("1", _ended(0, AttemptOutcome.FAILED))
+    ledger.take("1", ev.Retry(suite="s", test="t0", attempt=1))
+    ledger.take("2", _ended(1, AttemptOutcome.FAILED))
+    assert ledger.failed_by.startswith("t1 ")
+    ledger.take("1", _ended(0))
+    assert ledger.failed_by.startswith("t1 ")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [ev.Note(suite="s", test="t0", attempt=1, settles=True), ev.WorkerEnded()],
+    ids=lambda each: each.type,
+)
+def test_a_failure_whose_retry_does_not_come_stays(end: ev.Event) -> None:
+    ledger = Ledger(TESTS)
+    ledger.take("1", _ended(0, AttemptOutcome.FAILED))
+    ledger.take("1", ev.Retry(suite="s", test="t0", attempt=1))
+    assert ledger.failed_by == ""
+    ledger.take("1", end)
+    assert ledger.failed_by.startswith("t0 ")
 
 
 def test_a_worker_that_ended_may_hold_a_claim_that_it_never_settled() -> None:
