@@ -47,10 +47,9 @@ class ServerStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleRecord:
-    """A server behind an attempt, in its role; times are from the start of the run, None where it did not come to that."""
+    """A server behind an attempt, in its role; `took_s` until it was ready, None where it did not come to that."""
 
     start: RoleStarted
-    started_s: float
     took_s: float | None = None
     end: RoleEnded | None = None
 
@@ -204,16 +203,17 @@ class WorkerRecord:
 
     @property
     def name(self) -> str:
-        """`n2`: its node without the domain, else `worker 2`."""
-        return self.node.partition(".")[0] or f"worker {self.id}"
+        """`n2`: its node without the domain, else `worker 2`; empty for no worker."""
+        return self.node.partition(".")[0] or (f"worker {self.id}" if self.id else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseRecord:
     """What the executor did before or after the agent.
 
-    `worker` is whose phase it was, empty for one of the run. `text` is what was done, `result` the text of its end. `started_s` counts from the start of the run. `done` of `total` (None:
-    unknown) are in `unit`, `bytes` or empty for a count. `log` is relative to the run folder, empty when there is none.
+    `worker` is whose phase it was, empty for one of the run. `text` is what was done, `result` the text of its end. `started_s`
+    counts from the start of the run. `done` of `total` (None: unknown) are in `unit`, `bytes` or empty for a count. `log` is
+    relative to the run folder, empty when there is none.
     """
 
     phase: str
@@ -298,12 +298,9 @@ class RunRecord:
         part = self.part_of(test)
         return part.record if part is not None else self
 
-    def worker_of(self, attempt: Attempt) -> WorkerRecord | None:
-        """The worker that ran an attempt of this record; None in a run on one machine."""
-        if not attempt.worker:
-            return None
-        known = (worker for worker in self.workers if worker.id == attempt.worker)
-        return next(known, WorkerRecord(id=attempt.worker))
+    def worker(self, number: str) -> WorkerRecord:
+        """The worker of this number, with nothing else known where it never started; the empty number is no worker."""
+        return next((worker for worker in self.workers if worker.id == number), WorkerRecord(id=number))
 
     def having(self, *statuses: Status) -> tuple[TestRecord, ...]:
         """The tests that ended in one of these ways, in order."""

@@ -106,6 +106,10 @@ class RunState:
         """The workers so far; none in a run on one machine."""
         return self._workers.records()
 
+    def worker(self, number: str) -> WorkerRecord:
+        """As `RunRecord.worker`."""
+        return self._workers.get(number)
+
     @property
     def job(self) -> ev.Job | None:
         """Slurm's job of this run, as it was seen last."""

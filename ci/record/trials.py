@@ -51,18 +51,16 @@ class Trial:
             case ev.Metric():
                 self.metrics.append(event)
             case ev.RoleStarted() | ev.RoleReady() | ev.RoleEnded():
-                self._take_role(event, moment_s)
+                self._take_role(event)
             case _:
                 pass  # progress and output are for live views; the log holds the rest
 
-    def _take_role(self, event: ev.RoleStarted | ev.RoleReady | ev.RoleEnded, moment_s: float) -> None:
+    def _take_role(self, event: ev.RoleStarted | ev.RoleReady | ev.RoleEnded) -> None:
         if isinstance(event, ev.RoleStarted):
-            self.roles[event.role] = RoleRecord(start=event, started_s=moment_s)
+            self.roles[event.role] = RoleRecord(start=event)
             return
         # one that could not be started has no other event
-        known = self.roles.get(event.role) or RoleRecord(
-            start=ev.RoleStarted(role=event.role), started_s=moment_s
-        )
+        known = self.roles.get(event.role) or RoleRecord(start=ev.RoleStarted(role=event.role))
         change = {"took_s": event.took_s} if isinstance(event, ev.RoleReady) else {"end": event}
         self.roles[event.role] = replace(known, **change)
 

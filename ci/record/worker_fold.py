@@ -44,6 +44,6 @@ class WorkerFold:
         """All workers in the order in which they appeared."""
         return tuple(self._workers.values())
 
-    def get(self, worker: str) -> WorkerRecord:
-        """The worker of this number."""
-        return self._workers.get(worker) or WorkerRecord(id=worker)
+    def get(self, number: str) -> WorkerRecord:
+        """As `RunRecord.worker`."""
+        return self._workers.get(number) or WorkerRecord(id=number)

@@ -42,6 +42,8 @@ __all__ = [
     "quarantined",
     "rehearsal_words",
     "result",
+    "role_words",
+    "roles",
     "runs_of",
     "shared_symptoms",
     "slowest",
@@ -365,12 +367,9 @@ def runs_of(record: RunRecord) -> tuple[tuple[str, RunRecord], ...]:
 
 
 def phase_rows(record: RunRecord) -> tuple[PhaseRecord, ...]:
-    """The executor's phases, without `tests`, of which the tests' own rows say more."""
-    names = {worker.id: worker.name for worker in record.workers}
+    """The executor's phases, those of a worker with its node, without `tests`, of which the tests' own rows say more."""
     return tuple(
-        replace(phase, phase=f"{names.get(phase.worker, phase.worker)}: {phase.phase}")
-        if phase.worker
-        else phase
+        replace(phase, phase=f"{record.worker(phase.worker).name}: {phase.phase}") if phase.worker else phase
         for phase in record.phases
         if phase.phase != "tests"
     )
@@ -465,8 +464,7 @@ def lost_lines(record: RunRecord) -> tuple[str, ...]:
     gpus: list[str] = []
     workers: list[str] = []
     for part, run in runs_of(record):
-        names = {worker.id: worker.name for worker in run.workers}
-        gpus += [lost_words(each, node=names.get(each.worker, "")) for each in run.lost]
+        gpus += [lost_words(each, node=run.worker(each.worker).name) for each in run.lost]
         lost = [f"{row.node}: {row.words}" for row in worker_rows(run) if row.is_lost]
         workers += [f"{part}: {words}" if part else words for words in lost]
     return (*gpus, *workers)

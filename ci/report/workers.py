@@ -1,6 +1,6 @@
 """Runs on several nodes in words: the job, the workers, and the slots by their nodes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ci.catalog.verdicts import Tone
@@ -24,17 +24,14 @@ __all__ = [
 
 # tests that are named where a worker is lost
 _NAMED = 3
-# states of a job in which there is nothing to worry about, and in which it neither goes on nor is over
-_WELL = (JobState.RUNNING, JobState.COMPLETING, JobState.COMPLETED)
-_HALTED = (JobState.SUSPENDED, JobState.STOPPED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRow:
-    """What a worker did: `busy_s` of its `slots` for `lasted_s` each."""
+    """What a worker did: `attempts` at tests, `busy_s` of its `slots` for `lasted_s` each."""
 
     node: str
-    tests: int
+    attempts: int
     busy_s: float
     lasted_s: float
     slots: int
@@ -48,12 +45,11 @@ class WorkerRow:
         return f"{100 * min(1.0, self.busy_s / whole_s):.0f} %" if whole_s else ""
 
 
-def slot_words(start: TestStarted, workers: Iterable[WorkerRecord]) -> str:
+def slot_words(start: TestStarted, worker: WorkerRecord) -> str:
     """Where an attempt runs: `GPU 4,5`, on the CPU `slot 2`, nothing on a machine that one test has at a time; on several nodes
     `n2:3`, or `n2` where one runs at a time.
     """
-    if start.worker:
-        worker = next((each for each in workers if each.id == start.worker), WorkerRecord(id=start.worker))
+    if worker.id:
         return f"{worker.name}:{start.slot}" if start.slot else worker.name
     if start.gpu_ids:
         return f"GPU {','.join(start.gpu_ids)}"
@@ -63,28 +59,28 @@ def slot_words(start: TestStarted, workers: Iterable[WorkerRecord]) -> str:
 def attempt_place(record: RunRecord, attempt: Attempt) -> str:
     """The node and slot of an attempt, and its GPUs; empty on one machine without GPUs."""
     gpus = f"GPU {', '.join(attempt.start.gpu_ids)}" if attempt.start.gpu_ids else ""
-    worker = record.worker_of(attempt)
-    slot = slot_words(attempt.start, [worker]) if worker is not None else ""
+    slot = slot_words(attempt.start, record.worker(attempt.worker)) if attempt.worker else ""
     return ", ".join(filter(None, (slot, gpus)))
 
 
 def job_words(job: Job) -> str:
-    """`job 123 pending: Resources`, `job 123 running on n1, n2`."""
-    words = f"job {job.job} {job.state.lower().replace('_', ' ')}".rstrip()
-    if job.state == JobState.RUNNING:
+    """`job 123 waits for its nodes: Resources`, `job 123 runs on n1, n2`."""
+    state = JobState.of(job.state)
+    words = f"job {job.job} {state.row.words}"
+    if state is JobState.RUNNING:
         return words + (f" on {', '.join(job.nodes)}" if job.nodes else "")
     return words + (f": {job.reason}" if job.reason and job.reason != "None" else "")
 
 
 def is_waiting(job: Job) -> bool:
     """Whether the job does not go on and is not over: it has not begun, or was halted."""
-    state = JobState.of(job.state)
-    return not state.row.begun or state in _HALTED
+    row = JobState.of(job.state).row
+    return not row.begun or row.halted
 
 
 def job_tone(job: Job) -> Tone:
     """How its state is coloured."""
-    return "plain" if JobState.of(job.state) in _WELL else "warn"
+    return JobState.of(job.state).row.tone
 
 
 def started_words(event: WorkerStarted) -> str:
@@ -93,9 +89,8 @@ def started_words(event: WorkerStarted) -> str:
     return f"worker {event.worker} on {event.node or event.host}: {slots}, Python {event.python}"
 
 
-def lost_worker_words(event: WorkerLost, workers: Iterable[WorkerRecord]) -> str:
+def lost_worker_words(event: WorkerLost, worker: WorkerRecord) -> str:
     """`worker 2 on n2 is lost: srun ended; 2 tests run again: test_a.py, test_b.py`."""
-    worker = next((each for each in workers if each.id == event.worker), WorkerRecord(id=event.worker))
     node = event.node or worker.node
     where = f"worker {event.worker} on {node}" if node else f"worker {event.worker}"
     return f"{where} is lost: {_with_tests(event.because, event.tests)}"
@@ -121,7 +116,7 @@ def _rows(record: RunRecord) -> Iterator[WorkerRow]:
         ended_s = worker.ended_s if worker.ended_s is not None else record.duration_s
         yield WorkerRow(
             node=worker.name,
-            tests=len(own),
+            attempts=len(own),
             busy_s=sum(attempt.end.duration_s for attempt in own),
             lasted_s=max(0.0, ended_s - worker.started_s),
             slots=worker.slots,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from ci.catalog.verdicts import Verdict
+from ci.catalog.verdicts import Tone, Verdict
 
 __all__ = ["JobState", "StateRow"]
 
@@ -14,12 +14,14 @@ class StateRow:
     """What follows from a state.
 
     `verdict` is that of tests which the job did not come to; None while it may still come to them. `begun`: it has its nodes, or
-    had them.
+    had them. `halted`: it has begun, and does not go on for now. `tone` is how it is coloured: `warn` unless all is well.
     """
 
     words: str
     verdict: Verdict | None = None
     begun: bool = True
+    halted: bool = False
+    tone: Tone = "warn"
 
     @property
     def ended(self) -> bool:
@@ -41,10 +43,10 @@ class JobState(StrEnum):
 
     PENDING = ("PENDING", StateRow(words="waits for its nodes", begun=False))
     CONFIGURING = ("CONFIGURING", StateRow(words="its nodes are made ready", begun=False))
-    RUNNING = ("RUNNING", StateRow(words="runs"))
-    COMPLETING = ("COMPLETING", StateRow(words="its last processes end"))
-    SUSPENDED = ("SUSPENDED", StateRow(words="is suspended"))
-    STOPPED = ("STOPPED", StateRow(words="is stopped by a signal"))
+    RUNNING = ("RUNNING", StateRow(words="runs", tone="plain"))
+    COMPLETING = ("COMPLETING", StateRow(words="its last processes end", tone="plain"))
+    SUSPENDED = ("SUSPENDED", StateRow(words="is suspended", halted=True))
+    STOPPED = ("STOPPED", StateRow(words="is stopped by a signal", halted=True))
     SIGNALING = ("SIGNALING", StateRow(words="is sent a signal"))
     RESIZING = ("RESIZING", StateRow(words="changes its size"))
     STAGE_OUT = ("STAGE_OUT", StateRow(words="writes its files back"))
@@ -53,7 +55,7 @@ class JobState(StrEnum):
     REQUEUE_HOLD = ("REQUEUE_HOLD", StateRow(words="is held before it is started again", begun=False))
     SPECIAL_EXIT = ("SPECIAL_EXIT", StateRow(words="is held after a special exit code", begun=False))
     RESV_DEL_HOLD = ("RESV_DEL_HOLD", StateRow(words="is held: its reservation was deleted", begun=False))
-    COMPLETED = ("COMPLETED", StateRow(words="ended with exit code 0", verdict=Verdict.INFRA))
+    COMPLETED = ("COMPLETED", StateRow(words="ended with exit code 0", verdict=Verdict.INFRA, tone="plain"))
     FAILED = ("FAILED", StateRow(words="ended with an error", verdict=Verdict.INFRA))
     TIMEOUT = ("TIMEOUT", StateRow(words="reached its time limit", verdict=Verdict.TIMEOUT))
     DEADLINE = ("DEADLINE", StateRow(words="reached its deadline", verdict=Verdict.TIMEOUT))

@@ -219,7 +219,7 @@ def _workers(record: RunRecord) -> Iterator[str]:
     for part, row in rows:
         name = plain(f"{part}: {row.node}" if part else row.node)
         icon = f"{Status.FAILED.row.icon} " if row.is_lost else ""
-        yield f"| {name} | {row.tests} | {row.slots} | {row.busy} | {icon}{plain(row.words)} |"
+        yield f"| {name} | {row.attempts} | {row.slots} | {row.busy} | {icon}{plain(row.words)} |"
 
 
 def _phases(record: RunRecord, tails: LogTails) -> Iterator[str]:

@@ -181,7 +181,7 @@ def _workers(record: RunRecord) -> Table | None:
     table.add_column("how it ended", overflow="fold")
     for row in rows:
         words = Text(one_line(row.words), style="bold red" if row.is_lost else "")
-        table.add_row(one_line(row.node), str(row.tests), str(row.slots), row.busy, words)
+        table.add_row(one_line(row.node), str(row.attempts), str(row.slots), row.busy, words)
     return table
 
 

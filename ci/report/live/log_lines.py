@@ -89,7 +89,8 @@ class LogLines:
             case ev.WorkerStarted():
                 yield Line(text=one_line(started_words(event)))
             case ev.WorkerLost():
-                yield Line(text=one_line(lost_worker_words(event, self._live.state.workers)), tone="bad")
+                words = lost_worker_words(event, self._live.state.worker(event.worker))
+                yield Line(text=one_line(words), tone="bad")
             case ev.WorkerEnded():
                 if event.reason is not EndReason.DONE or event.text:
                     words = ": ".join(filter(None, (event.reason, event.text)))
@@ -134,8 +135,8 @@ class LogLines:
             case ev.RoleEnded():
                 yield from _role_ended(event)
             case ev.SlotLost():
-                node = self._live.node(event) if event.worker else ""
-                yield Line(text=one_line(lost_words(event, node=node)), tone="bad")
+                words = lost_words(event, node=self._live.node(event))
+                yield Line(text=one_line(words), tone="bad")
             case ev.AgentEnded():
                 if event.reason is not EndReason.DONE:
                     yield Line(text=f"the agent stopped: {event.reason}", tone="warn")

@@ -117,16 +117,15 @@ class LiveRun:
 
     def where(self, event: ev.TestStarted) -> str:
         """The slot of an attempt, by its node where there are several."""
-        return one_line(slot_words(event, self.state.workers))
+        return one_line(slot_words(event, self.state.worker(event.worker)))
 
     def phase_name(self, event: ev.PhaseStarted | ev.PhaseProgress | ev.PhaseEnded) -> str:
-        """`pull`, on several nodes `n2: pull`."""
-        return one_line(f"{self.node(event)}: {event.phase}" if event.worker else event.phase)
+        """`pull`, `n2: pull` for a phase of a worker."""
+        return one_line(": ".join(filter(None, (self.node(event), event.phase))))
 
     def node(self, event: ev.Event) -> str:
-        """`n2`: the node of a worker's event."""
-        known = (worker.name for worker in self.state.workers if worker.id == event.worker)
-        return next(known, f"worker {event.worker}")
+        """`n2`: the node of a worker's event; empty for an event of no worker."""
+        return self.state.worker(event.worker).name
 
     @property
     def title(self) -> str:

@@ -109,9 +109,8 @@ def _spans(record: RunRecord) -> Iterator[Span]:
             }
         ),
     )
-    nodes = {worker.id: worker.name for worker in record.workers}
     for number, phase in enumerate(record.phases):
-        node = nodes.get(phase.worker, "")
+        node = record.worker(phase.worker).name
         yield _phase(phase, node, span_id("phase", str(number), phase.phase), run_id, clock)
     for suite in dict.fromkeys(test.suite for test in record.tests):
         tests = [test for test in record.tests if test.suite == suite]
@@ -123,7 +122,7 @@ def _spans(record: RunRecord) -> Iterator[Span]:
                 yield _test(test, test_id, suite_id, clock)
                 for attempt in test.attempts:
                     attempt_id = span_id("attempt", suite, test.id, str(attempt.number))
-                    node = nodes.get(attempt.worker, "")
+                    node = record.worker(attempt.worker).name
                     yield _attempt(test, attempt, node, attempt_id, test_id, clock)
 
 

@@ -120,7 +120,7 @@ def test_the_second_worker_that_runs_a_test_decides() -> None:
     first, second = record.tests[0].attempts
     assert first.end.evidence == ("n1 was lost: srun ended",)
     assert (first.start.of, second.start.of) == (1, 2)
-    assert record.worker_of(first) == record.workers[0]
+    assert record.worker(first.worker) == record.workers[0]
     assert (record.workers[0].is_lost, record.workers[0].ended_s) == (True, 9.0)
     assert record.workers[0].again == (TestName(suite=SUITE, test=A),)
     assert (record.problems, exit_code(record)) == ((), ExitCode.OK)

@@ -55,17 +55,20 @@ def drawn(live: LiveRun, width: int = 100) -> str:
 class TestWhileItRuns:
     def test_the_head_shows_the_job_until_it_runs(self) -> None:
         pending, _ = lines_until(Job)
-        assert "job 123 pending: Resources" in drawn(pending)
+        assert "job 123 waits for its nodes: Resources" in drawn(pending)
         running, said = lines_until(Job, 2)
         assert "job 123" not in drawn(running)
         assert [each for each in said if each.startswith("job")] == [
-            "job 123 pending: Resources",
-            "job 123 running on n1, n2",
+            "job 123 waits for its nodes: Resources",
+            "job 123 runs on n1, n2",
         ]
 
     @pytest.mark.parametrize(
         ("state", "reason", "words"),
-        [("PENDING", "None", "job 1 pending"), ("NODE_FAIL", "NodeDown", "job 1 node fail: NodeDown")],
+        [
+            ("PENDING", "None", "job 1 waits for its nodes"),
+            ("NODE_FAIL", "NodeDown", "job 1 lost a node: NodeDown"),
+        ],
     )
     def test_slurms_own_reason_is_shown_where_it_has_one(self, state: str, reason: str, words: str) -> None:
         assert job_words(Job(job="1", state=state, reason=reason)) == words
@@ -121,7 +124,7 @@ class TestAtItsEnd:
         return LogTails(folder, lines=5)
 
     def test_a_node_is_shown_with_what_it_did(self) -> None:
-        assert [(row.node, row.tests, row.slots, row.busy) for row in worker_rows(RECORD)] == [
+        assert [(row.node, row.attempts, row.slots, row.busy) for row in worker_rows(RECORD)] == [
             ("n1", 6, 2, "87 %"),
             ("n2", 2, 2, "97 %"),
         ]
