@@ -33,7 +33,6 @@ class Entry:
 def entries_of(spec: Spec, slots: Slots) -> list[Entry]:
     """The tests that may run here, in the order of the queue: first those with roles on several nodes."""
     tests = [(suite, test) for suite in spec.suites for test in suite.tests]
-    several = [test.id for suite, test in tests if is_on_several(spec, suite)]
     # the ports of roles are those of their rows
     with_roles = [test.id for suite, test in tests if suite.roles]
     waiting = waiting_for(
@@ -42,7 +41,12 @@ def entries_of(spec: Spec, slots: Slots) -> list[Entry]:
         on_gpus=bool(spec.gpu_ids),
         alone=(*spec.sharing.alone, *with_roles),
     )
-    found = [
+    order = sorted(
+        in_order(waiting, slots, is_shared=bool(spec.claims.folder)),
+        # other nodes wait for the tests that need them
+        key=lambda each: not is_on_several(spec, tests[each.place][0]),
+    )
+    return [
         Entry(
             suite=tests[each.place][0],
             test=tests[each.place][1],
@@ -50,8 +54,6 @@ def entries_of(spec: Spec, slots: Slots) -> list[Entry]:
             waiting=replace(each, place=place),
             is_ours=not spec.claims.folder,
         )
-        for place, each in enumerate(in_order(waiting, slots, is_shared=bool(spec.claims.folder)))
+        for place, each in enumerate(order)
         if not is_elsewhere(spec, tests[each.place][0])
     ]
-    # other nodes wait for the tests that need them
-    return sorted(found, key=lambda entry: entry.test.id not in several)

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..processes import Children, descendants, process_table, send_signal, signal_name
 from ..spec import Role, Spec, Suite, Test
 from ..stop import Stop
-from .meeting import ENDED, READY, Failure, Meeting, State, names_in
+from .meeting import ENDED, READY, STARTING, Failure, Meeting, State, names_in
 
 __all__ = ["RoleGroup", "RoleProcesses", "is_on_several"]
 
@@ -309,7 +309,7 @@ class RoleGroup:
 
 def _steps(said: str, state: State) -> "list[str]":
     """What is to be said of a role, in its order: a role that was ready is not said to end before that."""
-    order = ["starting", READY, ENDED]
-    begun = {"starting": state.pid is not None, READY: bool(state.took_s), ENDED: True}
+    order = [STARTING, READY, ENDED]
+    begun = {STARTING: state.pid is not None, READY: bool(state.took_s), ENDED: True}
     passed = [step for step in order[: order.index(state.state) + 1] if begun[step]]
     return passed[passed.index(said) + 1 :] if said in passed else passed

@@ -1,4 +1,4 @@
-"""The agent of one role: starts its server in its turn, says when it is ready, keeps it until it is told to stop or it ends."""
+"""The agent of one role: starts its server in its turn, says when it is ready, keeps it until it is asked to stop or it ends."""
 
 import contextlib
 import http.client
@@ -36,7 +36,7 @@ _FIELD = re.compile(r"\{(?:([a-z]+)\.)?([a-z]+)\}")
 
 
 def be_the_role(parent: str, spec_path: str, folder: str, name: str, host: str, log: str) -> int:
-    """The third mode of the agent: the agent of this role, on this node; 0 when it was told to stop."""
+    """The third mode of the agent: the agent of this role, on this node; 0 when it was asked to stop."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(parent):  # the agent of the test ended before the kernel had our request
         os.kill(os.getpid(), signal.SIGKILL)
@@ -63,6 +63,7 @@ class RoleAgent:
         self._log = log
         self._hurry = False
         self._process: subprocess.Popen[bytes] | None = None
+        self._ended_by_itself = False
         self._took_s = 0.0
         gpus = os.environ.get("HIP_VISIBLE_DEVICES", "")
         self._gpu_ids = tuple(filter(None, gpus.split(","))) if spec.gpu_ids else ()
@@ -77,11 +78,7 @@ class RoleAgent:
             judgement = self._serve()
         finally:
             code = self._end()
-        if judgement is None:
-            other = self._meeting.failure()
-            self._say(ENDED, because=f"ended because {other.role} failed" if other else "")
-            return 0
-        if judgement.verdict == "":  # its process ended by itself
+        if self._ended_by_itself:
             facts = AttemptFacts(
                 path=str(self._log),
                 kind="script",
@@ -95,6 +92,10 @@ class RoleAgent:
             judgement = classify(facts, self._spec.verdicts, self._spec.verdict_rules, self._text)
             if judgement.outcome != "failed":
                 judgement = failed("product", facts.end())
+        if judgement is None:
+            other = self._meeting.failure()
+            self._say(ENDED, because=f"ended because {other.role} failed" if other else "")
+            return 0
         first = self._meeting.fail(
             Failure(
                 role=self._role.role,
@@ -113,7 +114,7 @@ class RoleAgent:
         self._hurry = True
 
     def _serve(self) -> "Judgement | None":
-        """None when it has to end, else why it failed; without a verdict when its process ended by itself."""
+        """Why it failed; None when it has to end, and when its process ended by itself."""
         while not self._has_to_end():
             before = [
                 self._meeting.state(each.role) for each in self._suite.roles if each.order < self._role.order
@@ -158,7 +159,8 @@ class RoleAgent:
         self._say(STARTING)
         while not self._has_to_end():
             if self._process.poll() is not None:
-                return failed("")
+                self._ended_by_itself = True
+                return None
             if not self._took_s and self._is_ready():
                 self._took_s = round(time.monotonic() - started, 3)
                 self._say(READY)

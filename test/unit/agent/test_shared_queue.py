@@ -61,6 +61,27 @@ def test_the_longest_test_of_all_suites_is_first_also_one_at_a_time(script: Scri
     assert names(script) == ["b", "a", "c"]
 
 
+def test_a_test_with_roles_on_several_nodes_is_before_longer_tests_that_run_alone(
+    script: Script, tmp_path: Path
+) -> None:
+    def a_role(name: str, order: int, node: int) -> dict[str, object]:
+        role = {"role": name, "serves": "engine", "model": "m", "gpus": 0, "args": [], "ready": "/alive"}
+        return {**role, "ready_s": 20, "order": order, "node": node, "ports": {"http": 1}}
+
+    script.during = then_close(tmp_path, "long")
+    with_roles = a_suite(files("roles"), id="two", roles=[a_role("prefill", 1, 2), a_role("router", 2, 1)])
+    work(
+        script,
+        tmp_path,
+        a_suite([a_test("long", est_s=9)], id="one"),
+        with_roles,
+        node={"number": 1, "host": "127.0.0.1", "start": 0},
+        sharing={"alone": ["long"], "variables": []},
+        **shared(tmp_path),
+    )
+    assert names(script) == ["roles", "long"]
+
+
 def test_an_agent_waits_for_what_a_lost_one_leaves_until_all_is_settled(
     script: Script, tmp_path: Path
 ) -> None:
