@@ -228,11 +228,18 @@ class Attempt:
         spec = self._context.spec
         return classify(self.facts, spec.verdicts, spec.verdict_rules, self._log.text)
 
+    def _environ(self) -> dict[str, str]:
+        """The test's environment on its slot; what an env set or the user gives a variable stands."""
+        suite, test = self._suite, self._test
+        given = suite.env.keys() | test.env.keys()
+        own = {name: value for name, value in self._place.environ.items() if name not in given}
+        return {**test_environ(self._context, suite, test), **own}
+
     def _are_roles_ready(self, roles: RoleGroup, started: float, suite_deadline: float) -> bool:
         """Start the roles and wait for them; what came in between is in the facts."""
         self._emit_started(None)
-        suite, test, facts = self._suite, self._test, self.facts
-        roles.start(self._place.gpu_ids, {**test_environ(self._context, suite, test), **self._place.environ})
+        facts = self.facts
+        roles.start(self._place.gpu_ids, self._environ())
         while not roles.are_ready():
             if self._context.stop.reason is not None:
                 facts.stopped = self._context.stop.reason
@@ -264,7 +271,7 @@ class Attempt:
 
     def _spawn(self, output: int, events: int) -> "subprocess.Popen[bytes]":
         spec, suite, test = self._context.spec, self._suite, self._test
-        env = {**test_environ(self._context, suite, test), **self._place.environ}
+        env = self._environ()
         env |= self._roles.environ() if self._roles is not None else {}
         env |= {"AMD_CI_ATTEMPT_TOKEN": self._token, "AMD_CI_EVENTS_FD": str(events)}
         if spec.gpu_ids:

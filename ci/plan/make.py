@@ -213,12 +213,7 @@ def _sharing(catalog: Catalog, suites: SuitesWork, jobs: int) -> SharingWork:
         return SharingWork()
     return SharingWork(
         alone=catalog.slots.alone_of(suites.files),
-        variables=tuple(
-            OwnWork(name=row.name, kind=row.kind)
-            for row in catalog.slots.own
-            # what the user or an env set gives stands
-            if not any(row.name in suite.env for suite in suites.works)
-        ),
+        variables=tuple(OwnWork(name=row.name, kind=row.kind) for row in catalog.slots.own),
     )
 
 

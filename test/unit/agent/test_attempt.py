@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ci.agent.processes import Children
 from ci.agent.spec import parse_spec
 from ci.agent.stop import Stop
 from support.agent_process import QUICK, AgentProcess, a_metric, a_suite, a_test, wait_for
+from support.measured import measured_environ
 
 pytestmark = [pytest.mark.in_container, pytest.mark.processes]
 
@@ -45,12 +46,14 @@ class Bench:
         kind: str = "script",
         deadline_s: float = 60,
         on_start: Callable[[], None] = lambda: None,
+        suite_env: Mapping[str, str] | None = None,
         **test: object,
     ) -> Event:
         """The `test-ended` event of this program; every event by its type is in `kinds`."""
         path = self._agent.root / "program.py"
         path.write_text(BEGIN + program)
         suite = a_suite([a_test("test_a.py", kind=kind, **test)])
+        suite["env"] = {**measured_environ(), **(suite_env or {})}
         spec = parse_spec(json.dumps(self._agent.spec(suite, limits=QUICK)))
         output, write_end = os.pipe()
         context = RunContext(
@@ -215,3 +218,14 @@ def test_the_environment_is_the_agents_the_suites_the_tests_and_its_own(
     )
     assert ended["outcome"] == "passed"
     assert bench.log() == b"1 2 test_a.py suite\n"
+
+
+@pytest.mark.parametrize(
+    ("suite", "test", "value"),
+    [({}, {}, "yes"), ({"MINE": "suite"}, {}, "suite"), ({}, {"MINE": "test"}, "test")],
+)
+def test_what_a_set_or_the_user_gives_a_variable_stands_over_what_the_slot_has(
+    bench: Bench, suite: dict[str, str], test: dict[str, str], value: str
+) -> None:
+    bench.run("print(os.environ['MINE'])", suite_env=suite, env=test)
+    assert bench.log() == f"{value}\n".encode()
