@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from ci.catalog.columns import Count, Sourced, Text, Whole, matching
@@ -10,12 +11,10 @@ from ci.catalog.decode import Reader
 from ci.catalog.executors import ExecutorKind
 from ci.catalog.hardware import CPU, HardwareCatalog
 
-__all__ = ["FIELDS", "INNER", "Cluster", "ClusterRows", "Runtime", "load_clusters"]
+__all__ = ["INNER", "Cluster", "ClusterRows", "Runtime", "RuntimeField", "load_clusters"]
 
 # the executors that a node can have
 INNER: Final = (ExecutorKind.HOST, ExecutorKind.DOCKER)
-# what an argument of a runtime may hold, as {image}
-FIELDS: Final = ("image", "root", "run")
 _Name = Annotated[str, matching(r"[A-Za-z0-9][\w.-]*", "a name as Slurm has it, e.g. mi300x-cluster")]
 _Names = Annotated[
     str,
@@ -28,12 +27,21 @@ _Gres = Annotated[
 _Folder = Annotated[str, matching(r"/[^\n]*", "an absolute path, e.g. /shared/runs")]
 
 
+class RuntimeField(StrEnum):
+    """What an argument of a runtime may hold."""
+
+    IMAGE = "{image}"
+    ROOT = "{root}"
+    TREE = "{tree}"
+    RUN = "{run}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime(Sourced):
     """How the agent is started on a node.
 
     `inner` is the executor that plans it and, where `argv` is empty, starts the agent. `argv` stands before the agent's own words;
-    {image}, {root} and {run} in it are filled in. `never_run`: it was written from a manual and never tried.
+    {image}, {root}, {tree} and {run} in it are filled in. `never_run`: it was written from a manual and never tried.
     """
 
     id: Text
@@ -115,7 +123,7 @@ def _check_runtime(reader: Reader, row: Runtime) -> None:
         what = f"is {str(row.inner)!r}, which no node has"
         reader.problem(row, "inner", what, f"one of {', '.join(INNER)}")
     for number, word in enumerate(row.argv):
-        for name in re.findall(r"\{([^{}]*)\}", word):
-            if name not in FIELDS:
-                hint = f"one of {', '.join(f'{{{field}}}' for field in FIELDS)}"
-                reader.problem(row, "argv", f"argument {number + 1} holds the unknown field {{{name}}}", hint)
+        for name in re.findall(r"\{[^{}]*\}", word):
+            if name not in set(RuntimeField):
+                hint = f"one of {', '.join(RuntimeField)}"
+                reader.problem(row, "argv", f"argument {number + 1} holds the unknown field {name}", hint)

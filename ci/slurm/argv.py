@@ -1,8 +1,9 @@
 """What is asked of `sbatch` and `srun`, as argument lists."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from ci.catalog.clusters import RuntimeField
 from ci.plan.slurm_place import SlurmPlace
 
 __all__ = ["COMMENT_PREFIX", "SCRIPT", "runtime_words", "sbatch_argv", "srun_argv"]
@@ -62,11 +63,10 @@ def srun_argv(place: SlurmPlace, words: Sequence[str], *, node: str) -> list[str
     ]
 
 
-def runtime_words(argv: Sequence[str], *, image: str, root: str, run: str) -> list[str]:
+def runtime_words(argv: Sequence[str], fields: Mapping[RuntimeField, str]) -> list[str]:
     """The words of a runtime's row with its fields filled in; nothing else in them is touched."""
-    fields = {"{image}": image, "{root}": root, "{run}": run}
-    pattern = re.compile("|".join(map(re.escape, fields)))
-    return [pattern.sub(lambda found: fields[found[0]], word) for word in argv]
+    pattern = re.compile("|".join(map(re.escape, RuntimeField)))
+    return [pattern.sub(lambda found: fields[RuntimeField(found[0])], word) for word in argv]
 
 
 def _named(place: SlurmPlace) -> Iterator[str]:

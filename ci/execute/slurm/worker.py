@@ -18,9 +18,9 @@ from ci.catalog.verdicts import Verdict
 from ci.errors import CiError, InfrastructureError, writing
 from ci.execute.executor import Executor, ExecutorModule, RunInputs, failed_event
 from ci.execute.run_folder import RunFolder, read_plan
-from ci.execute.slurm.files import BEAT_S, REPOSITORY, SlurmFiles, write_whole
+from ci.execute.slurm.files import BEAT_S, SlurmFiles, write_whole
 from ci.execute.slurm.hello import Hello, seen_tree
-from ci.execute.slurm.place import slurm_place
+from ci.execute.slurm.place import slurm_place, words_before_agent
 from ci.execute.spec import ClaimsSpec, NodeSpec, Spec
 from ci.facts.container_host import gather_container_facts
 from ci.plan.container.needs import nofile_of
@@ -31,7 +31,6 @@ from ci.plan.slurm_place import SlurmPlace
 from ci.record import events as ev
 from ci.record.event_log import RecordWriter
 from ci.record.values import AttemptOutcome, EndReason
-from ci.slurm.argv import runtime_words
 from ci.slurm.client import Slurm
 from ci.system import clock
 from ci.system.codec import decode, encode
@@ -134,20 +133,14 @@ class Worker:
                 self._emitter(record, plan)(ev.WorkerEnded(reason=EndReason.CANCELLED))
             return
         token = f"{spec.token}.{self._number}"
-        place, container = slurm_place(plan), plan.placement.container
-        before = runtime_words(
-            place.runtime_argv,
-            image=container.image_pinned if container is not None else "",
-            root=str(REPOSITORY),
-            run=str(self._files.run),
-        )
+        place = slurm_place(plan)
         inputs = RunInputs(
             plan=_here(plan, catalog, self._environ),
             folder=self._folder,
             catalog=catalog,
             token=token,
             environ=self._environ,
-            before_agent=tuple(before),
+            before_agent=words_before_agent(plan, self._files.run),
         )
         inner = self._executors[place.inner].open_executor(inputs)
         with RecordWriter(self._files.events(self._number)) as record, inner as executor:

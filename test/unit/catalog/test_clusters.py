@@ -30,7 +30,11 @@ def test_the_rows_of_the_fixture_are_sound(rows: CatalogCopy) -> None:
         ('partition = "gpu"', 'partition = "gpu; rm"', "names with commas between them"),
         ('partition = "gpu"', 'partitoin = "gpu"', "did you mean 'partition'"),
         ('inner = "host"', 'inner = "slurm"', "is 'slurm', which no node has (one of host, docker)"),
-        ('"{run}"', '"{runs}"', "argument 6 holds the unknown field {runs} (one of {image}, {root}, {run})"),
+        (
+            '"{run}"',
+            '"{runs}"',
+            "argument 8 holds the unknown field {runs} (one of {image}, {root}, {tree}, {run})",
+        ),
     ],
 )
 def test_a_problem_has_its_place_and_a_hint(rows: CatalogCopy, old: str, new: str, expected: str) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ci.catalog.clusters import RuntimeField
 from ci.plan.slurm_place import SlurmPlace, time_limit_min
 from ci.slurm.argv import runtime_words, sbatch_argv, srun_argv
 from support.planning import catalog
@@ -54,10 +55,17 @@ def test_a_worker_gets_one_node_with_all_that_the_job_has_of_it() -> None:
 
 
 def test_the_fields_of_a_runtime_are_filled_in_and_no_others() -> None:
-    argv = ("run", "--bind={root}:{root}", "docker://{image}", "{other}", "{run}")
-    words = runtime_words(argv, image="a@sha256:b", root="/t {run}", run="/r")
+    argv = ("run", "--bind={root}:{root}", "docker://{image}", "{other}", "{run}", "{tree}")
+    fields = {
+        RuntimeField.IMAGE: "a@sha256:b",
+        RuntimeField.ROOT: "/t {run}",
+        RuntimeField.RUN: "/r",
+        RuntimeField.TREE: "/sgl",
+    }
     # what a value holds is not filled in
-    assert words == ["run", "--bind=/t {run}:/t {run}", "docker://a@sha256:b", "{other}", "/r"]
+    assert runtime_words(argv, fields) == [
+        *("run", "--bind=/t {run}:/t {run}", "docker://a@sha256:b", "{other}", "/r", "/sgl")
+    ]
 
 
 def test_the_time_limit_is_that_of_the_suites_with_start_and_end_in_whole_minutes() -> None:
