@@ -71,7 +71,7 @@ def test_two_agents_run_each_of_forty_tests_once_and_the_longest_first(
         f"test_{number}.py" for number in range(40)
     )
     for agent in agents:
-        assert len(agent.of("test-ended")) >= 8
+        assert len(agent.of("test-ended")) >= 1
         assert agent.of("agent-ended")[0]["reason"] == "done"
         estimates = [event["est_s"] for event in agent.of("test-started")]
         longest_first = sorted(estimates, reverse=True)

@@ -30,7 +30,8 @@ Event = dict[str, Any]
 QUICK = {"int_grace_s": 0.4, "term_grace_s": 0.4, "stop_int_grace_s": 0.4, "stop_term_grace_s": 0.4}
 
 
-# A process in a session of its own that takes no notice of SIGINT and SIGTERM; it writes its pid to a file.
+# A process in a session of its own that takes no notice of SIGINT and SIGTERM; it writes its pid to a file, and another
+# one where it ends by itself.
 STUBBORN = """
 import os, signal, subprocess, sys, time
 CODE = '''
@@ -40,6 +41,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 open(sys.argv[1] + ".new", "w").write(str(os.getpid()))
 os.rename(sys.argv[1] + ".new", sys.argv[1])
 time.sleep(90)
+open(sys.argv[1] + ".over", "w").close()
 '''
 def stubborn(name, **how):
     child = subprocess.Popen([sys.executable, "-c", CODE, name], start_new_session=True, **how)
@@ -273,6 +275,11 @@ def pid_in(agent: AgentProcess, name: str) -> int:
         if (agent.root / name).exists():
             break
     return int((agent.root / name).read_text())
+
+
+def was_killed(agent: AgentProcess, name: str) -> bool:
+    """Whether the stubborn process of this name has ended, and not by itself."""
+    return not is_alive(pid_in(agent, name)) and not (agent.root / f"{name}.over").exists()
 
 
 def processes_with(variable: str) -> Iterator[int]:

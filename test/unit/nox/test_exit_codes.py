@@ -281,6 +281,13 @@ class TestNoxfile:
         block = [line for line in self.SOURCE.splitlines()[:4] if line.startswith("#")]
         assert block == ["# /// script", '# requires-python = ">=3.11"', "# ///"]
 
+    def test_a_child_has_ended_before_githubs_runner_kills_nox(self) -> None:
+        seconds = re.findall(
+            r"^(?:INTERRUPT|TERMINATE)_TIMEOUT_S = ([\d.]+)$", self.SOURCE, flags=re.MULTILINE
+        )
+        assert len(seconds) == 2
+        assert sum(map(float, seconds)) < 10
+
     def test_it_imports_nothing_but_the_standard_library_nox_and_ci(self) -> None:
         imported = {
             name.split(".")[0]
