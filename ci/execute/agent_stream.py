@@ -1,6 +1,5 @@
 """The agent's events out of its standard output, until it ends: one loop, wherever it runs."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,10 +7,9 @@ from typing import Protocol
 
 from ci.errors import InfrastructureError
 from ci.plan.model import Plan
-from ci.record.event_json import event_from
+from ci.record.event_json import parse_line
 from ci.record.events import AgentEnded, By, Event, Note
 from ci.system import clock
-from ci.system.codec import DecodeError
 
 __all__ = ["AgentStream", "Ending", "RunningAgent", "overall_s"]
 
@@ -140,8 +138,7 @@ def overall_s(plan: Plan) -> float:
 
 
 def _event_of(line: bytes) -> Event:
-    try:
-        return replace(event_from(json.loads(line)), by=By.AGENT)
-    except (ValueError, RecursionError) as error:
-        wrong = f" ({error})" if isinstance(error, DecodeError) else ""
+    event, wrong = parse_line(line)
+    if event is None:
         return Note(text=f"not an event{wrong}: {line[:_NOTE_CHARS].decode(errors='replace')}")
+    return replace(event, by=By.AGENT)

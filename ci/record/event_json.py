@@ -1,5 +1,6 @@
-"""Events as JSON values and back; what only another version knows is kept."""
+"""Events as JSON values and back, and lines of them; what only another version knows is kept."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
@@ -8,7 +9,9 @@ from ci.catalog.verdicts import Verdict
 from ci.record import events as ev
 from ci.system.codec import DecodeError, Wrong, decode, encode
 
-__all__ = ["EVENTS", "event_from", "json_of"]
+__all__ = ["EVENTS", "event_from", "glimpse", "json_of", "parse_line"]
+
+_GLIMPSE_BYTES = 120
 
 # by type
 EVENTS: Mapping[str, type[ev.Event]] = {
@@ -46,6 +49,22 @@ def event_from(data: Any) -> ev.Event:
     if isinstance(known.get("verdict"), str):
         known["verdict"] = Verdict.of_name(known["verdict"])
     return decode(kind, {**known, "more": more})
+
+
+def parse_line(line: bytes) -> tuple[ev.Event | None, str]:
+    """The event of a line, else what is wrong with it, in parentheses where more can be said than that it is not one."""
+    try:
+        return event_from(json.loads(line)), ""
+    except DecodeError as error:
+        return None, f" ({error})"
+    except (ValueError, RecursionError):
+        return None, ""
+
+
+def glimpse(line: bytes) -> str:
+    """The beginning of a line that is not an event, in printable ASCII."""
+    shown = ascii(line[:_GLIMPSE_BYTES].decode(errors="replace"))
+    return f"{shown} ..." if len(line) > _GLIMPSE_BYTES else shown
 
 
 def json_of(event: ev.Event) -> dict[str, Any]:

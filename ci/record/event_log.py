@@ -11,9 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from ci.errors import InfrastructureError, UsageError
-from ci.record.event_json import event_from, json_of
+from ci.record.event_json import glimpse, json_of, parse_line
 from ci.record.events import SCHEMA, Damaged, Event, RunStarted
-from ci.system.codec import DecodeError
 
 __all__ = ["RecordWriter", "line_of", "read_events"]
 
@@ -144,26 +143,12 @@ def _events(data: bytes, name: str) -> Iterator[Event]:
     *lines, rest = data.split(b"\n")
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            event, wrong = _parse(line)
-            yield event or Damaged(text=f"{name}: line {number} is not an event{wrong}: {_glimpse(line)}")
+            event, wrong = parse_line(line)
+            yield event or Damaged(text=f"{name}: line {number} is not an event{wrong}: {glimpse(line)}")
     if not rest:
         return
-    last, _ = _parse(rest)
+    last, _ = parse_line(rest)
     if last is not None:
         yield last
     what = "the last line is unfinished, so the writer was stopped in it"
-    yield Damaged(text=f"{name}: {what}: {_glimpse(rest)}")
-
-
-def _parse(line: bytes) -> tuple[Event | None, str]:
-    """The event of a line, else what is wrong with it."""
-    try:
-        return event_from(json.loads(line)), ""
-    except DecodeError as error:
-        return None, f" ({error})"
-    except (ValueError, RecursionError):
-        return None, ""
-
-
-def _glimpse(line: bytes) -> str:
-    return ascii(line[:60].decode(errors="replace")) + (" ..." if len(line) > 60 else "")
+    yield Damaged(text=f"{name}: {what}: {glimpse(rest)}")

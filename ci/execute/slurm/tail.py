@@ -1,16 +1,12 @@
 """Files of events that other machines append to, read again and again."""
 
-import json
 from pathlib import Path
 
 from ci.execute.slurm.files import NOT_THERE, cannot_read
-from ci.record.event_json import event_from
+from ci.record.event_json import glimpse, parse_line
 from ci.record.events import Damaged, Event
-from ci.system.codec import DecodeError
 
 __all__ = ["Tail"]
-
-_SHOWN_CHARS = 120
 
 
 class Tail:
@@ -44,9 +40,5 @@ class Tail:
 
 
 def _event_of(line: bytes, name: str) -> Event:
-    try:
-        return event_from(json.loads(line))
-    except (ValueError, RecursionError) as error:
-        wrong = f" ({error})" if isinstance(error, DecodeError) else ""
-        shown = ascii(line[:_SHOWN_CHARS].decode(errors="replace"))
-        return Damaged(text=f"{name}: not an event{wrong}: {shown}")
+    event, wrong = parse_line(line)
+    return event or Damaged(text=f"{name}: not an event{wrong}: {glimpse(line)}")
