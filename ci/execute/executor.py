@@ -43,6 +43,10 @@ class Executor(Protocol):
         `at_once`: kill the tests and give them no time to end.
         """
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether something runs on without us: after `detach`, and where `close` could not end it."""
+
     def detach(self) -> str:
         """Let go of what can go on without us, and say what does; empty where nothing can. Safe in a signal handler."""
 

@@ -179,8 +179,13 @@ class HostExecutor:
             self._stopped = True
             self._stream.stop(at_once=at_once)
 
-    def detach(self) -> str:
+    @property
+    def goes_on(self) -> bool:
         """Nothing goes on without us."""
+        return False
+
+    def detach(self) -> str:
+        """Nothing can go on without us."""
         return ""
 
     def events(self) -> Iterator[Event]:

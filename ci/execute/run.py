@@ -29,7 +29,6 @@ from ci.record.model import RunRecord
 from ci.record.moments import moment_s
 from ci.record.quarantine import QuarantineRecord
 from ci.record.values import DisabledTest, EmptyShard, GithubRun, PlannedTest, SkippedSuite
-from ci.slurm.client import SlurmError
 from ci.system import clock
 from ci.system.environ import TODAY
 
@@ -82,8 +81,7 @@ class Run:
     baseline: Baseline | None = None
     token: str = field(default_factory=clock.new_token)
     _interrupted: bool = field(default=False, init=False)
-    _goes_on: bool = field(default=False, init=False)
-    _left: bool = field(default=False, init=False)
+    _detached: bool = field(default=False, init=False)
     _executor: Executor | None = field(default=None, init=False)
     _pressed_s: float = field(default=-math.inf, init=False)
     _parent: int = field(default_factory=os.getppid, init=False)
@@ -120,11 +118,11 @@ class Run:
             register(self._live, self.token, folder.path)
         try:
             ending = self._record(folder, read_events(folder.events) if folder.events.exists() else ())
-            if not self._goes_on:
+            if not self._detached:
                 self.report(ending)
             return ending.exit_code
         finally:
-            if not (self._goes_on or self._left):
+            if self._executor is None or not self._executor.goes_on:
                 unregister(self._live, self.token)
 
     @property
@@ -137,13 +135,13 @@ class Run:
 
         What can go on without us does so when only we are to end: our terminal or our parent is gone.
         """
-        if self._goes_on:
+        if self._detached:
             return
         alone = number == signal.SIGHUP or (number == signal.SIGTERM and os.getppid() != self._parent)
         if alone and not self._interrupted and self._executor is not None:
             words = self._executor.detach()
             if words:
-                self._goes_on = self._interrupted = True
+                self._detached = self._interrupted = True
                 self.acknowledge(words)
                 return
         now, first = clock.monotonic_s(), not self._interrupted
@@ -181,15 +179,13 @@ class Run:
                         self._begin(folder, emit)
                     if self.plan.work.tests:
                         self._execute(folder, emit)
-                    if not self._goes_on:
+                    if not self._detached:
                         code = self._code(fold(read_events(folder.events)))
                         # again at the end: a log may be cut at either side
                         emit(self._capsule())
                         emit(RunEnded(exit_code=code))
             except CiError as error:
                 failure = error
-                # the job could not be cancelled: it may still run
-                self._left = isinstance(error, SlurmError)
         folded = fold(read_events(folder.events))
         code = self._code(folded)
         if failure is not None:

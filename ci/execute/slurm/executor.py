@@ -60,6 +60,7 @@ class SlurmExecutor:
         self._lock = FileLock()
         self._over = False
         self._detached = False
+        self._not_ended = False
         self._stops = 0
         self._cancelled = 0
         self._stop_at_s: float | None = None
@@ -101,6 +102,11 @@ class SlurmExecutor:
         """Have the tests ended, and the job after them; `at_once`: have Slurm end it."""
         self._stops = 2 if at_once else max(1, self._stops)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the job may run on: it was let go, or could not be cancelled."""
+        return self._detached or self._not_ended
+
     def detach(self) -> str:
         """Let go of the job; what goes on, in words."""
         if not self._job.id:
@@ -124,11 +130,16 @@ class SlurmExecutor:
             yield from self._fail(failed_event(error, stopped=self._stops > 0))
 
     def close(self) -> None:
-        """End the job, unless it has ended or was let go."""
+        """End the job, unless it has ended, was let go, or is followed by another process.
+
+        Raises:
+            SlurmError: Slurm does not answer: the job may run on.
+        """
         try:
-            if self._job.id and not self._over and not self._detached:
-                self._over = True
+            if self._job.id and self._lock.taken and not self._over and not self._detached:
+                self._over = self._not_ended = True
                 self._job.cancel()
+                self._not_ended = False
         finally:
             self._lock.release()
 

@@ -128,6 +128,7 @@ class Double:
     on_event: Any = None
     on_start: Callable[[], None] = lambda: None
     stop_s: float = 7.0
+    goes_on: bool = False
 
     def start(self, spec: Any) -> None:
         self.calls.append(f"start {spec.run}")
@@ -143,6 +144,10 @@ class Double:
 
     def stop(self, *, at_once: bool = False) -> None:
         self.calls.append("kill" if at_once else "stop")
+
+    def detach(self) -> str:
+        self.goes_on = True
+        return "it goes on"
 
     def close(self) -> None:
         self.calls.append("close")
@@ -292,6 +297,22 @@ def test_a_failure_of_ours_ends_the_record_and_not_the_reports(bench: Bench) -> 
     (ending,) = bench.endings
     assert ending.failure is broken
     assert ending.record.recorded_exit is None
+
+
+def test_a_run_that_was_let_go_stays_alive_and_is_reported_by_who_follows_it(bench: Bench) -> None:
+    executor = Double(PASSED, on_event=presses(signal.SIGHUP, apart_s=0.0))
+    assert bench.run(executor) == ExitCode.INTERRUPTED
+    assert bench.messages == ["it goes on"]
+    assert bench.endings == []
+    assert "RunEnded" not in bench.kinds()
+    assert list((bench.runs / ".live").iterdir())
+
+
+def test_a_run_that_could_not_be_ended_is_reported_and_stays_alive(bench: Bench) -> None:
+    broken = InfrastructureError("no answer", then="scancel 7")
+    assert bench.run(Double([AgentStarted()], broken=broken, goes_on=True)) == ExitCode.INFRASTRUCTURE
+    assert bench.endings[0].failure is broken
+    assert list((bench.runs / ".live").iterdir())
 
 
 def test_what_outlived_the_agent_is_a_note(bench: Bench) -> None:
