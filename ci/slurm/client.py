@@ -31,8 +31,8 @@ class Job:
     """What Slurm says about a job.
 
     `reason` is why it waits or ended, in Slurm's words, `nodes` its nodes in Slurm's short form, both empty where there is none.
-    `exit_code` and `signal` are those of the batch script. `restarts` counts how often it was started again. `ends_s` is when its
-    time is over, or when it ended, in seconds since 1970; None where that is not known.
+    `exit_code` and `signal` are those of the batch script. `ends_s` is when its time is over, or when it ended, in seconds since
+    1970; None where that is not known.
     """
 
     id: str
@@ -40,7 +40,6 @@ class Job:
     reason: str
     exit_code: int
     signal: int
-    restarts: int
     nodes: str
     ends_s: float | None = field(default=None, compare=False)
 
@@ -158,7 +157,7 @@ class Slurm:
         ]
         lines = self._ask([*argv, "--jobs", job_id]).splitlines()
         # a job that was started again has a line for each start
-        return _accounted(lines[-1], restarts=len(lines) - 1) if lines else None
+        return _accounted(lines[-1]) if lines else None
 
     def cancel(self, job_id: str, *, signal: str = "", batch: bool = False) -> None:
         """End a job, or send it a signal; `batch`: only its batch script gets it. One that has ended is left alone.
@@ -240,7 +239,6 @@ def _job(line: str) -> Job:
         reason=_field(line, "Reason"),
         exit_code=int(code or 0),
         signal=int(signal or 0),
-        restarts=int(_field(line, "Restarts") or 0),
         nodes=_field(line, "NodeList"),
         ends_s=_moment_s(_field(line, "EndTime")),
     )
@@ -254,7 +252,7 @@ def _moment_s(text: str) -> float | None:
         return None
 
 
-def _accounted(line: str, *, restarts: int) -> Job:
+def _accounted(line: str) -> Job:
     """A line of `sacct`. Not its JSON: 22.05 has exit code 0 there for every job, and later versions have other keys."""
     job_id, state, codes, nodes, reason = line.split("|", 4)
     code, _, signal = codes.partition(":")
@@ -264,6 +262,5 @@ def _accounted(line: str, *, restarts: int) -> Job:
         reason="" if reason == "None" else reason,
         exit_code=int(code or 0),
         signal=int(signal or 0),
-        restarts=restarts,
         nodes="" if nodes == "None assigned" else nodes,
     )

@@ -42,9 +42,9 @@ class JobState(StrEnum):
         return member
 
     PENDING = ("PENDING", StateRow(words="waits for its nodes", begun=False))
-    CONFIGURING = ("CONFIGURING", StateRow(words="its nodes are made ready", begun=False))
+    CONFIGURING = ("CONFIGURING", StateRow(words="waits for its nodes to be ready", begun=False))
     RUNNING = ("RUNNING", StateRow(words="runs", tone="plain"))
-    COMPLETING = ("COMPLETING", StateRow(words="its last processes end", tone="plain"))
+    COMPLETING = ("COMPLETING", StateRow(words="ends its last processes", tone="plain"))
     SUSPENDED = ("SUSPENDED", StateRow(words="is suspended", halted=True))
     STOPPED = ("STOPPED", StateRow(words="is stopped by a signal", halted=True))
     SIGNALING = ("SIGNALING", StateRow(words="is sent a signal"))

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from ci.catalog.verdicts import Verdict
 from ci.execute.run_folder import RunFolder
@@ -162,7 +163,7 @@ class SlurmJob:
             return
         self._asked_s = moment_s
         try:
-            seen = self._slurm.job(self.id)
+            seen = self._slurm.job(self.id) or self._accounted()
             nodes = self._slurm.hostnames(seen.nodes) if seen is not None and seen.nodes else ()
             self._watch_head(seen, nodes)
         except SlurmError as error:
@@ -181,6 +182,15 @@ class SlurmJob:
             yield ev.Job(
                 job=self.id, cluster=self._place.cluster, state=seen.state, reason=seen.reason, nodes=nodes
             )
+
+    def _accounted(self) -> Job | None:
+        """How a job ended that the controller has forgotten. It is over, also where the accounting does not say so."""
+        if not self._place.accounting:
+            return None
+        with suppress(SlurmError):
+            job = self._slurm.accounted(self.id)
+            return job if job is not None and job.state.row.ended else None
+        return None
 
     def _watch_head(self, job: Job | None, nodes: Sequence[str]) -> None:
         """Slurm does not end a job that goes on without a node, not even without that of its batch script."""

@@ -59,19 +59,19 @@ def test_partitions_have_their_limits_in_minutes(slurm: Made) -> None:
 
 
 @pytest.mark.parametrize(
-    ("job", "state", "reason", "code", "signal", "restarts", "nodes"),
+    ("job", "state", "reason", "code", "signal", "nodes"),
     [
-        ("1", JobState.FAILED, "NonZeroExitCode", 9, 0, 0, "n1"),
-        ("2", JobState.CANCELLED, "", 0, 15, 0, "n1"),
-        ("3", JobState.FAILED, "JobLaunchFailure", 0, 9, 0, "n1"),
-        ("4", JobState.NODE_FAIL, "NodeDown", 0, 0, 0, "n2"),
-        ("5", JobState.PENDING, "BeginTime", 0, 0, 1, ""),
+        ("1", JobState.FAILED, "NonZeroExitCode", 9, 0, "n1"),
+        ("2", JobState.CANCELLED, "", 0, 15, "n1"),
+        ("3", JobState.FAILED, "JobLaunchFailure", 0, 9, "n1"),
+        ("4", JobState.NODE_FAIL, "NodeDown", 0, 0, "n2"),
+        ("5", JobState.PENDING, "BeginTime", 0, 0, ""),
         # its command prints `JobState=FAILED Reason=Lie`
-        ("7", JobState.COMPLETED, "", 0, 0, 0, "n[1-2]"),
+        ("7", JobState.COMPLETED, "", 0, 0, "n[1-2]"),
     ],
 )
 def test_a_job(
-    slurm: Made, job: str, state: JobState, reason: str, code: int, signal: int, restarts: int, nodes: str
+    slurm: Made, job: str, state: JobState, reason: str, code: int, signal: int, nodes: str
 ) -> None:
     assert slurm(out=JOBS[job])[0].job(job) == Job(
         id=job,
@@ -79,7 +79,6 @@ def test_a_job(
         reason=reason,
         exit_code=code,
         signal=signal,
-        restarts=restarts,
         nodes=nodes,
     )
 
@@ -92,19 +91,17 @@ def test_a_forgotten_job_is_none_and_a_dead_controller_is_not(slurm: Made) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "state", "code", "restarts", "nodes"),
+    ("text", "state", "code", "nodes"),
     [
-        ("2|CANCELLED by 0|0:0|n1|None", JobState.CANCELLED, 0, 0, "n1"),
-        ("1|FAILED|9:0|n1|None", JobState.FAILED, 9, 0, "n1"),
-        ("5|REQUEUED|0:0|n1|None\n5|PENDING|0:0|None assigned|BeginTime", JobState.PENDING, 0, 1, ""),
+        ("2|CANCELLED by 0|0:0|n1|None", JobState.CANCELLED, 0, "n1"),
+        ("1|FAILED|9:0|n1|None", JobState.FAILED, 9, "n1"),
+        ("5|REQUEUED|0:0|n1|None\n5|PENDING|0:0|None assigned|BeginTime", JobState.PENDING, 0, ""),
     ],
 )
-def test_a_job_of_the_accounting(
-    slurm: Made, text: str, state: JobState, code: int, restarts: int, nodes: str
-) -> None:
+def test_a_job_of_the_accounting(slurm: Made, text: str, state: JobState, code: int, nodes: str) -> None:
     job = slurm(out=f"{text}\n")[0].accounted("1")
     assert job is not None
-    assert (job.state, job.exit_code, job.restarts, job.nodes) == (state, code, restarts, nodes)
+    assert (job.state, job.exit_code, job.nodes) == (state, code, nodes)
     assert slurm()[0].accounted("1") is None
 
 

@@ -32,6 +32,11 @@ def test_a_job_that_may_go_on_has_not_ended(text: str) -> None:
     assert not JobState.of(text).row.ended
 
 
+@pytest.mark.parametrize("state", JobState)
+def test_the_words_of_a_state_say_what_the_job_does(state: JobState) -> None:
+    assert not state.row.words.startswith("its ")
+
+
 def test_a_state_of_a_newer_slurm_is_no_end() -> None:
     assert JobState.of("TELEPORTED") is JobState.UNKNOWN
     assert JobState.of("") is JobState.UNKNOWN
