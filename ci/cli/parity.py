@@ -1,7 +1,7 @@
 """`nox -s parity` and `./inv parity`: is a job in Actions the same as its command on a machine with that hardware?"""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ci.cli.options import Parser, read_run_options
 from ci.errors import CiError, ExitCode, Problem
 from ci.facts.gather import REPOSITORY, Place
 from ci.github.matrix import suites_of
-from ci.github.parity.compare import Gap, Parity, check_parity
+from ci.github.parity.compare import Parity, check_parity
 from ci.github.parity.executors import Pair, compare_executors, with_clusters
 from ci.github.parity.machine import PLACEHOLDER, furnish
 from ci.github.parity.plans import full_runs, planner
@@ -68,10 +68,22 @@ def parity(arguments: Sequence[str]) -> int:
     faults = [gap for one in found.values() for gap in one.faults]
     apart = [pair for pair in pairs if pair.faults]
     if faults or apart:
+        in_actions = (
+            (f"{gap.path}: {gap.machine or 'nothing'} here, {gap.actions or 'nothing'} in Actions", gap.job)
+            for gap in faults
+        )
+        by_executor = (
+            (
+                f"{one.path}: {one.left or 'nothing'} with {pair.left}, {one.right or 'nothing'} with {pair.right}",
+                f"{pair.suite} on {pair.hardware}",
+            )
+            for pair in apart
+            for one in pair.faults
+        )
         raise CiError(
             f"{len(faults)} differences between Actions and a machine, and {sum(len(pair.faults) for pair in apart)} between"
             " executors, that no row of parity.toml allows",
-            problems=[*_problems(faults), *_executor_problems(apart)],
+            problems=_grouped([*in_actions, *by_executor]),
             cause="a workflow, a row or the code depends on the machine that it runs on",
             then="fix it and render again: nox -s workflows",
             exit_code=ExitCode.TESTS_FAILED,
@@ -86,26 +98,12 @@ def read_side(stage: Stage, words: Sequence[str]) -> tuple[Request, Place]:
     return options.request, options.place
 
 
-def _problems(faults: Sequence[Gap]) -> list[Problem]:
-    """Equal differences of several jobs in one line, which names the first of them."""
-    jobs: dict[str, list[str]] = {}
-    for gap in faults:
-        what = f"{gap.path}: {gap.machine or 'nothing'} here, {gap.actions or 'nothing'} in Actions"
-        jobs.setdefault(what, []).append(gap.job)
+def _grouped(found: Iterable[tuple[str, str]]) -> list[Problem]:
+    """What differs and where; equal differences in one line, which names the first place."""
+    places: dict[str, list[str]] = {}
+    for what, where in found:
+        places.setdefault(what, []).append(where)
     return [
-        Problem(where=names[0] + (f" and {len(names) - 1} more" if names[1:] else ""), what=what)
-        for what, names in jobs.items()
-    ]
-
-
-def _executor_problems(pairs: Sequence[Pair]) -> list[Problem]:
-    """Equal differences of several suites in one line, which names the first of them."""
-    suites: dict[str, list[str]] = {}
-    for pair in pairs:
-        for one in pair.faults:
-            what = f"{one.path}: {one.left or 'nothing'} with {pair.left}, {one.right or 'nothing'} with {pair.right}"
-            suites.setdefault(what, []).append(f"{pair.suite} on {pair.hardware}")
-    return [
-        Problem(where=names[0] + (f" and {len(names) - 1} more" if names[1:] else ""), what=what)
-        for what, names in suites.items()
+        Problem(where=where + (f" and {len(others)} more" if others else ""), what=what)
+        for what, (where, *others) in places.items()
     ]
