@@ -10,11 +10,12 @@ from ci.catalog.toml_reader import closest
 from ci.errors import Problem, UsageError
 from ci.facts.gather import Place
 from ci.plan.pytest_args import check_pytest_args
-from ci.plan.registry import EXECUTORS
+from ci.plan.registry import EXECUTOR_OPTIONS, EXECUTORS
 from ci.plan.request import (
     CHANGING,
     SELECTING,
     Request,
+    given,
     parse_env,
     parse_executor,
     parse_jobs,
@@ -305,16 +306,18 @@ def read_run_options(stage: str, prog: str, command: tuple[str, ...], arguments:
         nodes=parse_nodes(known.nodes, problems),
     )
     check_pytest_args(pytest_args, problems)
-    _check_executor_options(known, request.executor, problems)
-    given = [
+    _check_executor_options(known, request, problems)
+    changing = [
         name
         for name in (*SELECTING, *CHANGING)
         if name not in ("--plan", "--failed") and _is_given(known, name)
     ]
-    given += ["-- (pytest's arguments)"] if pytest_args else []
-    if known.plan and given:
+    changing += ["-- (pytest's arguments)"] if pytest_args else []
+    if known.plan and changing:
         hint = "leave it out, or plan again without --plan"
-        problems += [Problem(where=name, what="would change the plan of --plan", hint=hint) for name in given]
+        problems += [
+            Problem(where=name, what="would change the plan of --plan", hint=hint) for name in changing
+        ]
     if known.last_failed is not None and known.test:
         problems.append(
             Problem(where="--last-failed", what="and --test both name tests", hint="use one of them")
@@ -340,13 +343,12 @@ def _is_given(known: argparse.Namespace, option: str) -> bool:
     return value not in (None, False, "", "auto", [])
 
 
-def _check_executor_options(
-    known: argparse.Namespace, executor: ExecutorKind | None, problems: list[Problem]
-) -> None:
+def _check_executor_options(known: argparse.Namespace, request: Request, problems: list[Problem]) -> None:
     """Options that the executor has no use for, and those that name an image twice, are added to `problems`."""
-    for option in dict.fromkeys(option for each in EXECUTORS.values() for option in each.OPTIONS):
+    executor = request.executor
+    for option in given(request, EXECUTOR_OPTIONS):
         fitting = [kind for kind, each in EXECUTORS.items() if option in each.OPTIONS]
-        if not _is_given(known, option) or executor in fitting:
+        if executor in fitting:
             continue
         named = " or ".join(f"--executor {kind}" for kind in fitting)
         if executor is not None:
@@ -355,10 +357,10 @@ def _check_executor_options(
         elif not known.plan and all(EXECUTORS[kind].ON_CLUSTER for kind in fitting):
             # one on a cluster is never the default
             problems.append(Problem(where=option, what=f"needs {named}", hint="add it, or leave this out"))
-    if known.from_dockerfile and known.image:
+    if request.from_dockerfile and request.image:
         problems.append(
             Problem(where="--from-dockerfile", what="and --image both name the image", hint="use one of them")
         )
-    if known.from_dockerfile and not known.checkout:
+    if request.from_dockerfile and not known.checkout:
         what = "needs --checkout, the tree with the Dockerfile"
         problems.append(Problem(where="--from-dockerfile", what=what, hint="--checkout PATH"))

@@ -8,7 +8,7 @@ from ci.catalog.executors import ExecutorKind
 from ci.plan import docker, host, slurm
 from ci.plan.executor import ExecutorPlanning
 
-__all__ = ["EXECUTORS", "decide_executor"]
+__all__ = ["EXECUTORS", "EXECUTOR_OPTIONS", "decide_executor"]
 
 # what each of them does is in ci.execute.registry
 EXECUTORS: Final[Mapping[ExecutorKind, ExecutorPlanning]] = {
@@ -16,6 +16,10 @@ EXECUTORS: Final[Mapping[ExecutorKind, ExecutorPlanning]] = {
     ExecutorKind.DOCKER: docker,
     ExecutorKind.SLURM: slurm,
 }
+# the options that only some executors have a use for
+EXECUTOR_OPTIONS: Final = tuple(
+    dict.fromkeys(option for each in EXECUTORS.values() for option in each.OPTIONS)
+)
 
 
 def decide_executor(

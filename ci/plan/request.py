@@ -1,7 +1,7 @@
 """What a user requested, before defaults: None or empty means "not given"."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ci.catalog.executors import ExecutorKind
@@ -14,6 +14,7 @@ __all__ = [
     "CHANGING",
     "SELECTING",
     "Request",
+    "given",
     "parse_env",
     "parse_executor",
     "parse_jobs",
@@ -95,6 +96,13 @@ class Request:
     def names_tests(self) -> bool:
         """Whether only some tests are requested."""
         return bool(self.tests or self.failed)
+
+
+def given(request: Request, options: Iterable[str]) -> tuple[str, ...]:
+    """Those of some options that a request gives; each is a field of it by its name."""
+    return tuple(
+        option for option in options if getattr(request, option.removeprefix("--").replace("-", "_"))
+    )
 
 
 def split_pytest_args(arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

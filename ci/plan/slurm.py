@@ -15,7 +15,7 @@ from ci.plan.container.needs import ContainerWork
 from ci.plan.executor import ContainerNeed, ExecutorPlanning, Needs, Part
 from ci.plan.facts import DockerFacts, Facts, PartitionFact, SlurmFacts
 from ci.plan.model import Plan
-from ci.plan.request import Request
+from ci.plan.request import Request, given
 from ci.plan.slurm_place import SlurmPlace, time_limit_min
 
 __all__ = ["BRINGS_ENGINE", "ON_CLUSTER", "OPTIONS", "gpu_ids", "need", "need_again", "part", "require"]
@@ -157,9 +157,8 @@ def _invalid(row: Cluster, runtime: Runtime, request: Request) -> Iterator[Probl
     if request.nodes > row.nodes_max:
         what = f"{request.nodes} nodes, and cluster {row.name} has at most {row.nodes_max}"
         yield Problem(where="--nodes", what=what, hint=f"--nodes {row.nodes_max}")
-    for option in docker.OPTIONS:
-        given = getattr(request, option.removeprefix("--").replace("-", "_"))
-        if given and option not in _INNER[runtime.inner].OPTIONS:
+    for option in given(request, docker.OPTIONS):
+        if option not in _INNER[runtime.inner].OPTIONS:
             what = f"has no effect with runtime {runtime.id} of cluster {row.name}"
             yield Problem(where=option, what=what, hint="leave it out")
 

@@ -12,8 +12,8 @@ from ci.plan.draft import Draft
 from ci.plan.facts import DockerFacts, Facts
 from ci.plan.make import make_plan
 from ci.plan.model import Plan, SuiteWork, planned_again
-from ci.plan.registry import EXECUTORS
-from ci.plan.request import Request
+from ci.plan.registry import EXECUTOR_OPTIONS, EXECUTORS
+from ci.plan.request import Request, given
 
 __all__ = [
     "at_commit",
@@ -83,18 +83,10 @@ def _is_on_cluster(executor: ExecutorKind) -> bool:
 
 
 def _refuse_without_effect(request: Request, executor: ExecutorKind) -> None:
-    given = {
-        "--cluster": request.cluster,
-        "--nodes": request.nodes,
-        "--keep": request.keep,
-        "--strict": request.strict,
-        "--exclusive-host": request.exclusive_host,
-    }
-    options = EXECUTORS[executor].OPTIONS
     problems = [
-        Problem(where=name, what=f"has no effect: the plan is run by {executor}")
-        for name, value in given.items()
-        if value and name not in options
+        Problem(where=option, what=f"has no effect: the plan is run by {executor}")
+        for option in given(request, EXECUTOR_OPTIONS)
+        if option not in EXECUTORS[executor].OPTIONS
     ]
     if problems:
         raise UsageError(
