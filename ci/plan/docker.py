@@ -219,7 +219,7 @@ def _sources(
     row = f"containers.toml: profile[{profile.id}]"
     return {
         "work.image": docker.image.source,
-        "work.container": "the executor is docker",
+        "work.container": "the tests run in a container",
         "work.container.profile": f"{row}: {profile.why}",
         "work.container.flavour": docker.image.source,
         "work.container.options": row,
@@ -252,7 +252,8 @@ def _notes(docker: DockerFacts) -> tuple[str, ...]:
         notes.append(image.stale_note)
     if not image.config_digest:
         notes.append(f"image: unresolved: {image.problem}")
-    notes += [f"not on this machine, so not in the container: {row}" for row in found.absent]
+    lacks = "without its variables" if found.elsewhere else "not in the container"
+    notes += [f"not on this machine, so {lacks}: {row}" for row in found.absent]
     return tuple(notes)
 
 

@@ -54,7 +54,7 @@ def part(catalog: Catalog, facts: Facts, needs: Needs, _found: DockerFacts | Non
         not_run=preflights_not_run(suites, "the host executor runs none, run it by hand first"),
         sources={
             "work.image": "default: no image, the host's own files",
-            "work.container": "the executor is not docker",
+            "work.container": "the tests run without a container",
         },
     )
 

@@ -20,11 +20,9 @@ from ci.execute.executor import Executor, ExecutorModule, RunInputs, failed_even
 from ci.execute.run_folder import RunFolder, read_plan
 from ci.execute.slurm.files import BEAT_S, SlurmFiles, write_whole
 from ci.execute.slurm.hello import Hello, seen_tree
+from ci.execute.slurm.here import plan_here
 from ci.execute.slurm.place import slurm_place, words_before_agent
 from ci.execute.spec import ClaimsSpec, NodeSpec, Spec
-from ci.facts.container_host import gather_container_facts
-from ci.plan.container.needs import nofile_of
-from ci.plan.environment import pass_through_names
 from ci.plan.model import Plan
 from ci.plan.roles import homes_of
 from ci.plan.slurm_place import SlurmPlace
@@ -132,22 +130,32 @@ class Worker:
             with RecordWriter(self._files.events(self._number)) as record:
                 self._emitter(record, plan)(ev.WorkerEnded(reason=EndReason.CANCELLED))
             return
-        token = f"{spec.token}.{self._number}"
-        place = slurm_place(plan)
+        with RecordWriter(self._files.events(self._number)) as record:
+            emit = self._emitter(record, plan)
+            try:
+                self._run_tests(plan, spec, catalog, emit)
+            except CiError as error:
+                emit(failed_event(error, stopped=self._stopped.is_set()))
+
+    def _run_tests(self, plan: Plan, spec: Spec, catalog: Catalog, emit: Callable[[ev.Event], None]) -> None:
+        """From the start of the node's executor to its end.
+
+        Raises:
+            CiError: it cannot be started, or this node lacks what the plan needs.
+        """
+        token, place = f"{spec.token}.{self._number}", slurm_place(plan)
+        claims = ClaimsSpec(
+            folder=str(self._files.queue), worker=self._number, look_s=place.limits.look_every_s
+        )
         inputs = RunInputs(
-            plan=_here(plan, catalog, self._environ),
+            plan=plan_here(plan, catalog, self._environ),
             folder=self._folder,
             catalog=catalog,
             token=token,
             environ=self._environ,
             before_agent=words_before_agent(plan, self._files.run),
         )
-        inner = self._executors[place.inner].open_executor(inputs)
-        with RecordWriter(self._files.events(self._number)) as record, inner as executor:
-            emit = self._emitter(record, plan)
-            claims = ClaimsSpec(
-                folder=str(self._files.queue), worker=self._number, look_s=place.limits.look_every_s
-            )
+        with self._executors[place.inner].open_executor(inputs) as executor:
             try:
                 # ours, so that we can remove what an agent in a container leaves there
                 own = self._files.queue / "by" / self._number
@@ -159,11 +167,10 @@ class Worker:
                     executor.stop()
                 for event in executor.events():
                     emit(event)
-            except CiError as error:
-                emit(failed_event(error, stopped=self._stopped.is_set()))
-            for process in executor.swept:
-                text = f"killed after the agent's end: process {process.pid} ({process.command})"
-                emit(ev.Note(text=text))
+            finally:
+                for process in executor.swept:
+                    text = f"killed after the agent's end: process {process.pid} ({process.command})"
+                    emit(ev.Note(text=text))
 
     def _node(self, plan: Plan) -> NodeSpec:
         """Which node this is for roles that are on several; for all others it is the only one."""
@@ -309,21 +316,3 @@ class HeadWatch:
         else:
             self._silent_s += passed_s
         return self._silent_s > self._within_s
-
-
-def _here(plan: Plan, catalog: Catalog, environ: Mapping[str, str]) -> Plan:
-    """The plan on this node: what Slurm says of the job and its GPUs reaches the tests, and a container has this node's devices."""
-    in_container = slurm_place(plan).inner is ExecutorKind.DOCKER
-    names = pass_through_names(catalog, environ, in_container=in_container)
-    placement, work = replace(plan.placement, pass_through=names), plan.work.container
-    if in_container and placement.container is not None and work is not None:
-        profile, planned = catalog.containers.profiles[work.profile], placement.container
-        found = gather_container_facts(catalog, profile, {**environ, "DOCKER_HOST": planned.docker})
-        own = replace(
-            planned,
-            devices=tuple(device.path for device in found.devices),
-            groups=found.groups,
-            nofile=nofile_of(profile, found.nofile_max),
-        )
-        placement = replace(placement, container=own)
-    return replace(plan, placement=placement)
