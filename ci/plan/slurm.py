@@ -20,7 +20,11 @@ from ci.plan.slurm_place import SlurmPlace, time_limit_min
 
 __all__ = ["BRINGS_ENGINE", "ON_CLUSTER", "OPTIONS", "gpu_ids", "need", "need_again", "part", "require"]
 
-OPTIONS: Final = ("--cluster", "--nodes", *docker.OPTIONS)
+# an image that is built is on the submitting machine alone
+_BUILDS: Final = "--from-dockerfile"
+# of a container that a runtime makes only the image is ours to choose
+_OF_IMAGE: Final = ("--image", "--rocm", "--strict")
+OPTIONS: Final = ("--cluster", "--nodes", *(option for option in docker.OPTIONS if option != _BUILDS))
 # the executor of the nodes decides
 BRINGS_ENGINE: Final = False
 ON_CLUSTER: Final = True
@@ -157,8 +161,9 @@ def _invalid(row: Cluster, runtime: Runtime, request: Request) -> Iterator[Probl
     if request.nodes > row.nodes_max:
         what = f"{request.nodes} nodes, and cluster {row.name} has at most {row.nodes_max}"
         yield Problem(where="--nodes", what=what, hint=f"--nodes {row.nodes_max}")
+    fitting = _OF_IMAGE if runtime.argv else _INNER[runtime.inner].OPTIONS
     for option in given(request, docker.OPTIONS):
-        if option not in _INNER[runtime.inner].OPTIONS:
+        if option not in fitting or option == _BUILDS:
             what = f"has no effect with runtime {runtime.id} of cluster {row.name}"
             yield Problem(where=option, what=what, hint="leave it out")
 

@@ -123,6 +123,31 @@ def test_a_runtime_that_was_never_run_says_so_everywhere_and_runs_no_steps() -> 
     assert plan.work.container.preflights == ()
 
 
+@pytest.mark.parametrize(
+    ("cluster", "option"),
+    [
+        ("south", "keep"),
+        ("south", "exclusive_host"),
+        ("south", "from_dockerfile"),
+        # the image would be on the submitting machine alone
+        ("north", "from_dockerfile"),
+    ],
+)
+def test_an_option_that_a_runtime_has_no_use_for_is_refused(cluster: str, option: str) -> None:
+    options: dict[str, Any] = {option: True}
+    with pytest.raises(UsageError) as caught:
+        draft_plan(catalog(), on_cluster(ROWS, cluster), asked(**options))
+    assert f"--{option.replace('_', '-')}: has no effect with runtime" in caught.value.render()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "options"),
+    [("south", {"image": "x:y", "strict": True}), ("north", {"keep": True, "exclusive_host": True})],
+)
+def test_what_a_runtime_has_a_use_for_is_taken(cluster: str, options: Mapping[str, Any]) -> None:
+    assert draft_plan(catalog(), on_cluster(ROWS, cluster), asked(**options)).needs.container is not None
+
+
 class TestBeforeSubmission:
     @pytest.mark.parametrize(
         ("partitions", "expected"),
