@@ -178,8 +178,6 @@ def make_spec(
     token: str,
     known_features: tuple[str, ...],
     shared_memory: tuple[str, ...] = (),
-    claims: ClaimsSpec = ClaimsSpec(),
-    node: NodeSpec = NodeSpec(),
 ) -> Spec:
     """The spec of a plan on this machine; `shared_memory` are prefixes of names in /dev/shm that are swept."""
     work = plan.work
@@ -193,9 +191,9 @@ def make_spec(
         jobs=work.jobs,
         gpu_ids=plan.placement.gpu_ids,
         gpu_groups=plan.placement.gpu_groups,
-        node=node,
+        node=NodeSpec(),
         sharing=work.sharing,
-        claims=claims,
+        claims=ClaimsSpec(),
         fail_fast=work.fail_fast,
         pytest_args=work.pytest_args,
         limits=work.limits.agent,

@@ -21,13 +21,9 @@ class Hello:
 
     node: str
     host: str
-    pid: int
     time_s: float
     probe: str
     tree: str
-    python: str
-    cpus: int
-    gpus: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ class Merge:
 
     @property
     def was_cancelled(self) -> bool:
-        """Whether the head was told to end before the work was done."""
+        """Whether the head was asked to end before the work was done."""
         return self._agent_ended is not None and self._agent_ended.reason is EndReason.CANCELLED
 
     def resume(self, record: Iterable[ev.Event]) -> None:

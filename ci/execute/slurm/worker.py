@@ -71,13 +71,9 @@ def look_around(plan: Plan, files: SlurmFiles, environ: Mapping[str, str]) -> He
     return Hello(
         node=node_name(environ),
         host=platform.node(),
-        pid=os.getpid(),
         time_s=clock.wall_ns() / 1e9,
         probe=read_probe(files, environ),
         tree=seen_tree(plan),
-        python=platform.python_version(),
-        cpus=len(os.sched_getaffinity(0)),
-        gpus=len(plan.placement.gpu_ids),
     )
 
 
@@ -158,7 +154,7 @@ class Worker:
         with self._executors[place.inner].open_executor(inputs) as executor:
             try:
                 # ours, so that we can remove what an agent in a container leaves there
-                own = self._files.queue / "by" / self._number
+                own = self._files.claims_by(self._number)
                 with writing(own):
                     own.mkdir(parents=True, exist_ok=True)
                 executor.start(replace(spec, token=token, claims=claims, node=self._node(plan)))
@@ -191,13 +187,13 @@ class Worker:
         """Numbers events without gaps, says whose they are, and has what ends a test on the disk before anything else."""
 
         def emit(event: ev.Event) -> None:
-            told = self._as_worker(event, plan)
-            if told is None or self._given_up or self._is_slurms(told):
+            ours = self._as_worker(event, plan)
+            if ours is None or self._given_up or self._is_slurms(ours):
                 return
             self._seq += 1
-            time = told.time or clock.iso(clock.utc_now())
-            record.append(replace(told, worker=self._number, seq=self._seq, time=time))
-            if isinstance(told, (ev.TestEnded, ev.TestNotRun, ev.WorkerEnded, ev.ExecutorFailed)):
+            time = ours.time or clock.iso(clock.utc_now())
+            record.append(replace(ours, worker=self._number, seq=self._seq, time=time))
+            if isinstance(ours, (ev.TestEnded, ev.TestNotRun, ev.WorkerEnded, ev.ExecutorFailed)):
                 record.sync()
 
         return emit
@@ -220,7 +216,7 @@ class Worker:
         """What the agent says of itself is about this worker; the end of a suite is not its to say."""
         match event:
             case ev.AgentStarted():
-                told: ev.Event = ev.WorkerStarted(
+                ours: ev.Event = ev.WorkerStarted(
                     node=node_name(self._environ),
                     host=event.host,
                     pid=event.pid,
@@ -230,9 +226,9 @@ class Worker:
                     slots=plan.work.jobs,
                 )
             case ev.AgentEnded():
-                told = ev.WorkerEnded(reason=event.reason, leftovers=event.leftovers)
+                ours = ev.WorkerEnded(reason=event.reason, leftovers=event.leftovers)
             case ev.ExecutorFailed() if self._stopped.is_set():
-                told = ev.WorkerEnded(reason=EndReason.CANCELLED, text=event.what)
+                ours = ev.WorkerEnded(reason=EndReason.CANCELLED, text=event.what)
             case ev.SuiteEnded():
                 return None
             case ev.TestEnded(outcome=AttemptOutcome.CANCELLED) if self._time_is_up.is_set():
@@ -244,7 +240,7 @@ class Worker:
                 )
             case _:
                 return event
-        return replace(told, time=event.time, elapsed_s=event.elapsed_s, by=event.by)
+        return replace(ours, time=event.time, elapsed_s=event.elapsed_s, by=event.by)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._ended_by_slurm.set()

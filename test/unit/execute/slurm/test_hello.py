@@ -7,7 +7,7 @@ from ci.errors import ExitCode
 from ci.execute.slurm.files import SlurmFiles
 from ci.execute.slurm.hello import Greeting, Hello, wrong_with
 
-HEAD = Hello(node="n1", host="h1", pid=1, time_s=100.0, probe="p", tree="t", python="3.11.7", cpus=2, gpus=0)
+HEAD = Hello(node="n1", host="h1", time_s=100.0, probe="p", tree="t")
 FILES = SlurmFiles(run=Path("/runs/one"))
 
 
