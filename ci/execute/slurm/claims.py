@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ci.errors import InfrastructureError
+from ci.execute.slurm.files import SlurmFiles
 from ci.execute.slurm.ledger import Claim
 
 __all__ = ["claims_of"]
@@ -13,13 +14,13 @@ __all__ = ["claims_of"]
 _OWNED = 2
 
 
-def claims_of(queue: Path, worker: str) -> tuple[Claim, ...]:
+def claims_of(files: SlurmFiles, number: str) -> tuple[Claim, ...]:
     """The claims of a worker that hold.
 
     Raises:
         InfrastructureError: the folder cannot be read.
     """
-    folder = queue / "by" / worker
+    folder = files.claims_by(number)
     try:
         return tuple(_claims(folder))
     except FileNotFoundError:

@@ -38,7 +38,7 @@ def open_executor(run: RunInputs) -> Executor:
 
 
 class SlurmExecutor:
-    """One job of Slurm. Use as a context manager: the job ends with it, unless it was told to let go of it."""
+    """One job of Slurm. Use as a context manager: the job ends with it, unless it was asked to let go of it."""
 
     swept: tuple[Found, ...] = ()
 
@@ -61,8 +61,9 @@ class SlurmExecutor:
         self._over = False
         self._detached = False
         self._not_ended = False
-        self._stops = 0
-        self._cancelled = 0
+        # what was asked of us, and what we have asked of head and Slurm
+        self._stopped = self._at_once = False
+        self._head_stopped = self._cancelled = False
         self._stop_at_s: float | None = None
         self._head_ended_s: float | None = None
 
@@ -80,12 +81,7 @@ class SlurmExecutor:
             self._merge.resume(read_events(self._run.events))
             return
         with writing(files.folder):
-            for folder in (
-                files.folder / "workers",
-                files.queue / "by",
-                files.queue / "claims",
-                files.queue / "again",
-            ):
+            for folder in (files.all_workers, files.claims, files.given_again):
                 folder.mkdir(parents=True, exist_ok=True)
             files.head_events.touch()
             with files.probe.open("w", encoding="ascii") as file:
@@ -100,7 +96,8 @@ class SlurmExecutor:
 
     def stop(self, *, at_once: bool = False) -> None:
         """Have the tests ended, and the job after them; `at_once`: have Slurm end it."""
-        self._stops = 2 if at_once else max(1, self._stops)
+        self._stopped = True
+        self._at_once = self._at_once or at_once
 
     @property
     def goes_on(self) -> bool:
@@ -127,7 +124,7 @@ class SlurmExecutor:
             yield from self._new()
             with suppress(CiError):
                 yield from self._read()
-            yield from self._fail(failed_event(error, stopped=self._stops > 0))
+            yield from self._fail(failed_event(error, stopped=self._stopped))
 
     def close(self) -> None:
         """End the job, unless it has ended, was let go, or is followed by another process.
@@ -203,7 +200,7 @@ class SlurmExecutor:
 
     def _is_overdue(self, moment_s: float) -> bool:
         """Whether Slurm takes too long to see the end: it was asked to end the job, or the head has said its last word."""
-        if self._stop_at_s is not None and self._cancelled > 1:
+        if self._stop_at_s is not None and self._cancelled:
             return moment_s > self._stop_at_s + _CANCEL_S
         if self._place.requeue or self._head_ended_s is None:
             return False
@@ -215,7 +212,7 @@ class SlurmExecutor:
         if said:
             yield from self._merge.finish()
             return
-        yield from self._fail(self._job.failure(stopped=self._stops > 0))
+        yield from self._fail(self._job.failure(stopped=self._stopped))
 
     def _fail(self, failure: ev.ExecutorFailed) -> Iterator[ev.Event]:
         because = ": ".join(filter(None, (failure.what, failure.cause)))
@@ -223,18 +220,18 @@ class SlurmExecutor:
 
     def _act_on_stop(self) -> None:
         """Have the tests end first, and the job when that takes too long; a job that has not begun is taken back."""
-        if not self._stops:
+        if not self._stopped:
             return
         moment_s = clock.monotonic_s()
         if self._stop_at_s is None:
             self._stop_at_s = moment_s + self._plan.work.limits.agent.stop_s + _SAY_S
-        if self._cancelled < 1 and self._job.begun:
+        if self._job.begun and not (self._head_stopped or self._cancelled):
             # without an answer again at the next turn, until it is time to cancel
             with suppress(SlurmError):
                 self._job.stop_head()
-                self._cancelled = 1
-        if self._cancelled < 2 and (not self._job.begun or self._stops > 1 or moment_s > self._stop_at_s):
-            self._cancelled, self._stop_at_s = 2, min(self._stop_at_s, moment_s)
+                self._head_stopped = True
+        if not self._cancelled and (not self._job.begun or self._at_once or moment_s > self._stop_at_s):
+            self._cancelled, self._stop_at_s = True, min(self._stop_at_s, moment_s)
             self._job.cancel()
 
     # ---- the record

@@ -65,6 +65,14 @@ class SlurmFiles:
         """Where the agents of roles meet; `start` counts how often the job was started again."""
         return self.run / "roles" / str(start)
 
+    def lost(self, start: int, node: int) -> Path:
+        """There when this node of the run, from 1, is lost."""
+        return self.meetings(start) / f"lost-{node}"
+
+    def settled(self, start: int) -> Path:
+        """There when no test with roles on several nodes is left."""
+        return self.meetings(start) / "settled"
+
     @property
     def beat(self) -> Path:
         """What the head writes anew every few seconds, so that its silence can be told from its end: its node's name and a count."""
@@ -72,8 +80,22 @@ class SlurmFiles:
 
     @property
     def queue(self) -> Path:
-        """The claims of the workers' agents."""
+        """Where the workers' agents claim tests."""
         return self.folder / "queue"
+
+    @property
+    def claims(self) -> Path:
+        """The claims of all workers."""
+        return self.queue / "claims"
+
+    def claims_by(self, number: str) -> Path:
+        """A worker's own files of its claims."""
+        return self.queue / "by" / number
+
+    @property
+    def given_again(self) -> Path:
+        """The places that may be claimed a second time."""
+        return self.queue / "again"
 
     @property
     def closed(self) -> Path:
@@ -87,11 +109,16 @@ class SlurmFiles:
 
     def again(self, place: int) -> Path:
         """There when the test at this place of the order may be claimed a second time."""
-        return self.queue / "again" / str(place)
+        return self.given_again / str(place)
+
+    @property
+    def all_workers(self) -> Path:
+        """The workers' own folders."""
+        return self.folder / "workers"
 
     def worker(self, number: str) -> Path:
         """A worker's own folder."""
-        return self.folder / "workers" / number
+        return self.all_workers / number
 
     def events(self, number: str) -> Path:
         """A worker's events."""
@@ -116,7 +143,7 @@ class SlurmFiles:
         Raises:
             InfrastructureError: the folder cannot be read.
         """
-        folder = self.folder / "workers"
+        folder = self.all_workers
         try:
             names = [path.name for path in folder.iterdir()]
         except OSError as error:

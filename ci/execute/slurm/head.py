@@ -240,7 +240,7 @@ class Head:
 
     def _holds_claims(self, number: str) -> bool:
         """Whether a worker has claimed what it never settled: the folder failed while it made a claim."""
-        return self._ledger.has_open(claims_of(self._files.queue, number))
+        return self._ledger.has_open(claims_of(self._files, number))
 
     def _give_up(self, number: str, because: str) -> None:
         """Have a worker end that may still run: srun ends when Slurm does not hear of a node, and what runs there runs on."""
@@ -252,7 +252,7 @@ class Head:
     def _lose(self, number: str, because: str) -> None:
         if number in self._started:
             self._lost.append(number)
-        loss = self._ledger.lose(number, claims_of(self._files.queue, number))
+        loss = self._ledger.lose(number, claims_of(self._files, number))
         tests = [self._ledger.tests[place] for place in loss.again]
         # the record first: whoever takes a test again comes behind it
         self._emit(
@@ -266,7 +266,7 @@ class Head:
         self._give_out(loss, number, self._end_roles_of(number))
 
     def _give_again(self, number: str) -> None:
-        self._give_out(self._ledger.lose(number, claims_of(self._files.queue, number)), number)
+        self._give_out(self._ledger.lose(number, claims_of(self._files, number)), number)
 
     def _give_out(self, loss: Loss, number: str, not_run: Collection[str] = ()) -> None:
         """Let other workers claim what is given out again, and say what is not; `not_run` are suites that no other can run."""
@@ -287,13 +287,13 @@ class Head:
         if not homes or number not in self._started:
             return ()
         start, before = divmod(int(number) - 1, self._place.nodes)
-        folder, node = self._files.meetings(start), before + 1
+        files, node = self._files, before + 1
         elsewhere = {suite for suite, home in homes.items() if home == node}
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"lost-{node}").touch()
+        with writing(files.meetings(start)):
+            files.meetings(start).mkdir(parents=True, exist_ok=True)
+            files.lost(start, node).touch()
             if elsewhere:
-                (folder / "settled").touch()
+                files.settled(start).touch()
         because = f"node {self._nodes.get(number, '')}, beside whose router it runs, was lost"
         for suite, test in self._ledger.unsettled:
             if suite in elsewhere:
