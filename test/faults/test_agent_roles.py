@@ -63,7 +63,7 @@ def a_role(role: str, *args: str, order: int = 1, **keys: Any) -> dict[str, Any]
 
 def suite_of(
     agent: AgentProcess, text: str, *, env: Mapping[str, str] | None = None, **prefill: Any
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """A suite with three roles behind one test, whose servers are those above."""
     agent.write("harness/__init__.py", "")
     agent.write("harness/role_server.py", SERVER)
@@ -75,7 +75,7 @@ def suite_of(
             a_role(ROUTER, "http://{prefill.host}:{prefill.http}", "{decode.http}", "{http}", order=2),
         ],
     )
-    return {**suite, "env": {**suite["env"], **(env or {})}}  # type: ignore[dict-item]  # a mapping
+    return {**suite, "env": {**suite["env"], **(env or {})}}
 
 
 def run(agent: AgentProcess, suite: Mapping[str, object], **keys: object) -> AgentProcess:
@@ -230,7 +230,7 @@ class TestRoles:
 
     def test_the_files_time_limit_holds_while_it_waits_for_its_roles(self, agent: AgentProcess) -> None:
         suite = suite_of(agent, ASKS, env={"READY_AFTER_DECODE": "60"})
-        suite["tests"] = [{**suite["tests"][0], "timeout_s": 3}]  # type: ignore[index]  # a list
+        suite["tests"] = [{**suite["tests"][0], "timeout_s": 3}]
         run(agent, suite).wait()
         ended = agent.ended("test_a.py")
         assert ended["verdict"] == "timeout"
@@ -256,7 +256,7 @@ class TestRolesOnTwoNodes:
         """Two agents with one queue, unless the first has another: a test whose decode server is on the second node, then others of a suite without roles."""
         one = nodes[0]
         suite = suite_of(one, text, env=env)
-        suite["roles"][1]["node"] = 2  # type: ignore[index]  # a list
+        suite["roles"][1]["node"] = 2
         others = [one.write(f"test_{name}.py", "def test(): pass\n") for name in ("b", "c", "d")]
         suites = [a_suite(others, id="others"), suite]
         queue = one.run_dir / "queue"

@@ -36,7 +36,7 @@ def test_they_are_refused_once_and_no_test_is_started(
 
 def test_those_of_the_variable_are_tried_too(agent: AgentProcess) -> None:
     suite = a_suite([agent.write("test_a.py", PASSES)])
-    agent.run({**suite, "env": {**suite["env"], "PYTEST_ADDOPTS": "--fixtures"}})  # type: ignore[dict-item]
+    agent.run({**suite, "env": {**suite["env"], "PYTEST_ADDOPTS": "--fixtures"}})
     assert "--fixtures: no case would be run" in agent.of("executor-failed")[0]["problems"][0]
 
 

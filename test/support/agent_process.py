@@ -127,7 +127,7 @@ def a_metric(name: str, *measured_by: str, **keys: object) -> dict[str, object]:
     return {**row, "measured_by": list(measured_by), **keys}
 
 
-def a_suite(tests: Sequence[Mapping[str, object]], **keys: object) -> dict[str, object]:
+def a_suite(tests: Sequence[Mapping[str, object]], **keys: object) -> dict[str, Any]:
     """A suite of the spec: no GPU, one attempt."""
     suite = {"id": "suite", "name": "suite", "timeout_s": 120, "gpus": 0, "attempts": 1, "retry_wait_s": 0}
     return {**suite, "retries": [], "roles": [], "env": measured_environ(), "tests": list(tests), **keys}

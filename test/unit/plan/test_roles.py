@@ -1,6 +1,7 @@
 """The roles of a suite in a plan: what they are is work, where they are is not."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,12 +23,9 @@ def plan_of(rows: Catalog | None = None) -> Plan:
     return planned(rows or catalog(), facts(ROWS), request("stage-b-amd"))
 
 
-def changed(role: Role, **values: object) -> Catalog:
+def changed(role: Role, **values: Any) -> Catalog:
     """The catalog with other values in the row of a role."""
-    rows = tuple(
-        replace(row, **values) if row.role is role else row  # type: ignore[arg-type]  # the row's own
-        for row in catalog().roles
-    )
+    rows = tuple(replace(row, **values) if row.role is role else row for row in catalog().roles)
     return replace(catalog(), roles=rows)
 
 

@@ -1,7 +1,9 @@
 """What Slurm answers, as its client hands it on; the answers are those of Slurm 22.05."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,18 +24,18 @@ class Programs:
     """Slurm's programs: what each call was, and one answer for all."""
 
     def __init__(self, *, out: str = "", err: str = "", code: int | None = 0, why: str = "") -> None:
-        self.answer = {"code": code, "stdout": out.encode(), "stderr": err.encode(), "why": why}
+        self.answer = Completed(argv=(), code=code, stdout=out.encode(), stderr=err.encode(), why=why)
         self.calls: list[tuple[tuple[str, ...], bytes]] = []
 
     def __call__(self, argv: Sequence[str], *, stdin: bytes = b"", **_: object) -> Completed:
         self.calls.append((tuple(argv), stdin))
-        return Completed(argv=tuple(argv), **self.answer)  # type: ignore[arg-type]  # its own fields
+        return replace(self.answer, argv=tuple(argv))
 
 
 @pytest.fixture
 def slurm(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Slurm, Programs]]:
-    def made(row: str = "", **answer: object) -> tuple[Slurm, Programs]:
-        programs = Programs(**answer)  # type: ignore[arg-type]  # its keywords
+    def made(row: str = "", **answer: Any) -> tuple[Slurm, Programs]:
+        programs = Programs(**answer)
         monkeypatch.setattr("ci.slurm.client.capture", programs)
         return Slurm({}, row=row), programs
 
@@ -155,9 +157,9 @@ def test_without_slurm_the_message_says_so(slurm: Made) -> None:
         ({"signal": "TERM", "batch": True}, ("scancel", "--signal=TERM", "--batch", "7")),
     ],
 )
-def test_a_cancellation(slurm: Made, keywords: Mapping[str, object], words: tuple[str, ...]) -> None:
+def test_a_cancellation(slurm: Made, keywords: Mapping[str, Any], words: tuple[str, ...]) -> None:
     client, programs = slurm()
-    client.cancel("7", **keywords)  # type: ignore[arg-type]  # its keywords
+    client.cancel("7", **keywords)
     assert programs.calls == [(words, b"")]
 
 
