@@ -2,9 +2,10 @@
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from ci.agent.processes import Children
 from ci.agent.queue import Queue
 from ci.agent.stop import Stop
 from ci.agent.verdict import AttemptFacts
-from support.agent_process import AgentProcess, a_test
+from support.agent_process import AgentProcess, a_test, wait_for
 
 __all__ = ["NoChildren", "Script", "files", "script", "work"]
 
@@ -54,7 +55,13 @@ class Script:
         return Planned(self, test, number, list(place.gpu_ids))
 
     def of(self, kind: str) -> list[Event]:
-        return [event for event in self.events if event["type"] == kind]
+        return [event for event in list(self.events) if event["type"] == kind]
+
+    def until(self, kind: str, **keys: object) -> None:
+        """Wait for the first event of a kind that has these keys."""
+        for _ in wait_for(f"{kind} {keys}"):
+            if any(keys.items() <= event.items() for event in self.of(kind)):
+                return
 
 
 class Planned:
@@ -89,7 +96,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
 
 
 def work(script: Script, folder: Path, *suites: dict[str, object], **keys: object) -> None:
-    """Work through these suites; the events are the script's then, also when the queue raises."""
+    """Work through these suites; the script has the events as they come, also when the queue raises."""
     spec = agent_spec.parse_spec(json.dumps(AgentProcess(folder).spec(*suites, **keys)))
     output, write_end = os.pipe()
     context = RunContext(
@@ -102,12 +109,19 @@ def work(script: Script, folder: Path, *suites: dict[str, object], **keys: objec
         log_names=set(),
         ended=[],
     )
-    try:
-        Queue(context).run()
-    finally:
-        os.close(write_end)
-        with os.fdopen(output, "rb") as stream:
-            script.events = [json.loads(line) for line in stream]
+    with os.fdopen(output, "rb") as stream:
+        reader = threading.Thread(target=_read, args=(stream, script.events))
+        reader.start()
+        try:
+            Queue(context).run()
+        finally:
+            os.close(write_end)
+            reader.join()
+
+
+def _read(stream: IO[bytes], events: list[Event]) -> None:
+    for line in stream:
+        events.append(json.loads(line))  # noqa: PERF401  # as it comes
 
 
 def files(*names: str) -> list[dict[str, object]]:

@@ -189,7 +189,7 @@ class TestRetriesOnOtherGpus:
             if test in "ab":
                 both.wait(10)
             if test == "b":  # it holds the other GPU until a has ended
-                time.sleep(0.3)
+                script.until("retry")
 
         def leak(_memory: SlotMemory, gpu_ids: list[str], **_keys: object) -> Leak | None:
             return Leak(gpu_ids=("1",), because="still in use") if "1" in gpu_ids else None
@@ -212,13 +212,13 @@ class TestRetriesOnOtherGpus:
         assert script.ran == ran
 
     def test_a_test_waits_until_another_gpu_is_free(self, script: Script, tmp_path: Path) -> None:
-        both, over = threading.Barrier(2), threading.Event()
+        both = threading.Barrier(2)
 
         def during(test: str) -> None:
             if test in ("a", "b") and len(script.ran) <= 2:
                 both.wait(10)
             if test == "b":
-                over.wait(0.3)
+                script.until("retry")
 
         script.during = during
         script.verdicts = {"a": ["device", "passed"]}
@@ -238,9 +238,9 @@ class TestRetriesOnOtherGpus:
         def during(test: str) -> None:
             both.wait(10)
             if test == "b":
-                time.sleep(0.3)
+                script.until("retry")
                 script.stop.request("got SIGTERM")
-                time.sleep(0.3)
+                script.until("note", test="a")
 
         script.during = during
         script.verdicts = {"a": ["device"]}
@@ -252,6 +252,7 @@ class TestRetriesOnOtherGpus:
             gpu_ids=["0", "1"],
         )
         assert [number for test, number, _ in script.ran if test == "a"] == [1]
+        assert script.of("note")[-1]["text"] == "no further attempt: got SIGTERM"
 
 
 class TestSeveralAtATime:
