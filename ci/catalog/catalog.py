@@ -131,6 +131,10 @@ class Catalog:
         """The suites of a stage, in the catalog's order."""
         return tuple(suite for suite in self.suites if suite.stage == stage_id)
 
+    def roles_of(self, suite: str) -> tuple[RoleRow, ...]:
+        """The rows of a suite's roles, by the suite's name; empty for one without."""
+        return tuple(row for row in self.roles if row.suite == suite)
+
     def family_of(self, hardware_class: str) -> str:
         """`mi30x`, `mi35x` or `cpu`."""
         return self.hardware.classes[hardware_class].family

@@ -1,7 +1,7 @@
 """Slurm clusters and what starts the agent on their nodes: the rows of `clusters.toml`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final
@@ -76,6 +76,15 @@ class Cluster(Sourced):
     shared: _Folder = ""
     requeue: bool = False
     accounting: bool = False
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """Their names; empty where the row names none."""
+        return tuple(self.partition.split(",")) if self.partition else ()
+
+    def missing(self, known: Collection[str]) -> tuple[str, ...]:
+        """The row's partitions that are not among those that Slurm has."""
+        return tuple(name for name in self.partitions if name not in known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,8 +91,7 @@ def _slurm(catalog: Catalog, environ: Mapping[str, str]) -> Finding:
         text = f"{slurm}, which has no row in clusters.toml; add it: {row_to_add(found.here)}"
         return Finding(name="slurm", ok=False, text=text)
     shown = ", ".join(_partition(one) for one in found.partitions)
-    names = [one.name for one in found.partitions]
-    missing = [name for name in row.partition.split(",") if name and name not in names]
+    missing = row.missing([one.name for one in found.partitions])
     text = f"{slurm}: {catalog.where(row)}, runtime {row.runtime}; partitions: {shown or 'none'}"
     if missing:
         text = f"{text}; the row's {', '.join(missing)} does not exist"

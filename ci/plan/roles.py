@@ -30,8 +30,7 @@ def roles_of(catalog: Catalog, facts: Facts, suite: Suite, engine: str) -> tuple
             ready=row.ready,
             ready_s=row.ready_s or service.launch_s,
         )
-        for row in catalog.roles
-        if row.suite == suite.name
+        for row in catalog.roles_of(suite.name)
     )
 
 
@@ -52,6 +51,6 @@ def places_of(catalog: Catalog, suites: Iterable[SuiteWork], *, nodes: int) -> t
     return tuple(
         RolePlace(suite=suite.id, role=row.role, node=min(row.node, nodes), ports=row.ports)
         for suite in suites
-        for row in catalog.roles
-        if row.suite == suite.name and suite.roles
+        if suite.roles
+        for row in catalog.roles_of(suite.name)
     )

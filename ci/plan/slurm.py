@@ -56,8 +56,7 @@ def need(
             cause=f"its row in clusters.toml has runtime {runtime.id} and at most {row.nodes_max} nodes",
             then=f"fix the options, or the row: {catalog.where(row)}",
         )
-    found = _INNER[runtime.inner].need(catalog, facts, request, suites, engine)
-    return replace(found, elsewhere=True) if found is not None else None
+    return _INNER[runtime.inner].need(catalog, facts, request, suites, engine)
 
 
 def need_again(catalog: Catalog, saved: Plan) -> ContainerNeed | None:
@@ -190,13 +189,10 @@ def _without_steps(container: ContainerWork | None) -> ContainerWork | None:
 
 def _refusals(catalog: Catalog, row: Cluster, needs: Needs, slurm: SlurmFacts) -> Iterator[str]:
     """Why no partition of the row can take the job."""
-    names = (
-        row.partition.split(",") if row.partition else [one.name for one in slurm.partitions if one.default]
-    )
+    names = row.partitions or tuple(one.name for one in slurm.partitions if one.default)
     known = {one.name: one for one in slurm.partitions}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        yield f"{', '.join(unknown)} does not exist; Slurm has {', '.join(known) or 'none that you may use'}"
+    if missing := row.missing(known):
+        yield f"{', '.join(missing)} does not exist; Slurm has {', '.join(known) or 'none that you may use'}"
     named = [known[name] for name in names if name in known]
     if not named:
         if not names:

@@ -113,7 +113,7 @@ def _suite_work(
     sources[f"{path}.attempts"] = catalog.source_of(suite, "attempts")
     sources[f"{path}.gpus"] = catalog.source_of(suite, "gpus")
     sources[f"{path}.shard"] = "--shard" if selected.shard is not None else "default: the whole suite"
-    if any(row.suite == suite.name for row in catalog.roles):
+    if catalog.roles_of(suite.name):
         sources[f"{path}.roles"] = f"roles.toml, for {engine} on {facts.hardware_class}"
     selected_by = request.tests_source if request.names_tests else f"registered for {suite.name}"
     sources[f"{path}.tests"] = (
