@@ -13,7 +13,7 @@ from ci.errors import CiError, ExitCode, NothingSelectedError, Problem, UsageErr
 from ci.execute.run_folder import read_plan
 from ci.facts.gather import REPOSITORY, find_today, runs_dir
 from ci.facts.git import commit_of
-from ci.plan.compare.replay import only_tests
+from ci.plan.compare.replay import only_tests, placing_words
 from ci.plan.model import Plan
 from ci.report.console import open_console, say
 from ci.repro.docker_line import docker_line, inside_lines
@@ -152,7 +152,8 @@ class Repro:
         if plan is not None:
             again, stage = self._again(found), found.asked.stage
             lines["the same plan"] = session_line(self._catalog, stage, again.words(plan))
-            if plan.placement.slurm is not None and self._options.executor is None:
+            # without such words the line above is for the cluster already
+            if self._options.executor is None and placing_words(plan, None):
                 there = replace(again, executor=plan.placement.executor)
                 lines["the same plan, there"] = session_line(self._catalog, stage, there.words(plan))
         lines |= repeat_lines(

@@ -1,6 +1,6 @@
 """A saved plan again: checked against what its request gives here, only some of its tests, or at another commit."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 
 from ci.catalog.catalog import Catalog
@@ -121,7 +121,17 @@ def made_again(
         UsageError: the draft has not all of that part.
     """
     fresh = make_plan(catalog, facts, draft, found)
+    fresh = replace(fresh, sources={**fresh.sources, **_saved_sources(saved, fresh)})
     return only_tests(catalog, fresh, saved.part) if saved.part else fresh
+
+
+def _saved_sources(saved: Plan, fresh: Plan) -> Mapping[str, str]:
+    """The sources of what was not asked for in this call: the allocation as it was."""
+    there, here = saved.placement.slurm, fresh.placement.slurm
+    if there is None or here is None or there.cluster != here.cluster:
+        return {}
+    names = ("cluster", "nodes") if there.nodes == here.nodes else ("cluster",)
+    return {f"placement.slurm.{name}": "the saved plan" for name in names}
 
 
 def verified(saved: Plan, fresh: Plan, *, as_saved: bool) -> Plan:

@@ -217,8 +217,10 @@ class TestAgain:
         same = again(catalog(), on_cluster(ROWS, "laptop"), request(), there)
         assert same.request.cluster == "laptop"
         assert placed(same).nodes == 3
+        assert same.sources["placement.slurm.nodes"] == "the saved plan"
         fewer = again(catalog(), on_cluster(ROWS, "laptop"), request(nodes=1), there)
         assert placed(fewer).nodes == 1
+        assert fewer.sources["placement.slurm.nodes"] == "--nodes"
         assert fewer.digest == there.digest
 
     def test_a_docker_plan_on_nodes_with_docker_and_not_on_others(self) -> None:
