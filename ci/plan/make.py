@@ -169,6 +169,9 @@ def _notes(
     if facts.today_tried:
         yield tried_date_note(facts.today, facts.today_source)
     yield from part.notes
+    most, slots = catalog.limits.agent.slots_max, _slots(facts, draft)
+    if draft.needs.request.jobs == "gpus" and slots > most:
+        yield f"--jobs gpus: {most} tests at a time, not {slots}: no more have ports of their own (limits.toml)"
     if facts.engine_build is not None:
         yield from facts.engine_build.notes
 
@@ -198,7 +201,7 @@ def _jobs(facts: Facts, draft: Draft, most: int) -> int:
     """
     jobs = draft.needs.request.jobs
     if jobs == "gpus":
-        return min(most, max(1, len(draft.gpu_ids) or facts.cpus))
+        return min(most, _slots(facts, draft))
     if int(jobs or 1) > most:
         raise UsageError(
             f"--jobs {jobs}: at most {most} tests at a time have ports of their own",
@@ -206,6 +209,11 @@ def _jobs(facts: Facts, draft: Draft, most: int) -> int:
             then=f"--jobs {most}",
         )
     return int(jobs or 1)
+
+
+def _slots(facts: Facts, draft: Draft) -> int:
+    """GPUs that the tests may have; in a rehearsal CPUs."""
+    return max(1, len(draft.gpu_ids) or facts.cpus)
 
 
 def _sharing(catalog: Catalog, suites: SuitesWork, jobs: int) -> SharingWork:

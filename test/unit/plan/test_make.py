@@ -309,7 +309,9 @@ def test_jobs_gpus_is_as_many_as_the_gpus_allow() -> None:
 def test_more_tests_at_a_time_than_have_ports_are_refused() -> None:
     most = catalog().limits.agent.slots_max
     many = replace(facts(ROWS), cpus=10 * most)
-    assert planned(catalog(), many, request(jobs="gpus")).work.jobs == most
+    plan = planned(catalog(), many, request(jobs="gpus"))
+    assert plan.work.jobs == most
+    assert any(f"{most} tests at a time, not {10 * most}" in note for note in plan.notes)
     with pytest.raises(UsageError, match=f"at most {most} tests at a time") as error:
         planned(catalog(), many, request(jobs=str(most + 1)))
     assert error.value.then == f"--jobs {most}"
