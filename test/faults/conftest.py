@@ -1,6 +1,6 @@
 """The engines, registries and images of these tests; nothing is started before a test asks for it."""
 
-from support.agent_process import agent
+from support.agent_process import agent, nodes
 from support.child_processes import default_signals, ended_children
 from support.engines import base_image, engine, private_engine, registry, rehearsal_image, small_image
 from support.standins import standin
@@ -11,6 +11,7 @@ __all__ = [
     "default_signals",
     "ended_children",
     "engine",
+    "nodes",
     "private_engine",
     "registry",
     "rehearsal_image",

@@ -3,7 +3,6 @@
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,6 @@ from support.agent_process import QUICK, AgentProcess, Event, a_suite, wait_for
 from support.full_disk import file_system
 
 LOOK_S = 0.1
-
-
-@pytest.fixture
-def agents(tmp_path: Path) -> Iterator[tuple[AgentProcess, AgentProcess]]:
-    """Two agents with one tree."""
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-    with AgentProcess(tmp_path / "one") as one, AgentProcess(tmp_path / "two") as two:
-        two.root = one.root
-        yield one, two
-        assert one.alive() + two.alive() == [], "processes of the run are left"
 
 
 def scripts(agent: AgentProcess, count: int, *, seconds: float = 0.05) -> list[dict[str, object]]:
@@ -48,29 +36,29 @@ def ran(*agents: AgentProcess) -> list[Event]:
     return [event for agent in agents for event in agent.of("test-started")]
 
 
-def close_when(agents: tuple[AgentProcess, AgentProcess], queue: Path, ends: int) -> None:
+def close_when(nodes: tuple[AgentProcess, AgentProcess], queue: Path, ends: int) -> None:
     """Close the queue as soon as so many tests have ended."""
     for _ in wait_for(f"the end of {ends} tests", seconds=90):
-        if sum(len(agent.of("test-ended")) for agent in agents) >= ends:
+        if sum(len(agent.of("test-ended")) for agent in nodes) >= ends:
             (queue / "closed").touch()
             return
 
 
 def test_two_agents_run_each_of_forty_tests_once_and_the_longest_first(
-    agents: tuple[AgentProcess, AgentProcess], tmp_path: Path
+    nodes: tuple[AgentProcess, AgentProcess], tmp_path: Path
 ) -> None:
-    one, two = agents
+    one, two = nodes
     suite = a_suite(scripts(one, 40))
     queue = tmp_path / "queue"
     one.start(suite, **shared(queue, "1"))
     two.start(suite, **shared(queue, "2"))
-    close_when(agents, queue, 40)
+    close_when(nodes, queue, 40)
     one.wait(30)
     two.wait(30)
     assert Counter(event["test"] for event in ran(one, two)) == Counter(
         f"test_{number}.py" for number in range(40)
     )
-    for agent in agents:
+    for agent in nodes:
         assert len(agent.of("test-ended")) >= 1
         assert agent.of("agent-ended")[0]["reason"] == "done"
         estimates = [event["est_s"] for event in agent.of("test-started")]
@@ -80,9 +68,9 @@ def test_two_agents_run_each_of_forty_tests_once_and_the_longest_first(
 
 
 def test_what_a_killed_agent_had_is_run_once_more_and_nothing_else_is(
-    agents: tuple[AgentProcess, AgentProcess], tmp_path: Path
+    nodes: tuple[AgentProcess, AgentProcess], tmp_path: Path
 ) -> None:
-    one, two = agents
+    one, two = nodes
     tests = scripts(one, 12, seconds=0.4)
     suite = a_suite(tests)
     queue = tmp_path / "queue"
@@ -100,9 +88,9 @@ def test_what_a_killed_agent_had_is_run_once_more_and_nothing_else_is(
     assert left
     for place in left:
         (queue / "again" / place).touch()
-    close_when(agents, queue, 12)
+    close_when(nodes, queue, 12)
     two.wait(60)
-    ends = Counter(event["test"] for agent in agents for event in agent.of("test-ended"))
+    ends = Counter(event["test"] for agent in nodes for event in agent.of("test-ended"))
     assert ends == Counter(f"test_{number}.py" for number in range(12))
     twice = {test for test, count in Counter(event["test"] for event in ran(one, two)).items() if count > 1}
     assert {str(places[test]) for test in twice} <= left

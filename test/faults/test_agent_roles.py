@@ -4,13 +4,14 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.agent_process import AgentProcess, Event, a_suite, is_alive, wait_for
+from support.ports import free_ports
 
 # in the place of the harness's own: answers on its path when it was told to, after a while
 SERVER = """
@@ -50,15 +51,16 @@ WAITS = "import time\ndef test():\n    open('began', 'w').close()\n    time.slee
 PREFILL, DECODE, ROUTER = "prefill", "decode", "router"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def a_role(role: str, *args: str, order: int = 1, **keys: Any) -> dict[str, Any]:
     found = {"role": role, "model": "m", "gpus": 0, "args": list(args), "ready": "/alive", "ready_s": 20}
-    return {**found, "order": order, "serves": "engine", "node": 1, "ports": {"http": free_port()}, **keys}
+    return {
+        **found,
+        "order": order,
+        "serves": "engine",
+        "node": 1,
+        "ports": {"http": free_ports(1)[0]},
+        **keys,
+    }
 
 
 def suite_of(
@@ -235,17 +237,6 @@ class TestRoles:
         ended = agent.ended("test_a.py")
         assert ended["verdict"] == "timeout"
         assert "no end within 3 s, the file's time limit, waiting for decode, router" in ended["evidence"][0]
-
-
-@pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[tuple[AgentProcess, AgentProcess]]:
-    """The agents of two nodes with one tree and one run folder."""
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-    with AgentProcess(tmp_path / "one") as one, AgentProcess(tmp_path / "two") as two:
-        two.root = one.root
-        yield one, two
-        assert one.alive() + two.alive() == [], "processes of the run are left"
 
 
 class TestRolesOnTwoNodes:

@@ -5,7 +5,6 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import sys
 import time
 import urllib.request
@@ -26,6 +25,7 @@ from ci.engine.weights import Weights, convert
 from ci.nox.environments import find_uv
 from ci.system.environ import read_environ
 from ci.system.file_lock import cache_dir
+from support.ports import free_ports
 
 REPOSITORY = Path(__file__).parents[2]
 NAME = "meta-llama/Llama-3.2-1B-Instruct"
@@ -63,9 +63,7 @@ def hub(environment: EngineEnvironment) -> Path:
 @contextlib.contextmanager
 def server(environment: EngineEnvironment, hub: Path, folder: Path) -> Iterator[str]:
     """The real server of a model that only the hub cache has; the URL that it answers at."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     arguments = ["--model-path", NAME, "--device", "cpu", "--port", str(port)]
     limits = ["--max-total-tokens", "8192", "--max-running-requests", "4"]
     ours = {

@@ -13,6 +13,7 @@ import pytest
 from support.child_processes import end_with_the_test
 from support.files import REPOSITORY, wait_for
 from support.slurm_cluster import NODES, Cluster, need_slurm
+from support.virtual_machines import processes_that_run
 
 
 def test_a_step_runs_on_both_nodes_with_gpus_of_its_own(cluster: Cluster) -> None:
@@ -145,10 +146,10 @@ def test_a_cluster_forgets_a_job_when_it_is_asked_to_and_leaves_nothing() -> Non
         job = short_memory.submit("true")
         wait_for("the job to be forgotten", lambda: short_memory.job(job) is None, 30)
         short_memory.submit("setsid sleep 66 &\n(setsid sleep 66 &)\nsleep 66")
-        wait_for("its processes", lambda: len(_with("sleep 66")) > 2, 10)
+        wait_for("its processes", lambda: len(processes_that_run("sleep 66")) > 2, 10)
     assert not folder.exists()
-    assert not _with("sleep 66")
-    assert not _with(str(folder))
+    assert not processes_that_run("sleep 66")
+    assert not processes_that_run(str(folder))
     assert str(folder) not in Path("/proc/mounts").read_text()
 
 
@@ -169,9 +170,9 @@ def test_nothing_outlives_a_killed_test_process_but_files_that_the_next_start_re
         found = re.search(rb"SLURM_CONF=(\S+)/etc/slurm.conf", text)
         assert found is not None, text
         folder = Path(found[1].decode())
-        assert len(_with(str(folder))) > len(NODES)
+        assert len(processes_that_run(str(folder))) > len(NODES)
         process.send_signal(signal.SIGKILL)
-    wait_for("the end of its processes", lambda: not _with(str(folder)), 10)
+    wait_for("the end of its processes", lambda: not processes_that_run(str(folder)), 10)
     assert folder.exists()
     with Cluster():
         assert not folder.exists()
@@ -182,17 +183,3 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(AssertionError, match="apt-get install munge slurm-wlm "):
         need_slurm()
-
-
-def _with(word: str) -> list[int]:
-    """Processes whose command line has a word; not those that have ended and that nobody waited for."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if word in line:
-                found.append(int(entry.name))
-    return found

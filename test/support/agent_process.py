@@ -270,6 +270,17 @@ def agent(tmp_path: Path) -> Iterator[AgentProcess]:
         assert process.alive() == [], "processes of the run are left"
 
 
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[tuple[AgentProcess, AgentProcess]]:
+    """The agents of two nodes, with one tree."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with AgentProcess(tmp_path / "one") as one, AgentProcess(tmp_path / "two") as two:
+        two.root = one.root
+        yield one, two
+        assert one.alive() + two.alive() == [], "processes of the run are left"
+
+
 def pid_in(agent: AgentProcess, name: str) -> int:
     for _ in wait_for(f"the file {name}"):
         if (agent.root / name).exists():

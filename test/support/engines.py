@@ -18,6 +18,7 @@ import pytest
 from support.docker_engines import Engine, PrivateEngine, need, sweep_engines
 from support.engine_images import CACHE, fixture_images, make_base_image, make_python_image, make_tiny_image
 from support.files import wait_for
+from support.ports import free_ports
 
 __all__ = [
     "Engine",
@@ -56,7 +57,7 @@ class Registry:
 
     def start(self) -> "Registry":
         """Start it, after a `stop` on the same port with the same content."""
-        self._port = self._port or free_port()
+        self._port = self._port or free_ports(1)[0]
         self.address = f"127.0.0.1:{self._port}"
         config = (
             "version: 0.1\nlog: {level: info}\n"
@@ -114,13 +115,6 @@ class Registry:
             engine.client.api.remove_image(target, noprune=True)
         assert digest, f"{target} was pushed without a digest"
         return digest
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,9 @@ from typing import Final, Self
 from ci.system.process_identity import Owner, owner_of_self
 from support.docker_engines import unmount
 from support.files import wait_for
-from support.slurm_configuration import ACCOUNT, CLUSTER, QOS, Configuration, free_ports
+from support.full_disk import file_system
+from support.ports import free_ports
+from support.slurm_configuration import ACCOUNT, CLUSTER, QOS, Configuration
 from support.virtual_machines import VirtualMachine, command_line, need_for_machines
 
 __all__ = ["NODES", "Cluster", "Job", "need_slurm", "sweep_clusters"]
@@ -231,17 +233,9 @@ class Cluster:
         self.nodes[node].show(folder)
         self._hidden[node].discard(folder)
 
-    @contextlib.contextmanager
-    def small_folder(self, size_kib: int) -> Iterator[Path]:
+    def small_folder(self, size_kib: int) -> contextlib.AbstractContextManager[Path]:
         """A shared folder on a file system that is soon full."""
-        folder = self.shared / f"small-{secrets.token_hex(3)}"
-        folder.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "small", str(folder)], check=True)
-        try:
-            yield folder
-        finally:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
-            folder.rmdir()
+        return file_system(self.shared / f"small-{secrets.token_hex(3)}", f"size={size_kib}k")
 
     def vanish(self, node: str) -> None:
         """Take a node's power away: slurmd, the jobs' processes, all at once."""

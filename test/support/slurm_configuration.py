@@ -1,13 +1,11 @@
 """The configuration files of a test cluster."""
 
-import contextlib
 import secrets
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ACCOUNT", "CLUSTER", "GPU_TYPE", "QOS", "Configuration", "free_ports"]
+__all__ = ["ACCOUNT", "CLUSTER", "GPU_TYPE", "QOS", "Configuration"]
 
 CLUSTER: Final = "amdci-virtual"
 GPU_TYPE: Final = "mi300x"
@@ -168,12 +166,3 @@ class Configuration:
             ),
             nodes="\n".join(_NODE.format(name=name, port=port) for name, port in self.nodes.items()),
         )
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]

@@ -11,7 +11,7 @@ from typing import IO, Final
 
 from support.files import wait_for
 
-__all__ = ["VirtualMachine", "command_line", "need_for_machines"]
+__all__ = ["VirtualMachine", "command_line", "need_for_machines", "processes_that_run"]
 
 # The first process of a machine: with SIGCHLD ignored, the kernel reaps every orphan that it gets.
 _INIT: Final = 'hostname "$0" && trap "" CHLD && exec sleep infinity'
@@ -105,11 +105,7 @@ class VirtualMachine:
         if not self.on:
             return []
         own = _namespace(self._init)
-        return [
-            pid
-            for pid in sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-            if pid != self._init and _namespace(pid) == own and word in command_line(pid)
-        ]
+        return [pid for pid in processes_that_run(word) if pid != self._init and _namespace(pid) == own]
 
     def kill(self, word: str = "") -> list[int]:
         """SIGKILL those processes; returns them."""
@@ -152,6 +148,12 @@ def _command(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
+
+
+def processes_that_run(word: str) -> list[int]:
+    """Processes of this machine whose command line has a word."""
+    pids = sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [pid for pid in pids if word in command_line(pid)]
 
 
 def command_line(pid: int) -> str:

@@ -1,6 +1,5 @@
 """A run at an OTLP endpoint, and what an endpoint that does not work costs."""
 
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from ci.record.values import CaseOutcome
 from ci.report.telemetry.export import Export, start_export
 from ci.report.telemetry.spans import spans, trace_id
 from support.otlp import Collector, collector, values
+from support.ports import free_ports
 from support.records import ended, record_of, run_events
 
 # what one tick of a busy machine may add
@@ -207,9 +207,7 @@ class TestEndpointsThatDoNotWork:
     def test_one_that_is_not_there(
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        url = f"http://127.0.0.1:{free_ports(1)[0]}"
         monkeypatch.setattr("ci.report.telemetry.export.LIMIT_S", 0.2)  # the SDK tries again until then
         line = sent(record_of("stage-b"), monkeypatch, url)
         assert line.startswith("traces: not sent")
