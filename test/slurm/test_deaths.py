@@ -30,30 +30,13 @@ def other_node(project: Project) -> str:
     return "n1" if head_node(project) == "n2" else "n2"
 
 
-def given_again(run: Run) -> set[str]:
-    """Tests of lost workers, by name."""
-    return {
-        Path(test["test"]).stem.removeprefix("test_")
-        for lost in run.of("worker-lost")
-        for test in lost["tests"]
-    }
-
-
-def settled(run: Run) -> set[str]:
-    """The tests whose end is in the record, one at least."""
-    wait_for("the end of a test in the record", lambda: run.of("test-ended"), 15)
-    return set(run.outcomes())
-
-
 def all_done(project: Project, run: Run, before: set[str]) -> None:
     """Every test has a verdict, and none but a lost worker's was begun twice; none at all that was settled `before`."""
     assert run.outcomes() == dict.fromkeys(NAMES, "passed"), run.text
-    begun = project.counts("begin")
-    twice, again = {name for name, count in begun.items() if count > 1}, given_again(run)
+    twice, again = project.begun_twice(), run.given_again()
     assert twice <= again
     assert not before & (again | twice)
     assert set(project.counts("end")) == set(NAMES)
-    assert max(begun.values()) <= 2
 
 
 @pytest.mark.parametrize("how", ["worker", "agent", "slurmd", "down", "power"])
@@ -65,7 +48,7 @@ def test_the_other_node_runs_what_a_lost_one_had(project: Project, tmp_path: Pat
     lost = other_node(project)
     (slow / lost).touch()
     run.wait_for_notes(2, on=lost)
-    before = settled(run)
+    before = run.settled()
     machine = project.cluster.nodes[lost]
     match how:
         case "worker":
@@ -171,7 +154,7 @@ def test_a_job_that_has_to_give_way(project: Project) -> None:
 def test_a_job_that_is_put_back_into_the_queue_goes_on(project: Project, how: str) -> None:
     project.set_row(requeue=True)
     run = started(project)
-    before, head = settled(run), head_node(project)
+    before, head = run.settled(), head_node(project)
     if how == "scontrol":
         project.cluster.ask("scontrol", "requeue", str(run.job))
     else:

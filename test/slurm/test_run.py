@@ -55,14 +55,14 @@ def test_each_of_many_tests_is_run_exactly_once_though_a_worker_dies(project: Pr
     assert run.outcomes() == dict.fromkeys(names, "passed")
     (lost,) = run.of("worker-lost")
     assert lost["node"] == "n2"
-    again = {Path(test["test"]).stem.removeprefix("test_") for test in lost["tests"]}
+    again = run.given_again()
     ends = project.counts("end")
     assert set(ends) == set(names)
     # each slot had one under way at most; the others had ended, and the news of it was lost with the worker
     assert len({name for name in again if ends[name] == 1}) <= 2
     # one that was lost between its end and the news of it
     assert {name for name, count in ends.items() if count > 1} <= again
-    assert {name for name, count in project.counts("begin").items() if count > 1} <= again
+    assert project.begun_twice() <= again
     project.wait_until_nothing_is_left()
 
 

@@ -119,6 +119,19 @@ class Run:
             for event in self.of("test-ended", "test-not-run")
         }
 
+    def settled(self) -> set[str]:
+        """Names of the tests whose end is in the record; waits for the first."""
+        wait_for("the end of a test in the record", lambda: self.of("test-ended"), 15)
+        return set(self.outcomes())
+
+    def given_again(self) -> set[str]:
+        """Names of the tests that lost workers had."""
+        return {
+            Path(test["test"]).stem.removeprefix("test_")
+            for lost in self.of("worker-lost")
+            for test in lost["tests"]
+        }
+
     @property
     def error(self) -> str:
         """What went wrong with the executor, as the record has it."""
@@ -164,7 +177,7 @@ class Project:
     ) -> Run:
         """Start stage a on the cluster, in a process group of its own."""
         words = argv or (sys.executable, "-m", "ci", "run", "stage-a-amd", "--executor", "slurm", *options)
-        out = self.runs.parent / f"out.{os.urandom(3).hex()}.txt"
+        out = self.notes.parent / f"out.{os.urandom(3).hex()}.txt"
         with out.open("wb") as file:
             process = subprocess.Popen(
                 words,
@@ -214,6 +227,12 @@ class Project:
     def counts(self, word: str) -> Counter[str]:
         """How often each test has begun or ended."""
         return Counter(name for name, _ in self.noted(word))
+
+    def begun_twice(self) -> set[str]:
+        """Tests that have begun twice. Raises AssertionError where one has begun more often."""
+        begun = self.counts("begin")
+        assert max(begun.values(), default=0) <= 2, begun
+        return {name for name, count in begun.items() if count == 2}
 
     def left(self) -> list[str]:
         """What must not be there after a run: allocations, and processes of jobs on nodes."""
