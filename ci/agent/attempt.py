@@ -15,10 +15,10 @@ from typing import Any
 
 from .cases import Cases
 from .events import Emitter
-from .judge import Ended, Judgement, failed
+from .judge import Ended, Judgement
 from .judge.tracebacks import ProcessEnds
 from .logs import LogFile, RecentLines, new_log
-from .machine import watch_machine
+from .machine import MachineWatch, watch_machine
 from .measures import Measures
 from .messages import MESSAGE_BYTES, parse_message
 from .processes import Children, command_of, leftover_list, send_signal, signal_name
@@ -164,7 +164,7 @@ class Attempt:
             suite_deadline: on the monotonic clock.
             alone: no other attempt runs beside this one.
         """
-        started, facts = time.monotonic(), self.facts
+        started = time.monotonic()
         watch = watch_machine(self._gpu_ids, token=self._context.spec.token, alone=alone)
         self._output, write_end = os.pipe()
         os.set_blocking(self._output, False)
@@ -174,59 +174,75 @@ class Attempt:
         try:
             with self._selector, self._messages, theirs:
                 try:
-                    if self._roles is not None and not self._are_roles_ready(
-                        self._roles, started, suite_deadline
-                    ):
-                        self._roles.end(self._limits.term_grace_s)
-                        self._log.close()
-                        return self._ended(self._classified(), time.monotonic() - started)
-                    self._process = self._spawn(write_end, theirs.fileno())
-                except OSError as error:
-                    if self._roles is None:
-                        self._emit_started(None)
-                    else:
-                        self._roles.end(self._limits.term_grace_s)
-                    self._log.close()
-                    return self._ended(
-                        failed("infra", f"the test process could not be started: {error}"), 0.0
-                    )
+                    is_started = self._start(started, suite_deadline, write_end, theirs.fileno())
                 finally:
                     os.close(write_end)
                     theirs.close()
-                if self._roles is None:
-                    self._emit_started(self._process.pid)
-                self._selector.register(self._output, selectors.EVENT_READ, self._read_output)
-                self._selector.register(self._messages, selectors.EVENT_READ, self._read_message)
-                self._wait(started, suite_deadline)
-                duration_s = time.monotonic() - started
-                self._clear_away()
+                if is_started:
+                    duration_s = self._until_its_end(started, suite_deadline)
+                else:
+                    duration_s = time.monotonic() - started
                 if self._roles is not None:
-                    self._end_roles(self._roles)
-                self._left_in_memory = self._shared_memory.sweep()
-                self._pump(0)
+                    self._left_in_memory += self._roles.end(self._limits.term_grace_s)
+                self._left_in_memory += self._shared_memory.sweep()
         finally:
             os.close(self._output)
+        self._log.close()
+        self._emit_output(all_of_it=True)
+        return self._ended(self._judged(watch), duration_s)
+
+    def _start(self, started: float, suite_deadline: float, output: int, messages: int) -> bool:
+        """Start the test process, after the roles behind it; false when there is none, and the facts have the reason."""
+        facts, roles = self.facts, self._roles
+        if roles is not None:
+            self._emit_started(None)
+            try:
+                if not self._are_roles_ready(roles, started, suite_deadline):
+                    return False
+            except OSError as error:
+                what = f"the roles of {self._suite.id} could not be started: {error}"
+                facts.not_started = (what, f"next: df -h {self._context.spec.run_dir}")
+                return False
+        try:
+            self._process = self._spawn(output, messages)
+        except OSError as error:
+            facts.not_started = (f"the test process could not be started: {error}",)
+        if roles is None:
+            self._emit_started(None if facts.not_started else self._process.pid)
+        return not facts.not_started
+
+    def _until_its_end(self, started: float, suite_deadline: float) -> float:
+        """Wait for the end of the test process and end what it has left; the seconds until its own end."""
+        facts = self.facts
+        self._selector.register(self._output, selectors.EVENT_READ, self._read_output)
+        self._selector.register(self._messages, selectors.EVENT_READ, self._read_message)
+        self._wait(started, suite_deadline)
+        duration_s = time.monotonic() - started
+        self._clear_away()
+        self._pump(0)
         code = self._process.returncode
         if code is not None:
             self._context.children.forget(self._process.pid)
             facts.exit_code, facts.signal = (code, None) if code >= 0 else (None, signal_name(-code))
-        self._log.close()
-        self._emit_output(all_of_it=True)
+        if self._roles is not None and facts.stopped is None and facts.role is None:
+            # a server that ended explains a test that failed
+            facts.role = self._roles.failure_soon() if code else self._roles.failure()
         self._cases.take_last_end(str(self._context.spec.root / self._test.path))
         self._cases.take_bounds()
+        return duration_s
+
+    def _judged(self, watch: MachineWatch) -> Judgement:
+        """The judgement of the attempt, which those after it see too."""
+        spec, facts = self._context.spec, self.facts
         facts.take_machine(watch.end())
         facts.log_error = self._log.error
         facts.serves = bool(self._server_logs.all())
         facts.earlier = tuple(self._context.ended)
-        judgement = self._classified()
+        judgement = classify(facts, spec.verdicts, spec.verdict_rules, self._log.text)
         passed = judgement.outcome == "passed"
         ended = Ended(test=facts.test, verdict=judgement.verdict, gpu_ids=facts.gpu_ids, passed=passed)
         self._context.ended.append(ended)
-        return self._ended(judgement, duration_s)
-
-    def _classified(self) -> Judgement:
-        spec = self._context.spec
-        return classify(self.facts, spec.verdicts, spec.verdict_rules, self._log.text)
+        return judgement
 
     def _environ(self) -> dict[str, str]:
         """The test's environment on its slot; what an env set or the user gives a variable stands."""
@@ -237,7 +253,6 @@ class Attempt:
 
     def _are_roles_ready(self, roles: RoleGroup, started: float, suite_deadline: float) -> bool:
         """Start the roles and wait for them; what came in between is in the facts."""
-        self._emit_started(None)
         facts = self.facts
         roles.start(self._place.gpu_ids, self._environ())
         while not roles.are_ready():
@@ -252,13 +267,6 @@ class Attempt:
                 continue
             return False
         return True
-
-    def _end_roles(self, roles: RoleGroup) -> None:
-        """End them; a server that died explains a test that failed."""
-        facts = self.facts
-        if facts.stopped is None and facts.role is None:
-            facts.role = roles.failure_soon() if self._process.returncode else roles.failure()
-        roles.end(self._limits.term_grace_s)
 
     def _past(self, started: float, suite_deadline: float) -> "str | None":
         """The time limit that has expired."""

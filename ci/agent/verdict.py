@@ -37,7 +37,7 @@ class AttemptFacts:
     """What is known about an attempt; gathered while it runs, complete when it has ended.
 
     `exit_code` and `signal` are the process's own end; `session_code` is pytest's exit code, None when pytest did
-    not finish; `stopped` and `deadline` are why the agent ended the attempt, None when it ended by itself. `unmeasured` are the
+    not finish; `stopped` and `deadline` are why the agent ended the attempt, None when it ended by itself; `not_started` says why there was no process. `unmeasured` are the
     rows that were to be judged and have no value, `problems` the node ids that pytest did not find. `ended` is the process that
     an exception ended first where the test process left no failed case, `serves` whether the test started a server with a log of
     its own, `excuse` what excuses that, `excuses` are the reasons of excused cases.
@@ -55,6 +55,7 @@ class AttemptFacts:
     signal: str | None = None
     session_code: int | None = None
     stopped: str | None = None
+    not_started: tuple[str, ...] = ()
     role: Failure | None = None
     deadline: str | None = None
     cases: Counter[str] = field(default_factory=Counter)
@@ -94,6 +95,8 @@ def classify(
     if facts.stopped is not None:
         during = f"; running: {facts.running}" if facts.running else ""
         return Judgement(outcome="cancelled", verdict="cancelled", evidence=(f"{facts.stopped}{during}",))
+    if facts.not_started:
+        return failed("infra", *facts.not_started)
     if facts.role is not None:
         role, evidence = facts.role, facts.role.evidence
         first = f"{role.role} failed: {evidence[0] if evidence else role.verdict}"

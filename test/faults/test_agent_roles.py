@@ -2,9 +2,10 @@
 
 import json
 import os
+import secrets
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -336,3 +337,44 @@ class TestRolesOnTwoNodes:
         self.close(nodes, queue)
         ended = one.ended("test_a.py")
         assert (ended["verdict"], ended["rule"]) == ("infra", "disk-full")
+
+
+# before the server: leaves a name in shared memory when it is ended, and keeps it open until then
+LEAVES = """
+import json, os
+if os.environ["LEAVES"] == json.loads(os.environ["AMD_CI_ROLE"])["role"]:
+    held = os.open("/dev/shm/{name}", os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+"""
+
+
+@pytest.fixture
+def shared_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The shared memory that the server of the role `LEAVES` makes."""
+    path = Path(f"/dev/shm/psm_{secrets.token_hex(4)}")
+    monkeypatch.setitem(globals(), "SERVER", LEAVES.format(name=path.name) + SERVER)
+    yield path
+    path.unlink(missing_ok=True)
+
+
+class TestSharedMemory:
+    @pytest.mark.parametrize(
+        ("ready_after_s", "ready_s", "verdict"), [("0", 20, "passed"), ("60", 3, "timeout")]
+    )
+    def test_what_a_server_leaves_is_removed_and_named(
+        self, agent: AgentProcess, shared_memory: Path, ready_after_s: str, ready_s: float, verdict: str
+    ) -> None:
+        env = {"LEAVES": PREFILL, "READY_AFTER_PREFILL": ready_after_s}
+        run(agent, suite_of(agent, ASKS, env=env, ready_s=ready_s)).wait()
+        assert agent.ended("test_a.py")["verdict"] == verdict
+        assert agent.ended("test_a.py")["leftovers"] == [
+            {"pid": 0, "command": "", "path": str(shared_memory)}
+        ]
+        assert not shared_memory.exists()
+
+    def test_what_a_server_leaves_on_another_node_is_removed(
+        self, nodes: tuple[AgentProcess, AgentProcess], shared_memory: Path
+    ) -> None:
+        queue = TestRolesOnTwoNodes.started(nodes, ASKS, LEAVES=DECODE)
+        TestRolesOnTwoNodes.close(nodes, queue)
+        assert nodes[0].ended("test_a.py")["outcome"] == "passed"
+        assert not shared_memory.exists()

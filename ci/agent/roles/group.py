@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..processes import Children, descendants, process_table, send_signal, signal_name
+from ..shared_memory import SharedMemory
 from ..spec import Role, Spec, Suite, Test
 from ..stop import Stop
 from .meeting import ENDED, READY, STARTING, Failure, Meeting, State, names_in
@@ -54,6 +55,7 @@ class RoleProcesses:
         self._meeting = meeting
         self._suite = suite
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._shared_memory = SharedMemory(spec.shared_memory)
 
     def node_of(self, role: Role) -> int:
         """The number of the node that has a role; roles that are all on one node are on that of their test."""
@@ -85,7 +87,8 @@ class RoleProcesses:
                 os.close(out)
 
     def look(self) -> None:
-        """Say for an agent that ended without a word that its role failed."""
+        """Say for an agent that ended without a word that its role failed; find the servers' shared memory."""
+        self._shared_memory.look(self._pids)
         for role, process in self._processes.items():
             code = process.poll()
             state = self._meeting.state(role)
@@ -99,6 +102,10 @@ class RoleProcesses:
             with suppress(OSError):
                 self._meeting.say(State(role=role, state=ENDED, host=self._spec.node.host, because=what))
 
+    def _pids(self) -> set[int]:
+        running = [process.pid for process in self._processes.values() if process.poll() is None]
+        return descendants(process_table(), running)
+
     def is_over(self) -> bool:
         """Whether none is left."""
         return all(process.poll() is not None for process in self._processes.values())
@@ -109,8 +116,8 @@ class RoleProcesses:
             if process.poll() is None:
                 send_signal(process.pid, signal.SIGTERM)
 
-    def kill(self) -> None:
-        """End what is left, agents and servers."""
+    def kill(self) -> list[str]:
+        """End what is left, agents and servers; the paths of their shared memory that was still there, now removed."""
         for role, process in self._processes.items():
             state = self._meeting.state(role)
             roots = [
@@ -125,6 +132,7 @@ class RoleProcesses:
             except subprocess.TimeoutExpired:
                 continue
             self._children.forget(process.pid)
+        return self._shared_memory.sweep()
 
 
 def meetings(spec: Spec) -> Path:
@@ -254,10 +262,10 @@ class RoleGroup:
         """Give the servers of this node no more time than a stop does."""
         self._processes.hurry()
 
-    def end(self, grace_s: float) -> None:
-        """End all of them, those of other nodes too."""
+    def end(self, grace_s: float) -> list[str]:
+        """End all of them, those of other nodes too; what those of this node left in shared memory, now removed."""
         if self._meeting.about() is None:
-            return
+            return []
         hurried = False
         try:
             self._meeting.stop()
@@ -271,8 +279,9 @@ class RoleGroup:
                 self._processes.hurry()
             self._look()
             time.sleep(_POLL_S)
-        self._processes.kill()
+        left = self._processes.kill()
         self._look()
+        return left
 
     def _are_over(self) -> bool:
         return all(self._said.get(role.role) == ENDED for role in self._suite.roles)

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ import pytest
 
 from ci.agent.attempt import Attempt, Place, RunContext
 from ci.agent.events import Emitter
+from ci.agent.judge import Ended
+from ci.agent.machine import MachineFacts, MachineWatch
 from ci.agent.processes import Children
+from ci.agent.roles.meeting import Meeting
 from ci.agent.spec import parse_spec
 from ci.agent.stop import Stop
 from support.agent_process import QUICK, AgentProcess, a_metric, a_suite, a_test, wait_for
@@ -38,6 +41,7 @@ class Bench:
         self.stop = Stop()
         self.kinds: dict[str, list[Event]] = {}
         self.run_dir = self._agent.run_dir
+        self.ended: list[Ended] = []
 
     def run(
         self,
@@ -47,12 +51,13 @@ class Bench:
         deadline_s: float = 60,
         on_start: Callable[[], None] = lambda: None,
         suite_env: Mapping[str, str] | None = None,
+        roles: Sequence[Mapping[str, object]] = (),
         **test: object,
     ) -> Event:
         """The `test-ended` event of this program; every event by its type is in `kinds`."""
         path = self._agent.root / "program.py"
         path.write_text(BEGIN + program)
-        suite = a_suite([a_test("test_a.py", kind=kind, **test)])
+        suite = a_suite([a_test("test_a.py", kind=kind, **test)], roles=list(roles))
         suite["env"] = {**measured_environ(), **(suite_env or {})}
         spec = parse_spec(json.dumps(self._agent.spec(suite, limits=QUICK)))
         output, write_end = os.pipe()
@@ -64,7 +69,7 @@ class Bench:
             children=Children(),
             stop=self.stop,
             log_names=set(),
-            ended=[],
+            ended=self.ended,
         )
         attempt = Attempt(
             context,
@@ -229,3 +234,48 @@ def test_what_a_set_or_the_user_gives_a_variable_stands_over_what_the_slot_has(
 ) -> None:
     bench.run("print(os.environ['MINE'])", suite_env=suite, env=test)
     assert bench.log() == f"{value}\n".encode()
+
+
+ROLE = {
+    "role": "prefill",
+    "serves": "engine",
+    "model": "m",
+    "gpus": 0,
+    "args": [],
+    "ready": "/alive",
+    "ready_s": 20,
+    "order": 1,
+    "node": 1,
+    "ports": {"http": 1},
+}
+
+
+def test_roles_that_cannot_be_started_are_named_with_the_next_command(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        time.sleep(0.2)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Meeting, "open", full)
+    ended = bench.run("", roles=[ROLE])
+    assert ended["verdict"] == "infra"
+    assert ended["evidence"] == [
+        "the roles of suite could not be started: [Errno 28] No space left on device",
+        f"next: df -h {bench.run_dir}",
+    ]
+    assert ended["duration_s"] >= 0.2
+    assert len(bench.kinds["test-started"]) == 1
+
+
+@pytest.mark.parametrize("roles", [[], [ROLE]], ids=["no interpreter", "a role fails"])
+def test_the_kernels_messages_explain_a_test_that_did_not_begin_and_later_tests_see_its_verdict(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, roles: list[dict[str, object]]
+) -> None:
+    if not roles:
+        monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(MachineWatch, "end", lambda _: MachineFacts(kernel_log=("amdgpu: GPU reset begin!",)))
+    ended = bench.run("", roles=roles)
+    assert ended["outcome"] == "failed"
+    assert ended["kernel_log"] == ["amdgpu: GPU reset begin!"]
+    assert [(each.test, each.verdict) for each in bench.ended] == [("test_a.py", ended["verdict"])]
