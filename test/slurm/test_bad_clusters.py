@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ci.slurm.argv import sbatch_argv
+from ci.slurm.client import Slurm, SlurmError
+from support.slurm_cluster import Cluster
+from support.slurm_configuration import GPU_TYPE
+from support.slurm_places import PLACE
 from support.slurm_runs import Project, Run
 
 TESTS = {f"t{number}": "time.sleep(0.5)" for number in range(6)}
@@ -59,12 +64,30 @@ def test_more_nodes_than_there_are(project: Project) -> None:
     assert "the job needs 5" in text
 
 
-def test_a_gres_that_no_node_has(project: Project) -> None:
+def test_a_constraint_that_no_node_has(project: Project) -> None:
     project.set_tests(TESTS)
     project.set_row(constraint="infiniband")
     text = refused(project, project.run())
     assert "Invalid feature specification" in text
     assert "clusters.toml" in text
+
+
+def test_gpus_that_no_node_has_are_refused_and_others_given(cluster: Cluster, tmp_path: Path) -> None:
+    """What the rows of a cluster with GPUs ask for; the test cluster's own row is a CPU's."""
+    slurm = Slurm(cluster.environ, row="clusters.toml: cluster[north]")
+    log = tmp_path / "log"
+
+    def submit(gres: str) -> str:
+        place = replace(PLACE, nodes=1, gres=gres, gpus_per_node=3)
+        words = ("sh", "-c", "echo GPUs $ROCR_VISIBLE_DEVICES")
+        argv = sbatch_argv(place, words, name="gpus", token="0", log=str(log))
+        return slurm.submit(argv, cwd=tmp_path, environ=cluster.environ)
+
+    with pytest.raises(SlurmError, match=r"clusters.toml: cluster\[north\]") as caught:
+        submit("gpu:nosuch")
+    assert "Requested node configuration is not available" in caught.value.cause
+    cluster.wait_for_state(int(submit(f"gpu:{GPU_TYPE}")), "COMPLETED")
+    assert log.read_text() == "GPUs 0,1,2\n"
 
 
 @pytest.mark.parametrize(
@@ -91,12 +114,19 @@ def test_clocks_that_differ(project: Project, skew_s: int) -> None:
     assert "120" in text or "119" in text
 
 
-def test_a_folder_that_a_node_cannot_write(project: Project) -> None:
+@pytest.mark.parametrize("node", ["n1", "n2"])
+def test_a_folder_that_a_node_cannot_write(project: Project, node: str) -> None:
+    """Slurm itself writes the log of the batch script, on n1; a worker alone runs on n2."""
     project.set_tests(TESTS)
     project.runs.mkdir()
-    project.cluster.make_read_only("n2", project.runs)
-    text = refused(project, project.run("--nodes", "2"))
-    assert "Read-only file system" in text
+    project.cluster.make_read_only(node, project.runs)
+    run = project.run("--nodes", "2")
+    text = refused(project, run)
+    why = {
+        "n1": f"did not begin on node n1: {project.repository} must be there, and {run.folder} be writable",
+        "n2": "Read-only file system",
+    }
+    assert why[node] in text
 
 
 def test_a_folder_that_becomes_full(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""What dies while a run goes on: slurmd, a node, a worker, the head, the job; no test is lost, none is run twice, nothing is left."""
+"""What dies while a run goes on: slurmd, a node, a worker, the head, the job, the controller; no test is lost, none is run twice, nothing is left."""
 
 import signal
 from pathlib import Path
@@ -165,4 +165,17 @@ def test_a_job_that_is_put_back_into_the_queue_goes_on(project: Project, how: st
         project.cluster.set_node(head, "resume")
     assert run.wait(120) == 0, run.text
     all_done(project, run, before)
+    project.wait_until_nothing_is_left()
+
+
+def test_a_run_goes_on_while_no_controller_answers(project: Project) -> None:
+    run = started(project)
+    project.cluster.kill_controller()
+    wait_for("the news of it", lambda: "Slurm does not answer, the run goes on" in run.text, 20)
+    wait_for("the end of all tests", lambda: set(project.counts("end")) == set(NAMES), 30)
+    project.cluster.start_controller()
+    assert run.wait(60) == 0, run.text
+    assert run.outcomes() == dict.fromkeys(NAMES, "passed")
+    assert not project.begun_twice()
+    assert "Slurm answers again" in run.text
     project.wait_until_nothing_is_left()

@@ -179,6 +179,15 @@ class Cluster:
         self.nodes[node].kill("slurmd -D")
         wait_for(f"the end of slurmd on {node}", lambda: not self.nodes[node].processes("slurmd -D"), 10)
 
+    def kill_controller(self) -> None:
+        """SIGKILL for slurmctld: jobs and nodes live on, and no command of Slurm gets an answer."""
+        self._controller.kill("slurmctld -D")
+
+    def start_controller(self) -> None:
+        """Start slurmctld, which knows what it knew before."""
+        self._start(self._controller, "slurmctld", "-D", "-f", str(self.conf))
+        wait_for("slurmctld", self._answers("scontrol", "ping"), 20)
+
     def start_slurmd(self, node: str, *, skew_s: int = 0) -> None:
         """Start it with a clock that is so many seconds ahead, for its jobs' processes too."""
         clock = self.folder / f"clock.{node}"
@@ -301,8 +310,7 @@ class Cluster:
         wait_for("munged", conf.munge_socket.exists, 10)
         if conf.accounting_port is not None:
             self._start_accounting()
-        self._start(ctl, "slurmctld", "-D", "-f", str(conf.clients))
-        wait_for("slurmctld", self._answers("scontrol", "ping"), 10)
+        self.start_controller()
 
     def _start_accounting(self) -> None:
         database, socket = self.folder / "database", self.folder / "mariadb.sock"
@@ -352,6 +360,8 @@ class Cluster:
 
     def heal(self) -> None:
         """Make it as it was at the start: no jobs, no processes of jobs, no faults."""
+        if not self._controller.processes("slurmctld -D"):
+            self.start_controller()
         for job in self.jobs():
             if job.state in ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING"):
                 self.client("scancel", "--full", str(job.id))

@@ -86,7 +86,8 @@ class SlurmJob:
 
     def failure(self, *, stopped: bool) -> ev.ExecutorFailed:
         """Why it has ended before its run."""
-        then = f"read {self._files.batch_log}"
+        log = self._files.batch_log
+        then = f"read {log}" if log.exists() else f"scontrol show job {self.id}; sinfo --Node --long"
         if self.lost_head:
             return ev.ExecutorFailed(
                 what=f"job {self.id} has lost its head: {self.lost_head}",
@@ -243,5 +244,7 @@ class SlurmJob:
         said = f"; its log ends: {lines[-1].strip()}" if lines else ""
         if self._files.head_events.exists() and self._files.head_events.stat().st_size:
             return said
-        shared = f"{REPOSITORY} and {self._folder.path} must be on a shared file system"
+        shared = (
+            f"{REPOSITORY} must be there, and {self._folder.path} be writable: folders that all nodes share"
+        )
         return f"{said}; its batch script did not begin on {node}: {shared}"
