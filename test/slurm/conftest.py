@@ -45,7 +45,7 @@ def copied_project(started_cluster: Cluster, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def project(cluster: Cluster, copied_project: Project, tmp_path: Path) -> Iterator[Project]:
     """A copy of this repository whose runs and notes are this test's own, and whose rows are as ours after it."""
-    rows = copied_project.repository / "ci/catalog/clusters.toml"
-    before = rows.read_text()
+    rows = {path: path.read_bytes() for path in (copied_project.repository / "ci/catalog").glob("*.toml")}
     yield replace(copied_project, runs=tmp_path / "runs", notes=tmp_path / "notes")
-    rows.write_text(before)
+    for path, before in rows.items():
+        path.write_bytes(before)

@@ -29,20 +29,6 @@ def test_sacct_knows_a_job_that_the_controller_has_forgotten(accounting: Cluster
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (("-A", "nobody"), "Invalid account or account/partition combination specified"),
-        (("-q", "nothing"), "Invalid qos specification"),
-        (("-p", "nowhere"), "Invalid partition name specified"),
-    ],
-)
-def test_slurm_refuses_what_is_not_there(accounting: Cluster, options: tuple[str, ...], words: str) -> None:
-    done = accounting.client("sbatch", "--wrap", "true", *options)
-    assert done.returncode == 1
-    assert words in done.stderr
-
-
-@pytest.mark.parametrize(
     ("row", "words"),
     [
         ({"account": "nobody"}, "Invalid account or account/partition combination specified"),

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
+from ci.execute.run_folder import read_plan
 from support.nox_project import tool
 from support.slurm_runs import Project
 
@@ -102,10 +104,21 @@ def test_processes_that_leave_their_parents_are_ended_on_each_node(project: Proj
     project.wait_until_nothing_is_left()
 
 
-def test_the_last_failed_tests_are_run_again_where_asked(project: Project) -> None:
+def test_a_red_run_is_repeated_on_the_host_and_on_its_cluster(project: Project) -> None:
     project.set_tests({"bad": "sys.exit(3)", "good": "pass"})
-    assert project.run("--nodes", "2").wait() == 1
-    again = project.command(
-        *(sys.executable, "-m", "ci", "run", "stage-a-amd", "--last-failed", "--executor", "host", "--list")
-    )
-    assert [line.split("\t")[0] for line in again.stdout.splitlines()] == ["test/registered/amd/test_bad.py"]
+    red = project.run("--nodes", "2")
+    assert red.wait() == 1, red.text
+    stage = (sys.executable, "-m", "ci", "run", "stage-a-amd")
+    listed = project.command(*stage, "--last-failed", "--executor", "host", "--list")
+    assert [line.split("\t")[0] for line in listed.stdout.splitlines()] == ["test/registered/amd/test_bad.py"]
+    repro = project.verb("repro", str(red.folder), "--json")
+    assert repro.returncode == 0, repro
+    lines = json.loads(repro.stdout)["lines"]
+    for line, executor in (("the same plan", "host"), ("the same plan, there", "slurm")):
+        again = project.start(argv=(*stage, *shlex.split(lines[line].partition(" -- ")[2])))
+        assert again.wait() == 1, again.text
+        assert again.outcomes() == red.outcomes()
+        plan = read_plan(again.folder)
+        assert (plan.placement.executor, plan.digest) == (executor, read_plan(red.folder).digest)
+    assert project.counts("end") == {"good": 3}
+    project.wait_until_nothing_is_left()
