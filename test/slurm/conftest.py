@@ -12,6 +12,7 @@ from support.slurm_cluster import Cluster
 from support.slurm_runs import Project, make_project
 
 __all__ = [
+    "accounting",
     "base_image",
     "cluster",
     "copied_project",
@@ -27,6 +28,13 @@ __all__ = [
 @pytest.fixture(scope="session")
 def started_cluster() -> Iterator[Cluster]:
     with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def accounting() -> Iterator[Cluster]:
+    """Another cluster, with slurmdbd, which soon forgets jobs."""
+    with Cluster(accounting=True, min_job_age_s=2) as cluster:
         yield cluster
 
 

@@ -1,7 +1,6 @@
 """What a cluster with slurmdbd says that one without does not."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,12 +9,6 @@ from support.files import wait_for
 from support.slurm_cluster import Cluster
 from support.slurm_configuration import ACCOUNT, QOS
 from support.slurm_runs import Project
-
-
-@pytest.fixture(scope="module")
-def accounting() -> Iterator[Cluster]:
-    with Cluster(accounting=True, min_job_age_s=2) as cluster:
-        yield cluster
 
 
 def test_sacct_knows_a_job_that_the_controller_has_forgotten(accounting: Cluster) -> None:

@@ -1,7 +1,6 @@
 """A job that the controller has forgotten when its run is followed again: with accounting it is said how it ended."""
 
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,12 +9,6 @@ from support.files import wait_for
 from support.slurm_cluster import Cluster
 from support.slurm_configuration import ACCOUNT
 from support.slurm_runs import Project
-
-
-@pytest.fixture(scope="module")
-def accounting() -> Iterator[Cluster]:
-    with Cluster(accounting=True, min_job_age_s=2) as cluster:
-        yield cluster
 
 
 @pytest.mark.parametrize(
