@@ -89,6 +89,7 @@ SITE = ("docs",)
 IN_CONTAINER = ("container", "container-test", "rehearsal", "model")
 
 OUR_PYTHONS = ("3.11", "3.12", "3.13")
+MEASURED_PYTHON = "3.12"  # not the one of `tests`: whoever runs both runs nothing twice
 CONTAINER_PYTHON = "3.10"  # of the ROCm 7.2 image
 
 PEER_SGLANG = "0.5.10.post1"  # the peer of `bench`: a release that ships its collector
@@ -119,29 +120,35 @@ ANY = range(256)  # exit codes
 CODES = Codes()
 NAMES: list[str] = []
 
-Function = Callable[[nox.Session], None]
+Function = Callable[..., None]
 
 
 # --- how a session starts, runs a command and ends ----------------------------------------------------------
 
 
 def register(
-    *, default: bool = False, name: str = "", tags: Sequence[str] = ()
+    *, default: bool = False, name: str = "", tags: Sequence[str] = (), pythons: Sequence[str] = ()
 ) -> Callable[[Function], None]:
-    """Register a session that makes its own environment and whose failures are all noted in `CODES`."""
+    """Register a session that makes its own environment and whose failures are all noted in `CODES`.
+
+    With `pythons` there is one for each, `NAME(3.12)`, which gets it as `version`; `NAME` alone chooses all of them.
+    """
 
     def add(function: Function) -> None:
         @functools.wraps(function)
-        def guarded(session: nox.Session) -> None:
+        def guarded(session: nox.Session, **version: str) -> None:
             with CODES.session():
                 try:
-                    function(session)
+                    function(session, **version)
                 except CiError as error:
                     complain(error)
                     session.error(error.what)
 
-        NAMES.append(name or function.__name__)
-        nox.session(name=NAMES[-1], default=default, tags=tags, venv_backend="none")(guarded)
+        own = name or function.__name__
+        NAMES.extend((own, *(f"{own}({version})" for version in pythons)))
+        if pythons:  # Nox's own `python` is for environments that Nox makes
+            nox.parametrize("version", [nox.param(version, id=version) for version in pythons])(guarded)
+        nox.session(name=own, default=default, tags=tags, venv_backend="none")(guarded)
 
     return add
 
@@ -454,55 +461,53 @@ def tests(session: nox.Session) -> None:
     run(session, *pytest(python, *several, *arguments), codes=PYTEST_CODES)
 
 
-@register()
-def tests_all(session: nox.Session) -> None:
+@register(pythons=(*OUR_PYTHONS, CONTAINER_PYTHON))
+def tests_all(session: nox.Session, version: str) -> None:
     """Run the unit tests on every supported Python, and what runs in containers also on Python 3.10.
 
-    On the oldest Python, with the smallest rehearsal, branch coverage is measured and shown by room. A Python that is
-    not available is named at the end; the others are tested.
+    `nox -s "tests_all(3.13)"` is one of them. On 3.12, with the smallest rehearsal, branch coverage is measured and shown by room.
+    A Python that is not available fails its own session; the others are tested.
     """
     from ci.nox.coverage import measured, start, table, to_json  # noqa: PLC0415 - as above
 
-    in_container = tuple(str(file) for file in files_with_mark("in_container", Path("test")))
-    if not in_container:
-        raise UsageError("no file below test/ marks its tests as in_container")
-    unit, whole = (
-        targets(session.posargs, paths, ROOT) for paths in ((UNIT_TESTS,), (SMALLEST_REHEARSAL, UNIT_TESTS))
-    )
-    in_container = targets_among(in_container, session.posargs, ROOT)
-    runs: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
-        (OUR_PYTHONS[0], TEST, whole),
-        *((version, TEST, unit) for version in OUR_PYTHONS[1:]),
-    ]
-    if in_container:
-        # without conftest.py, which is for our own Pythons and needs more than pytest
-        words = ("-m", "in_container", "--noconftest", *in_container)
-        runs.append((CONTAINER_PYTHON, IN_CONTAINER, words))
-    else:
-        session.log(f"Python {CONTAINER_PYTHON}: none of these tests is for what runs in containers")
+    if version == CONTAINER_PYTHON:
+        tests_in_container(session)
+        return
+    several = () if session.posargs else AT_ONCE
+    if version != MEASURED_PYTHON:
+        words = targets(session.posargs, (UNIT_TESTS,), ROOT)
+        python = made(session, *TEST, python=version)
+        run(session, *pytest(python, *several, *words), codes=PYTEST_CODES)
+        return
+    words = targets(session.posargs, (SMALLEST_REHEARSAL, UNIT_TESTS), ROOT)
+    python = made(session, *TEST, python=version)
     data = session.cache_dir.parent / "coverage"
     start(data)
-    failed = []
-    for version, groups, words in runs:
-        measure = version == OUR_PYTHONS[0]
-        module = ("coverage", *measured(ROOT, data, "pytest")) if measure else ("pytest",)
-        try:
-            python = made(session, *groups, python=version)
-            # of the tests that the user chose, the container's Python may have none
-            codes = {**PYTEST_CODES, 5: 0} if groups is IN_CONTAINER and session.posargs else PYTEST_CODES
-            several = () if session.posargs else AT_ONCE
-            code = attempt(session, *pytest(python, *several, *words, module=module), codes=codes)
-            if measure:
-                for arguments in to_json(data):
-                    run(session, python, "-m", "coverage", *arguments)
-                sys.stdout.write(table(data))
-        except CiError as error:
-            complain(error)
-            failed.append(f"Python {version}: {error.what}")
-        else:
-            failed += [f"Python {version}: {meaning(code)}"] if code else []
-    if failed:
-        session.error("; ".join(failed))
+    module = ("coverage", *measured(ROOT, data, "pytest"))
+    code = attempt(session, *pytest(python, *several, *words, module=module), codes=PYTEST_CODES)
+    for arguments in to_json(data):
+        run(session, python, "-m", "coverage", *arguments)
+    sys.stdout.write(table(data))
+    if code:
+        session.error(meaning(code))
+
+
+def tests_in_container(session: nox.Session) -> None:
+    """Run what runs in containers on the Python of their image."""
+    marked = tuple(str(file) for file in files_with_mark("in_container", Path("test")))
+    if not marked:
+        raise UsageError("no file below test/ marks its tests as in_container")
+    words = targets_among(marked, session.posargs, ROOT)
+    if not words:
+        session.log(f"Python {CONTAINER_PYTHON}: none of these tests is for what runs in containers")
+        return
+    python = made(session, *IN_CONTAINER, python=CONTAINER_PYTHON)
+    # of the tests that the user chose, the container's Python may have none
+    codes = {**PYTEST_CODES, 5: 0} if session.posargs else PYTEST_CODES
+    several = () if session.posargs else AT_ONCE
+    # without conftest.py, which is for our own Pythons and needs more than pytest
+    options = ("-m", "in_container", "--noconftest")
+    run(session, *pytest(python, *several, *options, *words), codes=codes)
 
 
 @register()
