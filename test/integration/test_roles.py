@@ -1,4 +1,4 @@
-"""Prefill, decode and SGLang's router on this machine, for real: a request through all of them, and what a killed server costs."""
+"""Prefill, decode and SGLang's router on this machine and in a container, for real: a request through all of them, a killed server."""
 
 import json
 import os
@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from support.docker_runs import Runs, ours
+from support.engines import Engine
 from support.measured import measured_environ
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -41,3 +43,16 @@ def test_a_rehearsal_of_the_suite_with_roles(tmp_path: Path, killed: str) -> Non
     assert ended["evidence"][0] == "prefill failed: the prefill server was ended by SIGKILL"
     assert [role for role, end in ends.items() if end["failed"]] == ["prefill"]
     assert {ends[role]["because"] for role in ("decode", "router")} == {"ended because prefill failed"}
+
+
+def test_in_a_container_all_roles_are_in_it(engine: Engine, rehearsal_image: str, tmp_path: Path) -> None:
+    runs = Runs(REPOSITORY, engine.host, rehearsal_image, tmp_path / "runs", stage="stage-b-amd")
+    done = runs.run("--suite", "8-gpu-disaggregation", "--hardware", "cpu", timeout_s=180)
+    assert done.code == 0, done.text
+    lines = (runs.newest() / "events.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    (ended,) = (event for event in events if event["type"] == "test-ended")
+    assert (ended["outcome"], ended["cases"]) == ("passed", {"passed": 3})
+    addresses = {event["role"]: event["host"] for event in events if event["type"] == "role-started"}
+    assert addresses == dict.fromkeys(("prefill", "decode", "router"), "127.0.0.1")
+    assert not ours(engine)

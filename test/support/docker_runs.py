@@ -66,6 +66,7 @@ class Runs:
     host: str
     image: str
     folder: Path
+    stage: str = STAGE
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def env(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -80,7 +81,7 @@ class Runs:
         docker: tuple[str, ...] = ("--executor", "docker", "--image", self.image)
         if {"--image", "--plan", "--executor"} & set(arguments):
             docker = ("--executor", "docker") if "--image" in arguments else ()
-        return [sys.executable, "-m", "ci", "run", STAGE, *docker, *arguments]
+        return [sys.executable, "-m", "ci", "run", self.stage, *docker, *arguments]
 
     def run(self, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 60) -> Ended:
         """A run to its end."""
