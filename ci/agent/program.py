@@ -1,90 +1,31 @@
 """The agent's command line."""
 
-import json
-import os
-import signal
-import sys
-import threading
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
-from .attempt import RunContext
-from .child import be_the_test
-from .events import Emitter, complain
-from .options import refusal
-from .processes import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, Children, prctl, signal_name
-from .queue import Queue
-from .roles.role_agent import be_the_role
-from .spec import SpecError, parse_spec
-from .stop import Stop
+from .events import complain
 
-READ_BYTES = 65536
 # prints the refusal of the arguments for pytest as JSON, null where they can be honoured
 TRY_OPTIONS = "--try-options"
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def _watch_standard_input(stop: Stop) -> None:
-    try:
-        while os.read(0, READ_BYTES):
-            continue
-    except OSError as error:
-        complain(f"cannot read standard input: {error}")
-    stop.request("interrupted")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run as the agent, as a test process, as the agent of a role, or to try the arguments for pytest alone; the exit code."""
+    """Run as the agent, as a test process, as the agent of a role, or to try the arguments for pytest alone; the exit code.
+
+    Each mode is imported where it begins: an archive has no bytecode, and a test process would compile all of the agent.
+    """
     if arguments[:1] == ["--child"]:
+        from .child import be_the_test  # noqa: PLC0415
+
         return be_the_test(*arguments[1:])
     if arguments[:1] == ["--role"]:
+        from .roles.role_agent import be_the_role  # noqa: PLC0415
+
         return be_the_role(*arguments[1:])
     tries = arguments[:1] == [TRY_OPTIONS]
     if len(arguments) != 1 + tries:
         complain(f"usage: agent.pyz [{TRY_OPTIONS}] SPEC.json")
         return 2
-    spec_path = Path(arguments[-1]).resolve()
-    try:
-        spec = parse_spec(spec_path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, SpecError) as error:
-        for problem in getattr(error, "problems", (str(error),)):
-            complain(f"invalid spec {spec_path}: {problem}")
-        return 2
-    program = Path(sys.argv[0]).resolve()
-    # Whatever prints by mistake prints on standard error: standard output is for events alone.
-    output = os.dup(1)
-    os.dup2(2, 1)
-    stop = Stop()
+    from .run import be_the_agent  # noqa: PLC0415
 
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        stop.request(f"interrupted by {signal_name(number)}")
-
-    for number in STOP_SIGNALS:
-        signal.signal(number, on_signal)
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-    if tries:
-        # nothing of it lasts longer than who asks
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_watch_standard_input, args=(stop,), daemon=True).start()
-    emitter, children = Emitter(output, stop), Children()
-    try:
-        context = RunContext(
-            program=program,
-            spec=spec,
-            spec_path=spec_path,
-            emitter=emitter,
-            children=children,
-            stop=stop,
-            log_names=set(),
-            ended=[],
-        )
-        if tries:
-            os.write(output, json.dumps(refusal(context)).encode())
-        else:
-            Queue(context).run()
-    except BaseException:  # noqa: BLE001 - shown, and `agent-ended` is missing for the reader
-        complain(traceback.format_exc())
-        return 1
-    return 1 if emitter.broken else 0
+    return be_the_agent(Path(arguments[-1]).resolve(), tries=tries)

@@ -14,9 +14,9 @@ from .attempt import POLL_S, Attempt, Place, RunContext, test_environ
 from .entries import Entry, entries_of
 from .gpu_memory import Kfd
 from .judge import Judgement
-from .options import refusal
 from .own_places import OwnPlaces, cpu_share, keep_to
 from .processes import carries, leftover_list
+from .refusal import refusal
 from .roles.group import is_on_several
 from .roles.nodes import is_home, say_settled, serve
 from .shared_queue import SharedQueue

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from .judge import Ended, Facts, FailedCase, Judgement, Rule, failed, judge_log
+from .judge import Ended, Facts, FailedCase, Judgement, Rule, failed
+from .judge.judge import judge_log
 from .judge.symptom import symptom_of
 from .judge.tracebacks import ProcessEnd
 from .machine import MachineFacts

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from ci.agent.judge import Facts, Rule, judge_log
+from ci.agent.judge import Facts, Rule
+from ci.agent.judge.judge import judge_log
 from ci.agent.spec import decode
 from support.agent_process import AgentProcess, a_suite, verdict_rules, verdicts
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ci.agent.judge import Ended, Facts, FailedCase, Judgement, Rule, judge_log
+from ci.agent.judge import Ended, Facts, FailedCase, Judgement, Rule
+from ci.agent.judge.judge import judge_log
 from ci.catalog.verdicts import CAUSES, Verdict
 from ci.errors import Problem, UsageError
 

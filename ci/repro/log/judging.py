@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
-from ci.agent.judge import Facts, Judgement, Rule, failed, judge_log
+from ci.agent.judge import Facts, Judgement, Rule, failed
+from ci.agent.judge.judge import judge_log
 from ci.catalog.verdict_rules import VerdictRule
 from ci.catalog.verdicts import CAUSES, Verdict
 from ci.repro.log.text import LogLine

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from ci.agent.judge import symptom_of
+from ci.agent.judge.symptom import symptom_of
 from ci.catalog.catalog import Catalog
 from ci.catalog.verdicts import Status, Verdict
 from ci.errors import CiError, ExitCode, NothingSelectedError, UsageError

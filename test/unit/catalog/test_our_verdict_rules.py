@@ -5,7 +5,8 @@ from bench.verdicts import figures, judge_all
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.agent.judge import ABOUT, CONDITIONS, Facts, FailedCase, Judgement, judge_log
+from ci.agent.judge import ABOUT, CONDITIONS, Facts, FailedCase, Judgement
+from ci.agent.judge.judge import judge_log
 from ci.catalog.verdict_rules import About, OnlyIf
 from ci.catalog.verdicts import CAUSES
 from ci.repro.log.judging import judge_rules

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ci.agent.judge import Ended, Facts, FailedCase, Judgement, judge_log
+from ci.agent.judge import Ended, Facts, FailedCase, Judgement
+from ci.agent.judge.judge import judge_log
 from ci.agent.judge.tracebacks import Frame, RaisedError
 from ci.catalog.verdicts import CAUSES
 from ci.repro.log.judging import judge_rules

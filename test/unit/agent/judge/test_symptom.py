@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.agent.judge import Facts, FailedCase, judge_log
+from ci.agent.judge import Facts, FailedCase
+from ci.agent.judge.judge import judge_log
 from ci.agent.judge.symptom import normal_text, symptom_of
 from ci.agent.judge.tracebacks import Frame, ProcessEnd, RaisedError
 
