@@ -70,14 +70,18 @@ import traceback, unittest, warnings
 from engine.test_utils import CustomTestCase, popen_launch_server
 from engine.product import add
 from torch.cuda import _cpu_build, _lazy_init
-import kernels
+import engine.product, kernels
 class TestIt(CustomTestCase):
     def test_first(self): self.assertEqual(add(1, 2), 3)
 """
 
 
+def cases(bodies: Mapping[str, str]) -> str:
+    return BEGIN + "".join(f"    def test_{name}(self):\n        {body}\n" for name, body in bodies.items())
+
+
 def case(body: str) -> str:
-    return f"{BEGIN}    def test_it(self):\n        {body}\n"
+    return cases({"it": body})
 
 
 def set_up(body: str) -> str:
@@ -97,14 +101,17 @@ class TestScore(unittest.TestCase):
 """
 SCRIPT = "from torch.cuda import _lazy_init\nimport traceback\n"
 
-# What really needs a GPU, in each place where it can end a case.
+# What really needs a GPU, in each place where it can end a case; the first are cases of one file.
+CASES_THAT_NEED_GPU: Mapping[str, str] = {
+    "in_a_case": "_lazy_init()",
+    "cpu_build": "_cpu_build()",
+    "stand_in": "kernels.call()",
+    "in_a_subtest": "with self.subTest('x'): _lazy_init()",
+    "in_hundreds_of_subtests": "for n in range(300):\n          with self.subTest(n=n): _lazy_init()",
+}
 NEEDS_GPU: Mapping[str, str] = {
-    "in_a_case": case("_lazy_init()"),
-    "cpu_build": case("_cpu_build()"),
-    "stand_in": case("kernels.call()"),
+    "cases_that_need_a_gpu": cases(CASES_THAT_NEED_GPU),
     "in_set_up_class": set_up("_lazy_init()"),
-    "in_a_subtest": case("with self.subTest('x'): _lazy_init()"),
-    "in_hundreds_of_subtests": case("for n in range(300):\n          with self.subTest(n=n): _lazy_init()"),
     "at_import": f"{BEGIN}\n_lazy_init()\n",
     "in_a_fixture": "import pytest\nfrom torch.cuda import _lazy_init\n@pytest.fixture\ndef gpu(): _lazy_init()\ndef test_a(gpu): pass\n",
     "server": set_up("popen_launch_server('gpu')"),
@@ -113,33 +120,25 @@ NEEDS_GPU: Mapping[str, str] = {
     "script": f"{SCRIPT}_lazy_init()\n",
 }
 # The same words, or a fault beside them: none of this is excused.
+FAILED_CASES: Mapping[str, str] = {
+    "product_function_broken": "self.assertEqual(engine.product.add(1, -2), 3)",
+    "the_same_message_from_another_file": f"raise RuntimeError('{NO_DRIVER}')",
+    "another_message_from_the_same_file": "import torch.cuda; torch.cuda._lazy_init(1)",
+    "caught_and_something_else_raised": "try: _lazy_init()\n        except RuntimeError: traceback.print_exc()\n        self.fail('other')",
+    "raised_over_it": "try: _lazy_init()\n        except RuntimeError as error: raise KeyError('other') from error",
+    "only_printed": f"print('RuntimeError: {NO_DRIVER}')\n        self.assertEqual(1, 2)",
+    "one_of_two_subtests": "for gpu in (1, 0):\n          with self.subTest(gpu=gpu): _lazy_init() if gpu else add(1)",
+    "one_of_hundreds_of_subtests": "for n in range(300):\n          with self.subTest(n=n): _lazy_init() if n < 299 else add(1)",
+    "hundreds_of_different_errors": "for n in range(300):\n          with self.subTest(n=n): _lazy_init() if n < 8 else [][n]",
+    "the_teardown_fails_too": "self.addCleanup([].pop)\n        _lazy_init()",
+}
 FAILED: Mapping[str, str] = {
+    "failed_cases": cases(FAILED_CASES),
     "assertion_flipped": BEGIN.replace("assertEqual", "assertNotEqual"),
     "imported_name_removed": BEGIN.replace("import add", "import substract"),
     "scheduler_raises_something_else": set_up("popen_launch_server('other')"),
     "engine_that_kills_for_something_else": case("import engine.server; engine.server.launch('other')"),
-    "product_function_broken": BEGIN
-    + "\nimport engine.product\ndef add(a, b): return engine.product.add(a, -b)\n",
-    "the_same_message_from_another_file": case(f"raise RuntimeError('{NO_DRIVER}')"),
-    "another_message_from_the_same_file": case("import torch.cuda; torch.cuda._lazy_init(1)"),
-    "caught_and_something_else_raised": case(
-        "try: _lazy_init()\n        except RuntimeError: traceback.print_exc()\n        self.fail('other')"
-    ),
-    "raised_over_it": case(
-        "try: _lazy_init()\n        except RuntimeError as error: raise KeyError('other') from error"
-    ),
-    "only_printed": case(f"print('RuntimeError: {NO_DRIVER}')\n        self.assertEqual(1, 2)"),
-    "one_of_two_subtests": case(
-        "for gpu in (1, 0):\n          with self.subTest(gpu=gpu): _lazy_init() if gpu else add(1)"
-    ),
-    "one_of_hundreds_of_subtests": case(
-        "for n in range(300):\n          with self.subTest(n=n): _lazy_init() if n < 299 else add(1)"
-    ),
-    "hundreds_of_different_errors": case(
-        "for n in range(300):\n          with self.subTest(n=n): _lazy_init() if n < 8 else [][n]"
-    ),
     "another_case_fails": case("_lazy_init()") + "    def test_other(self): self.assertEqual(1, 2)\n",
-    "the_teardown_fails_too": case("_lazy_init()") + "    def tearDown(self): raise OSError('left behind')\n",
     "the_score_of_another_file": SCORE,
     "script_with_an_error_of_its_own": f"{SCRIPT}try: _lazy_init()\nexcept RuntimeError: traceback.print_exc()\nraise KeyError(1)\n",
     "script_that_exits": f"{SCRIPT}try: _lazy_init()\nexcept RuntimeError: traceback.print_exc()\nprint('1 failed')\nraise SystemExit(1)\n",
@@ -168,6 +167,10 @@ def ended(agent: AgentProcess, path: str) -> Event:
     return next(event for event in agent.events if event["type"] == "test-ended" and event["test"] == path)
 
 
+def of_case(agent: AgentProcess, file: str, name: str) -> Event:
+    return agent.cases(path_of(file))[f"TestIt::test_{name}"]
+
+
 @pytest.mark.parametrize("name", NEEDS_GPU)
 def test_a_test_that_an_error_of_a_row_ended_needs_a_gpu(ran: AgentProcess, name: str) -> None:
     event = ended(ran, path_of(name))
@@ -175,10 +178,22 @@ def test_a_test_that_an_error_of_a_row_ended_needs_a_gpu(ran: AgentProcess, name
     assert "row " in event["evidence"][-1]
 
 
+@pytest.mark.parametrize("name", CASES_THAT_NEED_GPU)
+def test_a_case_that_an_error_of_a_row_ended_needs_a_gpu(ran: AgentProcess, name: str) -> None:
+    event = of_case(ran, "cases_that_need_a_gpu", name)
+    assert event["outcome"] == "needs-gpu"
+    assert "row " in event["message"]
+
+
 @pytest.mark.parametrize("name", FAILED)
 def test_nothing_else_is_excused(ran: AgentProcess, name: str) -> None:
     event = ended(ran, path_of(name))
     assert (event["outcome"], event["gates"]) == ("failed", True)
+
+
+@pytest.mark.parametrize("name", FAILED_CASES)
+def test_no_other_case_is_excused(ran: AgentProcess, name: str) -> None:
+    assert of_case(ran, "failed_cases", name)["outcome"] == "failed"
 
 
 def test_a_failure_names_the_error_that_a_retry_hides(ran: AgentProcess) -> None:
@@ -194,7 +209,9 @@ def test_a_warning_about_cuda_changes_nothing(ran: AgentProcess) -> None:
 
 
 def test_the_cases_that_passed_are_counted_beside_those_that_need_a_gpu(ran: AgentProcess) -> None:
-    assert ended(ran, path_of("in_a_case"))["cases"] == {"passed": 1, "needs-gpu": 1}
+    expected = {"passed": 1, "needs-gpu": len(CASES_THAT_NEED_GPU)}
+    assert ended(ran, path_of("cases_that_need_a_gpu"))["cases"] == expected
+    assert ended(ran, path_of("failed_cases"))["cases"] == {"passed": 1, "failed": len(FAILED_CASES)}
     assert ended(ran, path_of("in_set_up_class"))["cases"] == {"needs-gpu": 2}
     assert ended(ran, path_of("server"))["cases"] == {"needs-gpu": 2}
 
