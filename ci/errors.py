@@ -1,5 +1,6 @@
 """The table of errors and exit codes. Standard library alone: the noxfile imports it."""
 
+import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ __all__ = [
     "QuarantineError",
     "StaleError",
     "UsageError",
+    "disk_cause",
     "worst",
     "writing",
 ]
@@ -230,6 +232,21 @@ class FindingsError(CiError):
     exit_code = ExitCode.FINDINGS
 
 
+_DISK_CAUSES = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the user's disk quota is used up",
+    errno.EFBIG: "the file has reached the limit for one file (`ulimit -f`)",
+    errno.EROFS: "the file system is read-only",
+    errno.EIO: "the disk or the network file system failed",
+    errno.ESTALE: "the folder was removed, or its server was started anew",
+}
+
+
+def disk_cause(error: OSError, *, otherwise: str) -> str:
+    """The likely cause of a file that cannot be read or written."""
+    return _DISK_CAUSES.get(error.errno or 0, otherwise)
+
+
 @contextmanager
 def writing(path: Path, *, then: str = "") -> Iterator[None]:
     """What is done here writes this file or folder; `then` is the next command where it is another than `df`.
@@ -242,6 +259,6 @@ def writing(path: Path, *, then: str = "") -> Iterator[None]:
     except OSError as error:
         raise InfrastructureError(
             f"cannot write {path}: {error.strerror or error}",
-            cause="the disk is full, or the folder is not writable",
+            cause=disk_cause(error, otherwise="the disk is full, or the folder is not writable"),
             then=then or f"df -h {path.parent}",
         ) from error

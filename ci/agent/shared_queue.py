@@ -14,6 +14,7 @@ _CAUSES = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the user's disk quota is used up",
     errno.EROFS: "the file system is read-only",
+    errno.EIO: "the disk or the network file system failed",
     errno.ESTALE: "the folder was removed, or its server was started anew",
 }
 

@@ -6,14 +6,18 @@ from typing import Protocol, Self
 
 from ci.catalog.catalog import Catalog
 from ci.catalog.verdicts import Verdict
-from ci.errors import CiError
+from ci.errors import CiError, UsageError
 from ci.execute.process_sweep import Found
 from ci.execute.run_folder import RunFolder
 from ci.execute.spec import Spec
 from ci.plan.model import Plan
 from ci.record.events import Event, ExecutorFailed
 
-__all__ = ["Executor", "ExecutorModule", "RunInputs", "failed_event"]
+__all__ = ["Executor", "ExecutorModule", "FollowedElsewhereError", "RunInputs", "failed_event"]
+
+
+class FollowedElsewhereError(UsageError):
+    """Another process writes the record of this run and its reports."""
 
 
 class Executor(Protocol):
@@ -28,6 +32,7 @@ class Executor(Protocol):
 
         Raises:
             InfrastructureError: it cannot be started.
+            FollowedElsewhereError: it runs, and another process follows it.
         """
 
     def events(self) -> Iterator[Event]:
@@ -45,7 +50,7 @@ class Executor(Protocol):
 
     @property
     def goes_on(self) -> bool:
-        """Whether something runs on without us: after `detach`, and where `close` could not end it."""
+        """Whether something runs on without us: after `detach`, where another process follows it, and where `close` could not end it."""
 
     def detach(self) -> str:
         """Let go of what can go on without us, and say what does; empty where nothing can. Safe in a signal handler."""

@@ -12,7 +12,7 @@ from types import FrameType
 
 from ci.catalog.catalog import Catalog
 from ci.errors import CiError, ExitCode, worst, writing
-from ci.execute.executor import Executor, RunInputs
+from ci.execute.executor import Executor, FollowedElsewhereError, RunInputs
 from ci.execute.process_sweep import register, sweep_ended_runs, unregister
 from ci.execute.registry import EXECUTORS, REFUSALS
 from ci.execute.run_folder import RunFolder, make_folder
@@ -111,6 +111,7 @@ class Run:
 
         Raises:
             InfrastructureError: the run folder cannot be written.
+            FollowedElsewhereError: another process does it.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
@@ -184,6 +185,8 @@ class Run:
                         # again at the end: a log may be cut at either side
                         emit(self._capsule())
                         emit(RunEnded(exit_code=code))
+            except FollowedElsewhereError:
+                raise
             except CiError as error:
                 failure = error
         folded = fold(read_events(folder.events))
@@ -211,8 +214,10 @@ class Run:
         )
         spec = self._spec(folder.name, str(folder.path))
         with executor:
-            executor.start(spec)
-            self._executor = executor
+            try:
+                executor.start(spec)
+            finally:
+                self._executor = executor
             if self._interrupted:
                 executor.stop()
             for event in executor.events():

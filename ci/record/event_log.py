@@ -1,6 +1,5 @@
 """The record on disk: one JSON object a line, appended by one process, readable at every moment of a run."""
 
-import errno
 import json
 import os
 import shutil
@@ -10,18 +9,11 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
-from ci.errors import InfrastructureError, UsageError
+from ci.errors import InfrastructureError, UsageError, disk_cause
 from ci.record.event_json import glimpse, json_of, parse_line
 from ci.record.events import SCHEMA, Damaged, Event, RunStarted
 
 __all__ = ["RecordWriter", "line_of", "read_events"]
-
-_CAUSES = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the user's disk quota is used up",
-    errno.EFBIG: "the file has reached the limit for one file (`ulimit -f`)",
-    errno.EIO: "the disk or the network file system failed",
-}
 
 
 def line_of(event: Event) -> bytes:
@@ -109,7 +101,7 @@ class RecordWriter:
             free = "free space unknown"
         return InfrastructureError(
             f"cannot write the record {self.path}: {error.strerror} ({free} in {folder})",
-            cause=_CAUSES.get(error.errno or 0, "the folder is missing, read-only or not ours"),
+            cause=disk_cause(error, otherwise="the folder is missing or not ours"),
             then=f"df -h {folder}; make room there, then start the run again",
         )
 

@@ -4,8 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ci.errors import InfrastructureError
-from ci.execute.slurm.files import SlurmFiles
+from ci.execute.slurm.files import SlurmFiles, cannot_read
 from ci.execute.slurm.ledger import Claim
 
 __all__ = ["claims_of"]
@@ -26,11 +25,7 @@ def claims_of(files: SlurmFiles, number: str) -> tuple[Claim, ...]:
     except FileNotFoundError:
         return ()
     except OSError as error:
-        raise InfrastructureError(
-            f"cannot read {folder}: {error.strerror}",
-            cause="the shared file system does not answer",
-            then=f"ls -la {folder}",
-        ) from error
+        raise cannot_read(folder, error) from error
 
 
 def _claims(folder: Path) -> Iterator[Claim]:

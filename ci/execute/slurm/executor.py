@@ -74,6 +74,7 @@ class SlurmExecutor:
 
         Raises:
             InfrastructureError: the run folder cannot be written.
+            FollowedElsewhereError: another process follows it.
         """
         files = self._files
         self._follow_alone()
@@ -101,7 +102,7 @@ class SlurmExecutor:
 
     @property
     def goes_on(self) -> bool:
-        """Whether the job may run on: it was let go, or could not be cancelled."""
+        """Whether the job may run on: it was let go, is followed by another process, or could not be cancelled."""
         return self._detached or self._not_ended
 
     def detach(self) -> str:
@@ -150,11 +151,12 @@ class SlurmExecutor:
         """Refuse to write a record that another process writes.
 
         Raises:
-            UsageError: there is one.
+            FollowedElsewhereError: there is one.
         """
         with writing(self._files.folder):
             self._files.folder.mkdir(exist_ok=True)
         if not self._lock.take(self._files.follow_lock, {"host": self._plan.placement.host}):
+            self._detached = True
             raise followed_elsewhere(self._files)
 
     # ---- the job

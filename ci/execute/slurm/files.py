@@ -8,9 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ci.errors import InfrastructureError, writing
+from ci.errors import InfrastructureError, disk_cause, writing
 
-__all__ = ["BEAT_S", "NOT_THERE", "REPOSITORY", "SlurmFiles", "cannot_read", "read_whole", "write_whole"]
+__all__ = [
+    "BEAT_S",
+    "NOT_THERE",
+    "REPOSITORY",
+    "SlurmFiles",
+    "cannot_read",
+    "is_there",
+    "read_whole",
+    "write_whole",
+]
 
 # how often the head shows that it lives
 BEAT_S: Final = 5.0
@@ -168,9 +177,27 @@ def cannot_read(path: Path, error: OSError) -> InfrastructureError:
     """A file or folder of the run that is there and cannot be read."""
     return InfrastructureError(
         f"cannot read {path}: {error.strerror}",
-        cause="the shared file system does not answer, or the folder is not readable for this user",
+        cause=disk_cause(
+            error,
+            otherwise="the shared file system does not answer, or the folder is not readable for this user",
+        ),
         then=f"ls -la {path.parent}",
     )
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file of the run is there.
+
+    Raises:
+        InfrastructureError: that cannot be known.
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return False
+        raise cannot_read(path, error) from error
+    return True
 
 
 def write_whole(path: Path, data: Mapping[str, Any]) -> None:

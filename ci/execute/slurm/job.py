@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from ci.catalog.verdicts import Verdict
 from ci.execute.run_folder import RunFolder
@@ -87,7 +88,7 @@ class SlurmJob:
     def failure(self, *, stopped: bool) -> ev.ExecutorFailed:
         """Why it has ended before its run."""
         log = self._files.batch_log
-        then = f"read {log}" if log.exists() else f"scontrol show job {self.id}; sinfo --Node --long"
+        then = f"read {log}" if _size(log) else f"scontrol show job {self.id}; sinfo --Node --long"
         if self.lost_head:
             return ev.ExecutorFailed(
                 what=f"job {self.id} has lost its head: {self.lost_head}",
@@ -242,9 +243,17 @@ class SlurmJob:
         except OSError:
             lines = []
         said = f"; its log ends: {lines[-1].strip()}" if lines else ""
-        if self._files.head_events.exists() and self._files.head_events.stat().st_size:
+        if _size(self._files.head_events):
             return said
         shared = (
             f"{REPOSITORY} must be there, and {self._folder.path} be writable: folders that all nodes share"
         )
         return f"{said}; its batch script did not begin on {node}: {shared}"
+
+
+def _size(path: Path) -> int:
+    """In bytes; 0 where it cannot be seen."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ci.errors import CiError
 from ci.execute.run_folder import read_plan
-from ci.execute.slurm.files import SlurmFiles
+from ci.execute.slurm.files import SlurmFiles, is_there
 from ci.execute.slurm.merge import Merge
 from ci.execute.slurm.owner import Jobs
 from ci.execute.slurm.place import slurm_place
@@ -84,12 +84,12 @@ def _row(jobs: Jobs, run: Path, job: str) -> RunRow:
 
 def _state(jobs: Jobs, run: Path, job: str) -> str:
     try:
-        state = jobs.job(job)
+        state, has_end = jobs.job(job), is_there(SlurmFiles(run=run).end)
     except CiError as error:
         return f"unknown: {error.what}"
     if state is not None:
         return f"{state.state}{f' ({state.reason})' if state.reason else ''}"
-    return "ended" if SlurmFiles(run=run).end.exists() else "forgotten by Slurm, ended without its last word"
+    return "ended" if has_end else "forgotten by Slurm, ended without its last word"
 
 
 def _progress(run: Path) -> tuple[int, int]:

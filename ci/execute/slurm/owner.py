@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ci.errors import CiError, UsageError
-from ci.execute.slurm.files import SlurmFiles, read_whole, write_whole
+from ci.errors import CiError
+from ci.execute.executor import FollowedElsewhereError
+from ci.execute.slurm.files import SlurmFiles, is_there, read_whole, write_whole
 from ci.slurm.client import Job, Slurm, SlurmError
 
 __all__ = ["Jobs", "followed_elsewhere", "job_goes_on", "job_of"]
@@ -28,10 +29,10 @@ class Jobs:
 
         Raises:
             SlurmError: Slurm does not answer.
-            InfrastructureError: the run folder cannot be written.
+            InfrastructureError: the run folder cannot be read or written.
         """
         files, job = SlurmFiles(run=run), job_of(run)
-        if job or not files.spec.exists():
+        if job or not is_there(files.spec):
             return job
         with self._once():
             job = self._slurm.named(run.name)
@@ -71,11 +72,12 @@ def job_goes_on(run: Path, jobs: Jobs, say: Callable[[str], None]) -> bool:
         if not job:
             return False
         state = jobs.job(job)
+        has_end = is_there(SlurmFiles(run=run).end)
     except CiError:
-        return True  # where Slurm does not answer, nothing is known
+        return True  # where Slurm or the file system does not answer, nothing is known
     if state is not None and not state.state.row.ended:
         return True
-    if not SlurmFiles(run=run).end.exists():
+    if not has_end:
         how = f"it {state.state.row.words}" if state is not None else "Slurm has forgotten it"
         say(
             f"job {job} of run {run.name} ended too early: {how}; ./inv slurm.attach {run.name} writes its reports"
@@ -83,10 +85,10 @@ def job_goes_on(run: Path, jobs: Jobs, say: Callable[[str], None]) -> bool:
     return False
 
 
-def followed_elsewhere(files: SlurmFiles) -> UsageError:
+def followed_elsewhere(files: SlurmFiles) -> FollowedElsewhereError:
     """Another process writes the record of this run."""
     found = read_whole(files.follow_lock)
-    return UsageError(
+    return FollowedElsewhereError(
         f"another process follows {files.run.name}: pid {found.get('pid', '?')} on {found.get('host', '?')}",
         cause="one process writes the record of a run",
         then="watch it there, or send it SIGHUP: it lets go, and the run goes on",

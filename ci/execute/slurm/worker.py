@@ -18,7 +18,7 @@ from ci.catalog.verdicts import Verdict
 from ci.errors import CiError, InfrastructureError, writing
 from ci.execute.executor import Executor, ExecutorModule, RunInputs, failed_event
 from ci.execute.run_folder import RunFolder, read_plan
-from ci.execute.slurm.files import BEAT_S, SlurmFiles, write_whole
+from ci.execute.slurm.files import BEAT_S, SlurmFiles, cannot_read, write_whole
 from ci.execute.slurm.hello import Hello, seen_tree
 from ci.execute.slurm.here import plan_here
 from ci.execute.slurm.place import slurm_place, words_before_agent
@@ -60,6 +60,18 @@ def read_probe(files: SlurmFiles, environ: Mapping[str, str]) -> str:
             cause="the run folder is not on a file system that all nodes share",
             then="clusters.toml, `shared`: a folder that all nodes have; docs/slurm.md",
         ) from error
+
+
+def read_spec(files: SlurmFiles) -> Spec:
+    """What all workers have to do.
+
+    Raises:
+        InfrastructureError: it cannot be read here.
+    """
+    try:
+        return decode(Spec, json.loads(files.spec.read_bytes()))
+    except OSError as error:
+        raise cannot_read(files.spec, error) from error
 
 
 def look_around(plan: Plan, files: SlurmFiles, environ: Mapping[str, str]) -> Hello:
@@ -120,7 +132,7 @@ class Worker:
         threading.Thread(target=self._watch_standard_input, daemon=True).start()
         threading.Thread(target=self._watch_for_the_end, args=(slurm_place(plan),), daemon=True).start()
         catalog = load_catalog()
-        spec = decode(Spec, json.loads(self._files.spec.read_bytes()))
+        spec = read_spec(self._files)
         self._go.wait()
         if self._stopped.is_set():
             with RecordWriter(self._files.events(self._number)) as record:

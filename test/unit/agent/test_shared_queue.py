@@ -1,5 +1,6 @@
 """A queue that several agents work through: what one of them claims, leaves to others, and says."""
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -171,3 +172,27 @@ def test_a_folder_that_fails_ends_the_agent_and_says_why(
     assert claimed == (frozenset() if moment == "first" else {(0, 1)})
     own = sorted(path.name for path in (tmp_path / "queue/by/1").iterdir())
     assert own == ([] if moment == "first" else ["0.1"])
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        (errno.EIO, "the disk or the network file system failed"),
+        (errno.ESTALE, "the folder was removed, or its server was started anew"),
+        (errno.ENOLCK, "the folder is missing or not ours, or its file system failed"),
+    ],
+    ids=["EIO", "ESTALE", "ENOLCK"],
+)
+def test_a_server_of_nfs_in_trouble_ends_the_agent_with_its_answer(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, cause: str
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refused)
+    work(script, tmp_path, a_suite(files("a")), **shared(tmp_path))
+    assert names(script) == []
+    (failed,) = script.of("executor-failed")
+    assert failed["what"] == f"cannot claim tests in {tmp_path}/queue: {os.strerror(number)}"
+    assert (failed["cause"], failed["verdict"]) == (cause, "infra")
+    assert script.of("agent-ended")[0]["reason"] == "done"
