@@ -26,8 +26,9 @@ NO_SLURM = answer(code=None, why="No such file or directory")
 class Controller:
     """Slurm's programs about job 7: what they were asked, and the state that it has. `silent` says how often a program brings no answer."""
 
-    def __init__(self, state: str = "RUNNING") -> None:
+    def __init__(self, state: str = "RUNNING", *, nodes: Sequence[str] = ("n1",)) -> None:
         self.state = state
+        self.nodes = nodes
         self.silent: Counter[str] = Counter()
         self.asked: list[tuple[str, ...]] = []
         self.on_ask: Callable[[str], None] = lambda _program: None
@@ -41,7 +42,7 @@ class Controller:
             return replace(NO_SLURM, argv=tuple(argv))
         if program == "scancel":
             self.state = "CANCELLED"
-        said = answer("n1\n") if "hostnames" in argv else shown(self.state)
+        said = answer("\n".join(self.nodes)) if "hostnames" in argv else shown(self.state)
         return replace(said, argv=tuple(argv))
 
     def of(self, program: str) -> list[tuple[str, ...]]:
