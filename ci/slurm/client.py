@@ -31,7 +31,7 @@ class Job:
     """What Slurm says about a job.
 
     `reason` is why it waits or ended, in Slurm's words, `nodes` its nodes in Slurm's short form, both empty where there is none.
-    `exit_code` and `signal` are those of the batch script. `ends_s` is when its time is over, or when it ended, in seconds since
+    `exit_code` and `signal` are those of the batch script, `batch_node` is where it runs; it is named also when that node is lost. `ends_s` is when its time is over, or when it ended, in seconds since
     1970; None where that is not known.
     """
 
@@ -41,6 +41,7 @@ class Job:
     exit_code: int
     signal: int
     nodes: str
+    batch_node: str = ""
     ends_s: float | None = field(default=None, compare=False)
 
 
@@ -240,6 +241,7 @@ def _job(line: str) -> Job:
         exit_code=int(code or 0),
         signal=int(signal or 0),
         nodes=_field(line, "NodeList"),
+        batch_node=_field(line, "BatchHost"),
         ends_s=_moment_s(_field(line, "EndTime")),
     )
 

@@ -16,7 +16,7 @@ def answer(out: str = "", *, err: str = "", code: int | None = 0, why: str = "")
 
 def shown(state: str, exit_code: str = "0:0") -> Completed:
     """Job 7 by `scontrol show job`."""
-    return answer(f"JobId=7 JobState={state} Reason=None ExitCode={exit_code} NodeList=n1\n")
+    return answer(f"JobId=7 JobState={state} Reason=None ExitCode={exit_code} NodeList=n1 BatchHost=n1\n")
 
 
 FORGOTTEN = answer(err="slurm_load_jobs error: Invalid job id specified\n", code=1)
@@ -29,6 +29,7 @@ class Controller:
     def __init__(self, state: str = "RUNNING", *, nodes: Sequence[str] = ("n1",)) -> None:
         self.state = state
         self.nodes = nodes
+        self.node_state = "mixed none"
         self.silent: Counter[str] = Counter()
         self.asked: list[tuple[str, ...]] = []
         self.on_ask: Callable[[str], None] = lambda _program: None
@@ -42,6 +43,8 @@ class Controller:
             return replace(NO_SLURM, argv=tuple(argv))
         if program == "scancel":
             self.state = "CANCELLED"
+        if program == "sinfo":
+            return replace(answer(self.node_state), argv=tuple(argv))
         said = answer("\n".join(self.nodes)) if "hostnames" in argv else shown(self.state)
         return replace(said, argv=tuple(argv))
 

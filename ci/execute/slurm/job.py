@@ -1,7 +1,7 @@
 """One job of Slurm as its run sees it: submitted, looked at, ended. Slurm may be silent for a while, and the run goes on."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -167,7 +167,7 @@ class SlurmJob:
         try:
             seen = self._slurm.job(self.id) or self._accounted()
             nodes = self._slurm.hostnames(seen.nodes) if seen is not None and seen.nodes else ()
-            self._watch_head(seen, nodes)
+            self._watch_head(seen)
         except SlurmError as error:
             if not self._silent:
                 self._silent = True
@@ -194,21 +194,19 @@ class SlurmJob:
             return job if job is not None and job.state.row.ended else None
         return None
 
-    def _watch_head(self, job: Job | None, nodes: Sequence[str]) -> None:
+    def _watch_head(self, job: Job | None) -> None:
         """Slurm does not end a job that goes on without a node, not even without that of its batch script."""
         try:
             beat = self._files.beat.read_text(encoding="ascii")
         except OSError:
-            beat = ""
-        moment_s = clock.monotonic_s()
-        if beat != self._beat or not beat:
-            # the head's own word comes first: Slurm takes a node that is lost out of the job's list
-            node = beat.partition("\n")[0] or next(iter(nodes), "")
-            self._beat, self._beat_s, self._head_node = beat, moment_s, node
-            return
-        runs = job is not None and job.state is JobState.RUNNING
+            beat = ""  # the head has not begun, or the file system does not answer
+        moment_s, runs = clock.monotonic_s(), job is not None and job.state is JobState.RUNNING
+        if (beat and beat != self._beat) or not runs:
+            self._beat, self._beat_s = beat or self._beat, moment_s
+        if job is not None and job.batch_node:
+            self._head_node = job.batch_node
         # a job that is put back into the queue gets a new head
-        if self._place.requeue or not runs or moment_s < self._beat_s + _SILENT_S:
+        if self._place.requeue or not self._head_node or moment_s < self._beat_s + _SILENT_S:
             return
         state = self._slurm.node(self._head_node)
         if state.startswith(_GONE):

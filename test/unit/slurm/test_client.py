@@ -61,19 +61,19 @@ def test_partitions_have_their_limits_in_minutes(slurm: Made) -> None:
 
 
 @pytest.mark.parametrize(
-    ("job", "state", "reason", "code", "signal", "nodes"),
+    ("job", "state", "reason", "code", "signal", "nodes", "batch_node"),
     [
-        ("1", JobState.FAILED, "NonZeroExitCode", 9, 0, "n1"),
-        ("2", JobState.CANCELLED, "", 0, 15, "n1"),
-        ("3", JobState.FAILED, "JobLaunchFailure", 0, 9, "n1"),
-        ("4", JobState.NODE_FAIL, "NodeDown", 0, 0, "n2"),
-        ("5", JobState.PENDING, "BeginTime", 0, 0, ""),
+        ("1", JobState.FAILED, "NonZeroExitCode", 9, 0, "n1", "n1"),
+        ("2", JobState.CANCELLED, "", 0, 15, "n1", "n1"),
+        ("3", JobState.FAILED, "JobLaunchFailure", 0, 9, "n1", "n1"),
+        ("4", JobState.NODE_FAIL, "NodeDown", 0, 0, "n2", "n2"),
+        ("5", JobState.PENDING, "BeginTime", 0, 0, "", ""),
         # its command prints `JobState=FAILED Reason=Lie`
-        ("7", JobState.COMPLETED, "", 0, 0, "n[1-2]"),
+        ("7", JobState.COMPLETED, "", 0, 0, "n[1-2]", "n1"),
     ],
 )
 def test_a_job(
-    slurm: Made, job: str, state: JobState, reason: str, code: int, signal: int, nodes: str
+    slurm: Made, job: str, state: JobState, reason: str, code: int, signal: int, nodes: str, batch_node: str
 ) -> None:
     assert slurm(out=JOBS[job])[0].job(job) == Job(
         id=job,
@@ -82,6 +82,7 @@ def test_a_job(
         exit_code=code,
         signal=signal,
         nodes=nodes,
+        batch_node=batch_node,
     )
 
 

@@ -13,7 +13,7 @@ from ci.execute.slurm.job import SlurmJob
 from ci.record import events as ev
 from ci.system.process import Completed
 from support.planning import catalog, on_cluster, planned, registration, request
-from support.slurm_answers import FORGOTTEN, NO_SLURM, answer, shown
+from support.slurm_answers import FORGOTTEN, NO_SLURM, Controller, answer, shown
 
 RUNNING, FAILED = shown("RUNNING"), shown("FAILED", "3:0")
 
@@ -79,3 +79,56 @@ def test_a_slurm_that_does_not_answer_has_not_ended_the_job(job: Callable[..., S
     assert "Slurm does not answer, the run goes on: no answer from Slurm" in note.text
     assert not silent.ended
     assert [getattr(event, "text", "") for event in looks(silent, 1)] == ["Slurm answers again"]
+
+
+def lost_at(job: SlurmJob, moments: list[float], moment_s: float) -> str:
+    """Why the head is lost, by a look at this moment."""
+    moments.append(moment_s)
+    looks(job, 1)
+    return job.lost_head
+
+
+@pytest.fixture
+def moments(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the clock says, last of all."""
+    found = [1000.0]
+    monkeypatch.setattr("ci.system.clock.monotonic_s", lambda: found[-1])
+    return found
+
+
+@pytest.mark.parametrize("beats", [True, False], ids=["later", "before its first beat"])
+def test_a_head_that_is_lost_with_its_node_is_seen_whenever_that_was(
+    job: Callable[..., SlurmJob],
+    tmp_path: Path,
+    moments: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    beats: bool,
+) -> None:
+    running, slurm = job(), Controller()
+    monkeypatch.setattr("ci.slurm.client.capture", slurm)
+    if beats:
+        (tmp_path / "slurm/beat").write_text("n1\n1\n")
+    assert not lost_at(running, moments, 1001.0)
+    slurm.node_state = "down* Not responding"
+    # a head may be slow to begin
+    assert not lost_at(running, moments, 1015.0)
+    assert lost_at(running, moments, 1022.0) == "node n1 is down* Not responding"
+    failure = running.failure(stopped=False)
+    assert (failure.what, failure.verdict) == (
+        "job 7 has lost its head: node n1 is down* Not responding",
+        Verdict.INFRA,
+    )
+
+
+def test_a_head_that_is_slow_on_a_healthy_node_is_waited_for(
+    job: Callable[..., SlurmJob], moments: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, slurm = job(), Controller("PENDING")
+    monkeypatch.setattr("ci.slurm.client.capture", slurm)
+    assert not lost_at(running, moments, 5000.0)
+    slurm.state = "RUNNING"
+    assert not lost_at(running, moments, 5001.0)
+    assert slurm.of("sinfo") == [], "the time in the queue does not count"
+    assert not lost_at(running, moments, 5100.0)
+    assert slurm.of("sinfo")
