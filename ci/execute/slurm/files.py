@@ -46,6 +46,11 @@ class SlurmFiles:
         return self.folder / "job.json"
 
     @property
+    def withdrawn(self) -> Path:
+        """There when the submitter has given up a job of which it had no answer: one that Slurm takes later does nothing."""
+        return self.folder / "withdrawn"
+
+    @property
     def probe(self) -> Path:
         """What every node must be able to read."""
         return self.folder / "probe"

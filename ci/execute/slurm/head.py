@@ -11,7 +11,7 @@ from ci.catalog.verdicts import Verdict
 from ci.errors import CiError, ExitCode, writing
 from ci.execute.executor import failed_event
 from ci.execute.slurm.claims import claims_of
-from ci.execute.slurm.files import BEAT_S, REPOSITORY, SlurmFiles, read_whole, write_whole
+from ci.execute.slurm.files import BEAT_S, REPOSITORY, SlurmFiles, is_there, read_whole, write_whole
 from ci.execute.slurm.hello import wrong_with
 from ci.execute.slurm.ledger import Ledger, Loss
 from ci.execute.slurm.merge import HEAD
@@ -75,9 +75,14 @@ class Head:
         """Work through the run; the batch script's exit code.
 
         Raises:
-            InfrastructureError: the run folder cannot be written.
+            InfrastructureError: the run folder cannot be read or written.
         """
         files = self._files
+        if is_there(files.withdrawn):
+            sys.stderr.write(
+                f"nothing is run: sbatch brought no answer, and {files.run.name} has ended without this job\n"
+            )
+            return int(ExitCode.INFRASTRUCTURE)
         with writing(files.end):
             files.end.unlink(missing_ok=True)
             files.closed.unlink(missing_ok=True)

@@ -146,11 +146,13 @@ class SlurmJob:
         )
 
     def _take_back(self, slurm: Slurm, error: SlurmError) -> None:
-        """A controller may have taken a job though `sbatch` brought no answer of it: only the name is known then.
+        """A controller may have taken a job though `sbatch` brought no answer of it, or may take it later: only the name is known then.
 
         Raises:
             SlurmError: it cannot be cancelled either; how to do it by hand is the next command.
         """
+        with suppress(OSError):  # a full folder ends the job too, by its first write
+            self._files.withdrawn.touch()
         try:
             slurm.cancel_named(self._folder.name)
         except SlurmError:

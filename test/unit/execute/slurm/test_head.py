@@ -11,6 +11,7 @@ import pytest
 from ci.agent.claims import Claims
 from ci.catalog.executors import ExecutorKind
 from ci.catalog.verdicts import Verdict
+from ci.errors import ExitCode
 from ci.execute.slurm.files import SlurmFiles
 from ci.execute.slurm.head import Head
 from ci.execute.slurm.tail import Tail
@@ -188,3 +189,12 @@ def test_each_start_of_the_job_has_whole_numbers_of_its_own_also_after_two_heads
     (not_run,) = [event for event in job.said() if isinstance(event, ev.TestNotRun)]
     assert (Path(not_run.test).stem, not_run.verdict) == ("a", Verdict.INFRA)
     assert "two workers were lost while they had it" in not_run.because
+
+
+def test_a_job_that_slurm_takes_after_its_submitter_gave_it_up_runs_nothing(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.files.withdrawn.touch()
+    assert job.start_again() == ExitCode.INFRASTRUCTURE
+    assert (job.nodes, job.said()) == ([], [])
+    assert "sbatch brought no answer, and run has ended without this job" in capsys.readouterr().err

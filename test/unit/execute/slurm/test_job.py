@@ -9,8 +9,10 @@ import pytest
 from ci.catalog.executors import ExecutorKind
 from ci.catalog.verdicts import Verdict
 from ci.execute.run_folder import RunFolder
+from ci.execute.slurm.files import SlurmFiles
 from ci.execute.slurm.job import SlurmJob
 from ci.record import events as ev
+from ci.slurm.client import SlurmError
 from ci.system.process import Completed
 from support.planning import catalog, on_cluster, planned, registration, request
 from support.slurm_answers import FORGOTTEN, NO_SLURM, Controller, answer, shown
@@ -132,3 +134,15 @@ def test_a_head_that_is_slow_on_a_healthy_node_is_waited_for(
     assert slurm.of("sinfo") == [], "the time in the queue does not count"
     assert not lost_at(running, moments, 5100.0)
     assert slurm.of("sinfo")
+
+
+def test_a_submission_without_an_answer_is_withdrawn_by_its_name_and_for_whenever_slurm_takes_it(
+    job: Callable[..., SlurmJob], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted, slurm = job(), Controller()
+    slurm.silent["sbatch"] = 1
+    monkeypatch.setattr("ci.slurm.client.capture", slurm)
+    with pytest.raises(SlurmError, match="no answer from Slurm"):
+        submitted.submit("amdci-1")
+    assert slurm.of("scancel") == [("scancel", f"--name={tmp_path.name}")]
+    assert SlurmFiles(run=tmp_path).withdrawn.exists()
