@@ -513,8 +513,9 @@ def tests_in_container(session: nox.Session) -> None:
 @register()
 def integration(session: nox.Session) -> None:
     """Run the tests that use a real engine and the real Nox. Needs root and Debian packages, see `.ci/run`."""
-    several = ("-m", "not engine", *AT_ONCE, "--dist", "loadgroup")
-    as_root(session, "test/integration", several, ("-m", "engine"))  # what is measured runs alone
+    # one process more than cores: some tests wait for containers, mounts and deadlines
+    several = ("-n", str((os.cpu_count() or 1) + 1), "-p", "ci.system.signals", "--dist", "loadgroup")
+    as_root(session, "test/integration", ("-m", "not alone", *several), ("-m", "alone"))
 
 
 @register()

@@ -201,9 +201,8 @@ def network() -> dict[str, str]:
     return {"UV_CACHE_DIR": str(Path.home() / ".cache/uv"), **mine}
 
 
-@pytest.mark.engine
 def test_the_real_nox_rehearses_a_suite_inside_act(tmp_path: Path) -> None:
-    """What the recorder stands in for works: the step's own line, with the real Nox and the real engine."""
+    """What the recorder stands in for works: the step's own line, with the real Nox."""
     root = clone_with_base(tmp_path / "clone")
     only_tests(root, {"amd/test_gsm8k_sample.py": registered(QUICK)})
     replay = Replay(

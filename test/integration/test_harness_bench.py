@@ -48,6 +48,7 @@ def server() -> Iterator[Server]:
         yield running
 
 
+@pytest.mark.alone
 def test_client_costs_less_than_a_twentieth_of_the_engines_latency(server: Server) -> None:
     result = serving.run(server, prompts=12, input_len=64, output_len=32, concurrency=4)
     assert (result.requests, result.failed_requests) == (12, 0)
@@ -59,6 +60,7 @@ def test_client_costs_less_than_a_twentieth_of_the_engines_latency(server: Serve
     assert result.metrics().keys() == set(serving.METRICS)
 
 
+@pytest.mark.alone
 def test_times_are_those_that_the_engine_itself_counts(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +95,7 @@ def test_same_seed_makes_the_same_prompts_of_the_real_tokenizer(server: Server) 
     assert usage["prompt_tokens"] == 77
 
 
+@pytest.mark.alone
 def test_open_loop_keeps_its_pace_and_whole_replies_come_whole(server: Server) -> None:
     result = serving.run(
         server, prompts=6, request_rate=4, input_len=16, output_len=4, stream=False, warmup=0
@@ -126,6 +129,7 @@ def test_engine_killed_in_a_bench_ends_it_with_its_log() -> None:
     assert "it ended with signal SIGKILL" in str(error.value)
 
 
+@pytest.mark.alone
 def test_embeddings_take_longer_in_larger_batches_and_texts_go_on() -> None:
     with launch(ServerSpec(model=MODEL, embeddings=True)) as server:
         one, four = scaling.embeddings(server)

@@ -63,7 +63,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.engine
 def test_act_obeys_a_raw_line_and_nothing_of_a_run(root: Path, tmp_path: Path) -> None:
     act = Path(sys.executable).with_name("act")
     done = subprocess.run(
@@ -91,7 +90,6 @@ def test_act_obeys_a_raw_line_and_nothing_of_a_run(root: Path, tmp_path: Path) -
     assert {command for step, command in obeyed if step == "ours"} <= {*OURS, "summary"} - {"add-mask"}
 
 
-@pytest.mark.engine
 @pytest.mark.parametrize("as_json", [False, True])
 def test_the_runner_finds_our_own_commands_alone(root: Path, tmp_path: Path, *, as_json: bool) -> None:
     summary = tmp_path / "summary.md"

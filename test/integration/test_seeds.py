@@ -1,6 +1,7 @@
 """The tests of SGLang's seeds, rehearsed for real: the DeepSeek-V4 quartet, the serving benches, the larger stages."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from support.files import Ended, ci, copy_repository, run_folder
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
+pytestmark = [pytest.mark.engine, pytest.mark.alone, pytest.mark.slow]
 
 QUARTET = ("flash_fp4", "flash_fp8", "pro_fp4", "pro_fp8")
 ACCURACY_ROW = """metric = "gsm8k_accuracy"
@@ -100,6 +101,9 @@ def test_a_raised_bound_is_exit_8_with_its_source_and_perf_still_runs(tmp_path: 
     )
     head, tail = text[:place], text[place:]
     rows.write_text(head + tail.replace(ACCURACY_ROW, ACCURACY_ROW.replace("0.6", "1.01"), 1))
+    # no score meets this bound: a quarter of the problems shows it as well
+    models = copy / "ci/catalog/models.toml"
+    models.write_text(re.sub(r"^items = \d+$", "items = 2", models.read_text(), flags=re.MULTILINE))
 
     test = path_of("flash_fp4")
     ended = ci("run", "nightly-dsv4-amd", "--test", test, "--json", runs=tmp_path / "runs", cwd=copy)
@@ -117,17 +121,6 @@ def test_a_raised_bound_is_exit_8_with_its_source_and_perf_still_runs(tmp_path: 
     summary = (run_folder(tmp_path / "runs") / "summary.md").read_text()
     assert "gsm8k_accuracy" in summary
     assert "measured on 2 cores" in summary
-
-
-def test_a_model_path_that_is_given_is_in_the_plan(tmp_path: Path) -> None:
-    arguments = ("plan", "nightly-dsv4-amd", "--hardware", "mi355x", "--executor", "host", "--json")
-    given = ("--env", "DEEPSEEK_V4_FP4_MODEL_PATH=/models/flash")
-    plain, with_path = (
-        json.loads(ci(*arguments, *extra, runs=tmp_path / "runs").out) for extra in ((), given)
-    )
-    assert plain["digest"] != with_path["digest"]
-    for suite in with_path["work"]["suites"]:
-        assert suite["env"]["DEEPSEEK_V4_FP4_MODEL_PATH"] == "/models/flash"
 
 
 def test_the_serving_benches_rehearse_and_name_what_the_engine_lacks(tmp_path: Path) -> None:
@@ -151,30 +144,3 @@ def test_stage_c_rehearses_and_names_what_the_engine_lacks(tmp_path: Path) -> No
     assert ended.code == 0, ended.text
     assert "3 passed, 1 skipped" in ended.out
     assert "engine llamacpp lacks 'speculative'" in ended.out
-
-
-def test_two_classes_of_one_family_differ_in_bounds_and_in_nothing_else_of_the_work(tmp_path: Path) -> None:
-    files = []
-    for name in ("mi325x", "mi300x"):
-        arguments = (
-            "plan",
-            "stage-b-amd",
-            "--suite",
-            "1-gpu-large",
-            "--hardware",
-            name,
-            "--executor",
-            "host",
-            "--json",
-        )
-        files.append(tmp_path / f"{name}.json")
-        files[-1].write_text(ci(*arguments, runs=tmp_path / "runs").out)
-    compared = ci("plan", "--diff", *map(str, files), "--json", runs=tmp_path / "runs")
-    paths = [
-        row["path"] for row in json.loads(compared.out)["differences"] if row["path"].startswith("work.")
-    ]
-    assert {path.split(".")[1] for path in paths} == {"bounds", "hardware_class"}
-    assert any("vlm_offline_output_tok_per_s" in path for path in paths), (
-        "sgl-project/sglang#23156 changed it"
-    )
-    assert not any("score_mean_ms" in path for path in paths), "sgl-project/sglang#23156 left it as it was"
