@@ -31,20 +31,14 @@ class Entry:
 
 
 def entries_of(spec: Spec, slots: Slots) -> list[Entry]:
-    """The tests that may run here, in the order of the queue: first those with roles on several nodes."""
+    """The tests that may run here, in the order of the queue."""
     tests = [(suite, test) for suite in spec.suites for test in suite.tests]
-    # the ports of roles are those of their rows
-    with_roles = [test.id for suite, test in tests if suite.roles]
     waiting = waiting_for(
-        [(suite.gpus, test) for suite, test in tests],
+        spec.suites,
         slots,
         on_gpus=bool(spec.gpu_ids),
-        alone=(*spec.sharing.alone, *with_roles),
-    )
-    order = sorted(
-        in_order(waiting, slots, is_shared=bool(spec.claims.folder)),
-        # other nodes wait for the tests that need them
-        key=lambda each: not is_on_several(spec, tests[each.place][0]),
+        alone=spec.sharing.alone,
+        on_several=[suite.id for suite in spec.suites if is_on_several(spec, suite)],
     )
     return [
         Entry(
@@ -54,6 +48,6 @@ def entries_of(spec: Spec, slots: Slots) -> list[Entry]:
             waiting=replace(each, place=place),
             is_ours=not spec.claims.folder,
         )
-        for place, each in enumerate(order)
+        for place, each in enumerate(in_order(waiting, slots, is_shared=bool(spec.claims.folder)))
         if not is_elsewhere(spec, tests[each.place][0])
     ]

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .rule import Held, Slots, Waiting, in_order, next_start
 
@@ -28,20 +28,19 @@ class Expected:
 
 
 def expect(
-    tests: Sequence[Waiting], slots: Slots, takes_s: Mapping[int, float] | None = None, *, nodes: int = 1
+    tests: Sequence[Waiting], slots: Slots, takes_s: Mapping[int, float] | None = None, *, nodes: int = 0
 ) -> Expected:
     """Play the queue through; `takes_s` are real durations by place, without it the estimates are.
 
-    `slots` are those of each of the `nodes`, which take tests from one queue.
+    `slots` are those of each of the `nodes`, which take tests from one queue; 0: it is this machine's alone.
     """
+    is_shared, nodes = nodes > 0, max(1, nodes)
     takes = {test.place: test.est_s for test in tests} | dict(takes_s or {})
     never = tuple(test.place for test in tests if test.needs > len(slots.ids))
-    ordered = in_order([test for test in tests if test.place not in never], slots, is_shared=nodes > 1)
+    ordered = in_order([test for test in tests if test.place not in never], slots, is_shared=is_shared)
     place_of = {number: test.place for number, test in enumerate(ordered)}
-    waiting = {
-        number: Waiting(place=number, needs=test.needs, est_s=test.est_s, alone=test.alone, avoid=test.avoid)
-        for number, test in enumerate(ordered)
-    }
+    waiting = {number: replace(test, place=number) for number, test in enumerate(ordered)}
+    first = {number for number, test in waiting.items() if test.first}
     running: list[dict[int, Held]] = [{} for _ in range(nodes)]
     ends: list[tuple[float, int, int]] = []
     starts: dict[int, tuple[float, tuple[str, ...]]] = {}
@@ -51,6 +50,8 @@ def expect(
         while taken:
             taken = False
             for node, held in enumerate(running):
+                if node and not first.isdisjoint((*waiting, *running[0])):
+                    continue  # it runs roles for the tests of the other one
                 start = next_start(waiting.values(), list(held.values()), slots)
                 if start is None:
                     continue
@@ -67,18 +68,20 @@ def expect(
 
 
 def _lower_bound_s(tests: Sequence[Waiting], slots: Slots, takes: Mapping[int, float], nodes: int) -> float:
-    """The most of: the longest test; and, spread over the nodes, the tests that run alone with, of the others, the most of all of them
-    over all tests at a time, their slots over all slots, and those of which no two have room beside each other.
+    """Those that go first, one after the other; then the most of: the longest test; and, spread over the nodes, the tests that run alone
+    with, of the others, the most of all of them over all tests at a time, their slots over all slots, and those of which no two have
+    room beside each other.
 
     On one node no test runs beside those that run alone.
     """
-    alone = [takes[test.place] for test in tests if test.alone]
-    rest = [(test.needs, takes[test.place]) for test in tests if not test.alone]
+    first_s = sum(takes[test.place] for test in tests if test.first)
+    alone = [takes[test.place] for test in tests if test.alone and not test.first]
+    rest = [(test.needs, takes[test.place]) for test in tests if not test.alone and not test.first]
     longest_s = max((seconds for _, seconds in rest), default=0.0)
     bounds = [0.0, sum(seconds for _, seconds in rest) / slots.at_once]
     if slots.ids:
         bounds.append(sum(needs * seconds for needs, seconds in rest) / len(slots.ids))
         bounds.append(sum(seconds for needs, seconds in rest if 2 * needs > len(slots.ids)))
     if nodes == 1:
-        return sum(alone) + max(longest_s, *bounds)
-    return max(longest_s, *alone, (sum(alone) + max(bounds)) / nodes)
+        return first_s + sum(alone) + max(longest_s, *bounds)
+    return first_s + max(longest_s, *alone, (sum(alone) + max(bounds)) / nodes)

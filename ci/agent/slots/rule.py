@@ -35,13 +35,14 @@ class Slots:
 class Waiting:
     """A test that waits for `needs` slots outside `avoid`; the smallest `place` is the first in the queue.
 
-    `alone`: nothing else may run beside it. `ready`: false while it waits for its time, and its slots are kept for it.
+    `alone`: nothing else may run beside it. `first`: other nodes wait for it and run nothing meanwhile. `ready`: false while it waits for its time, and its slots are kept for it.
     """
 
     place: int
     needs: int
     est_s: float = 0.0
     alone: bool = False
+    first: bool = False
     avoid: frozenset[str] = frozenset()
     ready: bool = True
 
@@ -64,13 +65,16 @@ class Start:
 
 
 def in_order(tests: Sequence[Waiting], slots: Slots, *, is_shared: bool = False) -> list[Waiting]:
-    """The tests in the order of the queue: one at a time as they are; else alone first, most slots first, longest first.
+    """The tests in the order of the queue: those that go `first`; then one at a time as they are; else alone first, most slots first,
+    longest first.
 
     One at a time and still longest first where the queue `is_shared` with other machines. The widest go first because slots that are free at the start need no time to become free together.
     """
     if slots.at_once == 1 and not is_shared:
-        return list(tests)
-    return sorted(tests, key=lambda test: (not test.alone, -test.needs, -test.est_s, test.place))
+        return sorted(tests, key=lambda test: not test.first)
+    return sorted(
+        tests, key=lambda test: (not test.first, not test.alone, -test.needs, -test.est_s, test.place)
+    )
 
 
 def next_start(waiting: Iterable[Waiting], running: Sequence[Held], slots: Slots) -> Start | None:

@@ -17,8 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ci.agent.entries import entries_of
 from ci.agent.messages import MESSAGES
+from ci.agent.slots import slots_for
 from ci.agent.spec import parse_spec
+from ci.catalog.executors import ExecutorKind
 from ci.catalog.limits import AgentLimits
 from ci.catalog.stages import RetryGpu
 from ci.catalog.verdicts import CAUSES, Gates, Verdict
@@ -40,6 +43,7 @@ from ci.execute.spec import (
     make_spec,
     write_spec,
 )
+from ci.plan.makespan import expected
 from ci.plan.model import (
     BoundWork,
     CapabilityWork,
@@ -70,7 +74,7 @@ from ci.record.events import (
 )
 from ci.system.codec import decode, encode
 from harness.spec import _parse
-from support.planning import catalog, facts, planned, registration, request
+from support.planning import STAGE_B_SMALL, catalog, facts, on_cluster, planned, registration, request
 
 words = st.text(min_size=1, max_size=8)
 texts = st.lists(words, max_size=2).map(tuple)
@@ -342,3 +346,22 @@ def test_the_agent_gets_what_the_plan_passes_through_and_the_token() -> None:
     plan = replace(plan, placement=replace(plan.placement, pass_through=("PATH", "UNSET")))
     found = agent_environ(plan, {"PATH": "/bin", "SECRET": "x"}, token="t")
     assert found == {"PATH": "/bin", "AMD_CI_TOKEN": "t", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_the_agent_takes_the_tests_in_the_order_by_which_the_plan_says_how_long_they_take(nodes: int) -> None:
+    rows = [
+        registration("test/registered/long.py", STAGE_B_SMALL, est_time_s=60),
+        registration("test/registered/perf/test_bench.py", STAGE_B_SMALL, est_time_s=30),
+        registration("test/registered/test_roles.py", "stage-b-test-8-gpu-fabric-amd", est_time_s=10),
+    ]
+    asked = request("stage-b-amd", executor=ExecutorKind.SLURM, nodes=nodes, jobs="2")
+    plan = planned(catalog(), on_cluster(rows, "laptop"), asked)
+    spec = replace(
+        make_spec(plan, run="r", run_dir="/r", token="amdci-1", known_features=()),
+        claims=ClaimsSpec(folder="/r/queue", worker="1", look_s=1),
+        node=NodeSpec(number=1, host="h", start=0),
+    )
+    slots = slots_for(plan.placement.gpu_ids, plan.work.jobs, plan.placement.gpu_groups)
+    queue = entries_of(parse_spec(json.dumps(encode(spec))), slots)
+    assert [entry.number for entry in queue] == list(expected(plan).starts)

@@ -86,11 +86,19 @@ def queues(draw: st.DrawFn) -> tuple[list[Waiting], Slots, Mapping[int, float]]:
     count = draw(st.integers(1, 8))
     ids = tuple(map(str, range(count)))
     slots = Slots(ids=ids, at_once=draw(st.integers(1, count)))
-    drawn = st.tuples(st.integers(0, count), st.integers(1, 50), st.integers(1, 50), st.booleans())
+    drawn = st.tuples(
+        st.integers(0, count), st.integers(1, 50), st.integers(1, 50), st.booleans(), st.booleans()
+    )
     rows = draw(st.lists(drawn, min_size=1, max_size=25))
     tests = [
-        Waiting(place=place, needs=needs, est_s=est_s, alone=alone and needs == 1)
-        for place, (needs, est_s, _, alone) in enumerate(rows)
+        Waiting(
+            place=place,
+            needs=needs,
+            est_s=est_s,
+            alone=alone and needs == 1,
+            first=first and alone and needs == 1,
+        )
+        for place, (needs, est_s, _, alone, first) in enumerate(rows)
     ]
     return tests, slots, {place: float(row[2]) for place, row in enumerate(rows)}
 
@@ -140,6 +148,13 @@ def test_nodes_that_share_a_queue_run_each_test_once_within_the_bounds(
         beside = [place for place, (at_s, _) in found.starts.items() if at_s <= begin < at_s + takes_s[place]]
         assert len(beside) <= nodes * slots.at_once
         assert sum(each.needs for each in tests if each.place in beside) <= nodes * len(slots.ids)
+
+
+def test_other_nodes_begin_when_the_tests_that_need_them_have_ended() -> None:
+    served = Waiting(place=2, needs=1, est_s=4, alone=True, first=True)
+    found = expect([one(0, 1, 9), one(1, 1, 9), served], Slots(ids=("0",), at_once=1), nodes=2)
+    assert {place: at_s for place, (at_s, _) in found.starts.items()} == {2: 0, 0: 4, 1: 4}
+    assert (found.makespan_s, found.lower_bound_s) == (13, 13)
 
 
 def test_a_test_that_needs_more_than_there_is_never_starts() -> None:
