@@ -198,8 +198,12 @@ def ci(session: nox.Session, groups: tuple[str, ...], *arguments: str) -> None:
 def pytest(
     python: Path, *arguments: str | Path, module: Sequence[str] = ("pytest",)
 ) -> tuple[str | Path, ...]:
-    """A command line of pytest that ends with Nox and handles SIGTERM like Ctrl-C; `module` may measure it."""
-    return (python, "-m", "ci.system.signals", *module, *arguments)
+    """A command line of pytest that ends with Nox and handles SIGTERM like Ctrl-C; `module` may measure it.
+
+    Our own tests are the same in the next run: pytest's rewriting of their asserts, 7 s in each process, is kept.
+    """
+    keeps_bytecode = ("env", "-u", "PYTHONDONTWRITEBYTECODE")
+    return (*keeps_bytecode, python, "-m", "ci.system.signals", *module, *arguments)
 
 
 def made(session: nox.Session, *groups: str, python: str = "") -> Path:
