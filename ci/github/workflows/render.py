@@ -1,5 +1,6 @@
 """The workflows as text: a projection of the catalog, byte for byte the same for the same rows."""
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -35,19 +36,19 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 def render(catalog: Catalog) -> Mapping[str, str]:
     """Every rendered file: its path in the repository and its text."""
-    environment = _environment(catalog)
+    rows = _rows(catalog)
     files = {
         f"{WORKFLOWS}/{row.id}.yml": _text(
-            environment,
             f"{row.kind}.yml.j2",
             workflow=row,
             options=_options(catalog, row),
             waves=range(1, 1 + max(stage_waves(catalog, row).values(), default=0)),
+            **rows,
         )
         for row in catalog.actions.workflows
     }
-    files[ACTIONLINT] = _text(environment, "actionlint.yaml.j2", labels=_own_labels(catalog))
-    files[ZIZMOR] = _text(environment, "zizmor.yml.j2", ignores=catalog.actions.ignores)
+    files[ACTIONLINT] = _text("actionlint.yaml.j2", labels=_own_labels(catalog), **rows)
+    files[ZIZMOR] = _text("zizmor.yml.j2", ignores=catalog.actions.ignores, **rows)
     return files
 
 
@@ -65,7 +66,9 @@ def write(catalog: Catalog, root: Path) -> tuple[str, ...]:
     return write_files(render(catalog), root)
 
 
-def _environment(catalog: Catalog) -> jinja2.Environment:
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """The templates, compiled once; rows are given when one is rendered."""
     # Actions' own expressions are `${{ }}` and its comments `#`: the templates' marks must be others
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -82,24 +85,28 @@ def _environment(catalog: Catalog) -> jinja2.Environment:
     )
     environment.filters["quoted"] = json.dumps
     environment.filters["flow"] = json.dumps
-    rows = catalog.actions
-    environment.globals.update(
-        hosts=rows.hosts,
-        images=rows.images,
-        inputs=rows.inputs,
-        numbers=rows.numbers,
-        own_sessions=rows.own,
-        pins=rows.actions,
-        secrets_of=partial(_secrets_of, catalog),
-        stage=rows.of_kind("stage")[0],
-        tools=rows.tools,
-        tree=rows.tree,
-    )
     return environment
 
 
-def _text(environment: jinja2.Environment, template: str, **values: object) -> str:
-    lines = environment.get_template(template).render(**values).splitlines()
+def _rows(catalog: Catalog) -> Mapping[str, object]:
+    """What every template may use."""
+    rows = catalog.actions
+    return {
+        "hosts": rows.hosts,
+        "images": rows.images,
+        "inputs": rows.inputs,
+        "numbers": rows.numbers,
+        "own_sessions": rows.own,
+        "pins": rows.actions,
+        "secrets_of": partial(_secrets_of, catalog),
+        "stage": rows.of_kind("stage")[0],
+        "tools": rows.tools,
+        "tree": rows.tree,
+    }
+
+
+def _text(template: str, **values: object) -> str:
+    lines = _environment().get_template(template).render(**values).splitlines()
     body = "\n".join(line.rstrip() for line in lines).strip()
     return HEADER + body + "\n"
 
