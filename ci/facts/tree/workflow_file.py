@@ -1,5 +1,6 @@
 """The door to YAML: a workflow file as tables that keep their lines."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,11 +17,10 @@ def load_workflows(files: Iterable[tuple[str, bytes]], problems: list[Problem]) 
 
 def _load(file: str, text: bytes, problems: list[Problem]) -> Any:
     """The file as ruamel's tables; None for one that is invalid or has no jobs, which is added to `problems`."""
-    from ruamel.yaml import YAML  # noqa: PLC0415 - 60 ms that only a tree's facts have a use for
-    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415 - 60 ms that only a tree's facts have a use for
 
     try:
-        document = YAML().load(text.decode())
+        document = _parsed(text)
     except (UnicodeDecodeError, YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{file}:{mark.line + 1}" if mark else file
@@ -32,6 +32,14 @@ def _load(file: str, text: bytes, problems: list[Problem]) -> Any:
         problems.append(Problem(where=f"{file}:1", what="has no jobs", hint="is it a workflow?"))
         return None
     return document
+
+
+@functools.lru_cache(maxsize=128)
+def _parsed(text: bytes) -> Any:
+    """A file's tables, which nobody changes: reading one takes 0.1 s, and a check asks for it more than once."""
+    from ruamel.yaml import YAML  # noqa: PLC0415 - as above
+
+    return YAML().load(text.decode())
 
 
 def listed(value: Any) -> Sequence[Any]:

@@ -3,6 +3,7 @@
 Only the expressions that the rendered file uses are understood; any other is a problem, never a guess.
 """
 
+import functools
 import re
 import shlex
 from collections.abc import Mapping
@@ -71,7 +72,7 @@ def read_stage_job(
         problems.append(Problem(where=f"{where}: {key}", what=what, hint="nox -s workflows"))
 
     try:
-        data: Any = YAML(typ="safe", pure=True).load(text)
+        data = _parsed(text)
     except YAMLError as error:
         problem("", f"is not YAML: {error}")
         return None
@@ -129,6 +130,12 @@ def read_stage_job(
         env={name: text for name, text in env.items() if name not in secrets},
         secrets=tuple(secrets),
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(text: str) -> Any:
+    """The workflow as tables, which nobody changes: its jobs are read one by one, and reading it takes 0.1 s."""
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def _starts_nox(step: Mapping[str, Any]) -> bool:
