@@ -31,6 +31,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# of every key but a few: what is dotted or quoted is left to tomllib
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def closest(name: str, known: Collection[str]) -> str:
@@ -179,6 +181,9 @@ class _Scanner:
 
 def _parts(key: str) -> Iterator[str]:
     """The parts of a key, dotted and quoted in any way."""
+    if _BARE_KEY.fullmatch(key):
+        yield key
+        return
     value: Any = tomllib.loads(f"{key} = 0")
     while isinstance(value, dict):
         ((part, value),) = value.items()

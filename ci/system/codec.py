@@ -7,6 +7,7 @@ Text may hold lone surrogates: Python puts them where a file name or an argument
 character become that character, which is what every reader of JSON makes of them.
 """
 
+import functools
 import json
 import math
 import re
@@ -203,6 +204,7 @@ def _form(kind: type, path: tuple[str | int, ...]) -> str:
     return _SCHEMA_KINDS.get(schema.get("type", ""), "")
 
 
+@functools.cache
 def _properties(kind: type) -> dict[str, Any]:
     properties: dict[str, Any] = TypeAdapter(kind).json_schema().get("properties", {})
     return properties
