@@ -1,7 +1,9 @@
 """What every unit test gets: no way out of this process, an environment without a caller, and the fixture catalog."""
 
+import functools
 import ipaddress
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import pytest
 
 from ci.catalog.catalog import Catalog, load_catalog, read_catalog
 from ci.catalog.limits import ReportLimits
+from ci.errors import Problem
 from ci.github.workflows.render import write
 from support import catalog_files
 from support.catalog_files import CATALOG_DIR, ENVS_DIR, CatalogCopy
@@ -138,9 +141,20 @@ def neutral_env(monkeypatch: pytest.MonkeyPatch, _home: Path) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def fixture_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that loads the catalog gets that of the tests."""
+    """A command that loads the catalog gets that of the tests, which is read once."""
     for load in (load_catalog, read_catalog):
         monkeypatch.setattr(load, "__defaults__", (CATALOG_DIR, ENVS_DIR))
+    monkeypatch.setattr("ci.catalog.catalog.read_catalog", _read_once)
+
+
+def _read_once(folder: Path, envs: Path) -> tuple[Catalog, tuple[Problem, ...]]:
+    """What `load_catalog` reads."""
+    return _fixture_rows() if (folder, envs) == (CATALOG_DIR, ENVS_DIR) else read_catalog(folder, envs)
+
+
+@functools.cache
+def _fixture_rows() -> tuple[Catalog, tuple[Problem, ...]]:
+    return read_catalog(CATALOG_DIR, ENVS_DIR)
 
 
 @pytest.fixture(scope="session")
@@ -155,11 +169,18 @@ def catalog_copy(tmp_path: Path) -> CatalogCopy:
     return CatalogCopy(tmp_path)
 
 
-@pytest.fixture
-def own_tree(tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What commands take for this repository: the tests that the tests' catalog names, and the workflows of its rows."""
-    tree = write_own_tree(tmp_path / "own-tree")
+@pytest.fixture(scope="session")
+def _own_tree(tmp_path_factory: pytest.TempPathFactory, catalog: Catalog) -> Path:
+    tree = write_own_tree(tmp_path_factory.mktemp("own-tree"))
     write(catalog, tree)
+    return tree
+
+
+@pytest.fixture
+def own_tree(tmp_path: Path, _own_tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What commands take for this repository: the tests that the tests' catalog names, and the workflows of its rows."""
+    tree = tmp_path / "own-tree"
+    shutil.copytree(_own_tree, tree)
     for module in ("ci.facts.gather", "ci.cli.check", "ci.cli.workflows", "ci.repro.command"):
         monkeypatch.setattr(f"{module}.REPOSITORY", tree)
     return tree

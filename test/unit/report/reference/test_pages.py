@@ -1,5 +1,6 @@
 """The reference pages: everything that there is, in words."""
 
+import functools
 import re
 
 from ci.catalog.stages import Suite
@@ -16,7 +17,12 @@ COMMANDS = [
 
 def page(name: str) -> str:
     """One of the pages of the fixture catalog."""
-    return render_pages(catalog(), COMMANDS, [])[f"docs/{name}.md"]
+    return pages()[f"docs/{name}.md"]
+
+
+@functools.cache
+def pages() -> dict[str, str]:
+    return render_pages(catalog(), COMMANDS, [])
 
 
 def test_every_exit_code_has_a_row_and_all_but_success_a_first_step() -> None:

@@ -42,6 +42,7 @@ def schemas() -> dict[str, str]:
     return render_schemas(catalog().reader.kinds)
 
 
+@cache
 def schema(name: str) -> Any:
     """One of them."""
     return json.loads(schemas()[f"{FOLDER}/{name}.json"])
