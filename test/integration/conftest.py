@@ -4,6 +4,7 @@ import pytest
 
 from support.child_processes import default_signals, ended_children
 from support.engines import base_image, engine, private_engine, registry, rehearsal_image, small_image
+from support.groups import keep_together
 from support.standins import standin
 
 __all__ = [
@@ -21,7 +22,4 @@ __all__ = [
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For xdist: a file shares what it makes, and all that need the engine share the one that has the images."""
-    for item in items:
-        needs_engine = isinstance(item, pytest.Function) and "engine" in item.fixturenames
-        item.add_marker(pytest.mark.xdist_group("docker" if needs_engine else item.path.stem))
+    keep_together(items)
