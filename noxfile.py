@@ -96,6 +96,9 @@ PEER_SGLANG = "0.5.10.post1"  # the peer of `bench`: a release that ships its co
 
 # a test process for each core
 AT_ONCE = ("-n", "auto", "-p", "ci.system.signals")
+# one more for tests that wait for containers, mounts and deadlines; then those that measure time, alone
+ONE_MORE = ("-n", str((os.cpu_count() or 1) + 1), "-p", "ci.system.signals", "--dist", "loadgroup")
+WAITING = (("-m", "not alone", *ONE_MORE), ("-m", "alone"))
 UNIT_TESTS = "test/unit"
 REAL_SGLANG_TESTS = "test/real_sglang"
 PAGE_TESTS = "test/pages"
@@ -517,15 +520,13 @@ def tests_in_container(session: nox.Session) -> None:
 @register()
 def integration(session: nox.Session) -> None:
     """Run the tests that use a real engine and the real Nox. Needs root and Debian packages, see `.ci/run`."""
-    # one process more than cores: some tests wait for containers, mounts and deadlines
-    several = ("-n", str((os.cpu_count() or 1) + 1), "-p", "ci.system.signals", "--dist", "loadgroup")
-    as_root(session, "test/integration", ("-m", "not alone", *several), ("-m", "alone"))
+    as_root(session, "test/integration", *WAITING)
 
 
 @register()
 def faults(session: nox.Session) -> None:
     """Run the tests that break things on purpose. Needs root and Debian packages, see `.ci/run`."""
-    as_root(session, "test/faults", ())
+    as_root(session, "test/faults", *WAITING)
 
 
 @register()

@@ -27,6 +27,7 @@ def red_run(copy: Path, runs: Path, **env: str) -> tuple[Ended, float]:
     return done, time.time() - written_s
 
 
+@pytest.mark.alone
 def test_a_run_is_the_same_with_every_endpoint_but_for_one_line(copy: Path, tmp_path: Path) -> None:
     plain, plain_s = red_run(copy, tmp_path / "0/runs")
     assert plain.code == 1, plain.text
