@@ -491,7 +491,11 @@ class Attempt:
             memory_holders=list(self.facts.holders),
             unknown=list(self.facts.unknown),
             unmeasured=[each.event(judgement.evidence) for each in self.facts.unmeasured],
-            leftovers=leftover_list(self._leftovers, self._left_in_memory),
+            leftovers=leftover_list(
+                self._leftovers,
+                self._left_in_memory,
+                self._roles.left_elsewhere if self._roles is not None else None,
+            ),
             server_logs=sorted(path.name for path in self._server_logs.new()),
             log_bytes=self._log.kept_bytes,
             log_omitted_bytes=self._log.total_bytes - self._log.kept_bytes,

@@ -141,12 +141,22 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def leftover_list(commands: Mapping[int, str], paths: Sequence[str] = ()) -> list[dict[str, object]]:
-    """Processes that were killed, and files that were removed."""
+def leftover_list(
+    commands: Mapping[int, str],
+    paths: Sequence[str] = (),
+    elsewhere: "Mapping[int, Sequence[str]] | None" = None,
+) -> list[dict[str, object]]:
+    """Processes that were killed, and files that were removed, here and `elsewhere`, by the number of the node."""
     killed: list[dict[str, object]] = [
         {"pid": pid, "command": command, "path": ""} for pid, command in commands.items()
     ]
-    return [*killed, *({"pid": 0, "command": "", "path": path} for path in paths)]
+    removed = [{"pid": 0, "command": "", "path": path} for path in paths]
+    there = [
+        {"pid": 0, "command": "", "path": path, "node": node}
+        for node, found in (elsewhere or {}).items()
+        for path in found
+    ]
+    return [*killed, *removed, *there]
 
 
 class Children:

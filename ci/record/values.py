@@ -101,17 +101,22 @@ class UnmeasuredRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """What outlived its test: a process that had to be killed, or a file in /dev/shm that had to be removed (pid 0)."""
+    """What outlived its test: a process that had to be killed, or a file in /dev/shm that had to be removed (pid 0).
+
+    `node` is another node of a run with roles on several, 0 for the test's own.
+    """
 
     pid: int
     command: str
     path: str = ""
+    node: int = 0
 
     @property
     def words(self) -> str:
         """`leftover process killed: 12, python3 -m http.server`."""
         if self.path:
-            return f"leftover shared memory removed: {self.path}"
+            where = f" on node {self.node}" if self.node else ""
+            return f"leftover shared memory removed{where}: {self.path}"
         return f"leftover process killed: {self.pid}, {self.command}"
 
 

@@ -371,10 +371,13 @@ class TestSharedMemory:
         ]
         assert not shared_memory.exists()
 
-    def test_what_a_server_leaves_on_another_node_is_removed(
+    def test_what_a_server_leaves_on_another_node_is_removed_and_named_with_that_node(
         self, nodes: tuple[AgentProcess, AgentProcess], shared_memory: Path
     ) -> None:
         queue = TestRolesOnTwoNodes.started(nodes, ASKS, LEAVES=DECODE)
         TestRolesOnTwoNodes.close(nodes, queue)
         assert nodes[0].ended("test_a.py")["outcome"] == "passed"
+        assert nodes[0].ended("test_a.py")["leftovers"] == [
+            {"pid": 0, "command": "", "path": str(shared_memory), "node": 2}
+        ]
         assert not shared_memory.exists()

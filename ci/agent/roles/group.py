@@ -57,6 +57,13 @@ class RoleProcesses:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._shared_memory = SharedMemory(spec.shared_memory)
 
+    @property
+    def other_nodes(self) -> "set[int]":
+        """The numbers of the other nodes that have roles of it."""
+        if not is_on_several(self._spec, self._suite):
+            return set()
+        return {role.node for role in self._suite.roles} - {self._spec.node.number}
+
     def node_of(self, role: Role) -> int:
         """The number of the node that has a role; roles that are all on one node are on that of their test."""
         own = self._spec.node.number
@@ -178,6 +185,8 @@ class RoleGroup:
         self._stop = stop
         self._said: dict[str, str] = {}
         self._next_progress = 0.0
+        # what the roles of other nodes left in shared memory, now removed
+        self.left_elsewhere: dict[int, list[str]] = {}
 
     @classmethod
     def behind(
@@ -279,9 +288,22 @@ class RoleGroup:
                 self._processes.hurry()
             self._look()
             time.sleep(_POLL_S)
+        while time.monotonic() < until and self._waits_for_other_nodes():
+            time.sleep(_POLL_S)
         left = self._processes.kill()
         self._look()
         return left
+
+    def _waits_for_other_nodes(self) -> bool:
+        """Whether one of them has still to say what its roles left."""
+        names = names_in(self._meeting.folder.parent)
+        for node in self._processes.other_nodes - self.left_elsewhere.keys():
+            left = self._meeting.left(node)
+            if left is not None:
+                self.left_elsewhere[node] = left
+            elif lost_name(node) not in names:
+                return True
+        return False
 
     def _are_over(self) -> bool:
         return all(self._said.get(role.role) == ENDED for role in self._suite.roles)

@@ -6,7 +6,7 @@ a folder on NFS does, and nothing depends on a clock.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -103,6 +103,15 @@ class Meeting:
     def is_stopped(self) -> bool:
         """Whether all roles were asked to end."""
         return _STOP in names_in(self.folder)
+
+    def say_left(self, node: int, paths: Sequence[str]) -> None:
+        """All roles of this node have ended; what they had left in shared memory, now removed. Raises OSError when others cannot see it."""
+        self._write(f"left.{node}.json", {"paths": list(paths)})
+
+    def left(self, node: int) -> "list[str] | None":
+        """The same of another node; None while its roles may run."""
+        found = self._read(f"left.{node}.json")
+        return list(found["paths"]) if found is not None else None
 
     def _write(self, name: str, value: Mapping[str, Any]) -> Path:
         path, draft = self.folder / name, self.folder / f".{name}.{os.getpid()}"

@@ -114,4 +114,6 @@ def _serve_one(
             time.sleep(_LOOK_S)
         processes.look()
     finally:
-        processes.kill()
+        left = processes.kill()
+        with suppress(OSError):  # it stays a matter of this node
+            meeting.say_left(spec.node.number, left)

@@ -39,3 +39,9 @@ def test_what_cannot_be_written_is_known_to_who_said_it(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="gone"):
         meeting.say(ended)
     assert meeting.state("prefill") == ended
+
+
+def test_what_the_roles_of_another_node_left_is_known_when_they_have_ended(folder: Path) -> None:
+    assert Meeting(folder).left(2) is None
+    Meeting(folder).say_left(2, ["/dev/shm/psm_1"])
+    assert Meeting(folder).left(2) == ["/dev/shm/psm_1"]
