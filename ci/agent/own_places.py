@@ -3,10 +3,12 @@
 import os
 import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from .ports import hold
 from .slots import Slots
 from .spec import Spec
 
@@ -14,6 +16,9 @@ __all__ = ["OwnPlaces", "cpu_share"]
 
 # a GPU's last group, as ci/facts/gpus.py names it: a CPU node of the KFD
 _CPU_NODE = re.compile(r"CPU node (\d+)")
+
+# from here on Linux gives ports out by itself (ip_local_port_range)
+_PORTS_END = 32768
 
 
 class OwnPlaces:
@@ -24,6 +29,7 @@ class OwnPlaces:
         # not in the run folder: a socket's path has at most 107 characters, and servers make theirs in TMPDIR. The host
         # removes it by the same name when the agent was killed.
         self._base = Path(tempfile.gettempdir()) / spec.token
+        self._ports: dict[int, tuple[int, socket.socket | None]] = {}
 
     def environ(self, slot: int, ids: Sequence[str]) -> Mapping[str, str]:
         """The variables of an attempt on the slot of this number, from 1, with these GPUs or CPU slots.
@@ -34,7 +40,7 @@ class OwnPlaces:
         if self._spec.jobs == 1:
             return {}
         limits, place = self._spec.limits, self._base / str(slot)
-        first = limits.port_first + (slot - 1) * limits.ports_per_slot
+        first = self._first_port(slot)
         found = {"AMD_CI_PORTS": f"{first}-{first + limits.ports_per_slot - 1}"}
         for own in self._spec.sharing.variables:
             if own.kind == "first-port":
@@ -47,12 +53,26 @@ class OwnPlaces:
                 found[own.name] = str(folder)
         return found
 
+    def _first_port(self, slot: int) -> int:
+        """Of the ports of a slot: those of its number, or the next ones that no other run on this machine has."""
+        if slot not in self._ports:
+            limits = self._spec.limits
+            ranges = max(1, (_PORTS_END - limits.port_first) // limits.ports_per_slot)
+            own = [limits.port_first + (slot - 1 + n) % ranges * limits.ports_per_slot for n in range(ranges)]
+            held = next(((port, found) for port in own if (found := hold(port)) is not None), None)
+            # more tests at a time than there are ranges: they are shared
+            self._ports[slot] = held or (own[0], None)
+        return self._ports[slot][0]
+
     def clear(self, slot: int) -> None:
         """Remove what was an attempt's alone."""
         shutil.rmtree(self._base / str(slot) / "test", ignore_errors=True)
 
     def remove(self) -> None:
-        """Remove all of it."""
+        """Remove all of it, and give the ports back."""
+        for _, held in self._ports.values():
+            if held is not None:
+                held.close()
         shutil.rmtree(self._base, ignore_errors=True)
 
 

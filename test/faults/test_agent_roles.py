@@ -6,11 +6,13 @@ import secrets
 import signal
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ci.agent.ports import hold
 from support.agent_process import AgentProcess, Event, a_suite, is_alive, wait_for
 from support.ports import free_ports
 
@@ -171,18 +173,27 @@ class TestRoles:
         )
         assert agent.of("case") == []
 
-    def test_a_port_that_is_taken_is_named_with_its_row(self, agent: AgentProcess) -> None:
-        with socket.socket() as other:
-            other.bind(("127.0.0.1", 0))
-            other.listen()
+    def test_ports_that_somebody_else_uses_are_passed_over_and_all_know_the_others(
+        self, agent: AgentProcess
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
+            run(agent, suite_of(agent, ASKS, ports={"http": port})).wait()
+        assert agent.ended("test_a.py")["outcome"] == "passed"
+        assert roles_of(agent, "role-started")[PREFILL]["ports"]["http"] > port
+
+    def test_ports_that_other_runs_have_all_of_are_named_with_their_rows(self, agent: AgentProcess) -> None:
+        (port,) = free_ports(1)
+        with ExitStack() as others:
+            for number in range(port, port + 300):
+                held = hold(number)
+                assert held is not None
+                others.enter_context(held)
             run(agent, suite_of(agent, ASKS, ports={"http": port})).wait()
         ended = agent.ended("test_a.py")
         assert ended["verdict"] == "infra"
-        assert (
-            f"port {port} (http) of prefill cannot be used on 127.0.0.1: Address already in use"
-            in ended["evidence"][0]
-        )
+        why = f"prefill finds no free ports on 127.0.0.1: port {port} (http): another run on this machine has it"
+        assert why in ended["evidence"][0]
         assert "roles.toml" in ended["evidence"][1]
 
     def test_an_agent_of_a_role_that_is_killed_takes_its_server_along(self, agent: AgentProcess) -> None:

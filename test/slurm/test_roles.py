@@ -1,9 +1,7 @@
 """Servers in roles on two nodes of a real cluster: SGLang's router before two servers of llama.cpp."""
 
-import fcntl
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +11,6 @@ from support.slurm_runs import Project, Run
 
 TEST = "disaggregation/test_prefill_decode_router.py"
 OURS = Path(__file__).parents[1] / "registered" / TEST
-
-
-@pytest.fixture(autouse=True)
-def one_at_a_time() -> Iterator[None]:
-    """The ports of roles are the plan's, and the nodes of all test clusters have one address."""
-    with Path(__file__).open(encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def started(project: Project, name: str) -> Run:

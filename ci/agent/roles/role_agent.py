@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from types import FrameType
 from ..judge import Judgement, failed
 from ..logs import first_end_in
 from ..machine import watch_machine
+from ..ports import hold_free
 from ..processes import PR_SET_PDEATHSIG, descendants, prctl, process_table, send_signal
 from ..spec import Role, Spec, Suite, parse_spec
 from ..verdict import AttemptFacts, classify, symptom
@@ -65,6 +65,9 @@ class RoleAgent:
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_by_itself = False
         self._took_s = 0.0
+        # of its row, or further on where another run has those; held as long as we live
+        self._ports: Mapping[str, int] = role.ports
+        self._held = contextlib.ExitStack()
         gpus = os.environ.get("HIP_VISIBLE_DEVICES", "")
         self._gpu_ids = tuple(filter(None, gpus.split(","))) if spec.gpu_ids else ()
 
@@ -129,21 +132,17 @@ class RoleAgent:
 
     def _start(self, others: Mapping[str, State]) -> "Judgement | None":
         role, started = self._role, time.monotonic()
-        for name, port in role.ports.items():
-            why = _taken(self._host, port)
-            if why:
-                what = f"port {port} ({name}) of {role.role} cannot be used on {self._host}: {why}"
-                return failed(
-                    "infra",
-                    what,
-                    f"next: ss -ltnp 'sport = :{port}'; the ports are rows of ci/catalog/roles.toml",
-                )
+        try:
+            self._ports, self._held = hold_free(role.ports, self._host)
+        except OSError as error:
+            what = f"{role.role} finds no free ports on {self._host}: {error.strerror}; and so further on"
+            return failed("infra", what, "next: ss -ltnp; the ports are rows of ci/catalog/roles.toml")
         given = {
             "role": role.role,
             "serves": role.serves,
             "model": role.model,
             "host": self._host,
-            "port": role.ports["http"],
+            "port": self._ports["http"],
             "args": filled(role.args, role.role, {**others, role.role: self._state(STARTING)}),
         }
         with self._log.open("ab") as log:
@@ -165,13 +164,13 @@ class RoleAgent:
                 self._took_s = round(time.monotonic() - started, 3)
                 self._say(READY)
             if not self._took_s and time.monotonic() - started > role.ready_s:
-                what = f"{role.role} was not ready after {role.ready_s:g} s: GET http://{self._host}:{role.ports['http']}{role.ready}"
+                what = f"{role.role} was not ready after {role.ready_s:g} s: GET http://{self._host}:{self._ports['http']}{role.ready}"
                 return failed("timeout", what, *self._text().splitlines()[-LAST_LINES:])
             time.sleep(POLL_S)
         return None
 
     def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection(self._host, self._role.ports["http"], timeout=PROBE_S)
+        connection = http.client.HTTPConnection(self._host, self._ports["http"], timeout=PROBE_S)
         try:
             connection.request("GET", self._role.ready)
             return connection.getresponse().status == http.client.OK
@@ -182,12 +181,11 @@ class RoleAgent:
 
     def _state(self, state: str, because: str = "") -> State:
         pid = self._process.pid if self._process is not None else None
-        role = self._role
         return State(
-            role=role.role,
+            role=self._role.role,
             state=state,
             host=self._host,
-            ports=role.ports,
+            ports=self._ports,
             pid=pid,
             took_s=self._took_s,
             because=because,
@@ -236,14 +234,3 @@ def filled(args: Sequence[str], role: str, states: Mapping[str, State]) -> "list
         return str({**state.ports, "host": state.host}[found[2]])
 
     return [_FIELD.sub(value, argument) for argument in args]
-
-
-def _taken(host: str, port: int) -> str:
-    """Why nobody can listen there; empty when it is free."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return os.strerror(error.errno) if error.errno else str(error)
-    return ""

@@ -42,7 +42,7 @@ def waiting_for(
     """The tests of these suites, each with their GPUs, before they are ordered.
 
     On the CPU a test has as many slots as it would have GPUs, where there are so many. `alone` are the ids of tests beside which
-    nothing runs: none runs beside one with roles either, whose ports are those of their rows. `on_several` are the ids of suites
+    nothing runs: none runs beside one with roles either, whose servers are as large as the machine. `on_several` are the ids of suites
     with roles on several nodes, which the other nodes wait for.
     """
     tests = [(suite, test) for suite in suites for test in suite.tests]

@@ -1,6 +1,8 @@
 """What each of several tests at a time has for itself."""
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,9 +25,26 @@ def spec(folder: Path, jobs: int) -> Spec:
 
 
 @pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OwnPlaces:
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnPlaces]:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "t"))
-    return OwnPlaces(spec(tmp_path, 2))
+    # as on a machine of its own
+    monkeypatch.setattr("ci.agent.ports._NAME", f"\0{os.getpid()}.{tmp_path.name}")
+    (tmp_path / "first").mkdir()
+    made = OwnPlaces(spec(tmp_path / "first", 2))
+    yield made
+    made.remove()
+
+
+def test_two_runs_on_one_machine_have_ports_of_their_own(places: OwnPlaces, tmp_path: Path) -> None:
+    two = spec(tmp_path, 2)
+    other = OwnPlaces(two)
+    ports = [run.environ(slot, ["0"])["PORT"] for slot in (1, 2) for run in (places, other)]
+    assert ports == ["24000", "24100", "24200", "24300"]
+    assert other.environ(1, ["0"])["PORT"] == "24100", "the next test of a slot has those of the last"
+    other.remove()
+    third = OwnPlaces(two)
+    assert third.environ(2, ["0"])["PORT"] == "24100"
+    third.remove()
 
 
 def test_slots_share_nothing(places: OwnPlaces) -> None:
