@@ -1,6 +1,7 @@
 """The options of the stage sessions: declared once, read with every problem reported at once."""
 
 import argparse
+import functools
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NoReturn
@@ -147,6 +148,7 @@ def _part(text: str, problems: list[Problem]) -> Shard | None:
     return None if shard == Shard(index=1, count=1) else shard
 
 
+@functools.cache
 def run_parser(prog: str) -> Parser:
     """The parser of every stage session."""
     parser = Parser(
