@@ -33,6 +33,12 @@ def runs(repository: Path, engine: Engine, small_image: str, tmp_path: Path) -> 
     return Runs(repository, engine.host, small_image, tmp_path / "run s: 'é'" / "runs")
 
 
+@pytest.fixture
+def no_engine(tmp_path: Path) -> Runs:
+    """Runs of this repository where no engine answers."""
+    return Runs(REPOSITORY, f"unix://{tmp_path}/no.sock", "test/none:1", tmp_path / "runs")
+
+
 def state_of(tree: Path) -> list[tuple[str, int, float]]:
     """Every file of a tree but git's own, with its owner and its time."""
     files = [path for path in tree.rglob("*") if ".git" not in path.parts]
@@ -86,12 +92,6 @@ class TestARun:
             thread.join()
         assert codes == [0, 0]
         assert not ours(engine)
-
-    def test_without_an_engine_a_run_says_so(self, runs: Runs, tmp_path: Path) -> None:
-        done = runs.run(env={"DOCKER_HOST": f"unix://{tmp_path}/no.sock"})
-        assert done.code == 4
-        assert "no.sock" in done.err
-        assert "Traceback" not in done.text
 
 
 class TestTheUsersFiles:
@@ -193,6 +193,13 @@ class TestKeep:
                 engine.client.api.remove_container(name, force=True)
 
 
+def test_without_an_engine_a_run_says_so(no_engine: Runs) -> None:
+    done = no_engine.run()
+    assert done.code == 4
+    assert "no.sock" in done.err
+    assert "Traceback" not in done.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "printed"),
     [
@@ -201,27 +208,27 @@ class TestKeep:
         (("--image", "UPPER/case"), "is not an image reference"),
     ],
 )
-def test_invalid_input_is_exit_2(runs: Runs, arguments: tuple[str, ...], printed: str) -> None:
-    done = runs.run(*arguments)
+def test_invalid_input_is_exit_2(no_engine: Runs, arguments: tuple[str, ...], printed: str) -> None:
+    done = no_engine.run(*arguments)
     assert done.code == 2
     assert printed in done.err
 
 
 @pytest.mark.parametrize("host", ["ssh://ci@10.0.0.7", "tcp://10.0.0.7:2375"])
-def test_an_engine_of_another_machine_is_refused_without_being_asked(runs: Runs, host: str) -> None:
-    done = runs.run(env={"DOCKER_HOST": host})
+def test_an_engine_of_another_machine_is_refused_without_being_asked(no_engine: Runs, host: str) -> None:
+    done = no_engine.run(env={"DOCKER_HOST": host})
     assert done.code == 2
     assert "bind mounts" in done.err
 
 
-def test_another_machines_plan_needs_neither_its_gpus_nor_a_network(runs: Runs, tmp_path: Path) -> None:
+def test_another_machines_plan_needs_neither_its_gpus_nor_a_network(no_engine: Runs, tmp_path: Path) -> None:
     environ = {"DOCKER_HOST": f"unix://{tmp_path}/no.sock", "AMD_CI_REGISTRY": "127.0.0.1:1"}
     arguments = ("--executor", "docker", "--hardware", "mi300x", "--dry-run", "--json")
     argv = [sys.executable, "-m", "ci", "run", STAGE, *arguments]
     done = subprocess.run(
         argv,
-        cwd=runs.repository,
-        env=runs.env(environ),
+        cwd=no_engine.repository,
+        env=no_engine.env(environ),
         capture_output=True,
         text=True,
         timeout=60,

@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 HOST_VARIABLE = "AMD_CI_TEST_DOCKER_HOST"
+# of the two engines that a session starts at once, see `support/groups.py`; a third starts with an empty one
+STORES = ("store", "store-2")
 
 USER, PASSWORD = "ci", "sesame"
 # bcrypt of the line above, the only kind that docker-registry reads
@@ -132,19 +134,25 @@ def session_engine() -> Iterator[Engine]:
         return
     sweep_engines()
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "store.lock").open("w") as lock:
-        # images take a minute to make and a second to find; two sessions at once don't share a store
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            private = PrivateEngine(CACHE / "store")
-        except BlockingIOError:
-            private = PrivateEngine()
+    # images take a minute to make and a second to find; engines that run at once don't share a store
+    with contextlib.ExitStack() as held:
+        private = PrivateEngine(next(filter(None, (free_store(name, held) for name in STORES)), None))
         try:
             private.start()
             yield private
             private.tidy(fixture_images())
         finally:
             private.close()
+
+
+def free_store(name: str, held: contextlib.ExitStack) -> Path | None:
+    """The folder of a store that no other engine has, locked until `held` is closed."""
+    lock = held.enter_context((CACHE / f"{name}.lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    return CACHE / name
 
 
 @pytest.fixture(scope="session")
