@@ -102,7 +102,7 @@ WAITING = (("-m", "not alone", *ONE_MORE), ("-m", "alone"))
 UNIT_TESTS = "test/unit"
 REAL_SGLANG_TESTS = "test/real_sglang"
 PAGE_TESTS = "test/pages"
-PICTURE_OF_REPORT = "test/bench/report_picture.py"
+PICTURES_OF_RUNS = ("test/bench/report_picture.py", "test/bench/container_picture.py")
 PICTURE_OF_ROOMS = ("-m", "support.rooms_picture")
 DOCS_SITE = ("-m", "support.docs_site")
 SMALLEST_REHEARSAL = "test/integration/test_smallest_rehearsal.py"
@@ -540,11 +540,12 @@ def slurm(session: nox.Session) -> None:
 def pages(session: nox.Session) -> None:
     """Run the tests of report.html in a real browser; needs Debian's chromium, see `.ci/run`.
 
-    `-- --picture` draws docs/images/report.png anew, from a real run that fails in many ways.
+    `-- --picture` draws the pictures of runs in docs/images anew: of one that fails in many ways, and, as root, of one in a container.
     """
     python = made(session, *PAGES)
     if session.posargs == ["--picture"]:
-        run(session, python, PICTURE_OF_REPORT)
+        for script in PICTURES_OF_RUNS:
+            run(session, python, script)
         return
     words = targets(session.posargs, (PAGE_TESTS,), ROOT)
     run(session, *pytest(python, "--durations=10", "--durations-min=3", *words), codes=PYTEST_CODES)
