@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from hypothesis import given
 
 from ci.catalog.limits import ReportLimits
-from ci.record.events import Event, Progress
+from ci.catalog.verdicts import Verdict
+from ci.record.events import Event, Progress, TestEnded
+from ci.record.values import AttemptOutcome, Leftover
 from ci.report.live.views import LogView
 from support.live_views import Clock, play
 from support.records import (
@@ -41,6 +43,22 @@ class TestLog:
         assert any(line.startswith("RETRY") and "in 30 s" in line for line in shown)
         assert shown[-1].startswith("FLAKY")
         assert shown[-1].endswith(": infra on an earlier attempt")
+
+    def test_shared_memory_that_was_removed_is_named_with_its_node_where_that_is_another(
+        self, report_limits: ReportLimits
+    ) -> None:
+        left = tuple(Leftover(pid=0, command="", path=f"/dev/shm/psm_{node}", node=node) for node in (0, 2))
+        end = TestEnded(
+            suite=SUITE,
+            test="a.py",
+            attempt=1,
+            outcome=AttemptOutcome.PASSED,
+            verdict=Verdict.PASSED,
+            leftovers=left,
+        )
+        shown = [line[9:].strip() for line in logged([run_started(["a.py"]), end], report_limits)]
+        assert "leftover shared memory removed: /dev/shm/psm_0" in shown
+        assert "leftover shared memory removed on node 2: /dev/shm/psm_2" in shown
 
     def test_progress_is_reported_at_most_every_so_often_per_test(self, report_limits: ReportLimits) -> None:
         clock, stream = Clock(), io.StringIO()
