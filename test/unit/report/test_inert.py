@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
+from functools import cache
 from typing import Any, TextIO, TypeVar, cast
 
 import pytest
@@ -85,6 +86,11 @@ def printed(events: list[Event], limits: ReportLimits, words: str) -> str:
     return stream.getvalue()
 
 
+@cache
+def commands_of_clean(run: str, limits: ReportLimits) -> list[str]:
+    return [command.name for command in strict_commands(printed(events_of(run), limits, "x"))]
+
+
 @pytest.mark.parametrize("run", ["container", "guard", "lost-agent", "quarantine", "rehearsal", "stage-b"])
 @settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(words=talk)
@@ -92,9 +98,7 @@ def test_a_run_full_of_commands_gives_the_runner_the_same_commands_as_a_clean_on
     report_limits: ReportLimits, run: str, words: str
 ) -> None:
     limits = replace(report_limits, annotations_max=1000)
-    events = events_of(run)
-    clean = printed(events, limits, "x")
-    found = printed([tainted(event, words) for event in events], limits, words)
-    expected = [command.name for command in strict_commands(clean)]
+    found = printed([tainted(event, words) for event in events_of(run)], limits, words)
+    expected = commands_of_clean(run, limits)
     assert [command.name for command in strict_commands(found)] == expected
     assert [command.name for command in wide_commands(found)] == expected
