@@ -55,7 +55,7 @@ runs:
     - run: "true"
       shell: bash
 """
-_NOT_COPIED = ("docs/", "test/bench/", "test/data/", "test/faults/", "test/integration/", "test/unit/")
+_NOT_COPIED = re.compile(r"docs/|site/|test/(?!harness/|registered/)")
 _USES = re.compile(r"uses: ([\w./-]+@[0-9a-f]{40})")
 
 
@@ -195,7 +195,7 @@ def clone_with_base(folder: Path) -> Path:
     )
     for name in listed.stdout.decode().split("\0"):
         # act copies the tree for each job: what no workflow reads stays out
-        if name and (REPOSITORY / name).is_file() and not name.startswith(_NOT_COPIED):
+        if name and (REPOSITORY / name).is_file() and not _NOT_COPIED.match(name):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
     (folder / "inv").write_text(_INV.format(python=sys.executable))
