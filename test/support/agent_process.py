@@ -200,6 +200,8 @@ class AgentProcess:
         path.write_text(json.dumps(self.spec(*suites, **keys)))
         environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # they would be most of the time
+        # a test with a temporary folder would remove those of earlier sessions, and come to its time limit
+        environment["PYTEST_DEBUG_TEMPROOT"] = str(self.run_dir)
         if self.path:
             environment["PATH"] = os.pathsep.join([self.path, environment.get("PATH", "")])
         self.process = subprocess.Popen(
