@@ -205,7 +205,7 @@ def pytest(
 
     Our own tests are the same in the next run: pytest's rewriting of their asserts, 7 s in each process, is kept.
     """
-    keeps_bytecode = ("env", "-u", "PYTHONDONTWRITEBYTECODE")
+    keeps_bytecode = ("/usr/bin/env", "-u", "PYTHONDONTWRITEBYTECODE")  # also where the PATH has none
     return (*keeps_bytecode, python, "-m", "ci.system.signals", *module, *arguments)
 
 
