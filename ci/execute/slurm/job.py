@@ -1,5 +1,6 @@
 """One job of Slurm as its run sees it: submitted, looked at, ended. Slurm may be silent for a while, and the run goes on."""
 
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -248,7 +249,11 @@ class SlurmJob:
         shared = (
             f"{REPOSITORY} must be there, and {self._folder.path} be writable: folders that all nodes share"
         )
-        return f"{said}; its batch script did not begin on {node}: {shared}"
+        # as Slurm has it, one that could not be started was killed too
+        killed = (
+            " or was killed at once" if self._seen is not None and self._seen.signal == signal.SIGKILL else ""
+        )
+        return f"{said}; its batch script did not begin on {node}{killed}: {shared}"
 
 
 def _size(path: Path) -> int:

@@ -146,3 +146,14 @@ def test_a_submission_without_an_answer_is_withdrawn_by_its_name_and_for_wheneve
         submitted.submit("amdci-1")
     assert slurm.of("scancel") == [("scancel", f"--name={tmp_path.name}")]
     assert SlurmFiles(run=tmp_path).withdrawn.exists()
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "words"), [("0:53", "on node n1: "), ("0:9", "on node n1 or was killed at once: ")]
+)
+def test_a_head_that_said_nothing_may_have_been_killed(
+    job: Callable[..., SlurmJob], exit_code: str, words: str
+) -> None:
+    ended = job(RUNNING, shown("FAILED", exit_code))
+    looks(ended, 2)
+    assert f"its batch script did not begin {words}" in ended.failure(stopped=False).cause
