@@ -221,7 +221,7 @@ class TestPythons:
         folder = project.root / "test" / "unit"
         folder.mkdir(parents=True)
         (folder / "test_it.py").write_text(
-            "import pytest\n@pytest.mark.in_container\ndef test_it():\n    import ci.cli\n"
+            "import pytest\n@pytest.mark.in_container\ndef test_it():\n    import ci.nox\n"
         )
         (project.root / "pyproject.toml").write_text(
             '[tool.pytest.ini_options]\nmarkers = ["in_container"]\npythonpath = ["."]\n'

@@ -1,4 +1,4 @@
-"""A scratch copy of this project for tests through the real `nox`: our noxfile and `ci`, and a stand-in for `python -m ci`.
+"""A scratch copy of this project for tests through the real `nox`: our noxfile, and a stand-in for `python -m ci`.
 
 The stand-in (`STAND_IN` below) ends as a test tells it to, so that each exit code and each way of dying can be had in a
 tenth of a second. Environments are real, made by the real uv, of three small packages out of our own pins.
@@ -37,6 +37,9 @@ REPOSITORY = Path(__file__).parents[2]
 
 # Pure-Python packages without dependencies of their own, of which our pins have a wheel.
 _SMALL_PINS = {"run": "iniconfig", "rehearsal": "pluggy", "model": "mdurl"}
+
+# Those of `ci` that the noxfile itself imports: the rest of its files is six times as many, and `STAND_IN` is in its place.
+_PARTS = ("catalog", "nox", "system")
 
 STAND_IN = '''"""STAND-IN for `python -m ci`, written by a test: it does nothing but end as it is told."""
 
@@ -201,10 +204,13 @@ class Project:
 
 
 def make_project(root: Path, *, envdir: Path, pins: Mapping[str, str] | None = None) -> Project:
-    """Copy our noxfile and `ci` there, with the stand-in and small pins; `pins` names another package of a group."""
+    """Copy our noxfile and what it imports there, with the stand-in and small pins; `pins` names another package of a group."""
     root.mkdir(parents=True)
     shutil.copy(REPOSITORY / "noxfile.py", root)
-    shutil.copytree(REPOSITORY / "ci", root / "ci")  # with what is compiled already
+    for name in _PARTS:
+        shutil.copytree(REPOSITORY / "ci" / name, root / "ci" / name)  # with what is compiled already
+    for file in ("__init__.py", "errors.py"):
+        shutil.copy(REPOSITORY / "ci" / file, root / "ci")
     (root / "ci" / "__main__.py").write_text(STAND_IN, encoding="utf-8")
     (root / "requirements").mkdir()
     ours = "".join(file.read_text(encoding="utf-8") for file in (REPOSITORY / "requirements").glob("*.txt"))
