@@ -89,16 +89,15 @@ SITE = ("docs",)
 IN_CONTAINER = ("container", "container-test", "rehearsal", "model")
 
 OUR_PYTHONS = ("3.11", "3.12", "3.13")
-MEASURED_PYTHON = "3.12"  # not the one of `tests`: whoever runs both runs nothing twice
+MEASURED_PYTHON = "3.13"  # not the one of `tests`: whoever runs both runs nothing twice
 CONTAINER_PYTHON = "3.10"  # of the ROCm 7.2 image
 
 PEER_SGLANG = "0.5.10.post1"  # the peer of `bench`: a release that ships its collector
 
-# a test process for each core
-AT_ONCE = ("-n", "auto", "-p", "ci.system.signals")
-# one more for tests that wait for containers, mounts and deadlines; then those that measure time, alone
-ONE_MORE = ("-n", str((os.cpu_count() or 1) + 1), "-p", "ci.system.signals", "--dist", "loadgroup")
-WAITING = (("-m", "not alone", *ONE_MORE), ("-m", "alone"))
+# one test process more than cores: tests wait for children, containers and deadlines
+AT_ONCE = ("-n", str((os.cpu_count() or 1) + 1), "-p", "ci.system.signals")
+# those that measure time run afterwards, alone
+PARTS = (("-m", "not alone", *AT_ONCE, "--dist", "loadgroup"), ("-m", "alone"))
 UNIT_TESTS = "test/unit"
 REAL_SGLANG_TESTS = "test/real_sglang"
 PAGE_TESTS = "test/pages"
@@ -460,7 +459,7 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the unit tests and the smallest rehearsal on this Python; what follows `--` goes to pytest.
 
-    The whole runs in a process for each core; with words after `--` in one, so that `--pdb` and `-s` work.
+    The whole runs in several processes; with words after `--` in one, so that `--pdb` and `-s` work.
     """
     python = made(session, *TEST)
     arguments = targets(session.posargs, (SMALLEST_REHEARSAL, UNIT_TESTS), ROOT)
@@ -472,7 +471,7 @@ def tests(session: nox.Session) -> None:
 def tests_all(session: nox.Session, version: str) -> None:
     """Run the unit tests on every supported Python, and what runs in containers also on Python 3.10.
 
-    `nox -s "tests_all(3.13)"` is one of them. On 3.12, with the smallest rehearsal, branch coverage is measured and shown by room.
+    `nox -s "tests_all(3.13)"` is one of them. On 3.13, with the smallest rehearsal, branch coverage is measured and shown by room.
     A Python that is not available fails its own session; the others are tested.
     """
     from ci.nox.coverage import measured, start, table, to_json  # noqa: PLC0415 - as above
@@ -520,13 +519,13 @@ def tests_in_container(session: nox.Session) -> None:
 @register()
 def integration(session: nox.Session) -> None:
     """Run the tests that use a real engine and the real Nox. Needs root and Debian packages, see `.ci/run`."""
-    as_root(session, "test/integration", *WAITING)
+    as_root(session, "test/integration", *PARTS)
 
 
 @register()
 def faults(session: nox.Session) -> None:
     """Run the tests that break things on purpose. Needs root and Debian packages, see `.ci/run`."""
-    as_root(session, "test/faults", *WAITING)
+    as_root(session, "test/faults", *PARTS)
 
 
 @register()
@@ -572,6 +571,8 @@ def as_root(session: nox.Session, folder: str, *parts: Sequence[str]) -> None:
             then=f"sudo -E nox -s {session.name}, in a container or on a machine of your own",
         )
     python = made(session, *TEST)
+    made(session, *HOST)
+    made(session, *STAGE)  # sessions that the tests start use ours, and have no index to make them from
     # what the tests start, in copies of this folder too, has PYTHONDONTWRITEBYTECODE and would compile it each time
     run(session, python, "-m", "compileall", "-q", "ci", "test/harness", "test/support")
     words = targets(session.posargs, (folder,), ROOT)

@@ -70,7 +70,7 @@ def test_through_nox_one_line_of_noxs_own_follows(copy: Path, runs: Path) -> Non
     envdir = Path(__file__).parents[2] / ".nox"
     command = (tool("nox"), "--envdir", str(envdir), "-s", "stage_a_amd", "--", "--test", "test_ratio.py")
     terminal = OnTerminal(command, cwd=copy, env=child_env(runs), columns=100)
-    assert terminal.end(within_s=300) == 1
+    assert terminal.end(within_s=300) == 1, terminal.text
     *_, command_line, noxs = terminal.lines_at_end
     assert command_line.startswith("repeat it: ")
     assert noxs.startswith("nox > Session stage_a_amd aborted: exit 1: failed")

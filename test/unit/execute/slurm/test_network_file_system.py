@@ -42,7 +42,14 @@ def answers(files: SlurmFiles, monkeypatch: pytest.MonkeyPatch) -> Answer:
         def refused(path: Any) -> bool:
             return isinstance(path, (str, Path)) and str(path).startswith(str(files.run))
 
-        for module, name in ((io, "open"), (os, "stat"), (os, "listdir"), (os, "open"), (os, "link")):
+        for module, name in (
+            (io, "open"),
+            (os, "stat"),
+            (os, "listdir"),
+            (os, "scandir"),
+            (os, "open"),
+            (os, "link"),
+        ):
             real = getattr(module, name)
 
             def call(path: Any, *arguments: Any, real: Any = real, **keys: Any) -> Any:
