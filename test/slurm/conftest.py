@@ -39,8 +39,8 @@ def accounting() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def cluster(started_cluster: Cluster) -> Iterator[Cluster]:
-    """Both nodes idle, no job, no fault; what the test breaks is repaired after it."""
+def cluster(started_cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
+    """Both nodes idle, no job, no fault; what the test breaks is repaired after it, before its `tmp_path` is removed."""
     yield started_cluster
     started_cluster.heal()
 
