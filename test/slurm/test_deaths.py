@@ -170,7 +170,7 @@ def test_a_job_that_is_put_back_into_the_queue_goes_on(project: Project, how: st
 
 def test_a_run_goes_on_while_no_controller_answers(project: Project) -> None:
     run = started(project)
-    project.cluster.kill_controller()
+    project.cluster.stop_controller()
     wait_for("the news of it", lambda: "Slurm does not answer, the run goes on" in run.text, 20)
     wait_for("the end of all tests", lambda: set(project.counts("end")) == set(NAMES), 30)
     project.cluster.start_controller()

@@ -179,9 +179,14 @@ class Cluster:
         self.nodes[node].kill("slurmd -D")
         wait_for(f"the end of slurmd on {node}", lambda: not self.nodes[node].processes("slurmd -D"), 10)
 
-    def kill_controller(self) -> None:
-        """SIGKILL for slurmctld: jobs and nodes live on, and no command of Slurm gets an answer."""
-        self._controller.kill("slurmctld -D")
+    def stop_controller(self) -> None:
+        """End slurmctld: jobs and nodes live on, and no command of Slurm gets an answer.
+
+        By SIGTERM, so that it keeps what it knows: killed, it forgets the jobs of the last seconds and gives their numbers again.
+        """
+        for pid in self._controller.processes("slurmctld -D"):
+            os.kill(pid, signal.SIGTERM)
+        wait_for("the end of slurmctld", lambda: not self._controller.processes("slurmctld -D"), 20)
 
     def start_controller(self) -> None:
         """Start slurmctld, which knows what it knew before."""
