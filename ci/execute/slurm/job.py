@@ -100,7 +100,7 @@ class SlurmJob:
         if self._seen is None or self._forgotten:
             return ev.ExecutorFailed(
                 what=f"job {self.id} is over, and its head has not said how the run ended",
-                cause="Slurm has forgotten it: it ended longer than MinJobAge ago",
+                cause="Slurm has forgotten it: it ended longer than MinJobAge ago, or slurmctld lost what it knew",
                 then=then,
                 verdict=Verdict.CANCELLED if stopped else Verdict.INFRA,
             )
