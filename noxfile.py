@@ -532,7 +532,7 @@ def faults(session: nox.Session) -> None:
 def slurm(session: nox.Session) -> None:
     """Run the tests on a real Slurm, which they start and end. Needs root and Debian packages, see `.ci/run`."""
     # they mostly wait; each process has a cluster of its own
-    as_root(session, "test/slurm", ("-n", "3", "-p", "ci.system.signals"))
+    as_root(session, "test/slurm", ("-n", "4", "-p", "ci.system.signals"))
 
 
 @register()
